@@ -1,0 +1,13 @@
+//! Things the standard library might have had: paths inside a project, files with errors that name them, globs,
+//! digests, the clock, durations and sizes as people write them.
+//!
+//! Invariant: nothing in here knows what envrun is.
+
+pub mod clock;
+pub mod digest;
+pub mod path;
+pub mod unit;
+
+pub use clock::{Clock, Timestamp};
+pub use digest::Digest;
+pub use path::RelPath;

@@ -1,0 +1,186 @@
+//! What is wrong with a text, where, and what to do about it.
+//!
+//! A [`SourceMap`] holds every text that was read; a [`Span`] points into it; a [`Diagnostic`] carries a code, a
+//! message, labelled spans and a help line. How they are shown is a matter for [`render`].
+//!
+//! Invariant: making a diagnostic never fails and never prints.
+
+pub mod render;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Which text of the [`SourceMap`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FileId(pub u32);
+
+/// A stretch of one text, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Span {
+    /// The text it lies in.
+    pub file: FileId,
+    /// Where it begins, in bytes.
+    pub start: u32,
+    /// How long it is, in bytes.
+    pub len: u32,
+}
+
+impl Span {
+    /// One past its last byte.
+    pub fn end(self) -> u32 {
+        self.start + self.len
+    }
+}
+
+/// A value and where it was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Spanned<T> {
+    /// What was written.
+    pub value: T,
+    /// Where.
+    pub span: Span,
+}
+
+impl<T> Spanned<T> {
+    /// Puts `value` and `span` together.
+    pub fn new(value: T, span: Span) -> Self {
+        Self { value, span }
+    }
+
+    /// Changes the value and keeps the place.
+    pub fn map<U>(self, f: impl FnOnce(T) -> U) -> Spanned<U> {
+        Spanned { value: f(self.value), span: self.span }
+    }
+}
+
+/// One text that was read.
+#[derive(Debug, Clone)]
+pub struct SourceFile {
+    /// Where it lies, as shown to people: relative to the project's root where that is possible.
+    pub name: String,
+    /// Where it lies.
+    pub path: PathBuf,
+    /// What it says.
+    pub text: Arc<str>,
+}
+
+/// Every text that was read, in the order of reading; the root Envfile is the first.
+#[derive(Debug, Clone, Default)]
+pub struct SourceMap {
+    files: Vec<SourceFile>,
+}
+
+impl SourceMap {
+    /// Adds a text.
+    pub fn add(&mut self, name: impl Into<String>, path: &Path, text: impl Into<Arc<str>>) -> FileId {
+        let id = FileId(u32::try_from(self.files.len()).expect("fewer than four billion files"));
+        self.files.push(SourceFile { name: name.into(), path: path.to_path_buf(), text: text.into() });
+        id
+    }
+
+    /// The text behind an id.
+    pub fn file(&self, id: FileId) -> &SourceFile {
+        &self.files[id.0 as usize]
+    }
+
+    /// Every text.
+    pub fn files(&self) -> &[SourceFile] {
+        &self.files
+    }
+
+    /// Line and column of a span's start, both from 1; the column counts characters.
+    pub fn line_col(&self, span: Span) -> (usize, usize) {
+        let text = &self.file(span.file).text;
+        let before = &text[..(span.start as usize).min(text.len())];
+        let line_start = before.rfind('\n').map_or(0, |at| at + 1);
+        (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
+    }
+
+    /// `file:line` of a span's start.
+    pub fn place(&self, span: Span) -> String {
+        format!("{}:{}", self.file(span.file).name, self.line_col(span).0)
+    }
+
+    /// What stands at a span.
+    pub fn snippet(&self, span: Span) -> &str {
+        self.file(span.file).text.get(span.start as usize..span.end() as usize).unwrap_or_default()
+    }
+}
+
+/// How bad it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// Worth saying; the run goes on.
+    Warning,
+    /// The run cannot begin.
+    Error,
+}
+
+/// A span with a word on it. The first label of a diagnostic is its place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Label {
+    /// Where.
+    pub span: Span,
+    /// What is to be said of it; may be empty.
+    pub text: String,
+}
+
+/// Something wrong with a text, or with how a text and a request fit together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Diagnostic {
+    /// Its stable name, in kebab-case with the area before a slash: `syntax/unknown-word`.
+    pub code: &'static str,
+    /// How bad.
+    pub severity: Severity,
+    /// One line: lower case, no full stop, names in backticks.
+    pub message: String,
+    /// The places; the first is the main one.
+    pub labels: Vec<Label>,
+    /// What to do now.
+    pub help: Option<String>,
+}
+
+impl Diagnostic {
+    /// An error without a place yet.
+    pub fn error(code: &'static str, message: impl Into<String>) -> Self {
+        Self { code, severity: Severity::Error, message: message.into(), labels: Vec::new(), help: None }
+    }
+
+    /// A warning without a place yet.
+    pub fn warning(code: &'static str, message: impl Into<String>) -> Self {
+        Self { severity: Severity::Warning, ..Self::error(code, message) }
+    }
+
+    /// Adds a place.
+    pub fn at(mut self, span: Span, text: impl Into<String>) -> Self {
+        self.labels.push(Label { span, text: text.into() });
+        self
+    }
+
+    /// Says what to do.
+    pub fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+
+    /// Says what to do, if there is anything to say.
+    pub fn maybe_help(mut self, help: Option<String>) -> Self {
+        self.help = help;
+        self
+    }
+}
+
+/// The name among `known` nearest to `word`, if one is near enough to have been meant.
+pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    known
+        .into_iter()
+        .map(|name| (strsim::damerau_levenshtein(&word.to_lowercase(), &name.to_lowercase()), name))
+        .filter(|(distance, name)| *distance <= (word.chars().count().max(name.chars().count())).div_ceil(3).max(1))
+        .min()
+        .map(|(_, name)| name)
+}
+
+/// `did you mean `x`?`, if there is something that may have been meant.
+pub fn did_you_mean<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
+    nearest(word, known).map(|name| format!("did you mean `{name}`?"))
+}
