@@ -102,7 +102,8 @@ impl RelPath {
 
     /// Whether `self` is `other` or lies below it.
     pub fn starts_with(&self, other: &Self) -> bool {
-        other.is_root() || (self.0.starts_with(&other.0) && matches!(self.0.get(other.0.len()), None | Some(b'/')))
+        other.is_root()
+            || (self.0.starts_with(&other.0) && matches!(self.0.get(other.0.len()), None | Some(b'/')))
     }
 
     /// Its components, outermost first.
@@ -117,12 +118,12 @@ impl RelPath {
 
     /// As an operating-system path relative to the root; `.` for the root itself.
     pub fn to_path(&self) -> PathBuf {
-        if self.is_root() { PathBuf::from(".") } else { PathBuf::from(os_str(&self.0).as_ref()) }
+        if self.is_root() { PathBuf::from(".") } else { PathBuf::from(&*os_str(&self.0)) }
     }
 
     /// As an operating-system path below `root`.
     pub fn below(&self, root: &Path) -> PathBuf {
-        if self.is_root() { root.to_path_buf() } else { root.join(os_str(&self.0).as_ref()) }
+        if self.is_root() { root.to_path_buf() } else { root.join(&*os_str(&self.0)) }
     }
 
     /// For people: bytes that are not UTF-8 are replaced.

@@ -175,7 +175,9 @@ pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
     known
         .into_iter()
         .map(|name| (strsim::damerau_levenshtein(&word.to_lowercase(), &name.to_lowercase()), name))
-        .filter(|(distance, name)| *distance <= (word.chars().count().max(name.chars().count())).div_ceil(3).max(1))
+        .filter(|(distance, name)| {
+            *distance <= (word.chars().count().max(name.chars().count())).div_ceil(3).max(1)
+        })
         .min()
         .map(|(_, name)| name)
 }

@@ -1,0 +1,85 @@
+//! Keys, results and blobs, in the user's cache folder, shared by every checkout and worktree.
+//!
+//! Invariant: knows nothing of tasks; never fails a run: what cannot be read is a miss.
+
+use std::time::Duration;
+
+use crate::base::{Digest, RelPath, Timestamp};
+
+/// What a task's result is found by. Made only by `fingerprint`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct CacheKey(pub Digest);
+
+/// What a task left behind.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ActionResult {
+    /// Every declared output, sorted by path.
+    pub outputs: Vec<Output>,
+    /// What it printed, both streams in order of arrival.
+    pub log: Vec<u8>,
+    /// How long it took when it was executed.
+    pub took: Duration,
+    /// When it was executed.
+    pub made: Timestamp,
+    /// The run that executed it.
+    pub run: String,
+    /// Inputs that its depfile named: path (relative to the root, or absolute) and digest. Empty without a depfile.
+    pub discovered: Vec<Discovered>,
+}
+
+/// One file, link or folder that a task made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Output {
+    /// Where, relative to the project's root.
+    pub path: RelPath,
+    /// What.
+    pub kind: OutputKind,
+}
+
+/// What an output is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OutputKind {
+    /// A file.
+    File {
+        /// Of its bytes.
+        digest: Digest,
+        /// In bytes.
+        size: u64,
+        /// Whether its owner may execute it.
+        executable: bool,
+    },
+    /// A symbolic link and what it says.
+    Link(Vec<u8>),
+    /// A folder that is an output itself or is empty.
+    Dir,
+}
+
+/// A file that a depfile named.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Discovered {
+    /// Absolute, or relative to the project's root.
+    pub path: std::path::PathBuf,
+    /// Its content when the task was over; `None` if it was gone.
+    pub digest: Option<Digest>,
+}
+
+impl ActionResult {
+    /// One digest over all outputs: what flows to the keys of the tasks that need this one.
+    pub fn outputs_digest(&self) -> Digest {
+        let mut hasher = blake3::Hasher::new();
+        for output in &self.outputs {
+            let path = output.path.as_bytes();
+            hasher.update(&(path.len() as u64).to_le_bytes()).update(path);
+            match &output.kind {
+                OutputKind::File { digest, executable, .. } => {
+                    hasher.update(&[1, u8::from(*executable)]).update(digest.as_bytes())
+                }
+                OutputKind::Link(target) => {
+                    hasher.update(&[2]).update(&(target.len() as u64).to_le_bytes()).update(target)
+                }
+                OutputKind::Dir => hasher.update(&[3]),
+            };
+        }
+        hasher.finalize().into()
+    }
+}

@@ -1,0 +1,8 @@
+//! The only room that knows clap, the terminal and process exit.
+
+use std::process::ExitCode;
+
+/// The program.
+pub fn main() -> ExitCode {
+    ExitCode::SUCCESS
+}

@@ -1,0 +1,1 @@
+//! The scheduler, one action's life, the one writer of events.

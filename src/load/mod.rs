@@ -1,0 +1,1 @@
+//! Finds the Envfile, follows includes, lowers the tree to the model.

@@ -1,0 +1,169 @@
+//! What an Envfile says, as plain data: projects, environments, tasks, values, conditions.
+//!
+//! Everything here is already looked up and patched: `extends` chains are flattened, references are canonical, globs
+//! are still text. A word whose behaviour is not built yet is kept in [`Task::unbuilt`], so that a run that needs it can
+//! say so.
+//!
+//! Invariant: knows nothing of KDL; does no IO.
+
+mod condition;
+mod name;
+mod node;
+mod value;
+
+pub use condition::{Condition, ConditionKind};
+pub use name::{EnvName, NodeName, NodePath, NodeRef, ProjectName, VarName};
+pub use node::{
+    Action, ArgKind, ArgSpec, CacheMode, Command, Node, Placeholder, Pool, Retry, RetryOn, Task, Unbuilt,
+};
+pub use value::{Constraints, Dotenv, Value, Var, VarType};
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use indexmap::IndexMap;
+
+use crate::base::RelPath;
+use crate::diag::{Span, Spanned};
+
+/// Everything that the root Envfile and its includes say.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Envfile {
+    /// The project's name; the folder's if it has none.
+    pub name: Option<Spanned<String>>,
+    /// The environment of a target that names none.
+    pub default_env: Option<Spanned<EnvName>>,
+    /// How long run logs are kept.
+    pub keep_logs: Option<Duration>,
+    /// Every environment, in the order written. An environment of an included project is one of these too.
+    pub environments: IndexMap<EnvName, Environment>,
+    /// The root project (with the empty name, first) and every included one.
+    pub projects: IndexMap<ProjectName, Project>,
+    /// Stages, in the order written.
+    pub stages: IndexMap<NodeName, Stage>,
+    /// Pools: how many tasks of each may run at once.
+    pub pools: IndexMap<String, Pool>,
+    /// Limits and place of the local cache.
+    pub cache: CacheSettings,
+}
+
+/// One environment.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Environment {
+    /// Its name.
+    pub name: EnvName,
+    /// Where it is declared.
+    pub span: Span,
+    /// What it is for.
+    pub desc: Option<String>,
+    /// It is only there to be extended.
+    pub is_abstract: bool,
+    /// It is a pattern from which environments are made.
+    pub ephemeral: bool,
+    /// What it extends, furthest first, itself last.
+    pub chain: Vec<EnvName>,
+}
+
+/// A folder with an Envfile: the root, or one that was included.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Project {
+    /// Empty for the root.
+    pub name: ProjectName,
+    /// Its folder.
+    pub dir: RelPath,
+    /// What every environment starts from.
+    pub base: Scope,
+    /// What each environment says of this project, on its own: `nodes` already patched through the whole `extends`
+    /// chain, everything else as written in that one `env` block (walk [`Environment::chain`] for the rest).
+    pub overlays: IndexMap<EnvName, Scope>,
+}
+
+/// What stands in one scope: the root of a file, or an `env` block.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Scope {
+    /// Tasks, services, deploys, snapshots. In an overlay: only those that differ from the base.
+    pub nodes: IndexMap<NodeName, Node>,
+    /// Variables; `Var::value` is `None` for a required name, `Some(Value::Null)` takes an inherited name away.
+    pub vars: IndexMap<VarName, Var>,
+    /// Secrets by name (their behaviour is not built yet).
+    pub secrets: IndexMap<VarName, Span>,
+    /// dotenv files, in order.
+    pub dotenv: Vec<Dotenv>,
+    /// Conditions that refuse.
+    pub guard: Vec<Condition>,
+    /// Conditions that skip.
+    pub when: Vec<Condition>,
+    /// Conditions under which this environment is chosen when none is named.
+    pub matches: Vec<Condition>,
+}
+
+impl Project {
+    /// The node of that name as `env` has it.
+    pub fn node(&self, env: Option<&EnvName>, name: &NodeName) -> Option<&Node> {
+        env.and_then(|env| self.overlays.get(env)?.nodes.get(name)).or_else(|| self.base.nodes.get(name))
+    }
+}
+
+impl Envfile {
+    /// The node at `path` as `env` has it.
+    pub fn node(&self, env: Option<&EnvName>, path: &NodePath) -> Option<&Node> {
+        self.projects.get(&path.project)?.node(env, &path.name)
+    }
+
+    /// Every node path, of every project and environment, each once, in the order written.
+    pub fn node_paths(&self) -> Vec<NodePath> {
+        let mut paths = indexmap::IndexSet::new();
+        for project in self.projects.values() {
+            let scopes = std::iter::once(&project.base).chain(project.overlays.values());
+            for name in scopes.flat_map(|scope| scope.nodes.keys()) {
+                paths.insert(NodePath { project: project.name.clone(), name: name.clone() });
+            }
+        }
+        paths.into_iter().collect()
+    }
+
+    /// The environments that have `path`; empty if it stands at the root and so is in all of them.
+    pub fn environments_of(&self, path: &NodePath) -> Vec<EnvName> {
+        let Some(project) = self.projects.get(&path.project) else { return Vec::new() };
+        if project.base.nodes.contains_key(&path.name) {
+            return Vec::new();
+        }
+        let has = |env: &&EnvName| {
+            project.overlays.get(*env).is_some_and(|scope| scope.nodes.contains_key(&path.name))
+        };
+        self.environments.keys().filter(has).cloned().collect()
+    }
+
+    /// Environments that a run can be in: neither abstract nor a pattern.
+    pub fn concrete_environments(&self) -> impl Iterator<Item = &Environment> {
+        self.environments.values().filter(|env| !env.is_abstract && !env.ephemeral)
+    }
+}
+
+/// A step of the pipeline.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Stage {
+    /// Its name.
+    pub name: NodeName,
+    /// Where it is declared.
+    pub span: Span,
+    /// What it is for.
+    pub desc: Option<String>,
+    /// The environment it runs in.
+    pub env: Option<Spanned<EnvName>>,
+    /// The stages before it.
+    pub after: Vec<Spanned<String>>,
+    /// What it runs.
+    pub run: Vec<NodeRef>,
+}
+
+/// What the `cache` block says.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct CacheSettings {
+    /// The most bytes the local cache may hold.
+    pub max_size: Option<u64>,
+    /// The longest a result may lie unused.
+    pub max_age: Option<Duration>,
+    /// Where it lies, if not in the user's cache folder.
+    pub dir: Option<Arc<str>>,
+}

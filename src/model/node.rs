@@ -1,0 +1,289 @@
+//! Nodes: tasks in full, and the other kinds as far as they are built.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use indexmap::IndexMap;
+
+use crate::base::RelPath;
+use crate::diag::{Span, Spanned};
+
+use super::{Condition, Constraints, NodeName, NodeRef, Value, Var, VarName};
+
+/// Something with a name that can be needed.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Node {
+    /// Runs once.
+    Task(Arc<Task>),
+    /// A `service`, `deploy` or `snapshot`: checked, listed, not yet run.
+    Placeholder(Arc<Placeholder>),
+}
+
+impl Node {
+    /// Its name.
+    pub fn name(&self) -> &NodeName {
+        match self {
+            Self::Task(task) => &task.name,
+            Self::Placeholder(node) => &node.name,
+        }
+    }
+
+    /// Where it is declared; for a patched node, where the innermost patch stands.
+    pub fn span(&self) -> Span {
+        match self {
+            Self::Task(task) => task.span,
+            Self::Placeholder(node) => node.span,
+        }
+    }
+
+    /// What it is for.
+    pub fn desc(&self) -> Option<&str> {
+        match self {
+            Self::Task(task) => task.desc.as_deref(),
+            Self::Placeholder(node) => node.desc.as_deref(),
+        }
+    }
+
+    /// `task`, `service`, `deploy` or `snapshot`.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Task(_) => "task",
+            Self::Placeholder(node) => node.kind,
+        }
+    }
+
+    /// What must be over before it begins.
+    pub fn needs(&self) -> &[NodeRef] {
+        match self {
+            Self::Task(task) => &task.needs,
+            Self::Placeholder(node) => &node.needs,
+        }
+    }
+}
+
+/// A node of a kind that is not built yet.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Placeholder {
+    /// `service`, `deploy` or `snapshot`.
+    pub kind: &'static str,
+    /// Its name.
+    pub name: NodeName,
+    /// Where it is declared.
+    pub span: Span,
+    /// What it is for.
+    pub desc: Option<String>,
+    /// What it needs.
+    pub needs: Vec<NodeRef>,
+}
+
+/// A word that was read and checked, and that no code carries out yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unbuilt {
+    /// The word.
+    pub word: &'static str,
+    /// Where it stands.
+    pub span: Span,
+}
+
+/// Something that runs once.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Task {
+    /// Its name inside the project.
+    pub name: NodeName,
+    /// Where it is declared.
+    pub span: Span,
+    /// One line on what it is for.
+    pub desc: Option<String>,
+    /// Other names.
+    pub alias: Vec<Spanned<String>>,
+    /// The heading it is listed under.
+    pub group: Option<String>,
+    /// Not listed.
+    pub hidden: bool,
+    /// Positional arguments and flags, in order.
+    pub args: Vec<ArgSpec>,
+    /// Skips it.
+    pub when: Vec<Condition>,
+    /// Refuses it.
+    pub guard: Vec<Condition>,
+    /// Changes something outside: never cached, never retried unless asked, covered by the environment's guard.
+    pub mutates: bool,
+    /// What must have succeeded before it begins.
+    pub needs: Vec<NodeRef>,
+    /// What must be over before it begins, if it runs at all in this invocation.
+    pub after: Vec<NodeRef>,
+    /// Variables that reach it beside those its text mentions.
+    pub uses: Vec<Spanned<String>>,
+    /// Input globs relative to `dir`; `None` without the word.
+    pub inputs: Option<Vec<Spanned<String>>>,
+    /// Output paths and globs relative to `dir`; `None` without the word.
+    pub outputs: Option<Vec<Spanned<String>>>,
+    /// Files in make's format that name what was read, relative to `dir`.
+    pub depfile: Vec<Spanned<String>>,
+    /// Programs whose content or version is part of the key.
+    pub tools: Vec<Spanned<String>>,
+    /// Already there if this succeeds.
+    pub done: Option<Spanned<Command>>,
+    /// What it does, in order.
+    pub actions: Vec<Spanned<Action>>,
+    /// Where it runs, relative to the root: already joined with the folder of the declaring file. May hold `${NAME}`.
+    pub dir: Spanned<String>,
+    /// The folder of the project it belongs to: where it runs without a `dir`.
+    pub project_dir: RelPath,
+    /// The shell for shell text, such as `bash`; `sh` without the word.
+    pub shell: Option<Spanned<String>>,
+    /// Its own variables.
+    pub vars: IndexMap<VarName, Var>,
+    /// How long it may take.
+    pub timeout: Option<Spanned<Duration>>,
+    /// How often it is tried again.
+    pub retry: Option<Retry>,
+    /// The pool it takes a place in.
+    pub pool: Option<Spanned<String>>,
+    /// It talks to the terminal: runs alone, with standard input.
+    pub interactive: bool,
+    /// Runs when it failed.
+    pub on_fail: Vec<NodeRef>,
+    /// Runs when it succeeded.
+    pub on_success: Vec<NodeRef>,
+    /// What to look at when it fails.
+    pub hint: Option<String>,
+    /// Whether its result may be kept.
+    pub cache: CacheMode,
+    /// Words that no code carries out yet.
+    pub unbuilt: Vec<Unbuilt>,
+}
+
+impl Task {
+    /// Whether it sees only declared variables and its result is kept.
+    pub fn is_cacheable(&self) -> bool {
+        (self.inputs.is_some() || self.outputs.is_some()) && self.cache == CacheMode::Auto && !self.mutates
+    }
+
+    /// Whether it only stands for its needs.
+    pub fn is_group(&self) -> bool {
+        self.actions.is_empty()
+    }
+}
+
+/// One step of a task.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Action {
+    /// A command.
+    Run(Command),
+    /// Another task's actions, in place, with the caller's context.
+    Call(NodeRef),
+    /// A step whose behaviour is not built yet: `render`, `load`.
+    Unbuilt(&'static str),
+}
+
+/// A command as written.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Command {
+    /// Text for a shell.
+    Shell(String),
+    /// Words, no shell; each may hold `${NAME}`.
+    Argv(Vec<String>),
+}
+
+impl Command {
+    /// As a person would type it.
+    pub fn display(&self) -> String {
+        match self {
+            Self::Shell(text) => text.trim().to_owned(),
+            Self::Argv(words) => words
+                .iter()
+                .map(|word| {
+                    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@%+,".contains(c);
+                    if !word.is_empty() && word.chars().all(plain) {
+                        word.clone()
+                    } else {
+                        format!("'{}'", word.replace('\'', r"'\''"))
+                    }
+                })
+                .collect::<Vec<_>>()
+                .join(" "),
+        }
+    }
+}
+
+/// Whether a task's result may be kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum CacheMode {
+    /// As its inputs and outputs say.
+    #[default]
+    Auto,
+    /// `cache #false`: it always runs.
+    Never,
+}
+
+/// An `arg` or `flag` of a task.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ArgSpec {
+    /// The name; it arrives as `ARG_NAME`, upper case, `-` as `_`.
+    pub name: Spanned<String>,
+    /// Positional, or a flag.
+    pub kind: ArgKind,
+    /// The value without one given; a positional argument without default is required.
+    pub default: Option<Value>,
+    /// What is asked of the value.
+    pub constraints: Constraints,
+    /// What it is for.
+    pub desc: Option<String>,
+    /// The variable of the caller that gives a value when the command line does not.
+    pub env: Option<String>,
+}
+
+impl ArgSpec {
+    /// The name of the variable it arrives as.
+    pub fn variable(&self) -> String {
+        format!("ARG_{}", self.name.value.to_uppercase().replace('-', "_"))
+    }
+}
+
+/// The form of an argument on the command line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ArgKind {
+    /// `envrun unit tests/a.py`.
+    Positional {
+        /// It takes all that is left (`repeat=#true`), joined by newlines.
+        repeat: bool,
+    },
+    /// `--coverage`: arrives as `true`, or not at all.
+    Switch,
+}
+
+/// `retry 3 every="2s" backoff=2.0 on="exit:75|timeout"`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Retry {
+    /// How many times more it is tried.
+    pub times: u32,
+    /// The pause before the second try.
+    pub every: Duration,
+    /// What the pause is multiplied with each time.
+    pub backoff: f64,
+    /// Which failures are tried again; all without the word.
+    pub on: Vec<RetryOn>,
+    /// Where it is written.
+    pub span: Span,
+}
+
+/// A failure that is tried again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RetryOn {
+    /// This exit status.
+    Exit(i32),
+    /// It took too long.
+    Timeout,
+}
+
+/// How many tasks of a kind may run at once.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Pool {
+    /// Its name.
+    pub name: String,
+    /// How many.
+    pub depth: usize,
+    /// Where it is declared.
+    pub span: Span,
+}

@@ -1,0 +1,1 @@
+//! What this invocation will do, in which order, within which limits.

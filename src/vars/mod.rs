@@ -1,0 +1,1 @@
+//! Layers of values: who wins, dotenv files, interpolation.
