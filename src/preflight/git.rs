@@ -1,0 +1,84 @@
+//! What conditions ask of git.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+
+/// The repository around a project, asked through the `git` command.
+#[derive(Debug)]
+pub struct Git {
+    root: PathBuf,
+    // The branch and the tags at HEAD hardly change while envrun runs, and many tasks may ask: asked once.
+    branch: OnceLock<Result<String, String>>,
+    tags: OnceLock<Result<Vec<String>, String>>,
+}
+
+impl Git {
+    /// The repository that `root` is in.
+    pub fn new(root: &Path) -> Self {
+        Self { root: root.to_path_buf(), branch: OnceLock::new(), tags: OnceLock::new() }
+    }
+
+    /// The checked-out branch. CI systems check out a commit, not a branch, so their own word for it comes second.
+    pub fn branch(&self, caller: &dyn Fn(&str) -> Option<String>) -> Result<&str, String> {
+        let ask = || {
+            let head = self.ask(&["rev-parse", "--abbrev-ref", "HEAD"]).or_else(|error| {
+                // A repository without a commit has a branch all the same.
+                self.ask(&["symbolic-ref", "--short", "HEAD"]).map_err(|_| error)
+            })?;
+            let from_ci = || {
+                ["GITHUB_HEAD_REF", "GITHUB_REF_NAME", "CI_COMMIT_REF_NAME"]
+                    .iter()
+                    .find_map(|name| caller(name).filter(|value| !value.is_empty()))
+            };
+            Ok(if head == "HEAD" { from_ci().unwrap_or(head) } else { head })
+        };
+        self.branch.get_or_init(ask).as_deref().map_err(Clone::clone)
+    }
+
+    /// The tags that point at HEAD.
+    pub fn tags(&self) -> Result<&[String], String> {
+        let ask = || Ok(self.ask(&["tag", "--points-at", "HEAD"])?.lines().map(str::to_owned).collect());
+        self.tags.get_or_init(ask).as_deref().map_err(Clone::clone)
+    }
+
+    /// The paths that differ from HEAD, untracked ones included; empty when the work tree is clean.
+    pub fn changes(&self) -> Result<Vec<String>, String> {
+        let status = self.ask(&["status", "--porcelain", "--untracked-files=normal"])?;
+        Ok(status.lines().map(|line| line.get(3..).unwrap_or(line).to_owned()).collect())
+    }
+
+    /// How many commits HEAD is ahead of its upstream branch.
+    pub fn unpushed(&self) -> Result<u64, String> {
+        self.ask(&["rev-parse", "--verify", "--quiet", "HEAD"])?;
+        let count = self
+            .ask(&["rev-list", "--count", "@{upstream}..HEAD"])
+            .map_err(|_| "the branch has no upstream branch".to_owned())?;
+        count.parse().map_err(|_| format!("git counted `{count}` commits"))
+    }
+
+    /// The commit that HEAD is.
+    pub fn revision(&self) -> Result<String, String> {
+        self.ask(&["rev-parse", "HEAD"])
+    }
+
+    fn ask(&self, args: &[&str]) -> Result<String, String> {
+        let output = Command::new("git")
+            .args(args)
+            .current_dir(&self.root)
+            .env("GIT_OPTIONAL_LOCKS", "0")
+            .env("LC_ALL", "C")
+            .stdin(Stdio::null())
+            .output()
+            .map_err(|error| format!("`git` could not be started: {error}"))?;
+        if output.status.success() {
+            return Ok(String::from_utf8_lossy(&output.stdout).trim_end().to_owned());
+        }
+        let said = String::from_utf8_lossy(&output.stderr);
+        Err(if said.contains("not a git repository") {
+            "it needs a git repository, and this is none".to_owned()
+        } else {
+            format!("`git {}` failed: {}", args.join(" "), said.lines().next().unwrap_or_default())
+        })
+    }
+}
