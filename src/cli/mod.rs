@@ -1,5 +1,7 @@
 //! The only room that knows clap, the terminal and process exit.
 
+pub mod args;
+
 use std::process::ExitCode;
 
 /// The program.

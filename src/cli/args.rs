@@ -1,0 +1,365 @@
+//! The flags, as clap reads them.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// A declarative build graph and task runner: environments, stages, tasks and deploys in one Envfile.kdl.
+#[derive(Debug, Parser)]
+#[command(
+    name = "envrun",
+    version,
+    disable_help_subcommand = true,
+    arg_required_else_help = false,
+    override_usage = "envrun [OPTIONS] [TARGET…] [-- ARGS]\n       envrun [OPTIONS] COMMAND",
+    after_help = "A target is [ENV.][PROJECT:]NAME, such as `build` or `prod.deploy`. Without one, the tasks are listed.\n\
+                  `envrun TARGET --help` shows a task's own arguments; `envrun run --help` the options of a run."
+)]
+pub struct Cli {
+    /// Where to look, whatever is done.
+    #[command(flatten)]
+    pub place: Place,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// Where the Envfile is, and how the terminal is written to.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Place {
+    /// Work as if started in this folder
+    #[arg(short = 'C', long = "directory", value_name = "DIR", global = true)]
+    pub directory: Option<PathBuf>,
+    /// The Envfile to read [default: Envfile.kdl here or in a folder above]
+    #[arg(short = 'f', long = "file", value_name = "FILE", global = true)]
+    pub file: Option<PathBuf>,
+    /// When to use colour
+    #[arg(
+        long,
+        value_enum,
+        value_name = "WHEN",
+        default_value_t,
+        global = true,
+        hide_possible_values = true,
+        hide_default_value = true
+    )]
+    pub color: When,
+}
+
+/// When to use colour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum When {
+    /// On a terminal, unless NO_COLOR is set.
+    #[default]
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run targets: `envrun build` is `envrun run build`
+    Run(RunArgs),
+    /// List the tasks, with what they are for
+    List(ListArgs),
+    /// Show what a target comes to: its definition after all patches, each line with its place
+    Show(ShowArgs),
+    /// Draw the graph of the targets, or of everything
+    Graph(GraphArgs),
+    /// Say why a target would run, compared with its last good run
+    Why(WhyArgs),
+    /// Check the Envfile and everything it includes
+    Check(CheckArgs),
+    /// Put the Envfile and everything it includes into the standard form
+    Fmt(FmtArgs),
+    /// Write a first Envfile for the project in this folder
+    Init(InitArgs),
+    /// Look after the local cache
+    Cache(CacheArgs),
+    /// Print earlier runs, or one of them again
+    Log(LogArgs),
+    /// Print the completion script of a shell
+    Completions(CompletionsArgs),
+    /// What a shell asks to complete a word
+    #[command(name = "__complete", hide = true)]
+    Complete(CompleteArgs),
+}
+
+/// `envrun run`.
+#[derive(Debug, Clone, Default, Args)]
+pub struct RunArgs {
+    /// The options that may also stand behind a target.
+    #[command(flatten)]
+    pub options: RunOptions,
+    /// What to run, each followed by its own arguments; `--` ends the options
+    #[arg(value_name = "TARGET", trailing_var_arg = true, allow_hyphen_values = true)]
+    pub words: Vec<String>,
+}
+
+/// The options of a run. Short letters follow make.
+#[derive(Debug, Clone, Default, Args)]
+pub struct RunOptions {
+    /// How many commands may run at once [default: the number of cores]
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub jobs: Option<u32>,
+    /// Go on with what does not depend on a failure
+    #[arg(short, long)]
+    pub keep_going: bool,
+    /// Execute nothing; say what would be, and why
+    #[arg(short = 'n', long)]
+    pub dry_run: bool,
+    /// Execute nothing, print nothing; status 4 if anything would be executed
+    #[arg(short = 'q', long)]
+    pub question: bool,
+    /// Execute the named targets even if they are up to date
+    #[arg(short = 'B', long)]
+    pub force: bool,
+    /// Execute everything, up to date or not
+    #[arg(long)]
+    pub force_all: bool,
+    /// The environment of targets that name none
+    #[arg(short, long, value_name = "ENV")]
+    pub env: Option<String>,
+    /// Give a declared variable a value for this run
+    #[arg(short, long = "set", value_name = "NAME=VALUE")]
+    pub set: Vec<String>,
+    /// How output is shown: auto, stream, prefix, group, errors, quiet or json
+    #[arg(
+        short,
+        long,
+        value_enum,
+        value_name = "STYLE",
+        default_value_t,
+        hide_possible_values = true,
+        hide_default_value = true
+    )]
+    pub output: OutputStyle,
+    /// The local cache: rw, r (only read), w (only write) or off
+    #[arg(
+        long,
+        value_enum,
+        value_name = "USE",
+        default_value_t,
+        hide_possible_values = true,
+        hide_default_value = true
+    )]
+    pub cache: CacheUse,
+    /// Treat warnings about the Envfile as errors
+    #[arg(long)]
+    pub strict: bool,
+    /// Also list what is up to date
+    #[arg(short, long)]
+    pub verbose: bool,
+    /// With --dry-run: print the plan as JSON
+    #[arg(long, requires = "dry_run")]
+    pub json: bool,
+}
+
+/// How output is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum OutputStyle {
+    /// As suits: live on a terminal, groups in CI, lines with a prefix otherwise.
+    #[default]
+    Auto,
+    /// As it comes.
+    Stream,
+    /// As it comes, each line with its node's name.
+    Prefix,
+    /// All of a node's output at its end.
+    Group,
+    /// Only that of failed nodes.
+    Errors,
+    /// Nothing but failures and the last line.
+    Quiet,
+    /// Events on standard output, one JSON object per line.
+    Json,
+}
+
+/// What the local cache is used for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum CacheUse {
+    /// Read and write.
+    #[default]
+    Rw,
+    /// Only read.
+    R,
+    /// Only write.
+    W,
+    /// Neither.
+    Off,
+}
+
+/// `envrun list`.
+#[derive(Debug, Args)]
+pub struct ListArgs {
+    /// Only this environment, project or name
+    #[arg(value_name = "FILTER")]
+    pub filter: Option<String>,
+    /// Hidden tasks too
+    #[arg(short, long)]
+    pub all: bool,
+    /// As JSON, on standard output
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `envrun show`.
+#[derive(Debug, Args)]
+pub struct ShowArgs {
+    /// What to show
+    #[arg(value_name = "TARGET")]
+    pub target: String,
+    /// As JSON, on standard output
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `envrun graph`.
+#[derive(Debug, Args)]
+pub struct GraphArgs {
+    /// Whose graph; everything in the default environment without one
+    #[arg(value_name = "TARGET")]
+    pub targets: Vec<String>,
+    /// The form
+    #[arg(long, value_enum, default_value_t)]
+    pub format: GraphFormat,
+    /// Write to this file instead of standard output
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+}
+
+/// A form of the graph.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum GraphFormat {
+    /// For Graphviz.
+    #[default]
+    Dot,
+    /// For Markdown.
+    Mermaid,
+    /// For programs.
+    Json,
+    /// A page of its own, for a browser.
+    Html,
+}
+
+/// `envrun why`.
+#[derive(Debug, Args)]
+pub struct WhyArgs {
+    /// Which node
+    #[arg(value_name = "TARGET")]
+    pub target: String,
+    /// Its own arguments
+    #[arg(value_name = "ARGS", trailing_var_arg = true, allow_hyphen_values = true)]
+    pub words: Vec<String>,
+}
+
+/// `envrun check`.
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    /// Warnings count as errors
+    #[arg(long)]
+    pub strict: bool,
+    /// The form
+    #[arg(long, value_enum, default_value_t)]
+    pub format: DiagnosticFormat,
+}
+
+/// A form of diagnostics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum DiagnosticFormat {
+    /// Graphical on a terminal, short otherwise.
+    #[default]
+    Auto,
+    /// One line each.
+    Short,
+    /// One JSON object per line.
+    Json,
+    /// GitHub's annotations.
+    Github,
+}
+
+/// `envrun fmt`.
+#[derive(Debug, Args)]
+pub struct FmtArgs {
+    /// Change nothing; status 1 if something would be
+    #[arg(long)]
+    pub check: bool,
+    /// These files instead; `-` for standard input
+    #[arg(value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+}
+
+/// `envrun init`.
+#[derive(Debug, Args)]
+pub struct InitArgs {
+    /// Print it instead of writing it
+    #[arg(long)]
+    pub print: bool,
+}
+
+/// `envrun cache`.
+#[derive(Debug, Args)]
+pub struct CacheArgs {
+    /// What to do with it
+    #[command(subcommand)]
+    pub command: CacheCommand,
+}
+
+/// What to do with the local cache.
+#[derive(Debug, Clone, Copy, Subcommand)]
+pub enum CacheCommand {
+    /// How much is in it, and where it lies
+    Stats,
+    /// List the results
+    Ls,
+    /// Remove what is over the limits of size and age
+    Gc,
+    /// Read every result and remove those that are damaged
+    Verify,
+    /// Remove everything
+    Clear,
+}
+
+/// `envrun log`.
+#[derive(Debug, Args)]
+pub struct LogArgs {
+    /// Which run; `latest` for the last one; the list of runs without one
+    #[arg(value_name = "RUN")]
+    pub run: Option<String>,
+    /// How output is shown
+    #[arg(short, long, value_enum, default_value_t, hide_possible_values = true)]
+    pub output: OutputStyle,
+    /// Also list what was up to date
+    #[arg(short, long)]
+    pub verbose: bool,
+}
+
+/// `envrun completions`.
+#[derive(Debug, Args)]
+pub struct CompletionsArgs {
+    /// Which shell
+    #[arg(value_enum)]
+    pub shell: Shell,
+}
+
+/// A shell that completes words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Shell {
+    /// GNU bash.
+    Bash,
+    /// zsh.
+    Zsh,
+    /// fish.
+    Fish,
+}
+
+/// `envrun __complete`.
+#[derive(Debug, Args)]
+pub struct CompleteArgs {
+    /// The words of the line up to the cursor, the program's name left out
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    pub words: Vec<String>,
+}

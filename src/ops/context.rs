@@ -1,0 +1,31 @@
+//! Everything ambient, gathered once by the program's edge and handed in.
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::path::PathBuf;
+
+use crate::base::Clock;
+
+/// What surrounds the program: folders, the caller's variables, the clock, the machine.
+#[derive(Debug, Clone)]
+pub struct Context {
+    /// The folder it was started in.
+    pub cwd: PathBuf,
+    /// The variables of the caller.
+    pub caller: BTreeMap<OsString, OsString>,
+    /// Where results are kept: `$ENVRUN_CACHE_DIR`, `$XDG_CACHE_HOME/envrun` or `~/.cache/envrun`.
+    pub cache_dir: PathBuf,
+    /// The time of day.
+    pub clock: Clock,
+    /// The host's name.
+    pub host: String,
+    /// How many commands may run at once unless told otherwise.
+    pub cores: usize,
+}
+
+impl Context {
+    /// The caller's value of a variable, if it is UTF-8.
+    pub fn caller_text(&self, name: &str) -> Option<String> {
+        self.caller.get(OsStr::new(name))?.to_str().map(str::to_owned)
+    }
+}
