@@ -6,7 +6,7 @@
 //! an action whose fingerprint gives a [`cache::CacheKey`]; the action cache answers with a [`cache::ActionResult`] or
 //! [`exec`] makes one; the [`event::Outcome`] is told in an [`event::Event`]; reporters listen.*
 //!
-//! The rooms below stand ground floor first. A room imports only rooms above it in this list (`tests/tidy.rs` holds it).
+//! The rooms below stand ground floor first. A room imports only rooms above it in this list (`tests/it/tidy.rs` holds it).
 //!
 //! | room | what is in it |
 //! |---|---|

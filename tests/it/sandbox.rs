@@ -158,9 +158,13 @@ fn stable(text: &str, root: &Path) -> String {
         if digits > 0 && begins {
             let (number, after) = rest.split_at(digits);
             let unit = ["ms", "s", "m"].into_iter().find(|unit| {
-                after.strip_prefix(unit).is_some_and(|after| !after.starts_with(|c: char| c.is_alphanumeric()))
+                after
+                    .strip_prefix(unit)
+                    .is_some_and(|after| !after.starts_with(|c: char| c.is_alphanumeric()))
             });
-            let run_id = number.len() == 8 && after.starts_with('-') && after[1..].bytes().take(6).all(|b| b.is_ascii_digit());
+            let run_id = number.len() == 8
+                && after.starts_with('-')
+                && after[1..].bytes().take(6).all(|b| b.is_ascii_digit());
             if let Some(unit) = unit {
                 out.push_str("[time]");
                 rest = &after[unit.len()..];
@@ -182,14 +186,21 @@ fn stable(text: &str, root: &Path) -> String {
 
 /// Whether a program is there; installs its package where that may be done, and in CI insists.
 pub fn need(program: &str, package: &str) -> bool {
-    let there = || Command::new("sh").args(["-c", &format!("command -v {program}")]).output().is_ok_and(|o| o.status.success());
+    let there = || {
+        Command::new("sh")
+            .args(["-c", &format!("command -v {program}")])
+            .output()
+            .is_ok_and(|o| o.status.success())
+    };
     if there() {
         return true;
     }
     let root = Command::new("id").arg("-u").output().is_ok_and(|output| output.stdout.starts_with(b"0"));
     if root {
-        let install = format!("apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -y -q {package}");
-        let _ = Command::new("sh").args(["-c", &install]).stdout(Stdio::null()).stderr(Stdio::null()).status();
+        let install =
+            format!("apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -y -q {package}");
+        let _ =
+            Command::new("sh").args(["-c", &install]).stdout(Stdio::null()).stderr(Stdio::null()).status();
     }
     if there() {
         return true;

@@ -60,7 +60,7 @@ fn every_folder_is_a_known_room() {
         let room = path.components().next().unwrap().as_os_str().to_str().unwrap().to_owned();
         assert!(
             path.components().count() == 1 || ROOMS.contains(&room.as_str()),
-            "src/{room} is not a room: add it to ROOMS in tests/tidy.rs, where it belongs by what it imports"
+            "src/{room} is not a room: add it to ROOMS in tests/it/tidy.rs, where it belongs by what it imports"
         );
     }
 }
