@@ -1,8 +1,21 @@
 //! Targets resolved against environments: the graph of tasks that an invocation is about.
 //!
-//! Invariant: does no IO and reads no clock; acyclic by construction.
+//! A [`Target`] names a node and an environment. [`build`](build::build) follows what the targets need and gives a
+//! [`TaskGraph`] of [`ConfiguredTask`]s, or every [`Diagnostic`](crate::diag::Diagnostic) there is to give. [`query`]
+//! asks a graph for ancestors and dependants, [`render`] draws it.
+//!
+//! Invariant: does no IO and reads no clock.
+//! Invariant: every edge leads from a lower to a higher [`NodeIx`], so a graph is acyclic by construction and a plain
+//! loop over the indices is a walk in topological order.
 
-use crate::model::{EnvName, NodePath};
+mod task_graph;
+
+pub use task_graph::{Edge, EdgeKind, Occasion, Ring, TaskGraph};
+
+use std::sync::Arc;
+
+use crate::diag::Span;
+use crate::model::{Action, Command, EnvName, NodePath, Task};
 
 /// What was asked for: `prod.api:deploy` with its arguments.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,3 +32,97 @@ pub struct Target {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(transparent)]
 pub struct NodeIx(pub u32);
+
+impl NodeIx {
+    /// As an index into a list with one entry per node.
+    pub fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// A task as one environment has it.
+#[derive(Debug, Clone)]
+pub struct ConfiguredTask {
+    /// `prod.api:deploy`: unique in the graph; without the environment for a node that all share.
+    pub label: String,
+    /// The node, whatever the environment.
+    pub path: NodePath,
+    /// The environment; `None` for one node that all environments share.
+    pub env: Option<EnvName>,
+    /// Its definition in that environment.
+    pub task: Arc<Task>,
+    /// What its `call` actions call, in the order of those actions; read it through [`ConfiguredTask::steps`].
+    pub calls: Vec<Called>,
+    /// The values of its arguments that were given, by name.
+    pub args: Vec<(String, String)>,
+    /// It was asked for by name.
+    pub target: bool,
+    /// It is in the graph only as an `on-fail` or `on-success` of another node, or because such a node needs it: it
+    /// runs only when its occasion comes, and its failure is reported but is not the run's.
+    pub follow_up: bool,
+}
+
+/// A task whose actions another one carries out in place, with the caller's folder, environment and values.
+#[derive(Debug, Clone)]
+pub struct Called {
+    /// What is called.
+    pub path: NodePath,
+    /// Its definition: its `when` and `done` are asked first and concern its own steps only.
+    pub task: Arc<Task>,
+    /// What its own `call` actions call.
+    pub calls: Arc<[Called]>,
+    /// Where the `call` is written.
+    pub span: Span,
+}
+
+/// One step of a task.
+#[derive(Debug, Clone, Copy)]
+pub enum Step<'a> {
+    /// A command, and where it is written.
+    Run(&'a Command, Span),
+    /// Another task's steps.
+    Called(&'a Called),
+}
+
+impl ConfiguredTask {
+    /// What it does, in order.
+    pub fn steps(&self) -> impl Iterator<Item = Step<'_>> {
+        steps(&self.task, &self.calls)
+    }
+
+    /// Every command it may carry out, those of called tasks in place.
+    pub fn commands(&self) -> Vec<&Command> {
+        let mut commands = Vec::new();
+        add_commands(self.steps(), &mut commands);
+        commands
+    }
+}
+
+impl Called {
+    /// What it does, in order.
+    pub fn steps(&self) -> impl Iterator<Item = Step<'_>> {
+        steps(&self.task, &self.calls)
+    }
+}
+
+fn steps<'a>(task: &'a Task, calls: &'a [Called]) -> impl Iterator<Item = Step<'a>> {
+    let mut calls = calls.iter();
+    task.actions.iter().filter_map(move |action| match &action.value {
+        Action::Run(command) => Some(Step::Run(command, action.span)),
+        Action::Call(_) => calls.next().map(Step::Called),
+        // A graph with such an action is refused when it is built.
+        Action::Unbuilt(_) => None,
+    })
+}
+
+/// Recursion ends: calls nest no deeper than the build allows.
+fn add_commands<'a>(steps: impl Iterator<Item = Step<'a>>, into: &mut Vec<&'a Command>) {
+    for step in steps {
+        match step {
+            Step::Run(command, _) => into.push(command),
+            Step::Called(called) => {
+                add_commands(Box::new(called.steps()) as Box<dyn Iterator<Item = _>>, into)
+            }
+        }
+    }
+}

@@ -1,0 +1,220 @@
+//! The graph itself: configured tasks, numbered so that every edge leads upwards.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::ops::Index;
+
+use indexmap::IndexMap;
+use petgraph::graph::{DiGraph, NodeIndex};
+use petgraph::visit::EdgeRef;
+use petgraph::{Incoming, Outgoing};
+
+use crate::diag::Span;
+
+use super::{ConfiguredTask, NodeIx};
+
+/// Configured tasks and what comes before what.
+///
+/// Edges lead from what comes first to what comes later: from a need to what needs it.
+#[derive(Debug, Clone, Default)]
+pub struct TaskGraph {
+    graph: DiGraph<ConfiguredTask, Edge>,
+}
+
+/// Why one node comes after another, and where that is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Edge {
+    /// Why.
+    pub kind: EdgeKind,
+    /// Where it is written.
+    pub span: Span,
+}
+
+/// Why one node comes after another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum EdgeKind {
+    /// `needs`: begins only when the first is over and good.
+    Needs,
+    /// `after`: begins when the first is over, however it ended. Never leads from a follow-up to an ordinary node.
+    After,
+    /// `on-fail`, `on-success`: called by how the first ended. Between ordinary nodes, and from an ordinary node to a
+    /// follow-up, it is an order too; never leads from a follow-up to an ordinary node.
+    FollowUp(Occasion),
+}
+
+/// What calls a follow-up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Occasion {
+    /// `on-fail`: it was executed and failed, or was interrupted.
+    Failure,
+    /// `on-success`: it ended well, up to date and restored included.
+    Success,
+}
+
+/// Edges that lead in a ring, each beginning where the one before ends; places are those of the list that was given.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ring(pub Vec<(usize, usize, Edge)>);
+
+impl TaskGraph {
+    /// Numbers `nodes` topologically, as near to the given order as the edges allow, or finds a ring.
+    ///
+    /// Of several edges between two nodes the strongest is kept (`needs`, then `after`), beside follow-ups. An edge
+    /// other than `needs` from a follow-up to an ordinary node is dropped: ordinary nodes never wait for what may not
+    /// come.
+    pub fn new(
+        nodes: Vec<ConfiguredTask>,
+        edges: impl IntoIterator<Item = (usize, usize, Edge)>,
+    ) -> Result<Self, Ring> {
+        let mut kept = Kept::new();
+        for (from, to, edge) in edges {
+            if edge.kind != EdgeKind::Needs && nodes[from].follow_up && !nodes[to].follow_up {
+                continue;
+            }
+            let occasion = if let EdgeKind::FollowUp(occasion) = edge.kind { Some(occasion) } else { None };
+            let known = kept.entry((from, to, occasion)).or_insert(edge);
+            if edge.kind < known.kind {
+                *known = edge;
+            }
+        }
+        let place = number(nodes.len(), &kept)?;
+        let mut order: Vec<usize> = (0..nodes.len()).collect();
+        order.sort_unstable_by_key(|&at| place[at]);
+        let mut slots: Vec<Option<ConfiguredTask>> = nodes.into_iter().map(Some).collect();
+        let mut graph = DiGraph::with_capacity(slots.len(), kept.len());
+        for at in order {
+            graph.add_node(slots[at].take().expect("an order names each node once"));
+        }
+        // petgraph lists a node's edges newest first: added backwards, they come out as written.
+        for ((from, to, _), edge) in kept.into_iter().rev() {
+            graph.add_edge(NodeIndex::from(place[from]), NodeIndex::from(place[to]), edge);
+        }
+        Ok(Self { graph })
+    }
+
+    /// How many nodes there are.
+    pub fn len(&self) -> usize {
+        self.graph.node_count()
+    }
+
+    /// Whether there is nothing in it.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// How many edges there are.
+    pub fn edge_count(&self) -> usize {
+        self.graph.edge_count()
+    }
+
+    /// Every node's place, in topological order.
+    pub fn indices(&self) -> impl DoubleEndedIterator<Item = NodeIx> + ExactSizeIterator + use<> {
+        // The number of nodes fits: petgraph's own indices are 32 bits wide.
+        (0..self.len() as u32).map(NodeIx)
+    }
+
+    /// Every node with its place, in topological order.
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = (NodeIx, &ConfiguredTask)> {
+        self.indices().zip(self.graph.raw_nodes()).map(|(ix, node)| (ix, &node.weight))
+    }
+
+    /// Every edge: from, to, why.
+    pub fn edges(&self) -> impl Iterator<Item = (NodeIx, NodeIx, &Edge)> {
+        self.graph.raw_edges().iter().map(|edge| (ours(edge.source()), ours(edge.target()), &edge.weight))
+    }
+
+    /// What comes before `node` and why, in the order written.
+    pub fn before(&self, node: NodeIx) -> impl Iterator<Item = (NodeIx, &Edge)> {
+        self.graph.edges_directed(theirs(node), Incoming).map(|edge| (ours(edge.source()), edge.weight()))
+    }
+
+    /// What comes later than `node` and why.
+    pub fn behind(&self, node: NodeIx) -> impl Iterator<Item = (NodeIx, &Edge)> {
+        self.graph.edges_directed(theirs(node), Outgoing).map(|edge| (ours(edge.target()), edge.weight()))
+    }
+
+    /// What `node` needs, in the order written.
+    pub fn needs(&self, node: NodeIx) -> impl Iterator<Item = NodeIx> {
+        self.before(node).filter(|(_, edge)| edge.kind == EdgeKind::Needs).map(|(ix, _)| ix)
+    }
+
+    /// What needs `node`.
+    pub fn needed_by(&self, node: NodeIx) -> impl Iterator<Item = NodeIx> {
+        self.behind(node).filter(|(_, edge)| edge.kind == EdgeKind::Needs).map(|(ix, _)| ix)
+    }
+
+    /// The nodes that were asked for by name.
+    pub fn targets(&self) -> impl Iterator<Item = NodeIx> {
+        self.iter().filter(|(_, node)| node.target).map(|(ix, _)| ix)
+    }
+}
+
+impl Index<NodeIx> for TaskGraph {
+    type Output = ConfiguredTask;
+
+    fn index(&self, node: NodeIx) -> &ConfiguredTask {
+        &self.graph[theirs(node)]
+    }
+}
+
+/// Edges, each once per pair of nodes and occasion.
+type Kept = IndexMap<(usize, usize, Option<Occasion>), Edge>;
+
+fn ours(index: NodeIndex) -> NodeIx {
+    NodeIx(index.index() as u32)
+}
+
+fn theirs(node: NodeIx) -> NodeIndex {
+    NodeIndex::new(node.index())
+}
+
+/// The new place of each of `count` nodes: the topological order that is smallest by old places (Kahn's algorithm over
+/// a heap), or a ring.
+fn number(count: usize, edges: &Kept) -> Result<Vec<u32>, Ring> {
+    let mut behind: Vec<Vec<usize>> = vec![Vec::new(); count];
+    let mut waits = vec![0_usize; count];
+    for &(from, to, _) in edges.keys() {
+        behind[from].push(to);
+        waits[to] += 1;
+    }
+    let mut free: BinaryHeap<Reverse<usize>> = (0..count).filter(|&at| waits[at] == 0).map(Reverse).collect();
+    let mut place = vec![0_u32; count];
+    let mut placed = 0;
+    while let Some(Reverse(at)) = free.pop() {
+        place[at] = placed;
+        placed += 1;
+        for &to in &behind[at] {
+            waits[to] -= 1;
+            if waits[to] == 0 {
+                free.push(Reverse(to));
+            }
+        }
+    }
+    if placed as usize == count { Ok(place) } else { Err(ring(&waits, edges)) }
+}
+
+/// A ring among the nodes that still wait: each of them waits for another one of them, so going back must come round.
+fn ring(waits: &[usize], edges: &Kept) -> Ring {
+    let mut back: Vec<Option<(usize, Edge)>> = vec![None; waits.len()];
+    for (&(from, to, _), edge) in edges {
+        if waits[from] > 0 && waits[to] > 0 {
+            back[to].get_or_insert((from, *edge));
+        }
+    }
+    let mut at = waits.iter().position(|&count| count > 0).expect("not all nodes were placed");
+    let mut seen = vec![false; waits.len()];
+    while !std::mem::replace(&mut seen[at], true) {
+        at = back[at].expect("what waits, waits for another that waits").0;
+    }
+    let mut edges = Vec::new();
+    let end = at;
+    loop {
+        let (from, edge) = back[at].expect("what waits, waits for another that waits");
+        edges.push((from, at, edge));
+        at = from;
+        if at == end {
+            break;
+        }
+    }
+    edges.reverse();
+    Ring(edges)
+}
