@@ -1,15 +1,29 @@
 //! One command to one process group, and its end.
 //!
+//! [`run`] starts a command and follows it to its end: what it prints goes to a callback as it comes, and when it is
+//! over, what it left in its process group is over too. [`Processes`] knows every command that is running, and ends them
+//! all when the run is interrupted. [`Guard`] is a small process that ends them when envrun itself is killed. Programs
+//! are found by [`Programs`], so that a command starts by absolute path; shell text without shell syntax ([`simple`])
+//! starts without a shell. A [`Jobserver`] shares the places of `-j` with every make, ninja and cargo further down.
+//!
 //! Invariant: knows no graph, no task, no cache.
+//! Invariant: every process of a run is started here; `unsafe` is in `spawn.rs` and `guard.rs`, nowhere else.
 
-use serde::{Deserialize, Serialize};
+mod command;
+mod environ;
+mod first;
+mod guard;
+mod jobserver;
+mod processes;
+mod program;
+mod shell;
+mod signal;
 
-/// A stream of a process.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Stream {
-    /// Standard output.
-    Stdout,
-    /// Standard error.
-    Stderr,
-}
+pub use command::{CommandSpec, Ended, Exit, Invocation, Io, StartError, Stream, run};
+pub use environ::Environ;
+pub use guard::Guard;
+pub use jobserver::{Jobserver, Token};
+pub use processes::{Interrupt, Processes};
+pub use program::{ProgramError, Programs};
+pub use shell::{Shell, simple};
+pub use signal::Signals;
