@@ -1,17 +1,40 @@
 //! What can happen in a run: the closed list of events, and the fold over them that every reporter shares.
 //!
 //! Events belong to neither speaker nor listener: the engine tells them in one gapless sequence, reporters find the
-//! words, `record` writes them down, and a recorded run replays to the same text.
+//! words, `record` writes them down, and a recorded run replays to the same text. [`RunState`] is the fold: what a
+//! listener may want to know of everything told so far. [`Sequencer`] numbers and dates.
+//!
+//! What nothing more is to be said of is told in bulk: 10,000 tasks that are up to date are one
+//! [`Event::NodesFinished`] with one range in it, so that a run that does nothing costs nothing to tell.
+//!
+//! The wire format is JSON, one object per line, described in `docs/events.md` (a test holds that page to these
+//! types); `format` in [`RunStarted`] is its version.
 //!
 //! Invariant: plain data; everything a reporter may want to say is in an event.
+//! Invariant: a fold over any sequence, even a damaged one, does not fail.
 
+mod nodes;
+mod outcome;
+mod state;
+#[cfg(test)]
+pub(crate) mod tests;
+mod wire;
+
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::base::Timestamp;
+use crate::base::{Clock, Timestamp};
 pub use crate::exec::Stream;
 use crate::graph::NodeIx;
+
+pub use nodes::NodeSet;
+pub use outcome::{Failure, Outcome, OutcomeKind};
+pub use state::{Counts, Executed, Failed, NodeState, RunState, Running};
+
+/// The version of the wire format.
+pub const FORMAT: u32 = 1;
 
 /// One event with its place in the sequence.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -31,6 +54,12 @@ pub struct Sequenced {
 pub enum Event {
     /// The first event.
     RunStarted(RunStarted),
+    /// How long nodes took last time. Told at most once, before anything is executed, by a run that had a reason to
+    /// look it up.
+    Expected {
+        /// Pairs of a node and milliseconds; only those that are known.
+        took_ms: Vec<(NodeIx, u64)>,
+    },
     /// A node is executed (not told for one that is up to date, restored or skipped).
     NodeStarted {
         /// Which.
@@ -39,7 +68,7 @@ pub enum Event {
         because: Because,
         /// Its commands, as a person would type them.
         commands: Vec<String>,
-        /// Where it runs, relative to the root.
+        /// Where it runs, relative to the root; `.` for the root.
         dir: String,
     },
     /// A node's process printed something. Not told for a restored node: its log is in `NodeFinished`.
@@ -49,7 +78,7 @@ pub enum Event {
         /// On which stream.
         stream: Stream,
         /// What, as it came: not cut into lines, not necessarily UTF-8.
-        #[serde(with = "crate::event::bytes")]
+        #[serde(with = "wire::bytes")]
         bytes: Vec<u8>,
     },
     /// A try failed and another one follows.
@@ -63,7 +92,7 @@ pub enum Event {
         /// How it failed.
         failure: Failure,
         /// The pause before the next try.
-        #[serde(with = "crate::event::millis")]
+        #[serde(rename = "pause_ms", with = "wire::millis")]
         pause: Duration,
     },
     /// A node is over.
@@ -73,8 +102,16 @@ pub enum Event {
         /// How.
         outcome: Outcome,
         /// How long it took, hashing and storing included.
-        #[serde(with = "crate::event::millis")]
+        #[serde(rename = "took_ms", with = "wire::millis")]
         took: Duration,
+    },
+    /// Many nodes are over in the same way, and there is nothing more to say of each: the ones that are up to date, or
+    /// that a stop left undone.
+    NodesFinished {
+        /// Which.
+        nodes: NodeSet,
+        /// How, each of them.
+        outcome: Outcome,
     },
     /// Something worth saying that ends nothing: a cache entry that could not be read, a glob that matches nothing.
     Notice(Notice),
@@ -92,7 +129,7 @@ pub enum Event {
 /// What is known when a run begins.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RunStarted {
-    /// The version of this format: 1.
+    /// The version of this format: [`FORMAT`].
     pub format: u32,
     /// The run's id, unique in the project and sorted by time.
     pub run: String,
@@ -106,27 +143,24 @@ pub struct RunStarted {
     pub jobs: usize,
     /// Nothing is executed; reasons are told.
     pub dry_run: bool,
-    /// Every node of the graph; `NodeIx` is the place in this list.
-    pub nodes: Vec<NodeInfo>,
+    /// Every node of the graph; `NodeIx` is the place in this list. Shared, because every listener keeps it.
+    pub nodes: Arc<[NodeInfo]>,
 }
 
 /// A node as reporters know it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NodeInfo {
     /// `prod.api:deploy`, as addressed; without the environment for a node that all share.
-    pub label: String,
+    pub label: Arc<str>,
     /// What it is for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub desc: Option<String>,
+    pub desc: Option<Arc<str>>,
     /// It has no actions: it only stands for its needs.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub group: bool,
     /// It was named on the command line.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub target: bool,
-    /// How long it took last time, if that is known.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub expected_ms: Option<u64>,
 }
 
 /// Why a node is executed. The first reason is the one to say; `more` counts the others.
@@ -137,106 +171,6 @@ pub struct Because {
     /// How many other differences there are.
     #[serde(default)]
     pub more: usize,
-}
-
-/// How a node ended.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "outcome", rename_all = "kebab-case")]
-pub enum Outcome {
-    /// Its outputs are in place and nothing it reads changed.
-    UpToDate,
-    /// Its outputs were put in place from the cache.
-    Restored {
-        /// Where from: `the local cache`, `an equal task in this run`.
-        from: String,
-        /// What it printed when it was executed.
-        #[serde(with = "crate::event::bytes")]
-        log: Vec<u8>,
-    },
-    /// Executed, and it succeeded.
-    Succeeded {
-        /// Its result was kept.
-        stored: bool,
-    },
-    /// `done` was true: already there.
-    AlreadyDone,
-    /// A group whose needs are all over and good.
-    Grouped,
-    /// Not executed in a dry run; it would have been.
-    WouldRun,
-    /// Executed, and it failed.
-    Failed {
-        /// How.
-        failure: Failure,
-        /// Where its whole output is, relative to the root.
-        log: Option<String>,
-        /// What to look at.
-        hint: Option<String>,
-    },
-    /// Not executed: a `when` did not hold, or a need was skipped.
-    Skipped {
-        /// In words: `branch is feature/x, not main`, `` `verify` was skipped ``.
-        reason: String,
-    },
-    /// Not executed because a need failed.
-    Blocked {
-        /// The node that failed.
-        by: NodeIx,
-    },
-    /// Not executed, or ended before its time, because the run was stopped.
-    Cancelled,
-}
-
-/// How a node that was executed failed.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "kebab-case")]
-pub enum Failure {
-    /// A command ended with a status other than 0.
-    Exit {
-        /// The status.
-        status: i32,
-        /// The command, as a person would type it.
-        command: String,
-    },
-    /// A command was ended by a signal.
-    Signal {
-        /// Its number.
-        signal: i32,
-        /// The command.
-        command: String,
-    },
-    /// A command could not be started.
-    Start {
-        /// The command.
-        command: String,
-        /// Why, with the PATH looked in.
-        reason: String,
-        /// What to do.
-        hint: Option<String>,
-    },
-    /// It took longer than its `timeout`.
-    Timeout {
-        /// The limit.
-        #[serde(with = "crate::event::millis")]
-        limit: Duration,
-        /// The command that was running.
-        command: String,
-    },
-    /// A declared output is not there, or may not be there.
-    Outputs {
-        /// In words.
-        reason: String,
-    },
-    /// A file could not be read or written.
-    Io {
-        /// In words: the path and the operation.
-        reason: String,
-    },
-    /// A guard refused it (exit status 3).
-    Refused {
-        /// Every guard that failed, in words.
-        reasons: Vec<String>,
-    },
 }
 
 /// Something worth saying.
@@ -258,50 +192,29 @@ pub struct RunFinished {
     /// The exit status of the program: 0, 1, 3, 4 or 130.
     pub exit: u8,
     /// How long it took.
-    #[serde(with = "crate::event::millis")]
+    #[serde(rename = "took_ms", with = "wire::millis")]
     pub took: Duration,
 }
 
-/// Durations as whole milliseconds.
-pub(crate) mod millis {
-    use super::Duration;
-    use serde::{Deserialize, Deserializer, Serializer};
-
-    pub(crate) fn serialize<S: Serializer>(duration: &Duration, to: S) -> Result<S::Ok, S::Error> {
-        to.serialize_u64(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
-    }
-
-    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
-        u64::deserialize(from).map(Duration::from_millis)
-    }
+/// Numbers events without a gap and dates them, never earlier than the one before, even if the clock goes back.
+#[derive(Debug, Default)]
+pub struct Sequencer {
+    clock: Clock,
+    next: u64,
+    last: Timestamp,
 }
 
-/// Bytes as text where they are UTF-8, and as `{"hex": "…"}` where they are not.
-pub(crate) mod bytes {
-    use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-    #[derive(Serialize, Deserialize)]
-    #[serde(untagged)]
-    enum Text<'a> {
-        Utf8(std::borrow::Cow<'a, str>),
-        Hex { hex: String },
+impl Sequencer {
+    /// Begins at 0.
+    pub fn new(clock: Clock) -> Self {
+        Self { clock, next: 0, last: Timestamp(0) }
     }
 
-    pub(crate) fn serialize<S: Serializer>(bytes: &[u8], to: S) -> Result<S::Ok, S::Error> {
-        match std::str::from_utf8(bytes) {
-            Ok(text) => Text::Utf8(text.into()),
-            Err(_) => Text::Hex { hex: bytes.iter().map(|byte| format!("{byte:02x}")).collect() },
-        }
-        .serialize(to)
-    }
-
-    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<u8>, D::Error> {
-        match Text::deserialize(from)? {
-            Text::Utf8(text) => Ok(text.into_owned().into_bytes()),
-            Text::Hex { hex } => (0..hex.len() / 2)
-                .map(|at| hex.get(at * 2..at * 2 + 2).and_then(|pair| u8::from_str_radix(pair, 16).ok()))
-                .collect::<Option<Vec<u8>>>()
-                .ok_or_else(|| serde::de::Error::custom("not hexadecimal")),
-        }
+    /// Gives an event its place.
+    pub fn stamp(&mut self, event: Event) -> Sequenced {
+        let seq = self.next;
+        self.next += 1;
+        self.last = self.last.max(self.clock.now());
+        Sequenced { seq, time: self.last, event }
     }
 }

@@ -1,1 +1,40 @@
-//! Run logs, history, durations, locks.
+//! Every run written down under `.envrun/runs/`, read back, and thrown away in time.
+//!
+//! A run is a folder `.envrun/runs/<run id>/` with `events.jsonl` (the wire format of [`crate::event`], two long parts
+//! of it kept elsewhere: see [`recorder`]) and `logs/<node>.log` (all that a node printed). [`Recorder`] writes one as
+//! it happens, so that a crash leaves a readable beginning; [`Recorded`] reads one back; [`Durations`] is what is
+//! remembered beyond: how long each node took last.
+//!
+//! Invariant: a run that is still going on (its `events.jsonl` is locked) is never removed.
+//! Invariant: recording never fails a run; whoever holds a [`Recorder`] may drop it at any time.
+
+mod durations;
+mod error;
+mod id;
+mod prune;
+mod recorded;
+mod recorder;
+#[cfg(test)]
+mod tests;
+
+use std::path::{Path, PathBuf};
+
+pub use durations::Durations;
+pub use error::RecordError;
+pub use id::{RunId, log_name};
+pub use prune::{Limits, prune};
+pub use recorded::{Recorded, RunSummary, latest, runs};
+pub use recorder::Recorder;
+
+/// Where envrun keeps what belongs to a project, relative to its root.
+pub const STATE_DIR: &str = ".envrun";
+
+/// Where the runs of the project at `root` are.
+pub fn runs_dir(root: &Path) -> PathBuf {
+    root.join(STATE_DIR).join("runs")
+}
+
+/// Where the log of a node is, relative to the root: what [`crate::event::Outcome::Failed`] tells.
+pub fn log_path(run: &RunId, label: &str) -> String {
+    format!("{STATE_DIR}/runs/{run}/logs/{}", log_name(label))
+}
