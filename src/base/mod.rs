@@ -5,6 +5,7 @@
 
 pub mod clock;
 pub mod digest;
+pub mod fs;
 pub mod path;
 pub mod unit;
 

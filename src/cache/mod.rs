@@ -2,6 +2,10 @@
 //!
 //! Invariant: knows nothing of tasks; never fails a run: what cannot be read is a miss.
 
+mod store;
+
+pub use store::{Hit, Limits, LocalStore};
+
 use std::time::Duration;
 
 use crate::base::{Digest, RelPath, Timestamp};
