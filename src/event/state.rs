@@ -117,10 +117,14 @@ impl RunState {
         self.now = self.now.max(told.time);
         match &told.event {
             Event::RunStarted(started) => {
-                self.began = told.time;
-                self.nodes = vec![NodeState::Waiting; started.nodes.len()];
-                self.tasks = started.nodes.iter().filter(|node| !node.group).count();
-                self.started = Some(started.clone());
+                *self = Self {
+                    started: Some(started.clone()),
+                    began: told.time,
+                    now: told.time,
+                    nodes: vec![NodeState::Waiting; started.nodes.len()],
+                    tasks: started.nodes.iter().filter(|node| !node.group).count(),
+                    ..Self::default()
+                };
             }
             Event::Expected { took_ms } => {
                 self.expected = vec![None; self.nodes.len()];
