@@ -22,6 +22,9 @@
 //! Invariant: no clock and no IO; O((V + E) log V) for a whole run, whatever the order of facts.
 //! Invariant: every node is ended exactly once, by `Finished` or by `Finish`; then comes one `AllDone`.
 
+#[cfg(test)]
+mod tests;
+
 use std::cmp::Reverse;
 use std::collections::VecDeque;
 
@@ -220,9 +223,13 @@ impl Scheduler {
     /// As [`Scheduler::on`].
     pub fn on_all(&mut self, facts: impl IntoIterator<Item = Fact>, steps: &mut Vec<Step>) {
         for fact in facts {
+            let stop = self.stop;
             self.take(fact, steps);
-            while let Some((node, over)) = self.news.pop_front() {
-                self.tell(node, over, steps);
+            self.tell_all(steps);
+            if self.stop > stop {
+                // Only now: what a failure blocks or calls is decided, so that the rest can be told from it.
+                self.sweep(steps);
+                self.tell_all(steps);
             }
         }
         self.go_on(steps);
@@ -256,11 +263,7 @@ impl Scheduler {
                 self.over(node, Over::Ended { end, executed });
             }
             Fact::Cancel { level } => {
-                let stop = if level >= 2 { Stop::Hard } else { Stop::Cancel };
-                if stop > self.stop {
-                    self.stop = stop;
-                    self.sweep(steps);
-                }
+                self.stop = self.stop.max(if level >= 2 { Stop::Hard } else { Stop::Cancel });
             }
         }
     }
@@ -296,15 +299,21 @@ impl Scheduler {
         }
     }
 
+    fn tell_all(&mut self, steps: &mut Vec<Step>) {
+        while let Some((node, over)) = self.news.pop_front() {
+            self.tell(node, over, steps);
+        }
+    }
+
     /// Tells what lies behind `node` how it ended.
     fn tell(&mut self, node: NodeIx, over: Over, steps: &mut Vec<Step>) {
         let own = self.nodes[node.index()];
         let failed = matches!(over, Over::Ended { end: End::Failed, .. });
-        let stops = failed && !own.follow_up && !self.keep_going && self.stop == Stop::No;
-        self.failed |= failed && !own.follow_up;
-        if stops {
-            // Before anything behind it is told, so that nothing new begins; what it calls is exempt.
-            self.stop = Stop::Failure;
+        if failed && !own.follow_up {
+            self.failed = true;
+            if !self.keep_going {
+                self.stop = self.stop.max(Stop::Failure);
+            }
         }
         let occasion = match over {
             Over::Ended { end: End::Good, .. } => Some(Occasion::Success),
@@ -328,9 +337,6 @@ impl Scheduler {
                 EdgeKind::After | EdgeKind::FollowUp(_) => {}
             }
             self.check(later);
-        }
-        if stops {
-            self.sweep(steps);
         }
     }
 

@@ -8,6 +8,8 @@
 //! Invariant: every edge leads from a lower to a higher [`NodeIx`], so a graph is acyclic by construction and a plain
 //! loop over the indices is a walk in topological order.
 
+#[cfg(test)]
+pub(crate) mod fixture;
 mod task_graph;
 
 pub use task_graph::{Edge, EdgeKind, Occasion, Ring, TaskGraph};

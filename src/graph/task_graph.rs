@@ -35,10 +35,10 @@ pub struct Edge {
 pub enum EdgeKind {
     /// `needs`: begins only when the first is over and good.
     Needs,
-    /// `after`: begins when the first is over, however it ended. Never leads from a follow-up to an ordinary node.
+    /// `after`: begins when the first is over, however it ended. Never leads from a follow-up.
     After,
-    /// `on-fail`, `on-success`: called by how the first ended. Between ordinary nodes, and from an ordinary node to a
-    /// follow-up, it is an order too; never leads from a follow-up to an ordinary node.
+    /// `on-fail`, `on-success`: called by how the first ended. From an ordinary node it is an order too; from a
+    /// follow-up it leads only to another one, and is none.
     FollowUp(Occasion),
 }
 
@@ -58,16 +58,20 @@ pub struct Ring(pub Vec<(usize, usize, Edge)>);
 impl TaskGraph {
     /// Numbers `nodes` topologically, as near to the given order as the edges allow, or finds a ring.
     ///
-    /// Of several edges between two nodes the strongest is kept (`needs`, then `after`), beside follow-ups. An edge
-    /// other than `needs` from a follow-up to an ordinary node is dropped: ordinary nodes never wait for what may not
-    /// come.
+    /// Of `needs` and `after` between the same two nodes only `needs` is kept. Nothing waits for what may never come:
+    /// `after` a follow-up is dropped, and so is a follow-up's call of an ordinary node.
     pub fn new(
         nodes: Vec<ConfiguredTask>,
         edges: impl IntoIterator<Item = (usize, usize, Edge)>,
     ) -> Result<Self, Ring> {
         let mut kept = Kept::new();
         for (from, to, edge) in edges {
-            if edge.kind != EdgeKind::Needs && nodes[from].follow_up && !nodes[to].follow_up {
+            let dropped = match edge.kind {
+                EdgeKind::Needs => false,
+                EdgeKind::After => nodes[from].follow_up,
+                EdgeKind::FollowUp(_) => nodes[from].follow_up && !nodes[to].follow_up,
+            };
+            if dropped {
                 continue;
             }
             let occasion = if let EdgeKind::FollowUp(occasion) = edge.kind { Some(occasion) } else { None };

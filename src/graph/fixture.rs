@@ -1,0 +1,75 @@
+//! Tasks and graphs made by hand, for tests.
+
+use std::sync::Arc;
+
+use indexmap::IndexMap;
+
+use crate::base::RelPath;
+use crate::diag::{FileId, Span, Spanned};
+use crate::model::{Action, CacheMode, Command, NodeName, NodePath, ProjectName, Task};
+
+use super::{ConfiguredTask, Edge, EdgeKind, TaskGraph};
+
+/// A place that no text has.
+pub fn nowhere() -> Span {
+    Span { file: FileId(0), start: 0, len: 0 }
+}
+
+/// A task of the root project that runs `true` and says nothing else.
+pub fn task(name: &str) -> Task {
+    Task {
+        name: name.into(),
+        span: nowhere(),
+        desc: None,
+        alias: Vec::new(),
+        group: None,
+        hidden: false,
+        args: Vec::new(),
+        when: Vec::new(),
+        guard: Vec::new(),
+        mutates: false,
+        needs: Vec::new(),
+        after: Vec::new(),
+        uses: Vec::new(),
+        inputs: None,
+        outputs: None,
+        depfile: Vec::new(),
+        tools: Vec::new(),
+        done: None,
+        actions: vec![Spanned::new(Action::Run(Command::Shell("true".into())), nowhere())],
+        dir: Spanned::new(".".into(), nowhere()),
+        project_dir: RelPath::root(),
+        shell: None,
+        vars: IndexMap::new(),
+        timeout: None,
+        retry: None,
+        pool: None,
+        interactive: false,
+        on_fail: Vec::new(),
+        on_success: Vec::new(),
+        hint: None,
+        cache: CacheMode::Auto,
+        unbuilt: Vec::new(),
+    }
+}
+
+/// A node for `task`, shared by all environments.
+pub fn node(task: Task) -> ConfiguredTask {
+    let path = NodePath { project: ProjectName::default(), name: NodeName::from(task.name.as_str()) };
+    ConfiguredTask {
+        label: task.name.to_string(),
+        path,
+        env: None,
+        task: Arc::new(task),
+        calls: Vec::new(),
+        args: Vec::new(),
+        target: false,
+        follow_up: false,
+    }
+}
+
+/// A graph of `nodes` with `edges` between their places.
+pub fn graph(nodes: Vec<ConfiguredTask>, edges: &[(usize, usize, EdgeKind)]) -> TaskGraph {
+    let edges = edges.iter().map(|&(from, to, kind)| (from, to, Edge { kind, span: nowhere() }));
+    TaskGraph::new(nodes, edges).expect("the edges of a fixture make no ring")
+}
