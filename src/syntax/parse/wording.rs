@@ -1,0 +1,334 @@
+//! What is wrong with a text, in words that say what to write instead.
+
+use std::ops::Range;
+
+use crate::diag::{Diagnostic, Span, nearest};
+use crate::syntax::text::{Trouble, number as read_number};
+use crate::syntax::token::Flaw;
+
+/// What to write instead of a flawed token, where that is plain.
+pub fn correction(flaw: Flaw, text: &str) -> Option<String> {
+    match flaw {
+        Flaw::BareKeyword => Some(format!("#{text}")),
+        Flaw::UnknownKeyword => keyword(text).map(str::to_owned),
+        Flaw::NeedsQuotes => Some(quoted(text)),
+        Flaw::SingleQuotes => {
+            let inner = text.strip_prefix('\'').unwrap_or(text);
+            Some(quoted(inner.strip_suffix('\'').unwrap_or(inner)))
+        }
+        Flaw::Brackets => {
+            let inner = text.strip_prefix('[')?.strip_suffix(']')?;
+            // Only a plain list on one line is taken apart with certainty.
+            let plain = !inner.contains(['[', ']', '{', '\n', '\\']) && !inner.trim().is_empty();
+            let values = inner.split(',').map(str::trim).filter(|value| !value.is_empty());
+            plain.then(|| values.map(requoted).collect::<Vec<_>>().join(" "))
+        }
+        Flaw::OldRaw => Some(format!("#{}#", text.trim_start_matches('r').trim_matches('#'))),
+        _ => None,
+    }
+}
+
+/// An item of another language's list.
+fn requoted(value: &str) -> String {
+    match value {
+        "true" | "false" | "null" => format!("#{value}"),
+        _ if value.starts_with('"') || read_number(value).is_some() => value.to_owned(),
+        _ => quoted(value.trim_matches('\'')),
+    }
+}
+
+/// `text` as a string of KDL.
+fn quoted(text: &str) -> String {
+    if text.contains(['"', '\\']) {
+        let mut hashes = String::from("#");
+        while text.contains(&format!("\"{hashes}")) {
+            hashes.push('#');
+        }
+        format!("{hashes}\"{text}\"{hashes}")
+    } else {
+        format!("\"{text}\"")
+    }
+}
+
+/// The keyword that `text` stands for in other languages.
+fn keyword(text: &str) -> Option<&'static str> {
+    match text.trim_start_matches('#').to_lowercase().as_str() {
+        "true" | "yes" | "on" | "t" | "y" => Some("#true"),
+        "false" | "no" | "off" | "f" | "n" => Some("#false"),
+        "null" | "nil" | "none" | "undefined" => Some("#null"),
+        _ => nearest(text, ["#true", "#false", "#null", "#inf", "#nan"]),
+    }
+}
+
+fn shortened(text: &str) -> String {
+    let line = text.lines().next().unwrap_or_default();
+    let cut: String = line.chars().take(40).collect();
+    if cut.len() < text.len() { format!("{cut}…") } else { cut }
+}
+
+fn write_instead(right: Option<String>) -> Option<String> {
+    right.map(|right| format!("write `{right}`"))
+}
+
+/// A token that is none.
+pub fn flaw(flaw: Flaw, text: &str, span: Span) -> Diagnostic {
+    let first = |len: u32| Span { len: len.min(span.len), ..span };
+    let shown = shortened(text);
+    let right = write_instead(correction(flaw, text));
+    match flaw {
+        Flaw::BareKeyword => Diagnostic::error(
+            "syntax/bare-keyword",
+            format!("`{text}` is a keyword, and keywords begin with `#`"),
+        )
+        .at(span, "a keyword without `#`")
+        .maybe_help(right.map(|right| format!("{right}, or `\"{text}\"` for the text"))),
+        Flaw::UnknownKeyword => {
+            Diagnostic::error("syntax/unknown-keyword", format!("`{shown}` is not a keyword"))
+                .at(span, "`#` begins a keyword or a raw string")
+                .help(right.unwrap_or_else(|| "the keywords are `#true`, `#false` and `#null`".to_owned()))
+        }
+        Flaw::HashComment => {
+            Diagnostic::error("syntax/hash-comment", "a comment begins with `//`, not with `#`")
+                .at(first(1), "")
+                .help("write `//` instead of `#`")
+        }
+        Flaw::NeedsQuotes => Diagnostic::error("syntax/needs-quotes", format!("`{shown}` needs quotes"))
+            .at(span, "a word without quotes cannot hold all of these characters")
+            .maybe_help(right),
+        Flaw::SingleQuotes => {
+            Diagnostic::error("syntax/single-quotes", "a string stands in double quotes, not in single ones")
+                .at(span, "")
+                .maybe_help(right)
+        }
+        Flaw::Brackets => Diagnostic::error("syntax/brackets", "a list has no brackets and no commas here")
+            .at(span, "")
+            .help(right.unwrap_or_else(|| "write the values one after the other: `\"a\" \"b\"`".to_owned())),
+        Flaw::OldRaw => Diagnostic::error("syntax/old-raw-string", "`r\"…\"` is the raw string of KDL 1")
+            .at(span, "")
+            .maybe_help(right),
+        Flaw::UnclosedQuote => Diagnostic::error(
+            "syntax/unclosed-string",
+            "this string is not closed on its line",
+        )
+        .at(first(opening_len(text)), "opened here")
+        .help("close it with the same quotes, or put a text of several lines between two lines of `\"\"\"`"),
+        Flaw::UnclosedLines => {
+            Diagnostic::error("syntax/unclosed-string", "this string of several lines is never closed")
+                .at(first(opening_len(text)), "opened here")
+                .help(format!("close it with `{}` on a line of its own", closing(text)))
+        }
+        Flaw::TextAfterQuotes => Diagnostic::error(
+            "syntax/text-after-quotes",
+            "the text of a `\"\"\"` string begins on the next line",
+        )
+        .at(first(opening_len(text)), "a line break must follow")
+        .help("put the text on lines of their own, or take one quote on each side"),
+        Flaw::UnclosedComment => Diagnostic::error("syntax/unclosed-comment", "this comment is never closed")
+            .at(first(2), "opened here")
+            .help("close it with `*/`"),
+        Flaw::Backslash => {
+            Diagnostic::error("syntax/backslash", "a backslash outside of a string goes on to the next line")
+                .at(span, "something follows it on this line")
+                .help("put it last on its line, or put quotes around the text")
+        }
+        Flaw::StrayBracket => stray(text, span),
+        Flaw::Forbidden => {
+            Diagnostic::error("syntax/forbidden-character", "this character must not stand here").at(span, "")
+        }
+    }
+}
+
+/// How long the opening quotes of a string are.
+fn opening_len(text: &str) -> u32 {
+    let hashes = text.bytes().take_while(|&byte| byte == b'#').count();
+    let quotes = if text[hashes..].starts_with("\"\"\"") { 3 } else { 1 };
+    u32::try_from(hashes + quotes).unwrap_or(1)
+}
+
+/// The quotes that close what `text` opens.
+fn closing(text: &str) -> String {
+    let hashes = text.bytes().take_while(|&byte| byte == b'#').count();
+    format!("\"\"\"{}", "#".repeat(hashes))
+}
+
+/// A number that is malformed or too large.
+pub fn number(text: &str, span: Span) -> Diagnostic {
+    let digits = text.trim_start_matches(['+', '-']);
+    let help = if digits.bytes().all(|byte| byte.is_ascii_digit() || byte == b'_') {
+        return Diagnostic::error(
+            "syntax/number",
+            format!("`{}` is too large for a number", shortened(text)),
+        )
+        .at(span, "")
+        .help(format!("write `\"{text}\"` for the text"));
+    } else if digits.starts_with('.') && read_number(&digits.replacen('.', "0.", 1)).is_some() {
+        format!("write `{}` for a number", text.replacen('.', "0.", 1))
+    } else if digits.ends_with('.') && read_number(&format!("{digits}0")).is_some() {
+        format!("write `{text}0` for a number")
+    } else {
+        format!("write `{}`", quoted(text))
+    };
+    Diagnostic::error("syntax/number", format!("`{}` is not a number, and needs quotes", shortened(text)))
+        .at(span, "what begins with a digit is a number unless it is quoted")
+        .help(help)
+}
+
+/// Something wrong inside of a closed string.
+pub fn in_string(trouble: Trouble, token: &str, at: &Range<usize>, span: Span, closing: Span) -> Diagnostic {
+    let text = &token[at.clone()];
+    match trouble {
+        Trouble::Escape => {
+            let bare = &text[1..];
+            let help = match bare {
+                "$" | "/" | "'" | "`" | "{" | "}" | "(" | ")" | "#" | "!" | "&" | ":" | "-" | "@" | "%" => {
+                    format!(
+                        "write `{bare}`, which needs no backslash; for the backslash itself `\\{text}` or a raw string `#\"…\"#`"
+                    )
+                }
+                "e" | "x" | "0" | "033" => {
+                    format!("write `\\u{{1b}}` for escape, `\\{text}` for the backslash itself")
+                }
+                _ => format!("write `\\{text}` for the backslash itself, or a raw string `#\"…\"#`"),
+            };
+            Diagnostic::error("syntax/escape", format!("`{text}` is not an escape"))
+                .at(span, "the escapes are \\n \\r \\t \\b \\f \\s \\\\ \\\" and \\u{…}")
+                .help(help)
+        }
+        Trouble::Unicode => {
+            Diagnostic::error("syntax/escape", "`\\u` needs the number of a character between braces")
+                .at(span, "")
+                .help("write 1 to 6 hexadecimal digits: `\\u{1F600}`; `\\\\u` for the backslash itself")
+        }
+        Trouble::ClosingLine => {
+            Diagnostic::error("syntax/closing-quotes", "the closing `\"\"\"` must stand on a line of its own")
+                .at(span, "text before the closing quotes")
+        }
+        Trouble::Indent => Diagnostic::error(
+            "syntax/indentation",
+            "a line of this string is indented less than its closing quotes",
+        )
+        .at(span, "this line")
+        .at(closing, "its closing quotes: what stands before them is taken from every line")
+        .help("begin every line with exactly the space that the closing quotes have"),
+    }
+}
+
+/// Something that belongs to nothing.
+pub fn stray(text: &str, span: Span) -> Diagnostic {
+    let help = match text {
+        "}" => "take it away, or look above for a `}` too many",
+        ";" => "take it away: `;` only ends a node, as a new line does",
+        "=" => "a property is `key=value`; a word's values follow it without `=`",
+        _ => "put quotes around the text it belongs to, or take it away",
+    };
+    Diagnostic::error("syntax/stray", format!("`{text}` has nothing to belong to here"))
+        .at(span, "")
+        .help(help)
+}
+
+/// `/-` with nothing after it.
+pub fn nothing_switched_off(span: Span) -> Diagnostic {
+    Diagnostic::error("syntax/slashdash", "`/-` switches off what follows it, and nothing does").at(span, "")
+}
+
+/// `word = value`.
+pub fn assignment(name: &str, value: Option<&str>, span: Span) -> Diagnostic {
+    Diagnostic::error("syntax/assignment", format!("the values of `{name}` follow it without `=`"))
+        .at(span, "")
+        .help(format!("write `{name} {}`", value.unwrap_or("…")))
+}
+
+/// A `{` where a word should be.
+pub fn block_alone(span: Span) -> Diagnostic {
+    Diagnostic::error("syntax/block-alone", "this block belongs to no word")
+        .at(span, "")
+        .help("write `{` on the line of the word it belongs to")
+}
+
+/// A second block on one word.
+pub fn second_block(span: Span) -> Diagnostic {
+    Diagnostic::error("syntax/second-block", "a word has one block").at(span, "a second one begins here")
+}
+
+/// Something after a closing brace.
+pub fn after_block(span: Span) -> Diagnostic {
+    Diagnostic::error("syntax/after-block", "what follows a block stands on a line of its own")
+        .at(span, "a line break or `;` is missing before this")
+        .help("properties and arguments stand before the `{`")
+}
+
+/// Two things that touch.
+pub fn missing_space(text: &str, span: Span) -> Diagnostic {
+    let at = Span { len: span.len.min(1), ..span };
+    match text {
+        "=" => stray(text, span),
+        _ if text.starts_with(',') => {
+            Diagnostic::error("syntax/comma", "values stand one after the other, without a comma")
+                .at(at, "")
+                .help("write a space instead of the comma")
+        }
+        _ => Diagnostic::error("syntax/missing-space", "a space is missing here").at(at, "before this"),
+    }
+}
+
+/// A value at the beginning of a node.
+pub fn value_as_name(text: &str, span: Span) -> Diagnostic {
+    Diagnostic::error(
+        "syntax/value-as-word",
+        format!("a line begins with a word, and `{}` is a value", shortened(text)),
+    )
+    .at(span, "")
+    .help("values follow their word on the same line; end a line with `\\` to go on with it on the next")
+}
+
+/// An annotation with nothing after it.
+pub fn annotation_alone(span: Span) -> Diagnostic {
+    Diagnostic::error("syntax/annotation", "an annotation stands before what it says the type of")
+        .at(span, "nothing follows")
+}
+
+/// An annotation that is not a word in parentheses.
+pub fn annotation(span: Span, closed: bool) -> Diagnostic {
+    let message =
+        if closed { "an annotation is one word in parentheses" } else { "this annotation is not closed" };
+    Diagnostic::error("syntax/annotation", message)
+        .at(span, "")
+        .help("write `(port)NAME`; text with parentheses needs quotes")
+}
+
+/// `key=` and nothing.
+pub fn property_without_value(key: &str, span: Span) -> Diagnostic {
+    Diagnostic::error("syntax/property", format!("`{key}=` has no value"))
+        .at(span, "")
+        .help("write the value on the same line; `\"\"` for none")
+}
+
+/// Blocks in blocks in blocks.
+pub fn too_deep(span: Span) -> Diagnostic {
+    Diagnostic::error("syntax/too-deep", format!("blocks are nested deeper than {}", super::MAX_DEPTH))
+        .at(span, "")
+}
+
+/// A block without its end.
+pub fn unclosed_block(brace: Span, end: Span) -> Diagnostic {
+    Diagnostic::error("syntax/unclosed-block", "this block is never closed")
+        .at(brace, "opened here")
+        .at(end, "the file ends here")
+        .help("add the missing `}`")
+}
+
+/// A character that no text may hold.
+pub fn forbidden(c: char, span: Span) -> Diagnostic {
+    let number = u32::from(c);
+    Diagnostic::error(
+        "syntax/forbidden-character",
+        format!("the character U+{number:04X} must not stand in a file"),
+    )
+    .at(span, "it cannot be seen")
+    .help(format!("take it away; inside of a string write `\\u{{{number:x}}}`"))
+}
+
+/// A text whose places do not fit.
+pub fn too_long(span: Span) -> Diagnostic {
+    Diagnostic::error("syntax/too-long", "the file is longer than 4 GiB").at(span, "")
+}
