@@ -14,8 +14,8 @@
 //! | [`diag`] | source map, spans, diagnostics and how they are shown |
 //! | [`syntax`] | KDL text to a tree, the table of words, the formatter |
 //! | [`model`] | what an Envfile says, as plain data without KDL |
-//! | [`load`] | finds the Envfile, follows includes, lowers the tree to the model |
 //! | [`vars`] | layers of values, dotenv files, interpolation |
+//! | [`load`] | finds the Envfile, follows includes, lowers the tree to the model |
 //! | [`graph`] | targets resolved against environments; the task graph and its pictures |
 //! | [`cache`] | keys, results, blobs; store and restore |
 //! | [`fingerprint`] | what a task's key is made of, and what changed since |

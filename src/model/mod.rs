@@ -6,12 +6,15 @@
 //!
 //! Invariant: knows nothing of KDL; does no IO.
 
+pub mod address;
 mod condition;
+mod constraint;
 mod name;
 mod node;
 mod value;
 
 pub use condition::{Condition, ConditionKind};
+pub use constraint::{Violation, check_value};
 pub use name::{EnvName, NodeName, NodePath, NodeRef, ProjectName, VarName};
 pub use node::{
     Action, ArgKind, ArgSpec, CacheMode, Command, Node, Placeholder, Pool, Retry, RetryOn, Task, Unbuilt,
@@ -39,7 +42,7 @@ pub struct Envfile {
     pub environments: IndexMap<EnvName, Environment>,
     /// The root project (with the empty name, first) and every included one.
     pub projects: IndexMap<ProjectName, Project>,
-    /// Stages, in the order written.
+    /// Stages, in the order written; one of an included project is called `project:stage`.
     pub stages: IndexMap<NodeName, Stage>,
     /// Pools: how many tasks of each may run at once.
     pub pools: IndexMap<String, Pool>,
@@ -71,6 +74,13 @@ pub struct Project {
     pub name: ProjectName,
     /// Its folder.
     pub dir: RelPath,
+    /// The project that includes it; `None` for the root. Names that are not found here are looked up there.
+    pub outer: Option<ProjectName>,
+    /// The projects it includes: how they are called here, and which they are. A folder included from two places is one
+    /// project, so the name it has here may not be the end of its own.
+    pub included: IndexMap<String, ProjectName>,
+    /// Other names of its nodes.
+    pub aliases: IndexMap<String, NodeName>,
     /// What every environment starts from.
     pub base: Scope,
     /// What each environment says of this project, on its own: `nodes` already patched through the whole `extends`
@@ -95,6 +105,8 @@ pub struct Scope {
     pub when: Vec<Condition>,
     /// Conditions under which this environment is chosen when none is named.
     pub matches: Vec<Condition>,
+    /// Words of the scope itself that no code carries out yet, such as `requires`.
+    pub unbuilt: Vec<Unbuilt>,
 }
 
 impl Project {
@@ -153,6 +165,10 @@ pub struct Stage {
     pub env: Option<Spanned<EnvName>>,
     /// The stages before it.
     pub after: Vec<Spanned<String>>,
+    /// Skips it.
+    pub when: Vec<Condition>,
+    /// Refuses it.
+    pub guard: Vec<Condition>,
     /// What it runs.
     pub run: Vec<NodeRef>,
 }

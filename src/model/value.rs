@@ -59,6 +59,53 @@ pub enum VarType {
     Enum,
 }
 
+impl VarType {
+    /// The type that an annotation on a name asks for.
+    pub fn from_annotation(text: &str) -> Option<Self> {
+        Some(match text {
+            "port" => Self::Port,
+            "url" => Self::Url,
+            "path" => Self::Path,
+            "duration" => Self::Duration,
+            "size" => Self::Size,
+            "enum" => Self::Enum,
+            _ => return None,
+        })
+    }
+
+    /// The type that a value has by itself; none for `#null`.
+    pub fn of(value: &Value) -> Option<Self> {
+        Some(match value {
+            Value::String(_) => Self::String,
+            Value::Int(_) => Self::Int,
+            Value::Float(_) => Self::Float,
+            Value::Bool(_) => Self::Bool,
+            Value::Null => return None,
+        })
+    }
+
+    /// What it allows, in words that stand after "is": `a port, 1 to 65535`.
+    pub fn allows(self) -> &'static str {
+        match self {
+            Self::String => "a text",
+            Self::Int => "a whole number",
+            Self::Float => "a number",
+            Self::Bool => "`#true` or `#false`",
+            Self::Port => "a port, 1 to 65535",
+            Self::Url => "an absolute URL such as `https://example.org/path`",
+            Self::Path => "a path",
+            Self::Duration => "a duration such as `30s`, `5m` or `1h30m`",
+            Self::Size => "a size such as `512MiB` or `8GiB`",
+            Self::Enum => "one of its words",
+        }
+    }
+
+    /// Whether `min` and `max` mean something for it.
+    pub fn is_measured(self) -> bool {
+        matches!(self, Self::Int | Self::Float | Self::Port | Self::Duration | Self::Size)
+    }
+}
+
 /// What else is asked of a value.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Constraints {
@@ -89,6 +136,27 @@ pub struct Var {
     pub optional: bool,
     /// What it is for.
     pub desc: Option<String>,
+}
+
+impl Var {
+    /// This declaration laid over the one that it patches: what it does not say is inherited.
+    pub fn over(&self, below: &Self) -> Self {
+        let (mine, under) = (&self.constraints, &below.constraints);
+        Self {
+            name: self.name.clone(),
+            span: self.span,
+            ty: below.ty.or(self.ty),
+            value: self.value.clone().or_else(|| below.value.clone()),
+            constraints: Constraints {
+                min: mine.min.or(under.min),
+                max: mine.max.or(under.max),
+                one_of: mine.one_of.clone().or_else(|| under.one_of.clone()),
+                pattern: mine.pattern.clone().or_else(|| under.pattern.clone()),
+            },
+            optional: self.optional || below.optional,
+            desc: self.desc.clone().or_else(|| below.desc.clone()),
+        }
+    }
 }
 
 /// A dotenv file to load.

@@ -3,10 +3,10 @@
 use globset::GlobBuilder;
 use jiff::tz::TimeZone;
 
-use crate::base::Timestamp;
+use crate::base::{Timestamp, Window};
 use crate::model::{Command, Condition, ConditionKind};
 
-use super::{Git, Window};
+use super::Git;
 
 /// What conditions are asked of.
 pub struct Surroundings<'a> {

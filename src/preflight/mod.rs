@@ -8,11 +8,9 @@
 
 mod condition;
 mod git;
-mod window;
 
 #[cfg(test)]
 mod tests;
 
 pub use condition::{Surroundings, Verdict, check};
 pub use git::Git;
-pub use window::{Window, WindowError};

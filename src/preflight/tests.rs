@@ -4,7 +4,7 @@ use std::process::Command as Process;
 use expect_test::{Expect, expect};
 
 use super::*;
-use crate::base::Timestamp;
+use crate::base::{Timestamp, Window};
 use crate::diag::{FileId, Span};
 use crate::model::{Command, Condition, ConditionKind};
 

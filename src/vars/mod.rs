@@ -1,1 +1,27 @@
-//! Layers of values: who wins, dotenv files, interpolation.
+//! Values of variables: who wins, what a text mentions, and what a definition reads.
+//!
+//! The layers of a project in an environment, weakest first: what stands at the root of its Envfile, its dotenv files,
+//! the environments that it extends, furthest first, and the environment itself. Over them come the task's own `vars`
+//! and `--set`. An included project sees the values of the project that includes it; a name that it declares itself is
+//! its own. The caller's variables come last of all: for names that nobody declares, and for declared ones that nobody
+//! gave a value.
+//!
+//! [`Values`] are resolved once for each (project, environment) and shared; [`TaskValues`] lay a task's own variables
+//! and arguments over them. A value that mentions others (`BASE_URL "http://localhost:${PORT}"`) takes what they have in
+//! the end, not what they had in its layer; one that mentions itself (`PATH "bin:${PATH}"`) takes what the layer below
+//! gave.
+//!
+//! Invariant: no IO, no process environment: dotenv texts, `--set` and the caller's variables are handed in.
+//! Invariant: a missing value is an error only for what reads it.
+
+pub mod dotenv;
+mod interpolate;
+mod reads;
+mod values;
+
+#[cfg(test)]
+mod tests;
+
+pub use interpolate::{Form, Malformed, Mention, Otherwise, Unset, interpolate, malformed, mentions};
+pub use reads::{EnvironmentNames, reads};
+pub use values::{DotenvFile, Layer, Lookup, Origin, Request, Source, TaskValues, Values, dotenv_files};

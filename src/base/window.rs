@@ -3,7 +3,7 @@
 use jiff::civil::{Time, Weekday};
 use jiff::tz::TimeZone;
 
-use crate::base::Timestamp;
+use super::Timestamp;
 
 /// Some days of the week, and a time of day on each.
 #[derive(Debug, Clone, PartialEq, Eq)]
