@@ -5,5 +5,6 @@
 
 mod context;
 pub mod init;
+pub mod list;
 
 pub use context::Context;

@@ -1,0 +1,72 @@
+//! `envrun list`: what there is to run, by group.
+
+use std::fmt::Write as _;
+
+use indexmap::IndexMap;
+
+use crate::ops::list::{ListedNode, Listing};
+
+/// The list for people.
+pub fn text(listing: &Listing, all: bool, bold: impl Fn(&str) -> String) -> String {
+    let mut out = String::new();
+    if !listing.environments.is_empty() {
+        let _ = writeln!(out, "{}", bold("environments"));
+        let width = listing.environments.iter().map(|env| env.name.chars().count()).max().unwrap_or(0);
+        for env in &listing.environments {
+            let mut notes = Vec::new();
+            if env.default {
+                notes.push("default".to_owned());
+            }
+            if env.is_abstract {
+                notes.push("abstract".to_owned());
+            }
+            if env.ephemeral {
+                notes.push("ephemeral".to_owned());
+            }
+            if let Some(parent) = &env.extends {
+                notes.push(format!("extends {parent}"));
+            }
+            let notes = if notes.is_empty() { String::new() } else { format!("({})", notes.join(", ")) };
+            row(&mut out, &env.name, width, &[env.desc.as_deref().unwrap_or_default(), &notes]);
+        }
+    }
+    let mut groups: IndexMap<&str, Vec<&ListedNode>> = IndexMap::new();
+    for node in listing.nodes.iter().filter(|node| all || !node.hidden) {
+        let plural = match node.kind {
+            "task" => "tasks",
+            "service" => "services",
+            "deploy" => "deploys",
+            _ => "snapshots",
+        };
+        groups.entry(node.group.as_deref().unwrap_or(plural)).or_default().push(node);
+    }
+    // What people come for stands first: plain tasks, then the named groups and the other kinds in the order written.
+    groups.sort_by_key(|group, _| usize::from(*group != "tasks"));
+    for (group, nodes) in groups {
+        if !out.is_empty() {
+            out.push('\n');
+        }
+        let _ = writeln!(out, "{}", bold(group));
+        let names: Vec<String> = nodes.iter().map(|node| with_args(node)).collect();
+        let width = names.iter().map(|name| name.chars().count()).filter(|width| *width <= 36).max().unwrap_or(0);
+        for (node, name) in nodes.iter().zip(&names) {
+            let only = if node.environments.is_empty() {
+                String::new()
+            } else {
+                format!("(only {})", node.environments.join(", "))
+            };
+            row(&mut out, name, width, &[node.desc.as_deref().unwrap_or_default(), &only]);
+        }
+    }
+    out
+}
+
+fn with_args(node: &ListedNode) -> String {
+    std::iter::once(node.name.as_str()).chain(node.args.iter().map(String::as_str)).collect::<Vec<_>>().join(" ")
+}
+
+fn row(out: &mut String, name: &str, width: usize, rest: &[&str]) {
+    let rest: Vec<&str> = rest.iter().copied().filter(|text| !text.is_empty()).collect();
+    let line = format!("  {name:width$}  {}", rest.join(" "));
+    let _ = writeln!(out, "{}", line.trim_end());
+}
