@@ -1,0 +1,433 @@
+//! The one writer of events: turns the scheduler's steps into work, and what comes of it into facts and events.
+//!
+//! Everything that happens arrives as a [`Message`] on one channel and is told in the order of arrival. Checks that need
+//! no waiting are done here, by the dispatcher itself: ten thousand nodes that are up to date never cross a thread.
+//! What waits for a process or a disk is done by threads that are started when there is something for them to do.
+
+use std::collections::VecDeque;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread::Scope;
+use std::time::{Duration, Instant};
+
+use crate::event::{Because, Event, Failure, NodeSet, Notice, Outcome, RunFinished, Stream};
+use crate::exec::{Interrupt, Processes};
+use crate::graph::NodeIx;
+use crate::plan::Plan;
+use crate::report::Reporters;
+
+use super::action::{Actions, Checked};
+use super::scheduler::{End, Fact, Scheduler, Step, Verdict};
+
+/// What the threads and the signals tell the dispatcher.
+#[derive(Debug)]
+pub enum Message {
+    /// A node begins to be executed.
+    Started {
+        /// Which.
+        node: NodeIx,
+        /// Why.
+        because: Because,
+        /// Its commands.
+        commands: Vec<String>,
+        /// Where it runs.
+        dir: String,
+    },
+    /// It printed something. The credit is given back when the message has been told.
+    Output {
+        /// Which.
+        node: NodeIx,
+        /// On which stream.
+        stream: Stream,
+        /// What.
+        bytes: Vec<u8>,
+        /// The room it takes on its way.
+        credit: Credit,
+    },
+    /// A try failed, another one follows.
+    Retrying {
+        /// Which.
+        node: NodeIx,
+        /// The try that failed, from 1.
+        attempt: u32,
+        /// How many there are.
+        of: u32,
+        /// How it failed.
+        failure: Failure,
+        /// The pause before the next.
+        pause: Duration,
+    },
+    /// A check that had to wait has its answer.
+    Checked(NodeIx, Checked, Duration),
+    /// An execution is over.
+    Finished(NodeIx, Outcome, Duration),
+    /// Something worth saying.
+    Notice(Notice),
+    /// A signal came: its number, and how many came before.
+    Signal(i32, u32),
+}
+
+/// How many bytes of output may be on their way to the reporters. A slow terminal slows the commands that print, not
+/// the memory.
+const OUTPUT_ROOM: usize = 4 << 20;
+
+/// Bounds the output that is on its way.
+#[derive(Debug, Default)]
+pub struct OutputRoom {
+    taken: Mutex<usize>,
+    freed: Condvar,
+}
+
+impl OutputRoom {
+    /// Waits for room. A piece larger than all the room there is passes when it is alone.
+    pub fn take(self: &Arc<Self>, bytes: usize) -> Credit {
+        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        while *taken > 0 && *taken + bytes > OUTPUT_ROOM {
+            taken = self.freed.wait(taken).unwrap_or_else(PoisonError::into_inner);
+        }
+        *taken += bytes;
+        Credit { room: Arc::clone(self), bytes }
+    }
+}
+
+/// Room taken; given back when dropped.
+#[derive(Debug)]
+pub struct Credit {
+    room: Arc<OutputRoom>,
+    bytes: usize,
+}
+
+impl Drop for Credit {
+    fn drop(&mut self) {
+        *self.room.taken.lock().unwrap_or_else(PoisonError::into_inner) -= self.bytes;
+        self.room.freed.notify_all();
+    }
+}
+
+/// Work for a thread.
+#[derive(Debug, Clone, Copy)]
+enum Work {
+    Check(NodeIx),
+    Execute(NodeIx),
+}
+
+/// Work that waits for a thread, and the threads that wait for work.
+#[derive(Debug, Default)]
+struct Queue {
+    state: Mutex<QueueState>,
+    more: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct QueueState {
+    work: VecDeque<Work>,
+    idle: usize,
+    threads: usize,
+    closed: bool,
+}
+
+impl Queue {
+    fn next(&self) -> Option<Work> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            if let Some(work) = state.work.pop_front() {
+                return Some(work);
+            }
+            if state.closed {
+                return None;
+            }
+            state.idle += 1;
+            state = self.more.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state.idle -= 1;
+        }
+    }
+
+    fn close(&self) {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).closed = true;
+        self.more.notify_all();
+    }
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ending {
+    /// The exit status it comes to.
+    pub exit: u8,
+    /// How many nodes were executed, or would have been.
+    pub executed: usize,
+}
+
+/// Carries `plan` out and tells everything to `reporters`, the first and the last event excepted from neither.
+pub fn run(
+    plan: &Plan,
+    actions: &Actions<'_>,
+    processes: &Arc<Processes>,
+    (send, receive): (Sender<Message>, Receiver<Message>),
+    reporters: &mut Reporters,
+) -> Ending {
+    let begun = Instant::now();
+    let queue = Queue::default();
+    let ending = std::thread::scope(|scope| {
+        let mut dispatcher = Dispatcher {
+            plan,
+            actions,
+            processes,
+            scheduler: Scheduler::new(plan),
+            steps: Vec::new(),
+            up_to_date: NodeSet::default(),
+            cancelled: NodeSet::default(),
+            reporters,
+            interrupted: false,
+            refused: false,
+            executed: 0,
+            threads: Threads { scope, queue: &queue, actions, send, most: plan.limits.jobs.get() + 8 },
+        };
+        dispatcher.go(&receive);
+        queue.close();
+        Ending { exit: dispatcher.exit(), executed: dispatcher.executed }
+    });
+    reporters.tell(Event::RunFinished(RunFinished { exit: ending.exit, took: begun.elapsed() }));
+    ending
+}
+
+/// The threads, and what a new one is started with.
+struct Threads<'scope, 'env> {
+    scope: &'scope Scope<'scope, 'env>,
+    queue: &'env Queue,
+    actions: &'env Actions<'env>,
+    send: Sender<Message>,
+    most: usize,
+}
+
+impl Threads<'_, '_> {
+    fn give(&self, work: Work) {
+        let mut state = self.queue.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.work.push_back(work);
+        let needs_thread = state.work.len() > state.idle && state.threads < self.most;
+        if needs_thread {
+            state.threads += 1;
+            let (queue, actions, send) = (self.queue, self.actions, self.send.clone());
+            self.scope.spawn(move || {
+                while let Some(work) = queue.next() {
+                    carry_out(work, actions, &send);
+                }
+            });
+        }
+        drop(state);
+        self.queue.more.notify_one();
+    }
+}
+
+fn carry_out(work: Work, actions: &Actions<'_>, send: &Sender<Message>) {
+    let begun = Instant::now();
+    let message = match work {
+        Work::Check(node) => {
+            let checked = actions.check(node, send);
+            Message::Checked(node, checked, begun.elapsed())
+        }
+        Work::Execute(node) => {
+            let outcome = actions.execute(node, send);
+            Message::Finished(node, outcome, begun.elapsed())
+        }
+    };
+    // The dispatcher listens until every node is over, so nobody is gone yet.
+    let _ = send.send(message);
+}
+
+struct Dispatcher<'a, 'scope, 'env> {
+    plan: &'a Plan,
+    actions: &'a Actions<'a>,
+    processes: &'a Arc<Processes>,
+    scheduler: Scheduler,
+    steps: Vec<Step>,
+    /// Ends of which nothing more is to be said, told together.
+    up_to_date: NodeSet,
+    cancelled: NodeSet,
+    reporters: &'a mut Reporters,
+    interrupted: bool,
+    refused: bool,
+    executed: usize,
+    threads: Threads<'scope, 'env>,
+}
+
+impl Dispatcher<'_, '_, '_> {
+    fn go(&mut self, receive: &Receiver<Message>) {
+        let mut steps = std::mem::take(&mut self.steps);
+        self.scheduler.begin(&mut steps);
+        self.steps = steps;
+        if self.carry_out_steps() {
+            return;
+        }
+        loop {
+            // What can be told together is told when there is nothing else to do.
+            let message = match receive.try_recv() {
+                Ok(message) => message,
+                Err(_) => {
+                    self.tell_bulk();
+                    match receive.recv_timeout(Duration::from_millis(200)) {
+                        Ok(message) => message,
+                        Err(RecvTimeoutError::Timeout) => continue,
+                        Err(RecvTimeoutError::Disconnected) => unreachable!("the dispatcher holds a sender itself"),
+                    }
+                }
+            };
+            self.take(message);
+            if self.carry_out_steps() {
+                self.drain(receive);
+                return;
+            }
+        }
+    }
+
+    /// Tells what is still on its way when the last node is over: notices and late output.
+    fn drain(&mut self, receive: &Receiver<Message>) {
+        while let Ok(message) = receive.try_recv() {
+            self.take(message);
+        }
+        self.tell_bulk();
+    }
+
+    fn take(&mut self, message: Message) {
+        match message {
+            Message::Started { node, because, commands, dir } => {
+                self.executed += 1;
+                self.tell(Event::NodeStarted { node, because, commands, dir });
+            }
+            Message::Output { node, stream, bytes, credit } => {
+                self.tell(Event::Output { node, stream, bytes });
+                drop(credit);
+            }
+            Message::Retrying { node, attempt, of, failure, pause } => {
+                self.tell(Event::NodeRetrying { node, attempt, of, failure, pause });
+            }
+            Message::Checked(node, checked, took) => self.checked(node, checked, took),
+            Message::Finished(node, outcome, took) => self.finished(node, outcome, took),
+            Message::Notice(notice) => self.tell(Event::Notice(notice)),
+            Message::Signal(signal, before) => self.interrupt(signal, before + 1),
+        }
+    }
+
+    /// Carries out all steps there are, and those that follow from them; whether every node is over.
+    fn carry_out_steps(&mut self) -> bool {
+        let mut done = false;
+        let mut at = 0;
+        while at < self.steps.len() {
+            let step = self.steps[at];
+            at += 1;
+            match step {
+                Step::Check(node) => {
+                    let begun = Instant::now();
+                    match self.actions.check_at_once(node) {
+                        Some(checked) => self.checked(node, checked, begun.elapsed()),
+                        None => self.threads.give(Work::Check(node)),
+                    }
+                }
+                Step::Execute(node) => self.threads.give(Work::Execute(node)),
+                Step::Finish(node, verdict) => self.unrun(node, verdict),
+                Step::AllDone => done = true,
+            }
+            // A long run's steps are a queue: what was carried out is let go now and then.
+            if at > 1024 && at * 2 > self.steps.len() {
+                self.steps.drain(..at);
+                at = 0;
+            }
+        }
+        self.steps.clear();
+        if done {
+            self.tell_bulk();
+        }
+        done
+    }
+
+    fn checked(&mut self, node: NodeIx, checked: Checked, took: Duration) {
+        match checked {
+            Checked::MustRun => self.scheduler.on(Fact::MustRun(node), &mut self.steps),
+            Checked::Over(outcome) => self.finished(node, outcome, took),
+        }
+    }
+
+    fn finished(&mut self, node: NodeIx, outcome: Outcome, took: Duration) {
+        let end = match &outcome {
+            Outcome::Failed { failure, .. } => {
+                self.refused |= matches!(failure, Failure::Refused { .. }) && !self.plan.graph[node].follow_up;
+                End::Failed
+            }
+            Outcome::Skipped { .. } => End::Skipped,
+            Outcome::Cancelled => End::Cancelled,
+            Outcome::WouldRun { .. } => {
+                self.executed += 1;
+                End::Good
+            }
+            _ => End::Good,
+        };
+        if outcome == Outcome::UpToDate {
+            self.up_to_date.insert(node);
+        } else {
+            self.tell_bulk();
+            self.tell(Event::NodeFinished { node, outcome, took });
+        }
+        self.scheduler.on(Fact::Finished(node, end), &mut self.steps);
+    }
+
+    fn unrun(&mut self, node: NodeIx, verdict: Verdict) {
+        let outcome = match verdict {
+            Verdict::Blocked { by } => Outcome::Blocked { by },
+            Verdict::Skipped { because } => {
+                Outcome::Skipped { reason: format!("`{}` was skipped", self.plan.graph[because].label) }
+            }
+            Verdict::Cancelled => {
+                self.cancelled.insert(node);
+                return;
+            }
+            Verdict::NotCalled => return,
+        };
+        self.tell(Event::NodeFinished { node, outcome, took: Duration::ZERO });
+    }
+
+    fn interrupt(&mut self, signal: i32, level: u32) {
+        let level = level.min(3);
+        self.interrupted = true;
+        self.tell_bulk();
+        self.tell(Event::Interrupted { signal: signal_name(signal), level });
+        self.processes.interrupt(match level {
+            1 => Interrupt::Told { signal },
+            2 => Interrupt::Terminate,
+            _ => Interrupt::Kill,
+        });
+        self.scheduler.on(Fact::Cancel { level }, &mut self.steps);
+    }
+
+    fn tell_bulk(&mut self) {
+        for (nodes, outcome) in
+            [(&mut self.up_to_date, Outcome::UpToDate), (&mut self.cancelled, Outcome::Cancelled)]
+        {
+            let nodes = std::mem::take(nodes);
+            if !nodes.is_empty() {
+                self.reporters.tell(Event::NodesFinished { nodes, outcome });
+            }
+        }
+    }
+
+    fn tell(&mut self, event: Event) {
+        self.reporters.tell(event);
+    }
+
+    fn exit(&self) -> u8 {
+        if self.interrupted {
+            130
+        } else if self.scheduler.failed() {
+            if self.refused { 3 } else { 1 }
+        } else {
+            0
+        }
+    }
+}
+
+fn signal_name(signal: i32) -> String {
+    match signal {
+        1 => "SIGHUP".into(),
+        2 => "SIGINT".into(),
+        15 => "SIGTERM".into(),
+        other => format!("signal {other}"),
+    }
+}
