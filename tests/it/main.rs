@@ -1,4 +1,5 @@
 //! The program, run as a person runs it, and the house it is built in. One binary: it links once.
 
+mod hello_deploy;
 mod sandbox;
 mod tidy;

@@ -1,0 +1,168 @@
+//! `examples/hello-deploy`, from its sources to a server that answers.
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+
+use crate::sandbox::{Ran, Sandbox};
+
+/// The example in a folder of its own; its servers are ended with it.
+struct Example {
+    sandbox: Sandbox,
+    /// A free port for each environment that is deployed.
+    ports: Vec<(&'static str, u16)>,
+}
+
+impl Example {
+    fn new() -> Self {
+        let sandbox = Sandbox::with(&[]);
+        copy(&Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/hello-deploy"), &sandbox.root());
+        Self { sandbox, ports: Vec::new() }
+    }
+
+    fn port(&mut self, env: &'static str) -> u16 {
+        if let Some((_, port)) = self.ports.iter().find(|(known, _)| *known == env) {
+            return *port;
+        }
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        self.ports.push((env, port));
+        port
+    }
+
+    #[track_caller]
+    fn deploy(&mut self, env: &'static str) -> Ran {
+        let port = self.port(env).to_string();
+        self.sandbox.ok(&["-s", &format!("PORT={port}"), &format!("{env}.deploy")])
+    }
+
+    fn ask(&mut self, env: &'static str, path: &str) -> String {
+        let port = self.port(env);
+        let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+        write!(stream, "GET {path} HTTP/1.0\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer.split_once("\r\n\r\n").expect("an answer has a head and a body").1.to_owned()
+    }
+
+    fn live(&self, env: &str) -> String {
+        let link = std::fs::read_link(self.sandbox.root().join(format!("deployed/{env}/current"))).unwrap();
+        link.to_str().unwrap().strip_prefix("releases/").unwrap().to_owned()
+    }
+}
+
+impl Drop for Example {
+    fn drop(&mut self) {
+        for (env, _) in &self.ports {
+            let _ = self.sandbox.command(&[&format!("{env}.stop")]).status();
+        }
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let name = entry.file_name();
+        // What an earlier run of the example left in the checkout is not part of it.
+        if ["build", "deployed", ".envrun"].iter().any(|made| name == *made) {
+            continue;
+        }
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &to.join(name));
+        } else {
+            std::fs::copy(entry.path(), to.join(name)).unwrap();
+        }
+    }
+}
+
+/// The labels of what a run executed.
+fn executed(ran: &Ran) -> Vec<&str> {
+    let mut labels: Vec<&str> = ran
+        .stderr
+        .lines()
+        .filter(|line| line.contains(" because "))
+        .map(|line| line.trim_start_matches(['▶', '>', ' ']).split_whitespace().next().unwrap())
+        .collect();
+    labels.sort_unstable();
+    labels
+}
+
+#[test]
+fn from_sources_to_a_server_that_answers_and_again() {
+    let mut example = Example::new();
+    let first = example.deploy("prod");
+    assert_eq!(example.ask("prod", "/ada").lines().next(), Some("Hello, ada!"), "{}", first.text());
+    assert_eq!(example.ask("prod", "/").lines().nth(1), Some(&*format!("release {}", example.live("prod"))));
+
+    let again = example.deploy("prod");
+    assert_eq!(executed(&again), [""; 0], "{}", again.text());
+
+    // The same bytes in another environment: nothing is compiled, linked, tested or packed again.
+    let uat = example.deploy("uat");
+    assert_eq!(executed(&uat), ["uat.deploy"], "{}", uat.text());
+    assert_eq!(example.live("uat"), example.live("prod"));
+    assert_eq!(example.ask("uat", "/").lines().next(), Some("Hello from uat, world!"));
+}
+
+#[test]
+fn a_change_of_one_source_rebuilds_what_depends_on_it() {
+    let mut example = Example::new();
+    example.deploy("prod");
+    let before = example.live("prod");
+
+    let source = example.sandbox.read("lib/greet.c");
+    example.sandbox.write("lib/greet.c", source.replace("\"%s, %s!\"", "\"%s, dear %s!\""));
+    let test = example.sandbox.read("tests/test_greet.c");
+    example.sandbox.write("tests/test_greet.c", test.replace("Hello, ", "Hello, dear "));
+    let changed = example.deploy("prod");
+    assert_eq!(
+        executed(&changed),
+        ["build", "greet.o", "library", "package", "prod.deploy", "test", "test-program", "test_greet.o"],
+        "{}",
+        changed.text()
+    );
+    assert_eq!(example.ask("prod", "/ada").lines().next(), Some("Hello, dear ada!"));
+    assert_ne!(example.live("prod"), before);
+
+    // Back again: everything comes from the cache, only the live environment is touched.
+    example.sandbox.write("lib/greet.c", source);
+    example.sandbox.write("tests/test_greet.c", test);
+    let back = example.deploy("prod");
+    assert_eq!(executed(&back), ["prod.deploy"], "{}", back.text());
+    assert_eq!(example.live("prod"), before);
+}
+
+#[test]
+fn a_comment_stops_at_the_object_file() {
+    let mut example = Example::new();
+    example.deploy("prod");
+    let source = example.sandbox.read("lib/greet.c");
+    example.sandbox.write("lib/greet.c", format!("{source}/* nothing new */\n"));
+    let changed = example.deploy("prod");
+    assert_eq!(executed(&changed), ["greet.o"], "an unchanged output stops the rebuild\n{}", changed.text());
+}
+
+#[test]
+fn a_header_that_only_the_compiler_named_is_an_input() {
+    let mut example = Example::new();
+    example.deploy("prod");
+    let header = example.sandbox.read("lib/greet.h");
+    example.sandbox.write("lib/greet.h", format!("{header}/* nothing new */\n"));
+    let changed = example.deploy("prod");
+    assert_eq!(executed(&changed), ["greet.o", "http.o", "test_greet.o"], "{}", changed.text());
+}
+
+#[test]
+fn a_failing_test_keeps_the_old_release_live() {
+    let mut example = Example::new();
+    example.deploy("prod");
+    let before = example.live("prod");
+    let source = example.sandbox.read("lib/greet.c");
+    example.sandbox.write("lib/greet.c", source.replace("\"world\"", "\"earth\""));
+    let port = example.port("prod");
+    let ran = example.sandbox.run(&["-s", &format!("PORT={port}"), "prod.deploy"]);
+    assert_eq!(ran.exit, 1, "{}", ran.text());
+    assert!(ran.stderr.contains(r#"greet("/") gave "Hello, earth!", not "Hello, world!""#), "{}", ran.text());
+    assert_eq!(example.live("prod"), before);
+    assert_eq!(example.ask("prod", "/").lines().next(), Some("Hello, world!"));
+}
