@@ -48,7 +48,8 @@ pub fn text(listing: &Listing, all: bool, bold: impl Fn(&str) -> String) -> Stri
         }
         let _ = writeln!(out, "{}", bold(group));
         let names: Vec<String> = nodes.iter().map(|node| with_args(node)).collect();
-        let width = names.iter().map(|name| name.chars().count()).filter(|width| *width <= 36).max().unwrap_or(0);
+        let width =
+            names.iter().map(|name| name.chars().count()).filter(|width| *width <= 36).max().unwrap_or(0);
         for (node, name) in nodes.iter().zip(&names) {
             let only = if node.environments.is_empty() {
                 String::new()
@@ -62,7 +63,10 @@ pub fn text(listing: &Listing, all: bool, bold: impl Fn(&str) -> String) -> Stri
 }
 
 fn with_args(node: &ListedNode) -> String {
-    std::iter::once(node.name.as_str()).chain(node.args.iter().map(String::as_str)).collect::<Vec<_>>().join(" ")
+    std::iter::once(node.name.as_str())
+        .chain(node.args.iter().map(String::as_str))
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 fn row(out: &mut String, name: &str, width: usize, rest: &[&str]) {

@@ -84,7 +84,11 @@ pub fn list(envfile: &Envfile, filter: Option<&str>) -> Listing {
         (None, None) => true,
     };
     let paths = envfile.node_paths();
-    let nodes = paths.iter().filter(|path| wanted(path)).filter_map(|path| node(envfile, path, chosen.as_ref())).collect();
+    let nodes = paths
+        .iter()
+        .filter(|path| wanted(path))
+        .filter_map(|path| node(envfile, path, chosen.as_ref()))
+        .collect();
     Listing { project: envfile.name.as_ref().map(|name| name.value.clone()), environments, nodes }
 }
 

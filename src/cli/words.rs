@@ -1,0 +1,254 @@
+//! The words of the command line: which are options of envrun, which are targets, which belong to a target.
+//!
+//! `envrun -j4 unit tests/a.py --coverage build -k` names two targets: `unit` with an argument and a flag of its own, and
+//! `build`. Options of a run may stand anywhere; a word behind a target belongs to the target as long as it declares
+//! positional arguments that are not yet given; what follows `--` belongs to the last target whatever it looks like.
+
+use std::ffi::OsString;
+
+use clap::{Args, Command, CommandFactory, FromArgMatches};
+
+use crate::diag::did_you_mean;
+use crate::model::{ArgKind, ArgSpec};
+
+use super::args::{Cli, Place, RunOptions};
+
+/// `envrun build` is `envrun run build`: puts `run` in front where the first word that is no option is no command.
+pub fn with_command(mut args: Vec<OsString>) -> Vec<OsString> {
+    let cli = Cli::command();
+    let options = Place::augment_args(RunOptions::augment_args(Command::new("run")));
+    let mut at = 1;
+    while let Some(word) = args.get(at) {
+        let Some(word) = word.to_str() else { break };
+        if word == "--" || !word.starts_with('-') || word == "-" {
+            break;
+        }
+        if ["-h", "--help", "-V", "--version"].contains(&word) {
+            return args;
+        }
+        at += 1 + usize::from(takes_next(&options, word));
+    }
+    let first = args.get(at).and_then(|word| word.to_str());
+    let known = first.is_some_and(|first| cli.get_subcommands().any(|command| command.get_name() == first));
+    if !known && (first.is_some() || args.len() > 1 && names_run_option(&cli, &args[1..])) {
+        args.insert(1, "run".into());
+    }
+    args
+}
+
+/// Whether one of the words is an option that only a run has, so that a missing target is a missing target of a run.
+fn names_run_option(cli: &Command, args: &[OsString]) -> bool {
+    let place = Place::augment_args(Command::new("place"));
+    let _ = cli;
+    args.iter()
+        .filter_map(|word| word.to_str())
+        .any(|word| word.starts_with('-') && option(&place, word).is_none())
+}
+
+/// The option that a word such as `-j4`, `--jobs=4` or `-k` names, and its value if the word holds it.
+fn option<'c, 'w>(options: &'c Command, word: &'w str) -> Option<(&'c clap::Arg, Option<&'w str>)> {
+    if let Some(long) = word.strip_prefix("--") {
+        let (name, value) = long.split_once('=').map_or((long, None), |(name, value)| (name, Some(value)));
+        return options.get_arguments().find(|arg| arg.get_long() == Some(name)).map(|arg| (arg, value));
+    }
+    let mut letters = word.strip_prefix('-')?.chars();
+    let letter = letters.next()?;
+    let rest = letters.as_str();
+    let arg = options.get_arguments().find(|arg| arg.get_short() == Some(letter))?;
+    Some((arg, Some(rest).filter(|rest| !rest.is_empty())))
+}
+
+/// Whether an option takes the next word as its value. Of letters written together (`-kj4`) the last one may.
+fn takes_next(options: &Command, word: &str) -> bool {
+    match option(options, word) {
+        Some((arg, None)) => arg.get_action().takes_values(),
+        Some((arg, Some(rest))) if !word.starts_with("--") && !arg.get_action().takes_values() => {
+            takes_next(options, &format!("-{rest}"))
+        }
+        _ => false,
+    }
+}
+
+/// What the words behind the options come to.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Words {
+    /// The targets with their own words, in order.
+    pub targets: Vec<TargetWords>,
+    /// Words that are options of the run.
+    pub options: Vec<String>,
+}
+
+/// A target and what was given to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TargetWords {
+    /// As written: `prod.deploy`.
+    pub name: String,
+    /// Its arguments by name, as written.
+    pub args: Vec<(String, String)>,
+    /// `--help` stood behind it.
+    pub help: bool,
+}
+
+/// Why the words cannot be understood.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct WordsError {
+    /// What is wrong.
+    pub message: String,
+    /// What to do.
+    pub hint: Option<String>,
+}
+
+/// Sorts the words. `specs` tells the arguments that a target declares; an unknown target has none, and is found out
+/// later with its nearest names.
+pub fn split(words: &[String], specs: impl Fn(&str) -> Vec<ArgSpec>) -> Result<Words, WordsError> {
+    let options = Place::augment_args(RunOptions::augment_args(Command::new("run")));
+    let mut out = Words::default();
+    let mut declared: Vec<ArgSpec> = Vec::new();
+    let mut words = words.iter();
+    let mut only_args = false;
+    while let Some(word) = words.next() {
+        if word == "--" && !only_args {
+            if out.targets.is_empty() {
+                return Err(WordsError {
+                    message: "`--` gives words to a target, and no target stands before it".into(),
+                    hint: Some("`envrun TARGET -- ARGS`".into()),
+                });
+            }
+            only_args = true;
+            continue;
+        }
+        if word.starts_with('-') && word.len() > 1 {
+            if let Some(target) = out.targets.last_mut() {
+                if word == "--help" || word == "-h" {
+                    target.help = true;
+                    continue;
+                }
+                if let Some(taken) = flag(word, &declared, &mut words)? {
+                    target.args.push(taken);
+                    continue;
+                }
+            }
+            if !only_args {
+                if option(&options, word).is_none() {
+                    return Err(unknown_option(word, out.targets.last(), &declared, &options));
+                }
+                out.options.push(word.clone());
+                if takes_next(&options, word)
+                    && let Some(value) = words.next()
+                {
+                    out.options.push(value.clone());
+                }
+                continue;
+            }
+        }
+        let place = out.targets.last().and_then(|target| free_place(target, &declared));
+        match (place, out.targets.last_mut()) {
+            (Some((name, repeat)), Some(target)) => give(target, name, word, repeat),
+            (None, Some(target)) if only_args => {
+                return Err(WordsError {
+                    message: match declared.is_empty() {
+                        true => format!("`{}` takes no arguments, and `{word}` was given", target.name),
+                        false => {
+                            format!("`{}` does not take so many arguments: `{word}` is too many", target.name)
+                        }
+                    },
+                    hint: Some(format!("`envrun {} --help`", target.name)),
+                });
+            }
+            _ => {
+                declared = specs(word);
+                out.targets.push(TargetWords { name: word.clone(), args: Vec::new(), help: false });
+            }
+        }
+    }
+    Ok(out)
+}
+
+/// The first positional argument of a target that has no value yet, and whether it takes more than one.
+fn free_place(target: &TargetWords, declared: &[ArgSpec]) -> Option<(String, bool)> {
+    declared.iter().find_map(|spec| match spec.kind {
+        ArgKind::Positional { repeat } => {
+            let given = target.args.iter().any(|(name, _)| *name == spec.name.value);
+            (!given || repeat).then(|| (spec.name.value.clone(), repeat))
+        }
+        _ => None,
+    })
+}
+
+/// Gives a word to an argument; those that repeat are joined by newlines.
+fn give(target: &mut TargetWords, name: String, word: &str, repeat: bool) {
+    match target.args.iter_mut().find(|(known, _)| *known == name) {
+        Some((_, value)) if repeat => {
+            value.push('\n');
+            value.push_str(word);
+        }
+        _ => target.args.push((name, word.to_owned())),
+    }
+}
+
+/// A flag of the target's own.
+fn flag<'a>(
+    word: &str,
+    declared: &[ArgSpec],
+    words: &mut impl Iterator<Item = &'a String>,
+) -> Result<Option<(String, String)>, WordsError> {
+    let Some(long) = word.strip_prefix("--") else { return Ok(None) };
+    let (name, value) =
+        long.split_once('=').map_or((long, None), |(name, value)| (name, Some(value.to_owned())));
+    let Some(spec) = declared.iter().find(|spec| spec.name.value == name) else { return Ok(None) };
+    let value = match (spec.kind, value) {
+        (ArgKind::Switch, None) => "true".to_owned(),
+        (ArgKind::Switch, Some(value)) => match value.as_str() {
+            "true" | "false" => value,
+            _ => {
+                return Err(WordsError {
+                    message: format!("`--{name}` is a switch, and takes no value but `true` or `false`"),
+                    hint: None,
+                });
+            }
+        },
+        (_, Some(value)) => value,
+        (_, None) => words.next().cloned().ok_or_else(|| WordsError {
+            message: format!("`--{name}` wants a value"),
+            hint: Some(format!("`--{name}=VALUE`")),
+        })?,
+    };
+    Ok(Some((name.to_owned(), value)))
+}
+
+fn unknown_option(
+    word: &str,
+    target: Option<&TargetWords>,
+    declared: &[ArgSpec],
+    options: &Command,
+) -> WordsError {
+    let name = word.trim_start_matches('-').split('=').next().unwrap_or_default();
+    let known = options
+        .get_arguments()
+        .filter_map(clap::Arg::get_long)
+        .chain(declared.iter().map(|spec| spec.name.value.as_str()));
+    let message = match target {
+        Some(target) => format!("neither `{}` nor envrun has an option `{word}`", target.name),
+        None => format!("envrun has no option `{word}`"),
+    };
+    let nearest = did_you_mean(name, known).map(|meant| meant.replacen('`', "`--", 1));
+    let hint = nearest.or_else(|| target.map(|target| format!("`envrun {} --help`", target.name)));
+    WordsError { message, hint }
+}
+
+/// Reads options that stood behind a target into those that stood before.
+pub fn merge_options(
+    before: &mut RunOptions,
+    place: &mut Place,
+    words: &[String],
+) -> Result<(), clap::Error> {
+    if words.is_empty() {
+        return Ok(());
+    }
+    let command =
+        Place::augment_args_for_update(RunOptions::augment_args_for_update(Command::new("envrun run")));
+    let mut matches = command.no_binary_name(true).try_get_matches_from(words)?;
+    before.update_from_arg_matches_mut(&mut matches.clone())?;
+    place.update_from_arg_matches_mut(&mut matches)
+}
