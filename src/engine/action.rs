@@ -1,0 +1,465 @@
+//! One action's life: is it needed, is it there, make it, keep it.
+//!
+//! ```text
+//! when ─▶ done ─▶ up to date? ─▶ in the cache? ─▶ execute ─▶ inputs again, outputs ─▶ keep
+//! ```
+//!
+//! Asked only when a node's turn has come, never before: what it needs has no outputs before that.
+
+use std::path::PathBuf;
+use std::sync::mpsc::Sender;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use crate::base::Digest;
+use crate::cache::ActionResult;
+use crate::diag::Diagnostic;
+use crate::event::{Because, Failure, Notice, Outcome};
+use crate::fingerprint::{
+    Difference, Fingerprint, FingerprintError, FinishError, Freshness, Lookup, Need, Prepared,
+};
+use crate::graph::{ConfiguredTask, NodeIx};
+use crate::model::CacheMode;
+use crate::plan::Plan;
+use crate::preflight::Verdict;
+
+use super::command::{Attempt, Carry};
+use super::dispatcher::{Message, OutputRoom};
+use super::lock::NodeLock;
+use super::surroundings::{Scene, Surroundings};
+
+/// The answer to "has it to be executed?".
+#[derive(Debug)]
+pub enum Checked {
+    /// Yes.
+    MustRun,
+    /// No: it is over.
+    Over(Outcome),
+}
+
+/// What is known of one node so far.
+#[derive(Default)]
+struct Slot {
+    known: OnceLock<Result<Known, Failure>>,
+    /// Why it is not up to date, found by the check and used by the execution.
+    stale: Mutex<Option<(Option<Fingerprint>, Vec<Difference>)>>,
+    /// What flows to the keys of those who need it; not set as long as a dry run cannot know it.
+    outputs: OnceLock<Digest>,
+}
+
+/// What the definition of a node comes to.
+struct Known {
+    scene: Scene,
+    /// What its key is made of; not for a task that has neither inputs nor outputs.
+    prepared: Option<Prepared>,
+    outputs: Vec<String>,
+}
+
+/// The actions of a run.
+pub struct Actions<'a> {
+    plan: &'a Plan,
+    around: &'a Surroundings<'a>,
+    slots: Vec<Slot>,
+    room: Arc<OutputRoom>,
+}
+
+/// The most of a task's output that is kept with its result.
+const LOG_LIMIT: usize = 16 << 20;
+
+impl<'a> Actions<'a> {
+    /// Nothing is known yet.
+    pub fn new(plan: &'a Plan, around: &'a Surroundings<'a>) -> Self {
+        let slots = plan.graph.indices().map(|_| Slot::default()).collect();
+        Self { plan, around, slots, room: Arc::default() }
+    }
+
+    /// The check, where it can be done without waiting for a process or for files to be written; `None` where not.
+    pub fn check_at_once(&self, node: NodeIx) -> Option<Checked> {
+        let configured = &self.plan.graph[node];
+        let asks = self.around.when(configured).next().is_some() || configured.task.done.is_some();
+        if asks {
+            return None;
+        }
+        self.fresh(node).or_else(|| match self.in_cache(node) {
+            Some(_) => None,
+            None => Some(self.must_run(node)),
+        })
+    }
+
+    /// The check, with all that it takes.
+    pub fn check(&self, node: NodeIx, send: &Sender<Message>) -> Checked {
+        let configured = &self.plan.graph[node];
+        match self.unneeded(node, configured, send) {
+            Ok(None) => {}
+            Ok(Some(outcome)) => return Checked::Over(outcome),
+            Err(failure) => return Checked::Over(self.failed(configured, failure, false)),
+        }
+        if let Some(checked) = self.fresh(node) {
+            return checked;
+        }
+        match self.restored(node, send) {
+            Some(outcome) => Checked::Over(outcome),
+            None => self.must_run(node),
+        }
+    }
+
+    /// `when` and `done`.
+    fn unneeded(&self, node: NodeIx, configured: &ConfiguredTask, send: &Sender<Message>) -> Result<Option<Outcome>, Failure> {
+        let conditions: Vec<_> = self.around.when(configured).collect();
+        if conditions.is_empty() && configured.task.done.is_none() {
+            return Ok(None);
+        }
+        let known = self.known(node)?;
+        let carry = Carry::new(self.around, configured, &known.scene, node);
+        for condition in conditions {
+            if let Verdict::Fails(reason) = self.around.ask(condition, &known.scene, &|command| carry.probe(command)) {
+                return Ok(Some(Outcome::Skipped { reason }));
+            }
+        }
+        let forced = self.plan.is_forced(node);
+        if let Some(done) = &configured.task.done
+            && !forced
+            && carry.probe(&done.value).unwrap_or_else(|reason| {
+                let message = format!("the `done` of `{}` could not be run: {reason}", configured.label);
+                let _ = send.send(Message::Notice(Notice { node: Some(node), message, hint: None }));
+                false
+            })
+        {
+            self.set_outputs(node, no_outputs());
+            return Ok(Some(Outcome::AlreadyDone));
+        }
+        Ok(None)
+    }
+
+    /// Over at once: a group, a definition that cannot be, a task that is up to date.
+    fn fresh(&self, node: NodeIx) -> Option<Checked> {
+        let configured = &self.plan.graph[node];
+        if configured.task.is_group() {
+            if let Some(digest) = self.group_digest(node) {
+                self.set_outputs(node, digest);
+            }
+            return Some(Checked::Over(Outcome::Grouped));
+        }
+        let known = match self.known(node) {
+            Ok(known) => known,
+            Err(failure) => return Some(Checked::Over(self.failed(configured, failure, false))),
+        };
+        let Some(prepared) = known.prepared.as_ref().filter(|_| configured.task.is_cacheable()) else { return None };
+        let needs = match self.needs(node) {
+            Ok(needs) => needs,
+            Err(waits_for) => {
+                self.set_stale(node, None, vec![Difference::Need(waits_for, crate::fingerprint::Change::Changed)]);
+                return None;
+            }
+        };
+        if self.slot_stale(node).is_some() {
+            return None;
+        }
+        match self.around.workspace.check(prepared, &needs) {
+            Ok(Freshness::UpToDate { outputs }) if !self.plan.is_forced(node) => {
+                self.set_outputs(node, outputs);
+                Some(Checked::Over(Outcome::UpToDate))
+            }
+            Ok(Freshness::UpToDate { .. }) => match self.around.workspace.fingerprint(prepared, &needs) {
+                Ok(fingerprint) => {
+                    self.set_stale(node, Some(fingerprint), vec![Difference::Forced]);
+                    None
+                }
+                Err(error) => Some(Checked::Over(self.failed(configured, unfingerprinted(error), false))),
+            },
+            Ok(Freshness::Stale { fingerprint, reasons }) => {
+                self.set_stale(node, Some(fingerprint), reasons);
+                None
+            }
+            Err(error) => Some(Checked::Over(self.failed(configured, unfingerprinted(error), false))),
+        }
+    }
+
+    /// The result in the cache, if there may be one and it may be used.
+    fn in_cache(&self, node: NodeIx) -> Option<Lookup> {
+        let configured = &self.plan.graph[node];
+        let store = self.around.read_cache.filter(|_| configured.task.is_cacheable() && !self.plan.is_forced(node))?;
+        let prepared = self.known(node).ok()?.prepared.as_ref()?;
+        let fingerprint = self.slot_stale(node)?.0?;
+        match self.around.workspace.lookup(store, prepared, &fingerprint) {
+            Lookup::Miss { warning: None } => None,
+            found => Some(found),
+        }
+    }
+
+    fn restored(&self, node: NodeIx, send: &Sender<Message>) -> Option<Outcome> {
+        let notice = |message: String| {
+            let _ = send.send(Message::Notice(Notice { node: Some(node), message, hint: None }));
+        };
+        let hit = match self.in_cache(node)? {
+            Lookup::Hit(hit) => hit,
+            Lookup::Miss { warning } => {
+                warning.into_iter().for_each(notice);
+                return None;
+            }
+        };
+        let outcome = |log: Vec<u8>| Outcome::Restored { from: "the local cache".into(), log };
+        if self.plan.limits.dry_run {
+            self.set_outputs(node, hit.result.outputs_digest());
+            return Some(outcome(Vec::new()));
+        }
+        let store = self.around.read_cache?;
+        let prepared = self.known(node).ok()?.prepared.as_ref()?;
+        let fingerprint = self.slot_stale(node)?.0?;
+        let _lock = self.lock(node);
+        match self.around.workspace.restore(store, prepared, &fingerprint, &hit) {
+            Ok(digest) => {
+                self.set_outputs(node, digest);
+                Some(outcome(hit.result.log))
+            }
+            Err(error) => {
+                notice(format!("the cached result of `{}` was not used: {error}", self.plan.graph[node].label));
+                None
+            }
+        }
+    }
+
+    /// It has to be executed; in a dry run that is all there is to say.
+    fn must_run(&self, node: NodeIx) -> Checked {
+        if !self.plan.limits.dry_run {
+            return Checked::MustRun;
+        }
+        let commands = self.commands(node);
+        Checked::Over(Outcome::WouldRun { because: self.because(node), commands })
+    }
+
+    /// Executes a node, and keeps what came of it.
+    pub fn execute(&self, node: NodeIx, send: &Sender<Message>) -> Outcome {
+        let configured = &self.plan.graph[node];
+        let Some(_token) = self.around.jobserver.acquire() else { return Outcome::Cancelled };
+        let known = match self.known(node) {
+            Ok(known) => known,
+            Err(failure) => return self.failed(configured, failure, false),
+        };
+        let lock = self.lock(node);
+        if let Some(NodeLock { waited: true, .. }) = lock {
+            // Another envrun had it: perhaps there is nothing left to do.
+            *self.slots[node.index()].stale.lock().unwrap_or_else(PoisonError::into_inner) = None;
+            if let Some(Checked::Over(outcome)) = self.fresh(node) {
+                return outcome;
+            }
+        }
+        let dir = known.scene.dir.display().into_owned();
+        let started = Message::Started { node, because: self.because(node), commands: self.commands(node), dir };
+        let _ = send.send(started);
+
+        let fingerprint = match self.before(node, known) {
+            Ok(fingerprint) => fingerprint,
+            Err(failure) => return self.failed(configured, failure, true),
+        };
+        let mut carry = Carry::new(self.around, configured, &known.scene, node);
+        carry.tell(send, &self.room);
+        match carry.run() {
+            Attempt::Good => {}
+            Attempt::Cancelled => return Outcome::Cancelled,
+            Attempt::Failed(failure) => return self.failed(configured, failure, true),
+        }
+        let (log, took) = carry.log();
+        self.keep(node, known, fingerprint, log, took, send).unwrap_or_else(|failure| self.failed(configured, failure, true))
+    }
+
+    /// What has to be there before the first command: today's key, and the folders of the outputs.
+    fn before(&self, node: NodeIx, known: &Known) -> Result<Option<Fingerprint>, Failure> {
+        let Some(prepared) = &known.prepared else { return Ok(None) };
+        for output in known.outputs.iter().filter(|output| !output.starts_with('!')) {
+            // Every compiler wants the folder of its output to exist, and a fresh checkout does not have it.
+            let literal = output.split(['*', '?', '[', '{']).next().unwrap_or_default();
+            let Ok(path) = known.scene.dir.resolve(literal.rsplit_once('/').map_or("", |(folder, _)| folder)) else { continue };
+            let folder = path.below(self.around.root);
+            std::fs::create_dir_all(&folder)
+                .map_err(|error| Failure::Io { reason: format!("cannot make the folder {}: {error}", path.display()) })?;
+        }
+        if let Some((Some(fingerprint), _)) = self.slot_stale(node) {
+            return Ok(Some(fingerprint));
+        }
+        let needs = self.needs(node).unwrap_or_default();
+        self.around.workspace.fingerprint(prepared, &needs).map(Some).map_err(unfingerprinted)
+    }
+
+    /// After the last command succeeded: inputs again, outputs, cache.
+    fn keep(
+        &self,
+        node: NodeIx,
+        known: &Known,
+        fingerprint: Option<Fingerprint>,
+        log: Vec<u8>,
+        took: Duration,
+        send: &Sender<Message>,
+    ) -> Result<Outcome, Failure> {
+        let configured = &self.plan.graph[node];
+        let workspace = self.around.workspace;
+        let notice = |message: String, hint: Option<String>| {
+            let _ = send.send(Message::Notice(Notice { node: Some(node), message, hint }));
+        };
+        let (Some(prepared), Some(fingerprint)) = (&known.prepared, fingerprint) else {
+            workspace.touched();
+            self.set_outputs(node, no_outputs());
+            return Ok(Outcome::Succeeded { stored: false });
+        };
+        let finished = workspace.finish(prepared, fingerprint).map_err(unfinished)?;
+        let result = ActionResult {
+            outputs: finished.outputs,
+            log,
+            took,
+            made: self.around.clock.now(),
+            run: self.around.run.to_string(),
+            discovered: finished.discovered,
+        };
+        self.set_outputs(node, result.outputs_digest());
+        if let Some(first) = finished.moved.first() {
+            let label = &configured.label;
+            let (message, hint) = if first.own {
+                (
+                    format!("`{label}` changes its own input {}: its result is not kept", first.path),
+                    "take the file out of `inputs`, or let the task write somewhere else",
+                )
+            } else {
+                (
+                    format!("{} changed while `{label}` ran: its result is not kept, and it runs again next time", first.path),
+                    "nothing is wrong with the run; what it made may be of the old or the new file",
+                )
+            };
+            notice(message, Some(hint.into()));
+            return Ok(Outcome::Succeeded { stored: false });
+        }
+        if !configured.task.is_cacheable() {
+            return Ok(Outcome::Succeeded { stored: false });
+        }
+        let mut stored = false;
+        if let Some(store) = self.around.write_cache
+            && result.log.len() < LOG_LIMIT
+        {
+            let warning = workspace.store(store, &finished.fingerprint, &result);
+            stored = warning.is_none();
+            if let Some(warning) = warning {
+                notice(warning, None);
+            }
+        }
+        workspace.commit(prepared, &finished.fingerprint, &result);
+        Ok(Outcome::Succeeded { stored })
+    }
+
+    fn known(&self, node: NodeIx) -> Result<&Known, Failure> {
+        let work_out = || {
+            let configured = &self.plan.graph[node];
+            let scene = self.around.scene(configured).map_err(|diagnostic| undefined(&diagnostic))?;
+            let task = &configured.task;
+            if task.inputs.is_none() && task.outputs.is_none() {
+                return Ok(Known { scene, prepared: None, outputs: Vec::new() });
+            }
+            let definition = self.around.definition(configured, &scene).map_err(|diagnostic| undefined(&diagnostic))?;
+            let prepared = self.around.workspace.prepare(&definition).map_err(unfingerprinted)?;
+            Ok(Known { scene, prepared: Some(prepared), outputs: definition.outputs })
+        };
+        self.slots[node.index()].known.get_or_init(work_out).as_ref().map_err(Clone::clone)
+    }
+
+    /// What a node needs and what that made; the label of a need whose outputs a dry run cannot know.
+    fn needs(&self, node: NodeIx) -> Result<Vec<Need>, String> {
+        let need = |need: NodeIx| {
+            let label = self.plan.graph[need].label.clone();
+            match self.slots[need.index()].outputs.get() {
+                Some(outputs) => Ok(Need { label, outputs: *outputs }),
+                None => Err(label),
+            }
+        };
+        self.plan.graph.needs(node).map(need).collect()
+    }
+
+    /// A group's outputs are those of its needs.
+    fn group_digest(&self, node: NodeIx) -> Option<Digest> {
+        let mut hasher = blake3::Hasher::new();
+        for need in self.needs(node).ok()? {
+            hasher.update(need.outputs.as_bytes());
+        }
+        Some(hasher.finalize().into())
+    }
+
+    fn set_outputs(&self, node: NodeIx, outputs: Digest) {
+        // A node ends once; that another thread was quicker cannot be.
+        let _ = self.slots[node.index()].outputs.set(outputs);
+    }
+
+    fn set_stale(&self, node: NodeIx, fingerprint: Option<Fingerprint>, reasons: Vec<Difference>) {
+        *self.slots[node.index()].stale.lock().unwrap_or_else(PoisonError::into_inner) = Some((fingerprint, reasons));
+    }
+
+    fn slot_stale(&self, node: NodeIx) -> Option<(Option<Fingerprint>, Vec<Difference>)> {
+        self.slots[node.index()].stale.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn because(&self, node: NodeIx) -> Because {
+        let configured = &self.plan.graph[node];
+        let task = &configured.task;
+        if let Some((_, reasons)) = self.slot_stale(node)
+            && let Some(first) = reasons.first()
+        {
+            return Because { reason: first.words(), more: reasons.len() - 1 };
+        }
+        let reason = if self.plan.is_forced(node) {
+            "it was forced"
+        } else if task.mutates {
+            "it changes something outside"
+        } else if task.cache == CacheMode::Never {
+            "its `cache` is #false"
+        } else if task.done.is_some() {
+            "its `done` is not true yet"
+        } else {
+            "it has no inputs or outputs, so it always runs"
+        };
+        Because { reason: reason.into(), more: 0 }
+    }
+
+    fn commands(&self, node: NodeIx) -> Vec<String> {
+        let configured = &self.plan.graph[node];
+        let values = self.known(node).ok().map(|known| &known.scene.values);
+        let show = |command: &crate::model::Command| {
+            let shown = values.and_then(|values| self.around.interpolated(command, values, &configured.task).ok());
+            shown.as_ref().unwrap_or(command).display()
+        };
+        configured.commands().into_iter().map(show).collect()
+    }
+
+    fn failed(&self, node: &ConfiguredTask, failure: Failure, ran: bool) -> Outcome {
+        let log = ran.then(|| crate::record::log_path(self.around.run, &node.label));
+        Outcome::Failed { failure, log, hint: node.task.hint.clone() }
+    }
+
+    fn lock(&self, node: NodeIx) -> Option<NodeLock> {
+        let configured = &self.plan.graph[node];
+        // Only what writes outputs can be done twice with harm.
+        configured.task.outputs.as_ref()?;
+        NodeLock::take(self.around.root, &configured.label)
+    }
+}
+
+/// What a task without outputs gives to the keys of those who need it.
+fn no_outputs() -> Digest {
+    Digest::of(b"")
+}
+
+fn undefined(diagnostic: &Diagnostic) -> Failure {
+    let hint = diagnostic.help.as_ref().map(|help| format!(" ({help})")).unwrap_or_default();
+    Failure::Io { reason: format!("{}{hint}", diagnostic.message) }
+}
+
+fn unfingerprinted(error: FingerprintError) -> Failure {
+    Failure::Io { reason: error.to_string() }
+}
+
+fn unfinished(error: FinishError) -> Failure {
+    match error {
+        FinishError::Fs(error) => Failure::Io { reason: error.to_string() },
+        other => Failure::Outputs { reason: other.to_string() },
+    }
+}
+
+/// The file that lines of `NAME=value` for later actions are appended to.
+pub fn export_file(around: &Surroundings<'_>, node: NodeIx) -> PathBuf {
+    around.root.join(crate::record::STATE_DIR).join("tmp").join(format!("{}-{}.export", around.run, node.0))
+}

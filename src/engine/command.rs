@@ -1,0 +1,261 @@
+//! The commands of one node, in order: its own and those of the tasks it calls, with retries and a time limit.
+
+use std::sync::mpsc::Sender;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::event::Failure;
+use crate::exec::{self, CommandSpec, Environ, Exit, Invocation, Io, Shell, StartError};
+use crate::graph::{Called, ConfiguredTask, NodeIx, Step};
+use crate::model::{Command, Retry, RetryOn, Task};
+use crate::preflight::Verdict;
+
+use super::action::export_file;
+use super::dispatcher::{Message, OutputRoom};
+use super::surroundings::{Scene, Surroundings};
+
+/// How the commands of a node ended.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Attempt {
+    /// All succeeded.
+    Good,
+    /// One of them failed.
+    Failed(Failure),
+    /// The run was stopped.
+    Cancelled,
+}
+
+/// Carries out the commands of one node.
+pub struct Carry<'a> {
+    around: &'a Surroundings<'a>,
+    node: &'a ConfiguredTask,
+    scene: &'a Scene,
+    ix: NodeIx,
+    listener: Option<(Sender<Message>, Arc<OutputRoom>)>,
+    log: Vec<u8>,
+    took: Duration,
+}
+
+/// How long a command has between SIGTERM and SIGKILL after its timeout.
+const GRACE: Duration = Duration::from_secs(5);
+
+impl<'a> Carry<'a> {
+    /// Nothing has begun, and nobody listens.
+    pub fn new(around: &'a Surroundings<'a>, node: &'a ConfiguredTask, scene: &'a Scene, ix: NodeIx) -> Self {
+        Self { around, node, scene, ix, listener: None, log: Vec::new(), took: Duration::ZERO }
+    }
+
+    /// From now on output and retries are told.
+    pub fn tell(&mut self, send: &Sender<Message>, room: &Arc<OutputRoom>) {
+        self.listener = Some((send.clone(), Arc::clone(room)));
+    }
+
+    /// What was printed by the last try, and how long it took.
+    pub fn log(self) -> (Vec<u8>, Duration) {
+        (self.log, self.took)
+    }
+
+    /// Runs a command whose only answer is whether it succeeds, and whose output is nobody's.
+    pub fn probe(&self, command: &Command) -> Result<bool, String> {
+        let environ = self.around.environ(self.node, self.scene, &export_file(self.around, self.ix));
+        let command = self.around.interpolated(command, &self.scene.values, &self.node.task).map_err(|diagnostic| diagnostic.message.clone())?;
+        let shell = self.shell(&self.node.task);
+        let dir = self.scene.dir.below(self.around.root);
+        let spec = CommandSpec {
+            invocation: invocation(&command, &shell),
+            dir: &dir,
+            env: &environ,
+            io: Io::Captured,
+            timeout: self.node.task.timeout.as_ref().map(|timeout| timeout.value),
+            grace: GRACE,
+            cleanup: false,
+        };
+        match exec::run(&spec, self.around.processes, &mut |_, _| {}) {
+            Ok(ended) => Ok(ended.exit.is_success()),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    /// Runs everything, again as often as the task's `retry` says.
+    pub fn run(&mut self) -> Attempt {
+        let export = export_file(self.around, self.ix);
+        let attempt = self.tries(self.node.task.retry.as_ref(), |carry| {
+            let begun = Instant::now();
+            let _ = std::fs::remove_file(&export);
+            carry.log.clear();
+            let mut environ = carry.around.environ(carry.node, carry.scene, &export);
+            let deadline = carry.node.task.timeout.as_ref().map(|timeout| begun + timeout.value);
+            let steps: Vec<Step<'_>> = carry.node.steps().collect();
+            let attempt = carry.steps(&steps, &carry.node.task, &mut environ, deadline);
+            carry.took = begun.elapsed();
+            attempt
+        });
+        let _ = std::fs::remove_file(&export);
+        attempt
+    }
+
+    fn tries(&mut self, retry: Option<&Retry>, mut once: impl FnMut(&mut Self) -> Attempt) -> Attempt {
+        let times = retry.map_or(0, |retry| retry.times);
+        let mut pause = retry.map_or(Duration::ZERO, |retry| retry.every);
+        for attempt in 1..=times + 1 {
+            let failure = match once(self) {
+                Attempt::Failed(failure) => failure,
+                ended => return ended,
+            };
+            let again = attempt <= times && retry.is_some_and(|retry| is_retried(retry, &failure));
+            if !again {
+                return Attempt::Failed(failure);
+            }
+            if let Some((send, _)) = &self.listener {
+                let _ = send.send(Message::Retrying { node: self.ix, attempt, of: times + 1, failure, pause });
+            }
+            if !self.pause(pause) {
+                return Attempt::Cancelled;
+            }
+            pause = pause.mul_f64(retry.map_or(1.0, |retry| retry.backoff.max(0.0)));
+        }
+        unreachable!("the last try returns")
+    }
+
+    /// Waits between two tries; whether the run is still going on.
+    fn pause(&self, pause: Duration) -> bool {
+        // Nobody notifies: the condition is looked at often enough for a person who has pressed Ctrl-C.
+        let (never, nobody) = (Mutex::new(()), Condvar::new());
+        let until = Instant::now() + pause;
+        loop {
+            if self.around.processes.interrupted().is_some() {
+                return false;
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return true;
+            }
+            let guard = never.lock().unwrap_or_else(PoisonError::into_inner);
+            let _ = nobody.wait_timeout(guard, left.min(Duration::from_millis(50)));
+        }
+    }
+
+    fn steps(&mut self, steps: &[Step<'_>], task: &Task, environ: &mut Environ, deadline: Option<Instant>) -> Attempt {
+        for step in steps {
+            let attempt = match step {
+                Step::Run(command, _) => self.command(command, task, environ, deadline),
+                Step::Called(called) => self.called(called, environ, deadline),
+            };
+            if attempt != Attempt::Good {
+                return attempt;
+            }
+            self.take_exports(environ);
+        }
+        Attempt::Good
+    }
+
+    /// A called task: its own `when`, `done`, `vars` and `retry`, in the caller's folder with the caller's variables.
+    fn called(&mut self, called: &Called, environ: &mut Environ, deadline: Option<Instant>) -> Attempt {
+        let values = self.around.task_values(self.node, &called.task);
+        for name in called.task.vars.keys() {
+            if let Some(text) = values.lookup(name.as_str()).text() {
+                environ.set(name.as_str(), &**text);
+            }
+        }
+        for condition in &called.task.when {
+            if let Verdict::Fails(_) = self.around.ask(condition, self.scene, &|command| self.probe(command)) {
+                return Attempt::Good;
+            }
+        }
+        if let Some(done) = &called.task.done {
+            // Its output is not the task's: whether it is there already is all that is asked.
+            let listener = self.listener.take();
+            let kept = self.log.len();
+            let attempt = self.command(&done.value, &called.task, environ, deadline);
+            self.log.truncate(kept);
+            self.listener = listener;
+            match attempt {
+                Attempt::Good => return Attempt::Good,
+                Attempt::Cancelled => return Attempt::Cancelled,
+                Attempt::Failed(_) => {}
+            }
+        }
+        let steps: Vec<Step<'_>> = called.steps().collect();
+        self.tries(called.task.retry.as_ref(), |carry| carry.steps(&steps, &called.task, environ, deadline))
+    }
+
+    fn command(&mut self, command: &Command, task: &Task, environ: &Environ, deadline: Option<Instant>) -> Attempt {
+        let command = match self.around.interpolated(command, &self.scene.values, task) {
+            Ok(command) => command,
+            Err(diagnostic) => return Attempt::Failed(Failure::Io { reason: diagnostic.message.clone() }),
+        };
+        let shell = self.shell(task);
+        let dir = self.scene.dir.below(self.around.root);
+        let limit = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        let spec = CommandSpec {
+            invocation: invocation(&command, &shell),
+            dir: &dir,
+            env: environ,
+            io: if self.node.task.interactive { Io::Inherited } else { Io::Captured },
+            timeout: limit,
+            grace: GRACE,
+            cleanup: self.node.follow_up,
+        };
+        let (log, listener, node) = (&mut self.log, &self.listener, self.ix);
+        let ended = exec::run(&spec, self.around.processes, &mut |stream, bytes| {
+            log.extend_from_slice(bytes);
+            if let Some((send, room)) = listener {
+                let credit = room.take(bytes.len());
+                let _ = send.send(Message::Output { node, stream, bytes: bytes.to_vec(), credit });
+            }
+        });
+        let command = command.display();
+        match ended {
+            Ok(ended) => match ended.exit {
+                Exit::Status(0) => Attempt::Good,
+                Exit::Status(status) => Attempt::Failed(Failure::Exit { status, command }),
+                Exit::Signal(signal) => Attempt::Failed(Failure::Signal { signal, command }),
+                Exit::TimedOut => {
+                    let limit = self.node.task.timeout.as_ref().map_or(Duration::ZERO, |timeout| timeout.value);
+                    Attempt::Failed(Failure::Timeout { limit, command })
+                }
+                Exit::Cancelled => Attempt::Cancelled,
+            },
+            Err(error) => Attempt::Failed(not_started(&error, command)),
+        }
+    }
+
+    /// The shell of a task: its own, or the one of the task that calls it.
+    fn shell(&self, task: &Task) -> Shell {
+        let own = task.shell.as_ref().filter(|_| !std::ptr::eq(task, &*self.node.task));
+        match own {
+            Some(shell) => Shell::new(&shell.value),
+            None => self.scene.shell.as_deref().map_or_else(Shell::default, Shell::new),
+        }
+    }
+
+    /// Lines of `NAME=value` that an action wrote for the later ones.
+    fn take_exports(&self, environ: &mut Environ) {
+        let Ok(text) = std::fs::read_to_string(export_file(self.around, self.ix)) else { return };
+        for line in text.lines() {
+            if let Some((name, value)) = line.split_once('=') {
+                environ.set(name.trim(), value);
+            }
+        }
+    }
+}
+
+fn invocation<'a>(command: &'a Command, shell: &'a Shell) -> Invocation<'a> {
+    match command {
+        Command::Shell(text) => Invocation::Shell { text, shell },
+        Command::Argv(words) => Invocation::Argv(words),
+    }
+}
+
+fn is_retried(retry: &Retry, failure: &Failure) -> bool {
+    let matches = |on: &RetryOn| match (on, failure) {
+        (RetryOn::Exit(wanted), Failure::Exit { status, .. }) => wanted == status,
+        (RetryOn::Timeout, Failure::Timeout { .. }) => true,
+        _ => false,
+    };
+    retry.on.is_empty() || retry.on.iter().any(matches)
+}
+
+fn not_started(error: &StartError, command: String) -> Failure {
+    Failure::Start { command, reason: error.to_string(), hint: error.hint() }
+}

@@ -1,0 +1,250 @@
+//! What every action of a run shares, and what reaches a command.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ffi::{OsStr, OsString};
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::base::{Clock, RelPath};
+use crate::cache::LocalStore;
+use crate::diag::Diagnostic;
+use crate::exec::{Environ, Jobserver, Processes};
+use crate::fingerprint::{Definition, Variable, Workspace};
+use crate::graph::ConfiguredTask;
+use crate::model::{Action, Command, Condition, EnvName, Envfile, ProjectName, Task, VarName};
+use crate::preflight::Git;
+use crate::record::RunId;
+use crate::vars::{Form, Lookup, TaskValues, Values, reads};
+
+/// The values of every project in every environment that a run is about.
+#[derive(Debug, Default)]
+pub struct ValueTable(pub HashMap<(ProjectName, Option<EnvName>), Arc<Values>>);
+
+/// What every action of a run shares.
+pub struct Surroundings<'a> {
+    /// The project's root.
+    pub root: &'a Path,
+    /// What the Envfile says.
+    pub envfile: &'a Envfile,
+    /// The values of variables.
+    pub values: &'a ValueTable,
+    /// The variables of the caller.
+    pub caller: &'a BTreeMap<OsString, OsString>,
+    /// The checkout.
+    pub workspace: &'a Workspace,
+    /// Where results are looked for.
+    pub read_cache: Option<&'a LocalStore>,
+    /// Where results are kept.
+    pub write_cache: Option<&'a LocalStore>,
+    /// Every running command.
+    pub processes: &'a Arc<Processes>,
+    /// The places of `-j`.
+    pub jobserver: &'a Jobserver,
+    /// The repository around the project.
+    pub git: &'a Git,
+    /// The host's name.
+    pub host: &'a str,
+    /// The time of day.
+    pub clock: &'a Clock,
+    /// The run's id.
+    pub run: &'a RunId,
+}
+
+/// Variables that reach every command as the caller has them, and are part of no key: they say where things are on this
+/// machine, not what is to be made.
+const ALWAYS: &[&str] = &["PATH", "HOME", "USER", "SHELL", "TMPDIR", "LANG", "TERM"];
+
+/// Variables that envrun gives to a command and that say nothing of what it makes.
+const OUTSIDE_KEY: &[&str] = &["ENVRUN_EXPORT"];
+
+/// What is known of a node when its turn has come, files apart.
+pub struct Scene {
+    /// The values as its commands see them.
+    pub values: TaskValues,
+    /// Every variable it may read, its own included.
+    pub names: BTreeSet<VarName>,
+    /// Where it runs.
+    pub dir: RelPath,
+    /// Its shell, interpolated.
+    pub shell: Option<String>,
+}
+
+impl<'a> Surroundings<'a> {
+    /// Works out what a node sees. The error is a variable without a value, ready to be shown.
+    pub fn scene(&self, node: &ConfiguredTask) -> Result<Scene, Arc<Diagnostic>> {
+        let task = &node.task;
+        let values = self.task_values(node, task);
+        let mut names = reads(self.envfile, node.env.as_ref(), task);
+        names.extend(task.vars.keys().cloned());
+        names.extend(task.args.iter().map(|arg| VarName::from(arg.variable().as_str())));
+        for name in &names {
+            if let Lookup::Missing(diagnostic) = values.lookup(name.as_str()) {
+                return Err(diagnostic);
+            }
+        }
+        let text = values.interpolate(&task.dir.value, Form::Text, task.dir.span)?;
+        let dir = RelPath::root().resolve(&text).map_err(|error| {
+            Arc::new(Diagnostic::error("run/dir", error.to_string()).at(task.dir.span, "given here"))
+        })?;
+        let shell = match &task.shell {
+            Some(shell) => Some(values.interpolate(&shell.value, Form::Text, shell.span)?),
+            None => None,
+        };
+        Ok(Scene { values, names, dir, shell })
+    }
+
+    /// The values as `task` sees them with the arguments of `node`: its own, or one that it calls.
+    pub fn task_values(&self, node: &ConfiguredTask, task: &Task) -> TaskValues {
+        let key = (node.path.project.clone(), node.env.clone());
+        let values = self.values.0.get(&key).expect("values are resolved for every project and environment of the graph");
+        let mut extra = Vec::new();
+        for arg in &node.task.args {
+            let given = node.args.iter().find(|(name, _)| *name == arg.name.value).map(|(_, value)| value.clone());
+            if let Some(value) = given.or_else(|| arg.default.as_ref().map(ToString::to_string)) {
+                extra.push((arg.variable(), value));
+            }
+        }
+        TaskValues::new(values, task, extra)
+    }
+
+    /// Every variable that a node's commands see.
+    pub fn environ(&self, node: &ConfiguredTask, scene: &Scene, export: &Path) -> Environ {
+        let mut environ = Environ::default();
+        if node.task.is_cacheable() {
+            for (name, value) in self.caller {
+                let always = name.to_str().is_some_and(|name| ALWAYS.contains(&name) || name.starts_with("LC_"));
+                if always {
+                    environ.set(name, value);
+                }
+            }
+            for name in &scene.names {
+                match scene.values.lookup(name.as_str()) {
+                    Lookup::Value { text, .. } => environ.set(name.as_str(), &*text),
+                    // A name that envrun does not know may still be one of the caller's that is not UTF-8.
+                    _ => {
+                        if let Some(value) = self.caller.get(OsStr::new(name.as_str())) {
+                            environ.set(name.as_str(), value);
+                        }
+                    }
+                }
+            }
+            if scene.names.contains("ENVRUN_EXPORT") {
+                environ.set("ENVRUN_EXPORT", export);
+            }
+        } else {
+            for (name, value) in self.caller {
+                environ.set(name, value);
+            }
+            let given = ["ENVRUN_ENV", "ENVRUN_RUN", "ENVRUN_TIME"].into_iter().map(|name| (name.to_owned(), scene.values.lookup(name)));
+            let read = scene.names.iter().map(|name| (name.to_string(), scene.values.lookup(name.as_str())));
+            for (name, lookup) in given.chain(scene.values.iter()).chain(read) {
+                if let Some(text) = lookup.text() {
+                    environ.set(name, &**text);
+                }
+            }
+            environ.set("ENVRUN_EXPORT", export);
+        }
+        environ.set("MAKEFLAGS", self.jobserver.makeflags(self.caller.get(OsStr::new("MAKEFLAGS")).map(OsString::as_os_str)));
+        environ
+    }
+
+    /// What the key of a node is made of, files apart.
+    pub fn definition(&self, node: &ConfiguredTask, scene: &Scene) -> Result<Definition, Arc<Diagnostic>> {
+        let task = &node.task;
+        let mut commands = Vec::new();
+        for command in node.commands() {
+            commands.push(self.interpolated(command, &scene.values, task)?);
+        }
+        let variable = |name: &VarName| {
+            let lookup = scene.values.lookup(name.as_str());
+            let secret = matches!(lookup, Lookup::Value { secret: true, .. });
+            let value = match lookup.text() {
+                Some(text) => Some(text.as_bytes().to_vec()),
+                None => self.caller.get(OsStr::new(name.as_str())).map(|value| value.as_encoded_bytes().to_vec()),
+            };
+            Variable { name: name.to_string(), value, secret }
+        };
+        let outside = |name: &&VarName| !OUTSIDE_KEY.contains(&name.as_str()) && !ALWAYS.contains(&name.as_str());
+        let texts = |list: &[crate::diag::Spanned<String>]| {
+            list.iter().map(|text| scene.values.interpolate(&text.value, Form::Text, text.span)).collect::<Result<Vec<_>, _>>()
+        };
+        Ok(Definition {
+            label: state_label(node),
+            commands,
+            shell: scene.shell.clone(),
+            dir: scene.dir.clone(),
+            variables: scene.names.iter().filter(outside).map(variable).collect(),
+            inputs: texts(task.inputs.as_deref().unwrap_or_default())?,
+            outputs: texts(task.outputs.as_deref().unwrap_or_default())?,
+            depfiles: texts(&task.depfile)?,
+            tools: texts(&task.tools)?,
+            search_path: self.caller.get(OsStr::new("PATH")).cloned().unwrap_or_default(),
+        })
+    }
+
+    /// A command with the `${NAME}` of its words replaced; shell text is left to the shell.
+    pub fn interpolated(&self, command: &Command, values: &TaskValues, task: &Task) -> Result<Command, Arc<Diagnostic>> {
+        match command {
+            Command::Shell(text) => Ok(Command::Shell(text.clone())),
+            Command::Argv(words) => {
+                let span = || {
+                    let is_this = |action: &&crate::diag::Spanned<Action>| matches!(&action.value, Action::Run(run) if run == command);
+                    task.actions.iter().find(is_this).map_or(task.span, |action| action.span)
+                };
+                let words = words.iter().map(|word| values.interpolate(word, Form::Word, span()));
+                Ok(Command::Argv(words.collect::<Result<_, _>>()?))
+            }
+        }
+    }
+
+    /// The conditions that skip a node: its own, and those of its environment.
+    pub fn when<'n>(&'n self, node: &'n ConfiguredTask) -> impl Iterator<Item = &'n Condition> {
+        scope_conditions(self.envfile, node, |scope| &scope.when).chain(&node.task.when)
+    }
+
+    /// Asks a condition for a node.
+    pub fn ask(&self, condition: &Condition, scene: &Scene, exec: &dyn Fn(&Command) -> Result<bool, String>) -> crate::preflight::Verdict {
+        let caller = |name: &str| self.caller.get(OsStr::new(name))?.to_str().map(str::to_owned);
+        crate::preflight::check(
+            condition,
+            &crate::preflight::Surroundings {
+                git: self.git,
+                variable: &|name| scene.values.lookup(name).text().map(|text| text.to_string()),
+                caller: &caller,
+                exists: &|path| scene.dir.below(self.root).join(path).exists(),
+                exec,
+                host: self.host,
+                now: self.clock.now(),
+            },
+        )
+    }
+}
+
+/// What the environment of a node, and those it extends, say in one of their blocks: in the node's project and in those
+/// around it.
+pub fn scope_conditions<'n>(
+    envfile: &'n Envfile,
+    node: &'n ConfiguredTask,
+    of: impl Fn(&'n crate::model::Scope) -> &'n Vec<Condition> + Copy + 'n,
+) -> impl Iterator<Item = &'n Condition> {
+    let chain = node.env.as_ref().and_then(|env| envfile.environments.get(env)).map_or(&[][..], |env| &env.chain);
+    let mut projects = Vec::new();
+    let mut next = envfile.projects.get(&node.path.project);
+    while let Some(project) = next {
+        projects.push(project);
+        next = project.outer.as_ref().and_then(|outer| envfile.projects.get(outer));
+    }
+    projects
+        .into_iter()
+        .flat_map(move |project| chain.iter().filter_map(move |env| project.overlays.get(env)))
+        .flat_map(move |scope| of(scope).iter())
+}
+
+/// The name that a node's state is kept under: two runs with other arguments do not push each other out.
+fn state_label(node: &ConfiguredTask) -> String {
+    let mut label = node.label.clone();
+    for (name, value) in &node.args {
+        label.push_str(&format!(" {name}={value}"));
+    }
+    label
+}
