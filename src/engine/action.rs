@@ -104,7 +104,12 @@ impl<'a> Actions<'a> {
     }
 
     /// `when` and `done`.
-    fn unneeded(&self, node: NodeIx, configured: &ConfiguredTask, send: &Sender<Message>) -> Result<Option<Outcome>, Failure> {
+    fn unneeded(
+        &self,
+        node: NodeIx,
+        configured: &ConfiguredTask,
+        send: &Sender<Message>,
+    ) -> Result<Option<Outcome>, Failure> {
         let conditions: Vec<_> = self.around.when(configured).collect();
         if conditions.is_empty() && configured.task.done.is_none() {
             return Ok(None);
@@ -112,7 +117,9 @@ impl<'a> Actions<'a> {
         let known = self.known(node)?;
         let carry = Carry::new(self.around, configured, &known.scene, node);
         for condition in conditions {
-            if let Verdict::Fails(reason) = self.around.ask(condition, &known.scene, &|command| carry.probe(command)) {
+            if let Verdict::Fails(reason) =
+                self.around.ask(condition, &known.scene, &|command| carry.probe(command))
+            {
                 return Ok(Some(Outcome::Skipped { reason }));
             }
         }
@@ -144,11 +151,17 @@ impl<'a> Actions<'a> {
             Ok(known) => known,
             Err(failure) => return Some(Checked::Over(self.failed(configured, failure, false))),
         };
-        let Some(prepared) = known.prepared.as_ref().filter(|_| configured.task.is_cacheable()) else { return None };
+        let Some(prepared) = known.prepared.as_ref().filter(|_| configured.task.is_cacheable()) else {
+            return None;
+        };
         let needs = match self.needs(node) {
             Ok(needs) => needs,
             Err(waits_for) => {
-                self.set_stale(node, None, vec![Difference::Need(waits_for, crate::fingerprint::Change::Changed)]);
+                self.set_stale(
+                    node,
+                    None,
+                    vec![Difference::Need(waits_for, crate::fingerprint::Change::Changed)],
+                );
                 return None;
             }
         };
@@ -178,7 +191,10 @@ impl<'a> Actions<'a> {
     /// The result in the cache, if there may be one and it may be used.
     fn in_cache(&self, node: NodeIx) -> Option<Lookup> {
         let configured = &self.plan.graph[node];
-        let store = self.around.read_cache.filter(|_| configured.task.is_cacheable() && !self.plan.is_forced(node))?;
+        let store = self
+            .around
+            .read_cache
+            .filter(|_| configured.task.is_cacheable() && !self.plan.is_forced(node))?;
         let prepared = self.known(node).ok()?.prepared.as_ref()?;
         let fingerprint = self.slot_stale(node)?.0?;
         match self.around.workspace.lookup(store, prepared, &fingerprint) {
@@ -213,7 +229,10 @@ impl<'a> Actions<'a> {
                 Some(outcome(hit.result.log))
             }
             Err(error) => {
-                notice(format!("the cached result of `{}` was not used: {error}", self.plan.graph[node].label));
+                notice(format!(
+                    "the cached result of `{}` was not used: {error}",
+                    self.plan.graph[node].label
+                ));
                 None
             }
         }
@@ -245,7 +264,8 @@ impl<'a> Actions<'a> {
             }
         }
         let dir = known.scene.dir.display().into_owned();
-        let started = Message::Started { node, because: self.because(node), commands: self.commands(node), dir };
+        let started =
+            Message::Started { node, because: self.because(node), commands: self.commands(node), dir };
         let _ = send.send(started);
 
         let fingerprint = match self.before(node, known) {
@@ -260,7 +280,8 @@ impl<'a> Actions<'a> {
             Attempt::Failed(failure) => return self.failed(configured, failure, true),
         }
         let (log, took) = carry.log();
-        self.keep(node, known, fingerprint, log, took, send).unwrap_or_else(|failure| self.failed(configured, failure, true))
+        self.keep(node, known, fingerprint, log, took, send)
+            .unwrap_or_else(|failure| self.failed(configured, failure, true))
     }
 
     /// What has to be there before the first command: today's key, and the folders of the outputs.
@@ -269,10 +290,14 @@ impl<'a> Actions<'a> {
         for output in known.outputs.iter().filter(|output| !output.starts_with('!')) {
             // Every compiler wants the folder of its output to exist, and a fresh checkout does not have it.
             let literal = output.split(['*', '?', '[', '{']).next().unwrap_or_default();
-            let Ok(path) = known.scene.dir.resolve(literal.rsplit_once('/').map_or("", |(folder, _)| folder)) else { continue };
+            let Ok(path) = known.scene.dir.resolve(literal.rsplit_once('/').map_or("", |(folder, _)| folder))
+            else {
+                continue;
+            };
             let folder = path.below(self.around.root);
-            std::fs::create_dir_all(&folder)
-                .map_err(|error| Failure::Io { reason: format!("cannot make the folder {}: {error}", path.display()) })?;
+            std::fs::create_dir_all(&folder).map_err(|error| Failure::Io {
+                reason: format!("cannot make the folder {}: {error}", path.display()),
+            })?;
         }
         if let Some((Some(fingerprint), _)) = self.slot_stale(node) {
             return Ok(Some(fingerprint));
@@ -320,7 +345,10 @@ impl<'a> Actions<'a> {
                 )
             } else {
                 (
-                    format!("{} changed while `{label}` ran: its result is not kept, and it runs again next time", first.path),
+                    format!(
+                        "{} changed while `{label}` ran: its result is not kept, and it runs again next time",
+                        first.path
+                    ),
                     "nothing is wrong with the run; what it made may be of the old or the new file",
                 )
             };
@@ -352,7 +380,8 @@ impl<'a> Actions<'a> {
             if task.inputs.is_none() && task.outputs.is_none() {
                 return Ok(Known { scene, prepared: None, outputs: Vec::new() });
             }
-            let definition = self.around.definition(configured, &scene).map_err(|diagnostic| undefined(&diagnostic))?;
+            let definition =
+                self.around.definition(configured, &scene).map_err(|diagnostic| undefined(&diagnostic))?;
             let prepared = self.around.workspace.prepare(&definition).map_err(unfingerprinted)?;
             Ok(Known { scene, prepared: Some(prepared), outputs: definition.outputs })
         };
@@ -386,7 +415,8 @@ impl<'a> Actions<'a> {
     }
 
     fn set_stale(&self, node: NodeIx, fingerprint: Option<Fingerprint>, reasons: Vec<Difference>) {
-        *self.slots[node.index()].stale.lock().unwrap_or_else(PoisonError::into_inner) = Some((fingerprint, reasons));
+        *self.slots[node.index()].stale.lock().unwrap_or_else(PoisonError::into_inner) =
+            Some((fingerprint, reasons));
     }
 
     fn slot_stale(&self, node: NodeIx) -> Option<(Option<Fingerprint>, Vec<Difference>)> {
@@ -419,7 +449,8 @@ impl<'a> Actions<'a> {
         let configured = &self.plan.graph[node];
         let values = self.known(node).ok().map(|known| &known.scene.values);
         let show = |command: &crate::model::Command| {
-            let shown = values.and_then(|values| self.around.interpolated(command, values, &configured.task).ok());
+            let shown =
+                values.and_then(|values| self.around.interpolated(command, values, &configured.task).ok());
             shown.as_ref().unwrap_or(command).display()
         };
         configured.commands().into_iter().map(show).collect()

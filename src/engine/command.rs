@@ -58,7 +58,10 @@ impl<'a> Carry<'a> {
     /// Runs a command whose only answer is whether it succeeds, and whose output is nobody's.
     pub fn probe(&self, command: &Command) -> Result<bool, String> {
         let environ = self.around.environ(self.node, self.scene, &export_file(self.around, self.ix));
-        let command = self.around.interpolated(command, &self.scene.values, &self.node.task).map_err(|diagnostic| diagnostic.message.clone())?;
+        let command = self
+            .around
+            .interpolated(command, &self.scene.values, &self.node.task)
+            .map_err(|diagnostic| diagnostic.message.clone())?;
         let shell = self.shell(&self.node.task);
         let dir = self.scene.dir.below(self.around.root);
         let spec = CommandSpec {
@@ -107,7 +110,8 @@ impl<'a> Carry<'a> {
                 return Attempt::Failed(failure);
             }
             if let Some((send, _)) = &self.listener {
-                let _ = send.send(Message::Retrying { node: self.ix, attempt, of: times + 1, failure, pause });
+                let _ =
+                    send.send(Message::Retrying { node: self.ix, attempt, of: times + 1, failure, pause });
             }
             if !self.pause(pause) {
                 return Attempt::Cancelled;
@@ -135,7 +139,13 @@ impl<'a> Carry<'a> {
         }
     }
 
-    fn steps(&mut self, steps: &[Step<'_>], task: &Task, environ: &mut Environ, deadline: Option<Instant>) -> Attempt {
+    fn steps(
+        &mut self,
+        steps: &[Step<'_>],
+        task: &Task,
+        environ: &mut Environ,
+        deadline: Option<Instant>,
+    ) -> Attempt {
         for step in steps {
             let attempt = match step {
                 Step::Run(command, _) => self.command(command, task, environ, deadline),
@@ -158,7 +168,8 @@ impl<'a> Carry<'a> {
             }
         }
         for condition in &called.task.when {
-            if let Verdict::Fails(_) = self.around.ask(condition, self.scene, &|command| self.probe(command)) {
+            if let Verdict::Fails(_) = self.around.ask(condition, self.scene, &|command| self.probe(command))
+            {
                 return Attempt::Good;
             }
         }
@@ -179,7 +190,13 @@ impl<'a> Carry<'a> {
         self.tries(called.task.retry.as_ref(), |carry| carry.steps(&steps, &called.task, environ, deadline))
     }
 
-    fn command(&mut self, command: &Command, task: &Task, environ: &Environ, deadline: Option<Instant>) -> Attempt {
+    fn command(
+        &mut self,
+        command: &Command,
+        task: &Task,
+        environ: &Environ,
+        deadline: Option<Instant>,
+    ) -> Attempt {
         let command = match self.around.interpolated(command, &self.scene.values, task) {
             Ok(command) => command,
             Err(diagnostic) => return Attempt::Failed(Failure::Io { reason: diagnostic.message.clone() }),
@@ -211,7 +228,8 @@ impl<'a> Carry<'a> {
                 Exit::Status(status) => Attempt::Failed(Failure::Exit { status, command }),
                 Exit::Signal(signal) => Attempt::Failed(Failure::Signal { signal, command }),
                 Exit::TimedOut => {
-                    let limit = self.node.task.timeout.as_ref().map_or(Duration::ZERO, |timeout| timeout.value);
+                    let limit =
+                        self.node.task.timeout.as_ref().map_or(Duration::ZERO, |timeout| timeout.value);
                     Attempt::Failed(Failure::Timeout { limit, command })
                 }
                 Exit::Cancelled => Attempt::Cancelled,

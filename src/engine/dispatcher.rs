@@ -267,7 +267,9 @@ impl Dispatcher<'_, '_, '_> {
                     match receive.recv_timeout(Duration::from_millis(200)) {
                         Ok(message) => message,
                         Err(RecvTimeoutError::Timeout) => continue,
-                        Err(RecvTimeoutError::Disconnected) => unreachable!("the dispatcher holds a sender itself"),
+                        Err(RecvTimeoutError::Disconnected) => {
+                            unreachable!("the dispatcher holds a sender itself")
+                        }
                     }
                 }
             };
@@ -349,7 +351,8 @@ impl Dispatcher<'_, '_, '_> {
     fn finished(&mut self, node: NodeIx, outcome: Outcome, took: Duration) {
         let end = match &outcome {
             Outcome::Failed { failure, .. } => {
-                self.refused |= matches!(failure, Failure::Refused { .. }) && !self.plan.graph[node].follow_up;
+                self.refused |=
+                    matches!(failure, Failure::Refused { .. }) && !self.plan.graph[node].follow_up;
                 End::Failed
             }
             Outcome::Skipped { .. } => End::Skipped,

@@ -96,10 +96,15 @@ impl<'a> Surroundings<'a> {
     /// The values as `task` sees them with the arguments of `node`: its own, or one that it calls.
     pub fn task_values(&self, node: &ConfiguredTask, task: &Task) -> TaskValues {
         let key = (node.path.project.clone(), node.env.clone());
-        let values = self.values.0.get(&key).expect("values are resolved for every project and environment of the graph");
+        let values = self
+            .values
+            .0
+            .get(&key)
+            .expect("values are resolved for every project and environment of the graph");
         let mut extra = Vec::new();
         for arg in &node.task.args {
-            let given = node.args.iter().find(|(name, _)| *name == arg.name.value).map(|(_, value)| value.clone());
+            let given =
+                node.args.iter().find(|(name, _)| *name == arg.name.value).map(|(_, value)| value.clone());
             if let Some(value) = given.or_else(|| arg.default.as_ref().map(ToString::to_string)) {
                 extra.push((arg.variable(), value));
             }
@@ -112,7 +117,8 @@ impl<'a> Surroundings<'a> {
         let mut environ = Environ::default();
         if node.task.is_cacheable() {
             for (name, value) in self.caller {
-                let always = name.to_str().is_some_and(|name| ALWAYS.contains(&name) || name.starts_with("LC_"));
+                let always =
+                    name.to_str().is_some_and(|name| ALWAYS.contains(&name) || name.starts_with("LC_"));
                 if always {
                     environ.set(name, value);
                 }
@@ -135,7 +141,9 @@ impl<'a> Surroundings<'a> {
             for (name, value) in self.caller {
                 environ.set(name, value);
             }
-            let given = ["ENVRUN_ENV", "ENVRUN_RUN", "ENVRUN_TIME"].into_iter().map(|name| (name.to_owned(), scene.values.lookup(name)));
+            let given = ["ENVRUN_ENV", "ENVRUN_RUN", "ENVRUN_TIME"]
+                .into_iter()
+                .map(|name| (name.to_owned(), scene.values.lookup(name)));
             let read = scene.names.iter().map(|name| (name.to_string(), scene.values.lookup(name.as_str())));
             for (name, lookup) in given.chain(scene.values.iter()).chain(read) {
                 if let Some(text) = lookup.text() {
@@ -144,7 +152,10 @@ impl<'a> Surroundings<'a> {
             }
             environ.set("ENVRUN_EXPORT", export);
         }
-        environ.set("MAKEFLAGS", self.jobserver.makeflags(self.caller.get(OsStr::new("MAKEFLAGS")).map(OsString::as_os_str)));
+        environ.set(
+            "MAKEFLAGS",
+            self.jobserver.makeflags(self.caller.get(OsStr::new("MAKEFLAGS")).map(OsString::as_os_str)),
+        );
         environ
     }
 
@@ -160,13 +171,18 @@ impl<'a> Surroundings<'a> {
             let secret = matches!(lookup, Lookup::Value { secret: true, .. });
             let value = match lookup.text() {
                 Some(text) => Some(text.as_bytes().to_vec()),
-                None => self.caller.get(OsStr::new(name.as_str())).map(|value| value.as_encoded_bytes().to_vec()),
+                None => {
+                    self.caller.get(OsStr::new(name.as_str())).map(|value| value.as_encoded_bytes().to_vec())
+                }
             };
             Variable { name: name.to_string(), value, secret }
         };
-        let outside = |name: &&VarName| !OUTSIDE_KEY.contains(&name.as_str()) && !ALWAYS.contains(&name.as_str());
+        let outside =
+            |name: &&VarName| !OUTSIDE_KEY.contains(&name.as_str()) && !ALWAYS.contains(&name.as_str());
         let texts = |list: &[crate::diag::Spanned<String>]| {
-            list.iter().map(|text| scene.values.interpolate(&text.value, Form::Text, text.span)).collect::<Result<Vec<_>, _>>()
+            list.iter()
+                .map(|text| scene.values.interpolate(&text.value, Form::Text, text.span))
+                .collect::<Result<Vec<_>, _>>()
         };
         Ok(Definition {
             label: state_label(node),
@@ -183,7 +199,12 @@ impl<'a> Surroundings<'a> {
     }
 
     /// A command with the `${NAME}` of its words replaced; shell text is left to the shell.
-    pub fn interpolated(&self, command: &Command, values: &TaskValues, task: &Task) -> Result<Command, Arc<Diagnostic>> {
+    pub fn interpolated(
+        &self,
+        command: &Command,
+        values: &TaskValues,
+        task: &Task,
+    ) -> Result<Command, Arc<Diagnostic>> {
         match command {
             Command::Shell(text) => Ok(Command::Shell(text.clone())),
             Command::Argv(words) => {
@@ -203,7 +224,12 @@ impl<'a> Surroundings<'a> {
     }
 
     /// Asks a condition for a node.
-    pub fn ask(&self, condition: &Condition, scene: &Scene, exec: &dyn Fn(&Command) -> Result<bool, String>) -> crate::preflight::Verdict {
+    pub fn ask(
+        &self,
+        condition: &Condition,
+        scene: &Scene,
+        exec: &dyn Fn(&Command) -> Result<bool, String>,
+    ) -> crate::preflight::Verdict {
         let caller = |name: &str| self.caller.get(OsStr::new(name))?.to_str().map(str::to_owned);
         crate::preflight::check(
             condition,
@@ -227,7 +253,8 @@ pub fn scope_conditions<'n>(
     node: &'n ConfiguredTask,
     of: impl Fn(&'n crate::model::Scope) -> &'n Vec<Condition> + Copy + 'n,
 ) -> impl Iterator<Item = &'n Condition> {
-    let chain = node.env.as_ref().and_then(|env| envfile.environments.get(env)).map_or(&[][..], |env| &env.chain);
+    let chain =
+        node.env.as_ref().and_then(|env| envfile.environments.get(env)).map_or(&[][..], |env| &env.chain);
     let mut projects = Vec::new();
     let mut next = envfile.projects.get(&node.path.project);
     while let Some(project) = next {
