@@ -1,21 +1,16 @@
 //! What can be wrong with a record.
 
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+
+use crate::base::fs::FsError;
+use crate::event::FORMAT;
 
 /// A run could not be recorded or read back.
 #[derive(Debug, thiserror::Error)]
 pub enum RecordError {
     /// A file or folder could not be used.
-    #[error("could not {action} `{}`: {source}", path.display())]
-    Io {
-        /// `read`, `create`, …
-        action: &'static str,
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    Fs(#[from] FsError),
     /// There is no such run.
     #[error("there is no run `{0}` in this project")]
     Unknown(String),
@@ -33,16 +28,11 @@ pub enum RecordError {
         reason: String,
     },
     /// It was written in a later form.
-    #[error("`{}` was recorded in format {format}; this envrun reads format {}", path.display(), crate::event::FORMAT)]
+    #[error("`{}` was recorded in format {format}; this envrun reads up to {FORMAT}", path.display())]
     Newer {
         /// The file.
         path: PathBuf,
         /// Its format.
         format: u32,
     },
-}
-
-/// Puts action and path into an error.
-pub(super) fn at<'a>(action: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> RecordError + 'a {
-    move |source| RecordError::Io { action, path: path.to_path_buf(), source }
 }

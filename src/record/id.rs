@@ -64,7 +64,7 @@ pub fn log_name(label: &str) -> String {
             _ => name.push_str(&format!("%{byte:02x}")),
         }
     }
-    if name.starts_with('.') || name.starts_with('-') {
+    if name.is_empty() || name.starts_with(['.', '-']) {
         name.insert(0, '%');
     }
     // Longer than file systems allow: the beginning for people, the digest to tell two apart.

@@ -1,16 +1,27 @@
 //! Every run written down under `.envrun/runs/`, read back, and thrown away in time.
 //!
-//! A run is a folder `.envrun/runs/<run id>/` with `events.jsonl` (the wire format of [`crate::event`], two long parts
-//! of it kept elsewhere: see [`recorder`]) and `logs/<node>.log` (all that a node printed). [`Recorder`] writes one as
-//! it happens, so that a crash leaves a readable beginning; [`Recorded`] reads one back; [`Durations`] is what is
-//! remembered beyond: how long each node took last.
+//! A run is a folder `.envrun/runs/<run id>/`:
 //!
-//! Invariant: a run that is still going on (its `events.jsonl` is locked) is never removed.
+//! | file | what |
+//! |---|---|
+//! | `events.jsonl` | the wire format of [`crate::event`], with what is long left empty and kept beside it |
+//! | `nodes.json` | `run-started`'s list of nodes: a hard link to `runs/graphs/<digest>.json`, made once for all runs of one graph |
+//! | `logs/<node>.log` | all that a node printed, both streams, as it came; `output` events say which bytes |
+//!
+//! `runs/latest` is a link to the newest. [`Recorder`] writes a run as it happens, so that a crash leaves a readable
+//! beginning; [`Recorded`] reads one back, event by event, as it was told; [`prune`] keeps all of it within [`Limits`];
+//! [`Durations`] is what is remembered beyond: how long each node took last.
+//!
+//! A run in which nothing happens costs a dozen system calls, whatever the size of the graph.
+//!
+//! Invariant: a run that is still going on (its `events.jsonl` is locked, a lock that dies with the process) is never
+//! removed.
 //! Invariant: recording never fails a run; whoever holds a [`Recorder`] may drop it at any time.
 
 mod durations;
 mod error;
 mod id;
+mod line;
 mod prune;
 mod recorded;
 mod recorder;
@@ -23,7 +34,7 @@ pub use durations::Durations;
 pub use error::RecordError;
 pub use id::{RunId, log_name};
 pub use prune::{Limits, prune};
-pub use recorded::{Recorded, RunSummary, latest, runs};
+pub use recorded::{Events, Recorded, RunSummary, latest, runs};
 pub use recorder::Recorder;
 
 /// Where envrun keeps what belongs to a project, relative to its root.

@@ -1,11 +1,17 @@
 //! Reads recorded runs back.
 
+use std::collections::HashMap;
+use std::fs::{self, File, TryLockError};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::{RecordError, RunId, runs_dir};
+use super::line::{self, Kept, Line};
+use super::{RecordError, RunId, log_name, runs_dir};
 use crate::base::Timestamp;
-use crate::event::{Counts, RunState, Sequenced};
+use crate::base::fs::{FsError, read};
+use crate::event::{Counts, Event, FORMAT, NodeInfo, RunState, Sequenced};
+use crate::graph::NodeIx;
 
 /// A recorded run.
 #[derive(Debug, Clone)]
@@ -35,8 +41,18 @@ pub struct RunSummary {
 
 /// The runs of the project at `root`, newest first.
 pub fn runs(root: &Path) -> Result<Vec<RunId>, RecordError> {
-    let _ = runs_dir(root);
-    Ok(Vec::new())
+    let dir = runs_dir(root);
+    let entries = match fs::read_dir(&dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        other => other.map_err(|error| FsError::new("list", &dir, error))?,
+    };
+    let mut runs = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(|error| FsError::new("list", &dir, error))?;
+        runs.extend(entry.file_name().to_str().and_then(RunId::parse));
+    }
+    runs.sort_unstable_by(|one, other| other.cmp(one));
+    Ok(runs)
 }
 
 /// The newest run.
@@ -45,11 +61,19 @@ pub fn latest(root: &Path) -> Result<Option<RunId>, RecordError> {
 }
 
 impl Recorded {
-    /// Finds a run by its id, by an unambiguous beginning or ending of it, or by `latest`.
+    /// Finds a run by its id, by a beginning or an ending of it that fits no other, or by `latest`.
     pub fn open(root: &Path, name: &str) -> Result<Self, RecordError> {
-        let id = runs(root)?.into_iter().find(|id| id.as_str() == name);
-        let id = id.ok_or_else(|| RecordError::Unknown(name.to_owned()))?;
-        Ok(Self { dir: runs_dir(root).join(id.as_str()), id })
+        let mut fitting = runs(root)?;
+        if name == "latest" {
+            fitting.truncate(1);
+        } else {
+            fitting.retain(|id| id.as_str().starts_with(name) || id.as_str().ends_with(name));
+        }
+        match &fitting[..] {
+            [id] => Ok(Self { dir: runs_dir(root).join(id.as_str()), id: id.clone() }),
+            [] => Err(RecordError::Unknown(name.to_owned())),
+            several => Err(RecordError::Ambiguous(name.to_owned(), several.len())),
+        }
     }
 
     /// Its id.
@@ -62,9 +86,23 @@ impl Recorded {
         &self.dir
     }
 
-    /// Its events, in order. A last line cut short by a crash is passed over.
-    pub fn events(&self) -> Result<impl Iterator<Item = Result<Sequenced, RecordError>>, RecordError> {
-        Ok(std::iter::empty())
+    /// Where the log of a node is, if it printed anything.
+    pub fn log(&self, label: &str) -> Option<PathBuf> {
+        Some(self.dir.join("logs").join(log_name(label))).filter(|path| path.is_file())
+    }
+
+    /// Its events, in order, as they were told. A last line cut short by a crash is passed over.
+    pub fn events(&self) -> Result<Events, RecordError> {
+        let path = self.dir.join("events.jsonl");
+        let file = File::open(&path).map_err(|error| FsError::new("read", &path, error))?;
+        Ok(Events {
+            dir: self.dir.clone(),
+            path,
+            lines: BufReader::new(file),
+            line: 0,
+            nodes: [].into(),
+            logs: HashMap::new(),
+        })
     }
 
     /// All of it, folded.
@@ -74,5 +112,102 @@ impl Recorded {
             state.apply(&event?);
         }
         Ok(state)
+    }
+
+    /// Whether it still goes on.
+    pub fn is_live(&self) -> bool {
+        let events = File::open(self.dir.join("events.jsonl"));
+        events.is_ok_and(|events| matches!(events.try_lock_shared(), Err(TryLockError::WouldBlock)))
+    }
+
+    /// What a list of runs says of it.
+    pub fn summary(&self) -> Result<RunSummary, RecordError> {
+        let state = self.state()?;
+        let finished = state.finished();
+        Ok(RunSummary {
+            id: self.id.clone(),
+            began: state.began(),
+            targets: state.started().map(|started| started.targets.clone()).unwrap_or_default(),
+            counts: *state.counts(),
+            exit: finished.map(|finished| finished.exit),
+            took: finished.map_or(state.elapsed(), |finished| finished.took),
+            live: finished.is_none() && self.is_live(),
+        })
+    }
+}
+
+/// The events of a recorded run.
+#[derive(Debug)]
+pub struct Events {
+    dir: PathBuf,
+    path: PathBuf,
+    lines: BufReader<File>,
+    line: usize,
+    nodes: std::sync::Arc<[NodeInfo]>,
+    /// Opened once each; `None` for one that is gone.
+    logs: HashMap<NodeIx, Option<File>>,
+}
+
+impl Iterator for Events {
+    type Item = Result<Sequenced, RecordError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let mut text = Vec::new();
+        self.line += 1;
+        match self.lines.read_until(b'\n', &mut text) {
+            Err(error) => return Some(Err(FsError::new("read", &self.path, error).into())),
+            // Without its end a line was not written whole.
+            Ok(_) if text.last() != Some(&b'\n') => return None,
+            Ok(_) => {}
+        }
+        Some(self.read(&text))
+    }
+}
+
+impl Events {
+    fn read(&mut self, text: &[u8]) -> Result<Sequenced, RecordError> {
+        let Line { event: mut told, kept } = serde_json::from_slice(text).map_err(|error| {
+            let reason = error.to_string();
+            RecordError::Damaged { path: self.path.clone(), line: self.line, reason }
+        })?;
+        if let Event::RunStarted(started) = &told.event
+            && started.format > FORMAT
+        {
+            return Err(RecordError::Newer { path: self.path.clone(), format: started.format });
+        }
+        match kept {
+            None => {}
+            Some(Kept::Nodes { .. }) => line::put_nodes(&mut told.event, self.read_nodes()?),
+            Some(Kept::Log { at, len }) => {
+                if let Some(node) = line::node(&told.event) {
+                    line::put_log(&mut told.event, self.read_log(node, at, len));
+                }
+            }
+        }
+        if let Event::RunStarted(started) = &told.event {
+            self.nodes = started.nodes.clone();
+        }
+        Ok(told)
+    }
+
+    fn read_nodes(&self) -> Result<Vec<NodeInfo>, RecordError> {
+        let path = self.dir.join("nodes.json");
+        serde_json::from_slice(&read(&path)?).map_err(|error| {
+            let (line, reason) = (error.line(), error.to_string());
+            RecordError::Damaged { path, line, reason }
+        })
+    }
+
+    /// What is still there of a stretch of a log: a log that somebody removed is empty.
+    fn read_log(&mut self, node: NodeIx, at: u64, len: u64) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let Some(info) = self.nodes.get(node.0 as usize) else { return bytes };
+        let path = self.dir.join("logs").join(log_name(&info.label));
+        if let Some(log) = self.logs.entry(node).or_insert_with(|| File::open(path).ok())
+            && log.seek(SeekFrom::Start(at)).is_ok()
+        {
+            let _ = log.take(len).read_to_end(&mut bytes);
+        }
+        bytes
     }
 }
