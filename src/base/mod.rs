@@ -4,8 +4,10 @@
 //! Invariant: nothing in here knows what envrun is.
 
 pub mod clock;
+pub mod codec;
 pub mod digest;
 pub mod fs;
+pub mod glob;
 pub mod path;
 pub mod unit;
 pub mod window;
