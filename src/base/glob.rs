@@ -82,8 +82,8 @@ pub enum GlobError {
     /// A `\` at the end.
     #[error("`\\` at the end stands for nothing")]
     Escape,
-    /// A `..` after a wildcard.
-    #[error("`..` after a wildcard")]
+    /// A `..` after a wildcard, or an escaped one.
+    #[error("`..` after a wildcard or a `\\`")]
     Climb,
     /// Braces that multiply.
     #[error("the braces stand for more than {MAX_ALTERNATIVES} alternatives")]
@@ -273,7 +273,12 @@ impl Component {
             .iter()
             .map(|token| if let Token::Byte(byte) = token { Some(*byte) } else { None })
             .collect();
-        Ok(literal.map_or(Self::Wild(tokens), Self::Literal))
+        match literal {
+            // Written `\.`, which would otherwise slip past the folding of dots.
+            Some(name) if name == b"." || name == b".." => Err(GlobError::Climb),
+            Some(name) => Ok(Self::Literal(name)),
+            None => Ok(Self::Wild(tokens)),
+        }
     }
 }
 
@@ -461,7 +466,7 @@ mod tests {
         expect_test::expect![[r"
             `[` without `]`; write `\[` for the character itself
             `{` without `}`; write `\{` for the character itself
-            `..` after a wildcard
+            `..` after a wildcard or a `\`
             `../../*.c` leaves the project
             `/etc/*` is absolute; a path here is relative
             the range `z-a` goes backwards
