@@ -6,7 +6,8 @@ use indexmap::IndexMap;
 
 use crate::base::RelPath;
 use crate::diag::{FileId, Span, Spanned};
-use crate::model::{Action, CacheMode, Command, NodeName, NodePath, ProjectName, Task};
+use crate::model::{Action, CacheMode, Command, Envfile, NodeName, NodePath, ProjectName, Task};
+use crate::vars::{Request, Source, Values};
 
 use super::{ConfiguredTask, Edge, EdgeKind, TaskGraph};
 
@@ -53,6 +54,21 @@ pub fn task(name: &str) -> Task {
     }
 }
 
+/// No values at all.
+pub fn values() -> Arc<Values> {
+    let nothing: Source = Arc::new(|_| None);
+    let request = Request {
+        envfile: &Envfile::default(),
+        project: &ProjectName::default(),
+        env: None,
+        dotenv: &[],
+        set: &[],
+        given: Arc::clone(&nothing),
+        caller: nothing,
+    };
+    Arc::new(Values::resolve(&request).0)
+}
+
 /// A node for `task`, shared by all environments.
 pub fn node(task: Task) -> ConfiguredTask {
     let path = NodePath { project: ProjectName::default(), name: NodeName::from(task.name.as_str()) };
@@ -61,7 +77,9 @@ pub fn node(task: Task) -> ConfiguredTask {
         path,
         env: None,
         task: Arc::new(task),
-        calls: Vec::new(),
+        calls: Arc::default(),
+        values: values(),
+        reads: Arc::default(),
         args: Vec::new(),
         target: false,
         follow_up: false,

@@ -8,16 +8,26 @@
 //! Invariant: every edge leads from a lower to a higher [`NodeIx`], so a graph is acyclic by construction and a plain
 //! loop over the indices is a walk in topological order.
 
+pub mod address;
+mod build;
+mod call;
 #[cfg(test)]
 pub(crate) mod fixture;
+pub mod query;
+mod say;
+mod share;
 mod task_graph;
 
+pub use address::{resolve_environment, resolve_target};
+pub use build::{ValuesOf, build, cycles};
 pub use task_graph::{Edge, EdgeKind, Occasion, Ring, TaskGraph};
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::diag::Span;
-use crate::model::{Action, Command, EnvName, NodePath, Task};
+use crate::model::{Action, Command, EnvName, NodePath, Task, VarName};
+use crate::vars::Values;
 
 /// What was asked for: `prod.api:deploy` with its arguments.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,7 +64,11 @@ pub struct ConfiguredTask {
     /// Its definition in that environment.
     pub task: Arc<Task>,
     /// What its `call` actions call, in the order of those actions; read it through [`ConfiguredTask::steps`].
-    pub calls: Vec<Called>,
+    pub calls: Arc<[Called]>,
+    /// The values of its project in that environment.
+    pub values: Arc<Values>,
+    /// Every variable that its definition names, those of called tasks included.
+    pub reads: Arc<BTreeSet<VarName>>,
     /// The values of its arguments that were given, by name.
     pub args: Vec<(String, String)>,
     /// It was asked for by name.

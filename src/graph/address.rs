@@ -1,0 +1,76 @@
+//! What stands on the command line, as a target.
+
+use crate::diag::Diagnostic;
+use crate::model::address::{self, AddressError, Scene};
+use crate::model::{EnvName, Envfile, ProjectName};
+
+use super::{Target, say};
+
+/// Reads `[<env|stage>.][<project>:]<name>` as it is written on the command line, seen from the root project. A text
+/// that names no environment gets `default_env`, or none where none is declared. `:name` is the root project's node,
+/// even if a subcommand has the same name.
+///
+/// # Errors
+/// An unknown name, with the nearest one; an environment that is only a pattern, with those that a run can be in; a
+/// node that the environment does not have, with those that do.
+pub fn resolve_target(
+    envfile: &Envfile,
+    text: &str,
+    default_env: Option<&EnvName>,
+) -> Result<Target, Diagnostic> {
+    let root = ProjectName::default();
+    let address =
+        address::resolve(envfile, Scene { project: &root, namespace: "" }, text).map_err(diagnostic)?;
+    let env = address.env.or_else(|| default_env.cloned());
+    if let Some(env) = &env {
+        is_concrete(envfile, env)?;
+    }
+    if envfile.node(env.as_ref(), &address.path).is_none() {
+        return Err(say::not_in_environment(envfile, &address.path, env.as_ref(), None));
+    }
+    Ok(Target { path: address.path, env, args: Vec::new() })
+}
+
+/// Finds an environment by the name that was given for it.
+///
+/// # Errors
+/// It is unknown, or only a pattern.
+pub fn resolve_environment(envfile: &Envfile, text: &str) -> Result<EnvName, Diagnostic> {
+    let Some((name, _)) = envfile.environments.get_key_value(text) else {
+        let known: Vec<&str> = envfile.concrete_environments().map(|env| env.name.as_str()).collect();
+        let help =
+            crate::diag::did_you_mean(text, known.iter().copied()).or_else(|| match known.as_slice() {
+                [] => Some("the Envfile declares none".into()),
+                known => Some(format!("there is {}", say::list(known.iter().copied()))),
+            });
+        return Err(Diagnostic::error(
+            "target/unknown-environment",
+            format!("there is no environment `{text}`"),
+        )
+        .maybe_help(help));
+    };
+    is_concrete(envfile, name)?;
+    Ok(name.clone())
+}
+
+/// Refuses an environment that no run can be in.
+fn is_concrete(envfile: &Envfile, env: &EnvName) -> Result<(), Diagnostic> {
+    use crate::model::address::Directory;
+    match envfile.not_concrete(env) {
+        Some((what, concrete)) => {
+            Err(diagnostic(AddressError::NotConcrete { env: env.clone(), what, concrete }))
+        }
+        None => Ok(()),
+    }
+}
+
+fn diagnostic(error: AddressError) -> Diagnostic {
+    let code = match error {
+        AddressError::Unknown { .. } => "target/unknown",
+        AddressError::NotIn { .. } => "target/not-in-environment",
+        AddressError::NotConcrete { .. } => "target/not-concrete",
+        AddressError::Ambiguous { .. } => "target/ambiguous",
+        AddressError::Malformed { .. } => "target/malformed",
+    };
+    Diagnostic::error(code, error.to_string()).maybe_help(error.help())
+}

@@ -1,0 +1,195 @@
+//! The words for what keeps a graph from being built.
+
+use crate::diag::{Diagnostic, Span};
+use crate::model::{
+    Action, ArgKind, Condition, ConditionKind, EnvName, Envfile, NodePath, Placeholder, Scope, Task,
+};
+
+use super::build::label;
+use super::task_graph::{EdgeKind, Occasion, Ring};
+
+/// The code of every ring.
+pub(super) const CYCLE: &str = "graph/cycle";
+const NOT_BUILT: &str = "graph/not-built";
+
+/// `` `a`, `b` and `c` ``.
+pub(super) fn list<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
+    let quoted: Vec<String> = names.into_iter().map(|name| format!("`{name}`")).collect();
+    match quoted.as_slice() {
+        [] => String::new(),
+        [one] => one.clone(),
+        [first @ .., last] => format!("{} and {last}", first.join(", ")),
+    }
+}
+
+/// A ring of steps: who, does what, to whom, and where that is written.
+pub(super) fn cycle(steps: &[(String, &'static str, String, Span)]) -> Diagnostic {
+    // It begins at its earliest place, so that it reads the same wherever it was entered.
+    let begin = (0..steps.len()).min_by_key(|&at| steps[at].3).unwrap_or(0);
+    let turned: Vec<_> = steps.iter().cycle().skip(begin).take(steps.len()).collect();
+    let mut names: Vec<String> = turned.iter().map(|step| format!("`{}`", step.0)).collect();
+    names.extend(names.first().cloned());
+    let mut diagnostic = Diagnostic::error(CYCLE, format!("cycle: {}", names.join(" → ")));
+    for (from, does, to, span) in turned {
+        diagnostic = diagnostic.at(*span, format!("`{from}` {does} `{to}`"));
+    }
+    diagnostic.help("take one of these out: a node cannot wait for itself")
+}
+
+/// A ring in which an `after`, `on-fail` or `on-success` takes part.
+pub(super) fn ring(ring: &Ring, labels: &[String]) -> Diagnostic {
+    let steps: Vec<_> = ring
+        .0
+        .iter()
+        .rev()
+        .map(|(from, to, edge)| {
+            // Told as it is written: most words stand at the later node and name the earlier one.
+            let does = match edge.kind {
+                EdgeKind::Needs => "needs",
+                EdgeKind::After => "runs after",
+                EdgeKind::FollowUp(Occasion::Failure) => "runs on the failure of",
+                EdgeKind::FollowUp(Occasion::Success) => "runs on the success of",
+            };
+            (labels[*to].clone(), does, labels[*from].clone(), edge.span)
+        })
+        .collect();
+    cycle(&steps)
+}
+
+/// A need, or a target, that the environment does not have.
+pub(super) fn not_in_environment(
+    envfile: &Envfile,
+    path: &NodePath,
+    env: Option<&EnvName>,
+    asked: Option<(String, Span)>,
+) -> Diagnostic {
+    const CODE: &str = "graph/not-in-environment";
+    let concrete = |name: &&EnvName| envfile.concrete_environments().any(|env| env.name == **name);
+    let has = envfile.environments_of(path);
+    let has: Vec<&str> = has.iter().filter(concrete).map(EnvName::as_str).collect();
+    let message = match env {
+        Some(env) => format!("environment `{env}` has no node `{path}`"),
+        None => format!("`{path}` is not in every environment, and none is named"),
+    };
+    let help = match has.first() {
+        None => format!("no environment that a run can be in has `{path}`"),
+        Some(first) if asked.is_some() => {
+            let are = list(has.iter().copied());
+            format!("it is in {are}: write `{first}.{path}` to have that one, or declare it here too")
+        }
+        Some(_) => {
+            let addresses: Vec<String> = has.iter().map(|env| format!("{env}.{path}")).collect();
+            format!("there is {}", list(addresses.iter().map(String::as_str)))
+        }
+    };
+    let diagnostic = Diagnostic::error(CODE, message).help(help);
+    match asked {
+        Some((label, span)) => diagnostic.at(span, format!("named by `{label}`")),
+        None => diagnostic,
+    }
+}
+
+/// A service, deploy or snapshot that a run would need.
+pub(super) fn kind_not_built(
+    path: &NodePath,
+    env: Option<&EnvName>,
+    node: &Placeholder,
+    asked: Option<(String, Span)>,
+) -> Diagnostic {
+    let (label, kind) = (label(path, env), node.kind);
+    let diagnostic =
+        Diagnostic::error(NOT_BUILT, format!("`{label}` is a {kind}, and running one is not built yet"));
+    match asked {
+        Some((from, span)) => diagnostic
+            .at(span, format!("named by `{from}`"))
+            .at(node.span, "declared here")
+            .help("until it is, write a `task` that does it"),
+        None => diagnostic.at(node.span, "declared here").help("until it is, write a `task` that does it"),
+    }
+}
+
+/// Every word of a task, and of its environment as far as it concerns the task, that no code carries out yet.
+pub(super) fn words_not_built(
+    envfile: &Envfile,
+    label: &str,
+    path: &NodePath,
+    env: Option<&EnvName>,
+    task: &Task,
+) -> Vec<Diagnostic> {
+    let mut found: Vec<(&'static str, Span)> = Vec::new();
+    found.extend(task.unbuilt.iter().map(|word| (word.word, word.span)));
+    found.extend(task.actions.iter().filter_map(|action| match action.value {
+        Action::Unbuilt(word) => Some((word, action.span)),
+        _ => None,
+    }));
+    let mut add = |conditions: &[Condition]| {
+        found.extend(conditions.iter().filter_map(|condition| match condition.kind {
+            ConditionKind::Unbuilt(word) => Some((word, condition.span)),
+            _ => None,
+        }));
+    };
+    add(&task.when);
+    add(&task.guard);
+    for scope in scopes(envfile, path, env) {
+        add(&scope.when);
+        if task.mutates {
+            add(&scope.guard);
+        }
+    }
+    found
+        .into_iter()
+        .map(|(word, span)| {
+            Diagnostic::error(NOT_BUILT, format!("`{word}` is not built yet"))
+                .at(span, format!("`{label}` would need it"))
+                .help("take it out, or run something that does not need it")
+        })
+        .collect()
+}
+
+/// The scopes whose conditions hold for a node: the root of its project, and each environment of the chain.
+fn scopes<'a>(
+    envfile: &'a Envfile,
+    path: &NodePath,
+    env: Option<&EnvName>,
+) -> impl Iterator<Item = &'a Scope> {
+    let project = envfile.projects.get(&path.project);
+    let chain = env.and_then(|env| envfile.environments.get(env)).map_or(&[][..], |env| &env.chain);
+    project.into_iter().flat_map(move |project| {
+        std::iter::once(&project.base).chain(chain.iter().filter_map(|env| project.overlays.get(env)))
+    })
+}
+
+/// A task that is needed without the argument that it cannot do without.
+pub(super) fn argument_missing(path: &NodePath, task: &Task, asked: &str, span: Span) -> Option<Diagnostic> {
+    let needed = task.args.iter().find(|arg| {
+        matches!(arg.kind, ArgKind::Positional { repeat: false })
+            && arg.default.is_none()
+            && arg.env.is_none()
+    })?;
+    let name = &needed.name.value;
+    Some(
+        Diagnostic::error(
+            "graph/argument-missing",
+            format!("`{path}` needs a value for its argument `{name}`"),
+        )
+        .at(span, format!("`{asked}` gives none"))
+        .at(needed.name.span, "declared without a default")
+        .help(format!("give `{name}` a `default=`, or run `{path}` by name")),
+    )
+}
+
+/// One node asked for twice, with different arguments.
+pub(super) fn arguments_differ(label: &str) -> Diagnostic {
+    Diagnostic::error(
+        "graph/arguments-differ",
+        format!("`{label}` is asked for twice, with different arguments"),
+    )
+    .help("a node runs once in a run: start envrun twice")
+}
+
+/// Calls nested too deep to be meant.
+pub(super) fn calls_too_deep(label: &str, span: Span, deepest: usize) -> Diagnostic {
+    Diagnostic::error("graph/calls-too-deep", format!("calls are nested more than {deepest} deep"))
+        .at(span, format!("`{label}` calls one too many"))
+        .help("use `needs` for what has to be over before")
+}
