@@ -1,0 +1,176 @@
+//! The words at the root of a file, and those blocks that only stand there.
+
+use crate::diag::Diagnostic;
+use crate::syntax::ast::Node;
+
+use super::env::{DEPLOY_WORD, ENV_WORD, SNAPSHOT_WORD, TASK_WORD};
+use super::row::{block, one, optional, prop, some, word};
+use super::service::SERVICE_WORD;
+use super::task::{DESC, GUARD_WORD, REQUIRES_WORD, WHEN_WORD};
+use super::variable::{DOTENV, SECRETS_WORD, VARS_WORD};
+use super::{Block, Kind};
+
+/// About the project as a whole.
+pub static PROJECT: Block = block(
+    "project",
+    "Settings of the project as a whole.",
+    &[word("logs", "how long the logs of runs are kept").props(&[prop("keep", Kind::Duration, "how long")])],
+);
+
+/// Where results are kept.
+pub static CACHE: Block = block(
+    "cache",
+    "Where results are kept, and how many.",
+    &[
+        word("local", "the cache on this machine")
+            .props(&[
+                prop("max-size", Kind::Size, "the most it may hold; `\"20GiB\"` without it"),
+                prop("max-age", Kind::Duration, "the longest a result may lie unused; `\"30d\"` without it"),
+                prop("dir", Kind::Path, "where it lies, if not in the user's cache folder"),
+            ])
+            .example("local max-size=\"50GiB\" max-age=\"14d\""),
+        word("remote", "a cache shared with other machines").args(&[one("url", Kind::Word)]).many().unbuilt(),
+    ],
+);
+
+/// A step of the pipeline.
+pub static STAGE: Block = block(
+    "stage",
+    "A step of the pipeline: what it runs, and under which conditions.",
+    &[
+        DESC,
+        WHEN_WORD,
+        GUARD_WORD,
+        word("run", "what it runs").args(&[some("node", Kind::Reference)]).many().unbuilt(),
+    ],
+);
+
+/// Where secrets are kept.
+pub static STORE: Block = block(
+    "store",
+    "A place where secrets are kept, and how it is read and written.",
+    &[
+        REQUIRES_WORD,
+        word("read", "the command that prints every secret of `$STORE_PATH`")
+            .args(&[some("command", Kind::Command)])
+            .props(&[prop("format", Kind::OneOf(&["json", "dotenv"]), "what it prints")])
+            .unbuilt(),
+        word("write", "the command that stores standard input as the secret `$KEY`")
+            .args(&[some("command", Kind::Command)])
+            .unbuilt(),
+    ],
+);
+
+/// The root of a file.
+pub static ROOT: Block = block("root", "The words that may stand at the root of a file.", &[
+    word("project", "what the project is called")
+        .args(&[optional("name", Kind::Name)])
+        .props(&[
+            prop("default-env", Kind::Name, "the environment of a target that names none"),
+            prop("envrun", Kind::Version, "the versions of envrun that can read this file"),
+        ])
+        .body(&PROJECT)
+        .example("project \"shop\" default-env=\"dev\" envrun=\">=0.1\""),
+    word("include", "another file, a folder with its own Envfile, or a glob of such folders")
+        .more(
+            "A file's nodes join this project, with `as=` under that name and a dot: `notify.slack`. A folder is a project of its \
+             own: its nodes are called `name:node`, run in its folder, and `as=` is the folder's name unless given.",
+        )
+        .args(&[one("path", Kind::Glob)])
+        .props(&[prop("as", Kind::Name, "the name in front of its nodes")])
+        .many()
+        .example("include \"tasks/notify.kdl\" as=\"notify\"\ninclude \"services/*\""),
+    VARS_WORD,
+    SECRETS_WORD,
+    DOTENV,
+    REQUIRES_WORD,
+    word("cache", "where results are kept").body(&CACHE),
+    word("pool", "how many tasks of a kind may run at once")
+        .args(&[one("name", Kind::Word), optional("depth", Kind::Positive)])
+        .props(&[prop("depth", Kind::Positive, "how many, if it is not the second argument")])
+        .rule(one_depth)
+        .named("pool")
+        .example("pool \"link\" 2"),
+    ENV_WORD,
+    word("stage", "a step of the pipeline")
+        .args(&[one("name", Kind::Name)])
+        .props(&[
+            prop("env", Kind::Name, "the environment it runs in"),
+            prop("after", Kind::Choices, "the stages before it, with `|` between them"),
+        ])
+        .body(&STAGE)
+        .named("stage")
+        .unbuilt()
+        .example("stage \"uat\" env=\"uat\" after=\"test\" { when { branch \"main\" }; run \"verify\" }"),
+    TASK_WORD,
+    SERVICE_WORD,
+    DEPLOY_WORD,
+    SNAPSHOT_WORD,
+    word("schedule", "a node that runs at given times")
+        .args(&[one("node", Kind::Reference)])
+        .props(&[
+            prop("cron", Kind::Word, "the times, in five fields (or six, with seconds)"),
+            prop("every", Kind::Duration, "the time between two runs"),
+            prop("tz", Kind::Word, "the time zone of `cron`, by its IANA name"),
+            prop("catch-up", Kind::Bool, "`#true`: run once for any number of missed times"),
+            prop("jitter", Kind::Duration, "begin up to this much later"),
+            prop("overlap", Kind::OneOf(&["skip", "queue", "allow"]), "what happens while the last run goes on; skip without it"),
+            prop("on-fail", Kind::Reference, "the task that runs when it failed"),
+        ])
+        .rule(one_time)
+        .many()
+        .unbuilt()
+        .example("schedule \"prod.backup\" cron=\"30 2 * * *\" tz=\"Europe/Berlin\" catch-up=#true"),
+    word("store", "a place where secrets are kept").args(&[one("name", Kind::Name)]).body(&STORE).named("store").unbuilt(),
+    word("state", "where the lock and the records of deploys are shared")
+        .props(&[prop("git", Kind::Word, "the git remote that holds them")])
+        .unbuilt(),
+]);
+
+fn one_depth(node: &Node, errors: &mut Vec<Diagnostic>) {
+    match (node.args.get(1), node.prop("depth")) {
+        (Some(arg), Some(prop)) => errors.push(
+            Diagnostic::error("syntax/contradiction", "a pool has one depth")
+                .at(prop.key.span, "")
+                .at(arg.value.span, "given here already"),
+        ),
+        (None, None) => errors.push(
+            Diagnostic::error("syntax/missing-argument", "the pool has no depth")
+                .at(node.name.span, "")
+                .help("write how many may run at once: `pool \"link\" 2`"),
+        ),
+        _ => {}
+    }
+}
+
+fn one_time(node: &Node, errors: &mut Vec<Diagnostic>) {
+    match (node.prop("cron"), node.prop("every")) {
+        (Some(cron), Some(every)) => errors.push(
+            Diagnostic::error("syntax/contradiction", "a schedule has `cron=` or `every=`, not both")
+                .at(every.key.span, "")
+                .at(cron.key.span, "given here already"),
+        ),
+        (None, None) => errors.push(
+            Diagnostic::error("syntax/missing-property", "the schedule does not say when")
+                .at(node.name.span, "")
+                .help("add `cron=\"0 2 * * *\" tz=\"UTC\"` or `every=\"1h\"`"),
+        ),
+        (Some(cron), None) if node.prop("tz").is_none() => errors.push(
+            Diagnostic::error("syntax/missing-property", "`cron=` needs a time zone")
+                .at(cron.key.span, "in which zone?")
+                .help("add `tz=\"UTC\"`, or a zone such as `tz=\"Europe/Berlin\"`"),
+        ),
+        (None, Some(_)) => {
+            if let Some(tz) = node.prop("tz") {
+                errors.push(
+                    Diagnostic::error(
+                        "syntax/contradiction",
+                        "`tz=` belongs to `cron=`; `every=` has no time zone",
+                    )
+                    .at(tz.key.span, ""),
+                );
+            }
+        }
+        _ => {}
+    }
+}

@@ -1,0 +1,101 @@
+//! The words of a service and of its readiness.
+
+use crate::diag::Diagnostic;
+use crate::syntax::ast::Node;
+
+use super::row::{block, one, optional, prop, some, word};
+use super::task::{DESC, DIR, HINT, NEEDS, REQUIRES_WORD, RUN, TIMEOUT, USES};
+use super::variable::VARS_WORD;
+use super::{Block, Kind, Prop, Word};
+
+const NAME: Prop = prop("name", Kind::Word, "what to call it in messages");
+
+/// Says when a service can be used.
+pub static READY: Block = block(
+    "ready",
+    "Probes; the service is ready when all of them pass.",
+    &[
+        word("http", "this address answers with a good status")
+            .args(&[one("url", Kind::Word)])
+            .props(&[
+                NAME,
+                prop("status", Kind::Positive, "the status wanted; any below 400 without it").unbuilt(),
+            ])
+            .many()
+            .unbuilt(),
+        word("tcp", "this address accepts a connection")
+            .args(&[one("address", Kind::Word)])
+            .props(&[NAME])
+            .many()
+            .unbuilt(),
+        word("exec", "this command succeeds")
+            .args(&[some("command", Kind::Command)])
+            .props(&[NAME])
+            .many()
+            .unbuilt(),
+        word("log", "a line of its output matches")
+            .args(&[one("pattern", Kind::Regex)])
+            .props(&[NAME])
+            .many()
+            .unbuilt(),
+        word("notify", "it says so itself, as systemd's `sd_notify` has it")
+            .args(&[optional("yes", Kind::Bool)])
+            .unbuilt(),
+        word("every", "the pause between two tries").args(&[one("duration", Kind::Duration)]).unbuilt(),
+        TIMEOUT.unbuilt(),
+    ],
+);
+
+/// Stays up.
+pub static SERVICE: Block = block(
+    "service",
+    "Something that stays up; what needs it begins when it is ready.",
+    &[
+        DESC,
+        NEEDS,
+        USES,
+        RUN.unbuilt(),
+        word("start", "the command that starts somebody else's daemon")
+            .args(&[some("command", Kind::Command)])
+            .unbuilt(),
+        word("stop", "the command that stops it").args(&[some("command", Kind::Command)]).unbuilt(),
+        word("log", "the command that follows its log").args(&[some("command", Kind::Command)]).unbuilt(),
+        word(
+            "ready",
+            "when it can be used; without it, when each of its `(port)` variables accepts a connection",
+        )
+        .body(&READY)
+        .unbuilt(),
+        word("watch", "files whose change restarts it").args(&[some("glob", Kind::Glob)]).many().unbuilt(),
+        word("restart", "when it is started again by itself")
+            .args(&[one("when", Kind::OneOf(&["never", "on-failure", "always"]))])
+            .props(&[prop("max", Kind::Count, "how often at the most")])
+            .unbuilt(),
+        word("url", "where to find it").args(&[one("url", Kind::Word)]).props(&[NAME]).many().unbuilt(),
+        VARS_WORD,
+        REQUIRES_WORD,
+        DIR,
+        TIMEOUT.unbuilt(),
+        HINT,
+    ],
+)
+.patches();
+
+/// `service`, wherever it may stand.
+pub const SERVICE_WORD: Word = word("service", "something that stays up")
+    .args(&[one("name", Kind::NodeName)])
+    .body(&SERVICE)
+    .named("node")
+    .rule(run_or_start)
+    .unbuilt();
+
+fn run_or_start(node: &Node, errors: &mut Vec<Diagnostic>) {
+    if let (Some(run), Some(start)) = (node.child("run"), node.child("start")) {
+        errors.push(
+            Diagnostic::error("syntax/contradiction", "a service has `run` or `start`, not both")
+                .at(start.name.span, "somebody else's daemon")
+                .at(run.name.span, "a child of envrun")
+                .help("take one away"),
+        );
+    }
+}

@@ -1,0 +1,155 @@
+//! The words of a task; those it shares with other nodes are used from here.
+
+use crate::diag::Diagnostic;
+use crate::syntax::ast::Node;
+
+use super::row::{block, one, optional, prop, some, word};
+use super::variable::{ARG, FLAG, MATRIX, VARS_WORD};
+use super::{Block, GUARD, Kind, Prop, REQUIRES, WHEN, Word};
+
+pub(super) const DESC: Word = word("desc", "what it is for, in one line").args(&[one("text", Kind::Text)]);
+pub(super) const GROUP: Word =
+    word("group", "the heading it is listed under").args(&[one("name", Kind::Word)]);
+pub(super) const HIDDEN: Word = word("hidden", "it is not listed").args(&[optional("yes", Kind::Bool)]);
+pub(super) const WHEN_WORD: Word =
+    word("when", "it is skipped unless these conditions hold").body(&WHEN).many();
+pub(super) const GUARD_WORD: Word =
+    word("guard", "it is refused unless these conditions hold").body(&GUARD).many();
+pub(super) const REQUIRES_WORD: Word =
+    word("requires", "what the machine must have").body(&REQUIRES).many().unbuilt();
+pub(super) const NEEDS: Word = word("needs", "what must be over, and well, before it begins")
+    .more(
+        "A task must have succeeded, a service be ready, a deploy be live, a snapshot be stored. The environment goes \
+         along; a name with an environment pins it: `needs \"dev.e2e\"`. Outputs of needed tasks are inputs without being named.",
+    )
+    .args(&[some("node", Kind::Reference)])
+    .props(&[prop("state", Kind::OneOf(&["started", "completed"]), "how far a needed service must be").unbuilt()])
+    .many()
+    .example("needs \"install\" \"api:build\" \"dev.e2e\"");
+pub(super) const USES: Word =
+    word("uses", "variables that reach its commands beside those their text mentions")
+        .args(&[some("variable", Kind::Variable)])
+        .many();
+pub(super) const RUN: Word = word("run", "a command")
+    .more(
+        "One string is shell text, run by `sh -eu`; two or more are a program and its arguments, without a shell. Several \
+         actions (`run`, `call`, `render`, `load`) run in order and stop at the first that fails.",
+    )
+    .args(&[some("command", Kind::Command)])
+    .many()
+    .example("run \"npm ci && npm run build\"\nrun \"npm\" \"run\" \"build\"");
+pub(super) const CALL: Word = word("call", "another task's actions, in place, with this node's variables")
+    .args(&[one("task", Kind::Reference)])
+    .many();
+pub(super) const RENDER: Word = word("render", "a file other programs read, written whole")
+    .more("Not rewritten if unchanged; mode 0600 if it holds a secret. A file changed by hand since is not overwritten without `--force`.")
+    .args(&[one("path", Kind::Path)])
+    .props(&[
+        prop("format", Kind::OneOf(&["dotenv", "json", "k8s-secret", "shell"]), "this environment's variables in this format"),
+        prop("template", Kind::Path, "a template to fill in"),
+        prop("only", Kind::OneOf(&["vars", "secrets"]), "which of the variables"),
+        prop("name", Kind::Word, "the name of a Kubernetes secret"),
+        prop("namespace", Kind::Word, "its namespace"),
+    ])
+    .rule(format_or_template)
+    .many()
+    .unbuilt()
+    .example("render \".env\" format=\"dotenv\"");
+pub(super) const DIR: Word =
+    word("dir", "the folder it runs in, relative to the declaring file's").args(&[one("path", Kind::Path)]);
+pub(super) const TIMEOUT: Word = word("timeout", "how long it may take")
+    .args(&[one("duration", Kind::Duration)])
+    .example("timeout \"5m\"");
+pub(super) const ON_FAIL: Word =
+    word("on-fail", "tasks that run when it failed").args(&[some("task", Kind::Reference)]).many();
+pub(super) const ON_SUCCESS: Word =
+    word("on-success", "tasks that run when it succeeded").args(&[some("task", Kind::Reference)]).many();
+pub(super) const HINT: Word = word("hint", "what to look at when it fails").args(&[one("text", Kind::Text)]);
+
+const ON: Prop = prop("on", Kind::Failures, "which failures are tried again; all without it");
+
+fn format_or_template(node: &Node, errors: &mut Vec<Diagnostic>) {
+    match (node.prop("format"), node.prop("template")) {
+        (Some(format), Some(template)) => errors.push(
+            Diagnostic::error("syntax/contradiction", "`render` takes a format or a template, not both")
+                .at(template.key.span, "")
+                .at(format.key.span, "given here"),
+        ),
+        (None, None) => errors.push(
+            Diagnostic::error("syntax/missing-property", "`render` does not say what to write")
+                .at(node.name.span, "")
+                .help("add `format=\"dotenv\"` (or `json`, `k8s-secret`, `shell`), or `template=\"…\"`"),
+        ),
+        _ => {}
+    }
+}
+
+/// Runs once.
+pub static TASK: Block = block("task", "Something that runs once and is over when it has succeeded.", &[
+    DESC,
+    word("alias", "other names for it").args(&[some("name", Kind::NodeName)]).many(),
+    GROUP,
+    HIDDEN,
+    ARG,
+    FLAG,
+    WHEN_WORD,
+    GUARD_WORD,
+    word("mutates", "it changes something outside: never cached, tried again only if asked, covered by the environment's `guard`")
+        .args(&[optional("yes", Kind::Bool)]),
+    REQUIRES_WORD,
+    NEEDS,
+    word("after", "what must be over before it begins, if it runs in this invocation at all")
+        .args(&[some("node", Kind::Reference)])
+        .many(),
+    USES,
+    word("inputs", "files it reads")
+        .more(
+            "Globs with `**`, `*`, `?`, `[…]`, `{a,b}`; a leading `!` excludes. Relative to `dir`, exact in case, `/` on every \
+             system. `.gitignore` is respected for globs, never for a name written out.",
+        )
+        .args(&[some("glob", Kind::Glob)])
+        .many()
+        .example("inputs \"src/**\" \"package.json\" \"!**/*.test.ts\""),
+    word("outputs", "files and folders it makes")
+        .more("An output that is missing after the run fails the task.")
+        .args(&[some("glob", Kind::Glob)])
+        .many()
+        .example("outputs \"dist\""),
+    word("depfile", "files, in make's format, in which a command names what it has read")
+        .more("What they name joins the inputs. A depfile that is missing after the run fails the task.")
+        .args(&[some("path", Kind::Path)])
+        .many()
+        .example("depfile \"obj/a.d\"\nrun \"cc -MMD -MF obj/a.d -c a.c -o obj/a.o\""),
+    word("tools", "programs whose content is part of the key").args(&[some("program", Kind::Word)]).many(),
+    word("done", "it is already there if this command succeeds; what needs it goes on")
+        .args(&[some("command", Kind::Command)]),
+    RUN,
+    CALL,
+    RENDER,
+    word("load", "a snapshot's data, put into this environment")
+        .args(&[one("snapshot", Kind::Reference)])
+        .props(&[prop("through", Kind::Reference, "the task that rewrites a private copy first and must succeed")])
+        .many()
+        .unbuilt(),
+    DIR,
+    word("shell", "the shell for shell text; `sh` without it").args(&[one("program", Kind::Word)]).example("shell \"bash\""),
+    VARS_WORD,
+    TIMEOUT,
+    word("retry", "how often it is tried again when it fails")
+        .args(&[one("times", Kind::Count)])
+        .props(&[
+            prop("every", Kind::Duration, "the pause before the next try"),
+            prop("backoff", Kind::Number, "what the pause is multiplied with each time"),
+            ON,
+        ])
+        .example("retry 3 every=\"2s\" backoff=2.0 on=\"exit:75|timeout\""),
+    word("pool", "the pool it takes a place in").args(&[one("name", Kind::Word)]),
+    word("matrix", "one instance for each combination of values").body(&MATRIX).unbuilt(),
+    word("interactive", "it talks to the terminal: it runs alone, with standard input")
+        .args(&[optional("yes", Kind::Bool)]),
+    ON_FAIL,
+    ON_SUCCESS,
+    HINT,
+    word("cache", "`#false`: it always runs").args(&[one("yes", Kind::Bool)]),
+])
+.patches();
