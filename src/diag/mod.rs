@@ -6,6 +6,8 @@
 //! Invariant: making a diagnostic never fails and never prints.
 
 pub mod render;
+#[cfg(test)]
+mod tests;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

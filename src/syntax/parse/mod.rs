@@ -425,9 +425,10 @@ impl<'a> Parser<'a> {
                 blamed.push(brace);
             }
         }
-        let end = self.text.trim_end().len();
+        let text = self.text.trim_end();
+        let last = self.span(text.char_indices().next_back().map_or(0, |(at, _)| at), text.len());
         for brace in blamed {
-            self.errors.push(wording::unclosed_block(self.token_span(brace), self.span(end, end)));
+            self.errors.push(wording::unclosed_block(self.token_span(brace), last));
         }
     }
 
