@@ -37,8 +37,10 @@ fn examples() -> (Vec<Diagnostic>, SourceMap) {
 
 fn shown(style: Style, expected: Expect) {
     let (diagnostics, sources) = examples();
-    let text: String =
-        render(&diagnostics, &sources, style).lines().map(|line| format!("{}\n", line.trim_end())).collect();
+    let text = render(&diagnostics, &sources, style);
+    // The bar keeps the indentation that a drawing begins with.
+    let bar = if matches!(style, Style::Fancy { .. }) { "|" } else { "" };
+    let text: String = text.lines().map(|line| format!("{bar}{}\n", line.trim_end())).collect();
     expected.assert_eq(&text);
 }
 
@@ -93,50 +95,50 @@ fn fancy() {
     shown(
         Style::Fancy { color: false, width: 70 },
         expect![[r#"
-              × unknown `verfy` in task [syntax/unknown-word]
-               ╭─[Envfile.kdl:3:2]
-             2 │     desc "x"
-             3 │     verfy "a"
-               ·     ─────
-             4 │ }
-               ╰────
-              help: did you mean `verify`?
-
-              ⚠ the node `build` is 100% twice
-              │ here [load/duplicate]
-               ╭─[Envfile.kdl:1:6]
-             1 │ task "ä" {
-               ·      ─┬─
-               ·       ╰── declared again
-             2 │     desc "x"
-               ·     ──┬─
-               ·       ╰── not this
-             3 │     verfy "a"
-               ╰────
-              ☞ declared here first
-               ╭─[tasks/a,b.kdl:2:6]
-             1 │ // first
-             2 │ task "build" {
-               ·      ───┬───
-               ·         ╰── declared here first
-             3 │ }
-               ╰────
-
-              × no file [load/nothing]
-              help: write one
-                    or two
-
-              × this block is never closed [syntax/unclosed-block]
-               ╭─[Envfile.kdl:1:10]
-             1 │ task "ä" {
-               ·          ┬
-               ·          ╰── opened here
-             2 │     desc "x"
-               ╰────
-               ╭─[Envfile.kdl:5:1]
-             4 │ }
-               ╰────
-
+            |  × unknown `verfy` in task [syntax/unknown-word]
+            |   ╭─[Envfile.kdl:3:2]
+            | 2 │     desc "x"
+            | 3 │     verfy "a"
+            |   ·     ─────
+            | 4 │ }
+            |   ╰────
+            |  help: did you mean `verify`?
+            |
+            |  ⚠ the node `build` is 100% twice
+            |  │ here [load/duplicate]
+            |   ╭─[Envfile.kdl:1:6]
+            | 1 │ task "ä" {
+            |   ·      ─┬─
+            |   ·       ╰── declared again
+            | 2 │     desc "x"
+            |   ·     ──┬─
+            |   ·       ╰── not this
+            | 3 │     verfy "a"
+            |   ╰────
+            |  ☞ declared here first
+            |   ╭─[tasks/a,b.kdl:2:6]
+            | 1 │ // first
+            | 2 │ task "build" {
+            |   ·      ───┬───
+            |   ·         ╰── declared here first
+            | 3 │ }
+            |   ╰────
+            |
+            |  × no file [load/nothing]
+            |  help: write one
+            |        or two
+            |
+            |  × this block is never closed [syntax/unclosed-block]
+            |   ╭─[Envfile.kdl:1:10]
+            | 1 │ task "ä" {
+            |   ·          ┬
+            |   ·          ╰── opened here
+            | 2 │     desc "x"
+            |   ╰────
+            |   ╭─[Envfile.kdl:5:1]
+            | 4 │ }
+            |   ╰────
+            |
         "#]],
     );
 }
