@@ -4,7 +4,14 @@
 //! ambient arrives in a [`Context`].
 
 mod context;
+mod problem;
+mod project;
+pub mod run;
+pub mod target;
 pub mod init;
 pub mod list;
+mod matching;
 
 pub use context::Context;
+pub use problem::{Problem, Refusal};
+pub use project::Project;

@@ -1,0 +1,106 @@
+//! What keeps an operation from being done, ready to be shown, and the exit status it comes to.
+
+use std::path::PathBuf;
+
+use crate::base::fs::FsError;
+use crate::diag::{Diagnostic, Severity, SourceMap};
+use crate::load::LoadError;
+use crate::record::RecordError;
+
+/// Why an operation was not done.
+#[derive(Debug, thiserror::Error)]
+pub enum Problem {
+    /// No Envfile here or above.
+    #[error("there is no `Envfile.kdl` in {} or in a folder above it", dir.display())]
+    NoEnvfile {
+        /// Where the search began.
+        dir: PathBuf,
+    },
+    /// Texts, or the request and the texts, do not fit together.
+    #[error("the Envfile has errors")]
+    Diagnostics {
+        /// What is wrong.
+        diagnostics: Vec<Diagnostic>,
+        /// Where to find it.
+        sources: Box<SourceMap>,
+    },
+    /// The request itself cannot be understood.
+    #[error("{message}")]
+    Usage {
+        /// What is wrong.
+        message: String,
+        /// What to do.
+        hint: Option<String>,
+    },
+    /// Guards refuse. All of them are named.
+    #[error("{}", refusals(.0))]
+    Refused(Vec<Refusal>),
+    /// The Envfile cannot be read.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    /// A file cannot be read or written.
+    #[error(transparent)]
+    Fs(#[from] FsError),
+    /// A record cannot be read or written.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+    /// The system refuses something a run cannot be without.
+    #[error("cannot {doing}: {source}")]
+    System {
+        /// What was tried.
+        doing: &'static str,
+        /// What the system said.
+        source: std::io::Error,
+    },
+}
+
+/// A guard that does not hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// The node it guards.
+    pub label: String,
+    /// Why it refuses.
+    pub reason: String,
+    /// `file:line` of the guard.
+    pub place: String,
+    /// What would satisfy it.
+    pub hint: Option<String>,
+}
+
+fn refusals(refusals: &[Refusal]) -> String {
+    let lines = refusals.iter().map(|refusal| {
+        let hint = refusal.hint.as_ref().map(|hint| format!("\n  hint: {hint}")).unwrap_or_default();
+        format!("`{}` is refused: {} ({}){hint}", refusal.label, refusal.reason, refusal.place)
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+impl Problem {
+    /// A request that cannot be understood.
+    pub fn usage(message: impl Into<String>, hint: Option<String>) -> Self {
+        Self::Usage { message: message.into(), hint }
+    }
+
+    /// The exit status it comes to.
+    pub fn exit(&self) -> u8 {
+        match self {
+            Self::NoEnvfile { .. } | Self::Diagnostics { .. } | Self::Usage { .. } | Self::Load(_) => 2,
+            Self::Refused(_) => 3,
+            Self::Fs(_) | Self::Record(_) | Self::System { .. } => 1,
+        }
+    }
+
+    /// What to do, where that is not in the diagnostics.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::NoEnvfile { .. } => Some("`envrun init` writes a first one for the project in this folder".into()),
+            Self::Usage { hint, .. } => hint.clone(),
+            _ => None,
+        }
+    }
+}
+
+/// Whether anything in there is an error.
+pub fn has_errors(diagnostics: &[Diagnostic]) -> bool {
+    diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error)
+}

@@ -1,0 +1,272 @@
+//! A run, from names on the command line to its end.
+
+use std::collections::BTreeSet;
+use std::ffi::{OsStr, OsString};
+use std::num::NonZeroUsize;
+use std::sync::mpsc::{self, Sender};
+use std::time::Duration;
+
+use crate::base::fs;
+use crate::cache::{self, LocalStore};
+use crate::diag::{Diagnostic, Span};
+use crate::engine::action::Actions;
+use crate::engine::command::Carry;
+use crate::engine::dispatcher::{self, Ending, Message};
+use crate::engine::surroundings::{Surroundings, scope_conditions};
+use crate::event::{self, Event, NodeInfo, Notice, RunStarted};
+use crate::exec::{Guard, Jobserver, Processes, Signals};
+use crate::fingerprint::{SecretKey, Workspace};
+use crate::graph::{self, NodeIx, Target, TaskGraph};
+use crate::model::{Condition, ConditionKind, EnvName};
+use crate::plan::{Force, Limits, OnFailure, Plan};
+use crate::preflight::{Git, Verdict};
+use crate::record::{self, Durations, Recorder, RunId, STATE_DIR};
+use crate::report::Reporters;
+
+use super::target::{Asked, environment, targets};
+use super::{Context, Problem, Project, Refusal};
+
+/// What a run is asked for.
+#[derive(Debug, Clone, Default)]
+pub struct Request {
+    /// The targets.
+    pub targets: Vec<Asked>,
+    /// The environment of those that name none.
+    pub env: Option<String>,
+    /// `--set`.
+    pub set: Vec<(String, String)>,
+    /// How many commands may run at once.
+    pub jobs: Option<u32>,
+    /// What a failure means for the rest.
+    pub on_failure: OnFailure,
+    /// What is executed although it is up to date.
+    pub force: Force,
+    /// Nothing is executed.
+    pub dry_run: bool,
+    /// Results are looked for in the cache.
+    pub read_cache: bool,
+    /// Results are kept in the cache.
+    pub write_cache: bool,
+    /// Warnings about the Envfile are errors.
+    pub strict: bool,
+}
+
+/// How long running commands have after each step of an interrupt before the next one follows by itself.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Carries a request out. What happens is told to `reporters`.
+pub fn run(context: &Context, project: &mut Project, request: &Request, mut reporters: Reporters) -> Result<Ending, Problem> {
+    if request.strict {
+        project.strict()?;
+    }
+    let env = chosen_environment(context, project, request)?;
+    let targets = targets(context, project.envfile(), &request.targets, env.as_ref())?;
+    let graph = graph::build(project.envfile(), &targets).map_err(|diagnostics| project.problem(diagnostics))?;
+
+    let root = project.root().to_path_buf();
+    let now = context.clock.now();
+    let recorder = if request.dry_run { None } else { Recorder::create(&root, now, record_limits(project)).ok() };
+    let run = recorder.as_ref().map_or_else(|| RunId::draw(now), |recorder| recorder.id().clone());
+    let given = project.given(Some(&run), now);
+    let wanted: Vec<_> = graph.iter().map(|(_, node)| (node.path.project.clone(), node.env.clone())).collect();
+    let values = project.values(context, wanted, &request.set, &given)?;
+    declared_sets(project, request)?;
+
+    let durations = Durations::load(&root);
+    let cores = NonZeroUsize::new(context.cores).unwrap_or(NonZeroUsize::MIN);
+    let joined = context.caller.get(OsStr::new("MAKEFLAGS")).and_then(|flags| Jobserver::join(flags));
+    let jobs = request.jobs.and_then(|jobs| NonZeroUsize::new(jobs as usize)).unwrap_or(match &joined {
+        Some(joined) => NonZeroUsize::new(joined.jobs()).unwrap_or(cores),
+        None => cores,
+    });
+    let limits = Limits { jobs, on_failure: request.on_failure, force: request.force, dry_run: request.dry_run };
+    let plan = Plan::new(graph, &project.envfile().pools, limits, |label| durations.of(label));
+
+    let state = root.join(STATE_DIR);
+    fs::create_folder(&state.join("tmp"))?;
+    let guard = if request.dry_run { None } else { Guard::start().ok() };
+    let processes = Processes::new(guard, PATIENCE);
+    let jobserver = match joined.filter(|_| request.jobs.is_none()) {
+        Some(joined) => joined,
+        None => Jobserver::serve(jobs.get(), &state.join("tmp"), context.caller.get(OsStr::new("PATH")).map(OsString::as_os_str))
+            .map_err(|source| Problem::System { doing: "share the places of -j", source })?,
+    };
+    let workspace = Workspace::open(&root, &state.join("state"), SecretKey::of_user(&context.cache_dir)?)?;
+    let store = local_store(context, project);
+    let git = Git::new(&root);
+    let around = Surroundings {
+        root: &root,
+        envfile: project.envfile(),
+        values: &values,
+        caller: &context.caller,
+        workspace: &workspace,
+        read_cache: store.as_ref().filter(|_| request.read_cache),
+        write_cache: store.as_ref().filter(|_| request.write_cache && !request.dry_run),
+        processes: &processes,
+        jobserver: &jobserver,
+        git: &git,
+        host: &context.host,
+        clock: &context.clock,
+        run: &run,
+    };
+
+    let refusals = refusals(&plan, &around, project);
+    if !refusals.is_empty() && !request.dry_run {
+        return Err(Problem::Refused(refusals));
+    }
+    if let Some(recorder) = recorder {
+        reporters.record(recorder);
+    }
+    let (send, receive) = mpsc::channel();
+    let _signals = listen(&send);
+    reporters.tell(Event::RunStarted(started(&plan, &run, project, request)));
+    for refusal in refusals {
+        let message = format!("`{}` would be refused: {} ({})", refusal.label, refusal.reason, refusal.place);
+        reporters.tell(Event::Notice(Notice { node: None, message, hint: refusal.hint }));
+    }
+    workspace.prefetch(plan.graph.iter().map(|(_, node)| node.label.as_str()));
+    let actions = Actions::new(&plan, &around);
+    let ending = dispatcher::run(&plan, &actions, &processes, (send, receive), &mut reporters);
+    processes.wait();
+    if !request.dry_run {
+        remember(&plan, &reporters, durations);
+        // Whoever is not told what was learned only has to look again.
+        let _ = workspace.save();
+    }
+    Ok(ending)
+}
+
+/// The environment of targets that name none: `-e`, the project's default, or the first whose `match` holds.
+pub fn chosen_environment(context: &Context, project: &Project, request: &Request) -> Result<Option<EnvName>, Problem> {
+    let envfile = project.envfile();
+    if let Some(name) = &request.env {
+        return environment(envfile, name).map(Some);
+    }
+    if let Some(default) = &envfile.default_env {
+        return Ok(Some(default.value.clone()));
+    }
+    super::matching::matching_environment(context, project)
+}
+
+/// The local store, where the Envfile or the context puts it.
+pub fn local_store(context: &Context, project: &Project) -> Option<LocalStore> {
+    let settings = &project.envfile().cache;
+    let dir = match &settings.dir {
+        Some(dir) => project.root().join(&**dir),
+        None => context.cache_dir.clone(),
+    };
+    let limits = cache::Limits::default();
+    let limits = cache::Limits {
+        max_size: settings.max_size.unwrap_or(limits.max_size),
+        max_age: settings.max_age.unwrap_or(limits.max_age),
+    };
+    Some(LocalStore::open(&dir, limits))
+}
+
+fn record_limits(project: &Project) -> record::Limits {
+    let limits = record::Limits::default();
+    record::Limits { keep: project.envfile().keep_logs.unwrap_or(limits.keep), ..limits }
+}
+
+/// `--set` gives values to names that are declared; another name is a mistake.
+fn declared_sets(project: &Project, request: &Request) -> Result<(), Problem> {
+    let envfile = project.envfile();
+    let mut known = BTreeSet::new();
+    for project in envfile.projects.values() {
+        for scope in std::iter::once(&project.base).chain(project.overlays.values()) {
+            known.extend(scope.vars.keys().map(ToString::to_string));
+            for node in scope.nodes.values() {
+                if let crate::model::Node::Task(task) = node {
+                    known.extend(task.vars.keys().map(ToString::to_string));
+                }
+            }
+        }
+    }
+    for (name, _) in &request.set {
+        if !known.contains(name) {
+            let hint = crate::diag::did_you_mean(name, known.iter().map(String::as_str));
+            return Err(Problem::usage(
+                format!("`--set {name}=…`: there is no variable `{name}` in the Envfile"),
+                hint.or_else(|| Some("declare it in `vars`".into())),
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn listen(send: &Sender<Message>) -> Option<Signals> {
+    let send = send.clone();
+    Signals::listen(move |signal, before| {
+        // The run may be over already; then there is nothing left to stop.
+        let _ = send.send(Message::Signal(signal, before));
+    })
+    .ok()
+}
+
+fn started(plan: &Plan, run: &RunId, project: &Project, request: &Request) -> RunStarted {
+    let info = |(_, node): (NodeIx, &graph::ConfiguredTask)| NodeInfo {
+        label: node.label.as_str().into(),
+        desc: node.task.desc.as_deref().map(Into::into),
+        group: node.task.is_group(),
+        target: node.target,
+    };
+    RunStarted {
+        format: event::FORMAT,
+        run: run.to_string(),
+        envrun: env!("CARGO_PKG_VERSION").into(),
+        root: project.root().display().to_string(),
+        targets: request.targets.iter().map(|target| target.name.clone()).collect(),
+        jobs: plan.limits.jobs.get(),
+        dry_run: plan.limits.dry_run,
+        nodes: plan.graph.iter().map(info).collect(),
+    }
+}
+
+/// Every guard that does not hold, of every node that has one: asked before the first process starts.
+fn refusals(plan: &Plan, around: &Surroundings<'_>, project: &Project) -> Vec<Refusal> {
+    let mut refusals = Vec::new();
+    for (ix, node) in plan.graph.iter() {
+        let own = node.task.guard.iter();
+        // An environment's guard stands before what changes something in it.
+        let of_environment = scope_conditions(around.envfile, node, |scope| &scope.guard).filter(|_| node.task.mutates);
+        let guards: Vec<&Condition> = of_environment.chain(own).collect();
+        if guards.is_empty() {
+            continue;
+        }
+        let scene = match around.scene(node) {
+            Ok(scene) => scene,
+            // Told as the failure of the node, when its turn comes.
+            Err(_) => continue,
+        };
+        let carry = Carry::new(around, node, &scene, ix);
+        for guard in guards {
+            if plan.limits.dry_run && matches!(guard.kind, ConditionKind::Exec { .. }) {
+                continue;
+            }
+            if let Verdict::Fails(reason) = around.ask(guard, &scene, &|command| carry.probe(command)) {
+                let place = project.sources().place(guard.span);
+                refusals.push(Refusal { label: node.label.clone(), reason, place, hint: guard.hint.clone() });
+            }
+        }
+    }
+    refusals
+}
+
+/// Remembers how long the executed nodes took.
+fn remember(plan: &Plan, reporters: &Reporters, mut durations: Durations) {
+    let mut any = false;
+    for (ix, took) in reporters.state().executed_times() {
+        durations.observe(&plan.graph[ix].label, took);
+        any = true;
+    }
+    if any {
+        // Only a hint for the next run: without it nothing is lost but a good order.
+        let _ = durations.save();
+    }
+}
+
+/// The graph of targets, for looking at.
+pub fn graph_of(project: &Project, targets: &[Target]) -> Result<TaskGraph, Problem> {
+    graph::build(project.envfile(), targets).map_err(|diagnostics| project.problem(diagnostics))
+}
+
