@@ -4,10 +4,14 @@ use std::fmt::Write as _;
 
 use indexmap::IndexMap;
 
-use crate::ops::list::{ListedNode, Listing};
+use crate::ops::list::{ListedNode, Listing, list};
+use crate::ops::{Problem, Project};
+
+use super::args::ListArgs;
+use super::{Invocation, terminal};
 
 /// The list for people.
-pub fn text(listing: &Listing, all: bool, bold: impl Fn(&str) -> String) -> String {
+fn text(listing: &Listing, all: bool, bold: impl Fn(&str) -> String) -> String {
     let mut out = String::new();
     if !listing.environments.is_empty() {
         let _ = writeln!(out, "{}", bold("environments"));
@@ -73,4 +77,42 @@ fn row(out: &mut String, name: &str, width: usize, rest: &[&str]) {
     let rest: Vec<&str> = rest.iter().copied().filter(|text| !text.is_empty()).collect();
     let line = format!("  {name:width$}  {}", rest.join(" "));
     let _ = writeln!(out, "{}", line.trim_end());
+}
+
+/// `envrun list`.
+pub fn run(invocation: &Invocation<'_>, args: &ListArgs) -> Result<u8, Problem> {
+    let project = Project::open(invocation.context, invocation.place.file.as_deref(), false)?;
+    let mut listing = list(project.envfile(), args.filter.as_deref());
+    let text = if args.json {
+        listing.nodes.retain(|node| args.all || !node.hidden);
+        let json = serde_json::to_string_pretty(&listing).expect("a listing has only string keys");
+        format!("{json}\n")
+    } else {
+        if let Some(filter) = &args.filter
+            && listing.nodes.is_empty()
+        {
+            return Err(Problem::usage(
+                format!("nothing here is called or holds `{filter}`"),
+                Some("`envrun list` shows everything".into()),
+            ));
+        }
+        text(&listing, args.all, |text| invocation.terminal.bold_out(text))
+    };
+    show(&text)
+}
+
+/// `envrun` without anything: the default task, else the list; without an Envfile what to do about that.
+pub fn no_target(invocation: &Invocation<'_>) -> Result<u8, Problem> {
+    let project = Project::open(invocation.context, invocation.place.file.as_deref(), false)?;
+    without_target(invocation, &project)
+}
+
+/// The list, for a run that names no target.
+pub fn without_target(invocation: &Invocation<'_>, project: &Project) -> Result<u8, Problem> {
+    show(&text(&list(project.envfile(), None), false, |text| invocation.terminal.bold_out(text)))
+}
+
+fn show(text: &str) -> Result<u8, Problem> {
+    terminal::print(text).map_err(|source| Problem::System { doing: "write to standard output", source })?;
+    Ok(0)
 }

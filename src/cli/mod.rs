@@ -1,12 +1,137 @@
-//! The only room that knows clap, the terminal and process exit.
+//! The only room that knows clap, the terminal and process exit: one short file per command.
+//!
+//! Invariant: what a command does stands in `ops`; here it is asked for and shown.
 
 pub mod args;
-pub mod list;
+mod check;
+mod complete;
+mod fmt;
+mod graph;
+mod help;
+mod init;
+mod list;
+mod log;
+mod run;
+mod show;
+mod store;
+mod terminal;
+mod why;
 pub mod words;
 
+use std::ffi::OsString;
+use std::path::PathBuf;
 use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::base::Clock;
+use crate::ops::{Context, Problem};
+
+use args::{Cli, Command, Place};
+use terminal::Terminal;
+
+/// A bug in envrun.
+const EXIT_BUG: u8 = 70;
 
 /// The program.
 pub fn main() -> ExitCode {
-    ExitCode::SUCCESS
+    std::panic::set_hook(Box::new(|panic| {
+        let terminal = Terminal { colour: false, colour_out: false, interactive: false, unicode: false };
+        terminal.say(&format!(
+            "envrun has a bug: {panic}\nhint: please report it, with the command line and the Envfile; nothing half-written counts as done"
+        ));
+        std::process::exit(i32::from(EXIT_BUG));
+    }));
+    let words = words::with_command(std::env::args_os().collect());
+    let cli = match Cli::try_parse_from(words) {
+        Ok(cli) => cli,
+        Err(error) => return clap_exit(&error),
+    };
+    let context = match context(&cli.place) {
+        Ok(context) => context,
+        Err(error) => {
+            Terminal { colour: false, colour_out: false, interactive: false, unicode: false }.say(&format!("error: {error}"));
+            return ExitCode::from(2);
+        }
+    };
+    let terminal = Terminal::new(&context, cli.place.color);
+    match command(&context, &terminal, cli) {
+        Ok(exit) => ExitCode::from(exit),
+        Err(problem) => {
+            terminal.problem(&problem);
+            ExitCode::from(problem.exit())
+        }
+    }
+}
+
+/// What every command gets.
+struct Invocation<'a> {
+    context: &'a Context,
+    terminal: &'a Terminal,
+    place: Place,
+}
+
+fn command(context: &Context, terminal: &Terminal, cli: Cli) -> Result<u8, Problem> {
+    let invocation = Invocation { context, terminal, place: cli.place };
+    match cli.command {
+        None => list::no_target(&invocation),
+        Some(Command::Run(args)) => run::run(invocation, args),
+        Some(Command::List(args)) => list::run(&invocation, &args),
+        Some(Command::Show(args)) => show::run(&invocation, &args),
+        Some(Command::Graph(args)) => graph::run(&invocation, &args),
+        Some(Command::Why(args)) => why::run(&invocation, &args),
+        Some(Command::Check(args)) => check::run(&invocation, &args),
+        Some(Command::Fmt(args)) => fmt::run(&invocation, &args),
+        Some(Command::Init(args)) => init::run(&invocation, &args),
+        Some(Command::Cache(args)) => store::run(&invocation, &args),
+        Some(Command::Log(args)) => log::run(&invocation, &args),
+        Some(Command::Completions(args)) => complete::script(&args),
+        Some(Command::Complete(args)) => complete::answer(&invocation, &args),
+    }
+}
+
+/// Prints what clap has to say: help and version on standard output, mistakes on standard error with status 2.
+fn clap_exit(error: &clap::Error) -> ExitCode {
+    // A closed pipe is nobody's mistake.
+    let _ = error.print();
+    ExitCode::from(if error.use_stderr() { 2 } else { 0 })
+}
+
+/// Gathers what surrounds the program: the one place that reads the process environment.
+fn context(place: &Place) -> std::io::Result<Context> {
+    let started_in = std::env::current_dir()?;
+    let cwd = match &place.directory {
+        Some(dir) => {
+            let cwd = started_in.join(dir);
+            cwd.canonicalize().map_err(|error| {
+                std::io::Error::new(error.kind(), format!("cannot work in the folder {}: {error}", dir.display()))
+            })?
+        }
+        None => started_in,
+    };
+    let caller: std::collections::BTreeMap<OsString, OsString> = std::env::vars_os().collect();
+    let folder = |name: &str| caller.get(&OsString::from(name)).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let cache_dir = folder("ENVRUN_CACHE_DIR")
+        .or_else(|| folder("XDG_CACHE_HOME").map(|dir| dir.join("envrun")))
+        .or_else(|| folder("HOME").map(|dir| dir.join(".cache/envrun")))
+        // Without a home results are still good for this project.
+        .unwrap_or_else(|| cwd.join(".envrun/cache"));
+    Ok(Context {
+        cwd,
+        cache_dir,
+        clock: Clock::System,
+        host: host(),
+        cores: std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get),
+        caller,
+    })
+}
+
+#[cfg(unix)]
+fn host() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+#[cfg(not(unix))]
+fn host() -> String {
+    std::env::var("COMPUTERNAME").unwrap_or_default()
 }

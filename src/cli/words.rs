@@ -252,3 +252,20 @@ pub fn merge_options(
     before.update_from_arg_matches_mut(&mut matches.clone())?;
     place.update_from_arg_matches_mut(&mut matches)
 }
+
+/// The `-f` and `-C` among words behind a target, as far as that can be known before the Envfile is read.
+pub fn place_behind(words: &[String]) -> Place {
+    let mut place = Place::default();
+    let mut words = words.iter().take_while(|word| *word != "--");
+    while let Some(word) = words.next() {
+        let value = if word == "-f" || word == "--file" {
+            words.next().map(String::as_str)
+        } else {
+            word.strip_prefix("--file=").or_else(|| word.strip_prefix("-f").filter(|rest| !rest.is_empty()))
+        };
+        if let Some(value) = value {
+            place.file = Some(value.into());
+        }
+    }
+    place
+}

@@ -149,12 +149,14 @@ impl Queue {
 }
 
 /// How a run ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ending {
     /// The exit status it comes to.
     pub exit: u8,
-    /// How many nodes were executed, or would have been.
-    pub executed: usize,
+    /// How many nodes were not up to date.
+    pub changed: usize,
+    /// How long each node took that was executed and succeeded.
+    pub times: Vec<(NodeIx, Duration)>,
 }
 
 /// Carries `plan` out and tells everything to `reporters`, the first and the last event excepted from neither.
@@ -179,12 +181,14 @@ pub fn run(
             reporters,
             interrupted: false,
             refused: false,
-            executed: 0,
+            changed: 0,
+            times: Vec::new(),
+            expected_told: false,
             threads: Threads { scope, queue: &queue, actions, send, most: plan.limits.jobs.get() + 8 },
         };
         dispatcher.go(&receive);
         queue.close();
-        Ending { exit: dispatcher.exit(), executed: dispatcher.executed }
+        Ending { exit: dispatcher.exit(), changed: dispatcher.changed, times: dispatcher.times }
     });
     reporters.tell(Event::RunFinished(RunFinished { exit: ending.exit, took: begun.elapsed() }));
     ending
@@ -246,7 +250,9 @@ struct Dispatcher<'a, 'scope, 'env> {
     reporters: &'a mut Reporters,
     interrupted: bool,
     refused: bool,
-    executed: usize,
+    changed: usize,
+    times: Vec<(NodeIx, Duration)>,
+    expected_told: bool,
     threads: Threads<'scope, 'env>,
 }
 
@@ -292,7 +298,6 @@ impl Dispatcher<'_, '_, '_> {
     fn take(&mut self, message: Message) {
         match message {
             Message::Started { node, because, commands, dir } => {
-                self.executed += 1;
                 self.tell(Event::NodeStarted { node, because, commands, dir });
             }
             Message::Output { node, stream, bytes, credit } => {
@@ -324,7 +329,10 @@ impl Dispatcher<'_, '_, '_> {
                         None => self.threads.give(Work::Check(node)),
                     }
                 }
-                Step::Execute(node) => self.threads.give(Work::Execute(node)),
+                Step::Execute(node) => {
+                    self.tell_expected();
+                    self.threads.give(Work::Execute(node));
+                }
                 Step::Finish(node, verdict) => self.unrun(node, verdict),
                 Step::AllDone => done = true,
             }
@@ -357,12 +365,16 @@ impl Dispatcher<'_, '_, '_> {
             }
             Outcome::Skipped { .. } => End::Skipped,
             Outcome::Cancelled => End::Cancelled,
-            Outcome::WouldRun { .. } => {
-                self.executed += 1;
-                End::Good
-            }
             _ => End::Good,
         };
+        match &outcome {
+            Outcome::Succeeded { .. } => {
+                self.changed += 1;
+                self.times.push((node, took));
+            }
+            Outcome::Restored { .. } | Outcome::WouldRun { .. } | Outcome::Failed { .. } => self.changed += 1,
+            _ => {}
+        }
         if outcome == Outcome::UpToDate {
             self.up_to_date.insert(node);
         } else {
@@ -398,6 +410,20 @@ impl Dispatcher<'_, '_, '_> {
             _ => Interrupt::Kill,
         });
         self.scheduler.on(Fact::Cancel { level }, &mut self.steps);
+    }
+
+    /// How long nodes took last time: told once, by a run that executes something.
+    fn tell_expected(&mut self) {
+        if std::mem::replace(&mut self.expected_told, true) {
+            return;
+        }
+        let known = self.plan.expected.iter().zip(self.plan.graph.indices());
+        let took_ms: Vec<_> = known
+            .filter_map(|(took, node)| Some((node, u64::try_from((*took)?.as_millis()).unwrap_or(u64::MAX))))
+            .collect();
+        if !took_ms.is_empty() {
+            self.tell(Event::Expected { took_ms });
+        }
     }
 
     fn tell_bulk(&mut self) {

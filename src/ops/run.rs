@@ -6,9 +6,13 @@ use std::num::NonZeroUsize;
 use std::sync::mpsc::{self, Sender};
 use std::time::Duration;
 
-use crate::base::fs;
+use std::fs::File;
+use std::io::{Read, Write};
+use std::path::Path;
+
+use crate::base::fs::{self, FsError};
+use crate::base::Timestamp;
 use crate::cache::{self, LocalStore};
-use crate::diag::{Diagnostic, Span};
 use crate::engine::action::Actions;
 use crate::engine::command::Carry;
 use crate::engine::dispatcher::{self, Ending, Message};
@@ -65,7 +69,7 @@ pub fn run(context: &Context, project: &mut Project, request: &Request, mut repo
 
     let root = project.root().to_path_buf();
     let now = context.clock.now();
-    let recorder = if request.dry_run { None } else { Recorder::create(&root, now, record_limits(project)).ok() };
+    let recorder = if request.dry_run { None } else { Recorder::create(&root, &context.clock, record_limits(project)).ok() };
     let run = recorder.as_ref().map_or_else(|| RunId::draw(now), |recorder| recorder.id().clone());
     let given = project.given(Some(&run), now);
     let wanted: Vec<_> = graph.iter().map(|(_, node)| (node.path.project.clone(), node.env.clone())).collect();
@@ -91,7 +95,7 @@ pub fn run(context: &Context, project: &mut Project, request: &Request, mut repo
         None => Jobserver::serve(jobs.get(), &state.join("tmp"), context.caller.get(OsStr::new("PATH")).map(OsString::as_os_str))
             .map_err(|source| Problem::System { doing: "share the places of -j", source })?,
     };
-    let workspace = Workspace::open(&root, &state.join("state"), SecretKey::of_user(&context.cache_dir)?)?;
+    let workspace = Workspace::open(&root, &state.join("state"), secret_key(&context.cache_dir)?)?;
     let store = local_store(context, project);
     let git = Git::new(&root);
     let around = Surroundings {
@@ -129,7 +133,7 @@ pub fn run(context: &Context, project: &mut Project, request: &Request, mut repo
     let ending = dispatcher::run(&plan, &actions, &processes, (send, receive), &mut reporters);
     processes.wait();
     if !request.dry_run {
-        remember(&plan, &reporters, durations);
+        remember(&plan, &ending, durations, context.clock.now());
         // Whoever is not told what was learned only has to look again.
         let _ = workspace.save();
     }
@@ -252,17 +256,34 @@ fn refusals(plan: &Plan, around: &Surroundings<'_>, project: &Project) -> Vec<Re
     refusals
 }
 
-/// Remembers how long the executed nodes took.
-fn remember(plan: &Plan, reporters: &Reporters, mut durations: Durations) {
-    let mut any = false;
-    for (ix, took) in reporters.state().executed_times() {
-        durations.observe(&plan.graph[ix].label, took);
-        any = true;
+/// Remembers how long the executed nodes took: only a hint for the next run, so a failure loses nothing but a good order.
+fn remember(plan: &Plan, ending: &Ending, mut durations: Durations, now: Timestamp) {
+    if ending.times.is_empty() {
+        return;
     }
-    if any {
-        // Only a hint for the next run: without it nothing is lost but a good order.
-        let _ = durations.save();
+    for (node, took) in &ending.times {
+        durations.observe(&plan.graph[*node].label, *took, now);
     }
+    let _ = durations.save(now);
+}
+
+/// What hashes secrets: drawn once for the user, and kept where only the user reads.
+fn secret_key(cache_dir: &Path) -> Result<SecretKey, FsError> {
+    let path = cache_dir.join("secret.key");
+    for _ in 0..2 {
+        if let Some(bytes) = fs::read_if_there(&path)?
+            && let Ok(key) = <[u8; 32]>::try_from(bytes)
+        {
+            return Ok(SecretKey(key));
+        }
+        let mut key = [0; 32];
+        let mut random = File::open("/dev/urandom").map_err(|error| FsError::new("open", "/dev/urandom", error))?;
+        random.read_exact(&mut key).map_err(|error| FsError::new("read", "/dev/urandom", error))?;
+        fs::create_folder(cache_dir)?;
+        fs::write_atomic_with(&path, 0o600, |file| file.write_all(&key))?;
+    }
+    // Two that are drawn at the same moment: the one that lies there now is the one.
+    Err(FsError::new("read back", path, std::io::Error::other("it is not 32 bytes long")))
 }
 
 /// The graph of targets, for looking at.

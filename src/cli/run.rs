@@ -1,0 +1,93 @@
+//! `envrun run`, which is what `envrun TARGET` means.
+
+use crate::model::EnvName;
+use crate::ops::run::{Request, run as run_request};
+use crate::ops::target::{Asked, declared};
+use crate::ops::{Problem, Project};
+use crate::plan::{Force, OnFailure};
+use crate::report::Reporters;
+
+use super::args::{CacheUse, OutputStyle, RunArgs, RunOptions};
+use super::words::{TargetWords, WordsError, merge_options, split};
+use super::{Invocation, help, list};
+
+/// Nothing was up to date that was asked about (`-q`).
+const EXIT_NOT_UP_TO_DATE: u8 = 4;
+
+pub fn run(mut invocation: Invocation<'_>, args: RunArgs) -> Result<u8, Problem> {
+    let mut options = args.options;
+    // Options behind a target count as well, but `-f` and `-C` have to be known before there is an Envfile to ask
+    // which words are a target's own.
+    let place = super::words::place_behind(&args.words);
+    if let Some(file) = place.file {
+        invocation.place.file = Some(file);
+    }
+    let mut project = Project::open(invocation.context, invocation.place.file.as_deref(), false)?;
+    let default = default_env(&project, &options);
+    let words = split(&args.words, |name| declared(project.envfile(), name, default.as_ref())).map_err(|error| words_problem(&error))?;
+    if let Err(error) = merge_options(&mut options, &mut invocation.place, &words.options) {
+        return Err(Problem::usage(error.render().to_string().trim_start_matches("error: ").trim_end().to_owned(), None));
+    }
+    if let Some(target) = words.targets.iter().find(|target| target.help) {
+        return help::print(&invocation, &project, target, default.as_ref());
+    }
+    if words.targets.is_empty() {
+        return list::without_target(&invocation, &project);
+    }
+    warn(&invocation, &project, &options);
+    let quiet = options.question;
+    let mut reporters = Reporters::new(invocation.context.clock.clone());
+    if !quiet {
+        let output = if options.json { OutputStyle::Json } else { options.output };
+        reporters.add("output", invocation.terminal.reporter(invocation.context, output, options.verbose));
+    }
+    let request = request(&options, words.targets)?;
+    let ending = run_request(invocation.context, &mut project, &request, reporters)?;
+    Ok(if quiet && ending.exit == 0 && ending.changed > 0 { EXIT_NOT_UP_TO_DATE } else { ending.exit })
+}
+
+fn default_env(project: &Project, options: &RunOptions) -> Option<EnvName> {
+    let named = options.env.as_deref().map(EnvName::from);
+    named.or_else(|| project.envfile().default_env.as_ref().map(|env| env.value.clone()))
+}
+
+fn request(options: &RunOptions, targets: Vec<TargetWords>) -> Result<Request, Problem> {
+    let mut set = Vec::new();
+    for pair in &options.set {
+        let (name, value) = pair.split_once('=').ok_or_else(|| {
+            Problem::usage(format!("`--set {pair}` gives no value"), Some(format!("`--set {pair}=VALUE`")))
+        })?;
+        set.push((name.to_owned(), value.to_owned()));
+    }
+    let force = match (options.force_all, options.force) {
+        (true, _) => Force::All,
+        (false, true) => Force::Targets,
+        (false, false) => Force::Nothing,
+    };
+    Ok(Request {
+        targets: targets.into_iter().map(|target| Asked { name: target.name, args: target.args }).collect(),
+        env: options.env.clone(),
+        set,
+        jobs: options.jobs,
+        on_failure: if options.keep_going { OnFailure::KeepGoing } else { OnFailure::Finish },
+        force,
+        dry_run: options.dry_run || options.question,
+        read_cache: matches!(options.cache, CacheUse::Rw | CacheUse::R),
+        write_cache: matches!(options.cache, CacheUse::Rw | CacheUse::W),
+        strict: options.strict,
+    })
+}
+
+/// Warnings about the Envfile come before the run; with `-q` and `-o quiet` nobody wants them.
+fn warn(invocation: &Invocation<'_>, project: &Project, options: &RunOptions) {
+    let quiet = options.question || options.strict || options.json || matches!(options.output, OutputStyle::Quiet | OutputStyle::Json);
+    let warnings = &project.loaded.diagnostics;
+    if !quiet && !warnings.is_empty() {
+        let text = invocation.terminal.diagnostics(warnings, project.sources(), super::args::DiagnosticFormat::Auto);
+        invocation.terminal.say(text.trim_end());
+    }
+}
+
+pub fn words_problem(error: &WordsError) -> Problem {
+    Problem::usage(error.message.clone(), error.hint.clone())
+}

@@ -1,0 +1,34 @@
+//! `envrun show`: what a target comes to, each line with its place.
+
+use crate::ops::target::target;
+use crate::ops::{Problem, Project};
+
+use super::args::ShowArgs;
+use super::{Invocation, terminal};
+
+pub fn run(invocation: &Invocation<'_>, args: &ShowArgs) -> Result<u8, Problem> {
+    let project = Project::open(invocation.context, invocation.place.file.as_deref(), true)?;
+    let default = project.envfile().default_env.as_ref().map(|env| env.value.clone());
+    let (found, _) = target(project.envfile(), &args.target, default.as_ref())?;
+    let lines = project.loaded.definition(&found.path, found.env.as_ref()).unwrap_or_default();
+    let text = if args.json {
+        let lines: Vec<_> =
+            lines.iter().map(|line| serde_json::json!({ "text": line.text, "place": line.place })).collect();
+        let env = found.env.as_ref().map(ToString::to_string);
+        let shown = serde_json::json!({ "node": found.path.to_string(), "environment": env, "lines": lines });
+        format!("{shown:#}\n")
+    } else {
+        let width = lines.iter().map(|line| line.text.lines().last().map_or(0, |last| last.chars().count())).max().unwrap_or(0).min(80);
+        lines
+            .iter()
+            .map(|line| {
+                let last = line.text.lines().last().map_or(0, |last| last.chars().count());
+                let gap = " ".repeat(width.saturating_sub(last) + 2);
+                let place = if line.place.is_empty() { String::new() } else { invocation.terminal.dim_out(&format!("// {}", line.place)) };
+                format!("{}\n", format!("{}{gap}{place}", line.text).trim_end())
+            })
+            .collect()
+    };
+    terminal::print(&text).map_err(|source| Problem::System { doing: "write to standard output", source })?;
+    Ok(0)
+}
