@@ -13,9 +13,12 @@ pub fn run(invocation: &Invocation<'_>, args: &CheckArgs) -> Result<u8, Problem>
     // For people on standard error like every diagnostic; what a program asked for is data.
     match args.format {
         DiagnosticFormat::Json | DiagnosticFormat::Github => {
-            terminal::print(&text).map_err(|source| Problem::System { doing: "write to standard output", source })?;
+            terminal::print(&text)
+                .map_err(|source| Problem::System { doing: "write to standard output", source })?;
         }
-        DiagnosticFormat::Auto | DiagnosticFormat::Short if !text.is_empty() => invocation.terminal.say(text.trim_end()),
+        DiagnosticFormat::Auto | DiagnosticFormat::Short if !text.is_empty() => {
+            invocation.terminal.say(text.trim_end())
+        }
         DiagnosticFormat::Auto | DiagnosticFormat::Short => {}
     }
     let errors = crate::ops::has_errors(&diagnostics);
@@ -23,7 +26,8 @@ pub fn run(invocation: &Invocation<'_>, args: &CheckArgs) -> Result<u8, Problem>
     if !bad && matches!(args.format, DiagnosticFormat::Auto | DiagnosticFormat::Short) {
         let files = project.sources().files().len();
         let nodes = project.envfile().node_paths().len();
-        let plural = |count: usize, one: &str| if count == 1 { format!("1 {one}") } else { format!("{count} {one}s") };
+        let plural =
+            |count: usize, one: &str| if count == 1 { format!("1 {one}") } else { format!("{count} {one}s") };
         invocation.terminal.say(&format!("{} in {}: good", plural(nodes, "node"), plural(files, "file")));
     }
     Ok(if bad { 2 } else { 0 })

@@ -10,7 +10,7 @@ use super::args::{GraphArgs, GraphFormat};
 use super::{Invocation, terminal};
 
 pub fn run(invocation: &Invocation<'_>, args: &GraphArgs) -> Result<u8, Problem> {
-    let project = Project::open(invocation.context, invocation.place.file.as_deref(), false)?;
+    let mut project = Project::open(invocation.context, invocation.place.file.as_deref(), false)?;
     let envfile = project.envfile();
     let default = envfile.default_env.as_ref().map(|env| env.value.clone());
     let mut targets = Vec::new();
@@ -24,7 +24,8 @@ pub fn run(invocation: &Invocation<'_>, args: &GraphArgs) -> Result<u8, Problem>
     for name in &args.targets {
         targets.push(target(envfile, name, default.as_ref())?.0);
     }
-    let graph = graph_of(&project, &targets)?;
+    let graph = graph_of(invocation.context, &mut project, &targets, &[], None)?;
+    let envfile = project.envfile();
     let text = match args.format {
         GraphFormat::Dot => render::dot(&graph),
         GraphFormat::Mermaid => render::mermaid(&graph),

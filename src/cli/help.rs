@@ -10,7 +10,12 @@ use crate::ops::{Problem, Project};
 use super::words::TargetWords;
 use super::{Invocation, terminal};
 
-pub fn print(invocation: &Invocation<'_>, project: &Project, words: &TargetWords, env: Option<&EnvName>) -> Result<u8, Problem> {
+pub fn print(
+    invocation: &Invocation<'_>,
+    project: &Project,
+    words: &TargetWords,
+    env: Option<&EnvName>,
+) -> Result<u8, Problem> {
     let envfile = project.envfile();
     let (found, task) = target(envfile, &words.name, env)?;
     let text = match task {
@@ -46,7 +51,11 @@ fn task_help(envfile: &Envfile, name: &str, task: &Task, bold: impl Fn(&str) -> 
     }
     let environments: Vec<&str> = envfile.concrete_environments().map(|env| env.name.as_str()).collect();
     if !environments.is_empty() && !name.contains('.') {
-        let _ = writeln!(out, "\nin another environment: envrun ENV.{name}, where ENV is {}", environments.join(", "));
+        let _ = writeln!(
+            out,
+            "\nin another environment: envrun ENV.{name}, where ENV is {}",
+            environments.join(", ")
+        );
     }
     out
 }
@@ -72,7 +81,10 @@ fn row(arg: &ArgSpec) -> (String, String) {
         notes.push(format!("matches {}", pattern.value));
     }
     if let Some(default) = &arg.default {
-        notes.push(format!("default: {}", if default.to_string().is_empty() { "nothing".into() } else { default.to_string() }));
+        notes.push(format!(
+            "default: {}",
+            if default.to_string().is_empty() { "nothing".into() } else { default.to_string() }
+        ));
     }
     if let Some(env) = &arg.env {
         notes.push(format!("or ${env}"));

@@ -2,8 +2,9 @@
 
 use std::fmt::Write as _;
 
+use crate::base::unit::show_duration;
 use crate::ops::{Problem, Project};
-use crate::record::{Recorded, runs};
+use crate::record::{Recorded, RunSummary, runs};
 use crate::report::Reporters;
 
 use super::args::LogArgs;
@@ -18,12 +19,13 @@ pub fn run(invocation: &Invocation<'_>, args: &LogArgs) -> Result<u8, Problem> {
         let mut text = String::new();
         for run in runs(project.root())?.into_iter().take(LISTED) {
             let summary = Recorded::open(project.root(), run.as_str())?.summary()?;
-            let _ = writeln!(text, "{}", crate::report::summary_line(&summary));
+            let _ = writeln!(text, "{}", line(&summary));
         }
         if text.is_empty() {
             invocation.terminal.say("no run is recorded here yet");
         }
-        terminal::print(&text).map_err(|source| Problem::System { doing: "write to standard output", source })?;
+        terminal::print(&text)
+            .map_err(|source| Problem::System { doing: "write to standard output", source })?;
         return Ok(0);
     };
     let recorded = Recorded::open(project.root(), name)?;
@@ -33,4 +35,17 @@ pub fn run(invocation: &Invocation<'_>, args: &LogArgs) -> Result<u8, Problem> {
         reporters.replay(&event?);
     }
     Ok(0)
+}
+
+/// A run on one line: when, how it ended, how long it took, what was asked for.
+fn line(summary: &RunSummary) -> String {
+    let ended = match summary.exit {
+        None if summary.live => "going on".to_owned(),
+        None => "cut short".to_owned(),
+        Some(0) => "ok".to_owned(),
+        Some(130) => "interrupted".to_owned(),
+        Some(status) => format!("failed ({status})"),
+    };
+    let took = show_duration(summary.took);
+    format!("{}  {ended:12}  {took:>7}  {}", summary.id, summary.targets.join(" "))
 }

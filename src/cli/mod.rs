@@ -5,8 +5,7 @@
 pub mod args;
 mod check;
 mod complete;
-mod fmt;
-mod graph;
+// mod fmt; mod graph;
 mod help;
 mod init;
 mod list;
@@ -50,7 +49,8 @@ pub fn main() -> ExitCode {
     let context = match context(&cli.place) {
         Ok(context) => context,
         Err(error) => {
-            Terminal { colour: false, colour_out: false, interactive: false, unicode: false }.say(&format!("error: {error}"));
+            Terminal { colour: false, colour_out: false, interactive: false, unicode: false }
+                .say(&format!("error: {error}"));
             return ExitCode::from(2);
         }
     };
@@ -78,10 +78,9 @@ fn command(context: &Context, terminal: &Terminal, cli: Cli) -> Result<u8, Probl
         Some(Command::Run(args)) => run::run(invocation, args),
         Some(Command::List(args)) => list::run(&invocation, &args),
         Some(Command::Show(args)) => show::run(&invocation, &args),
-        Some(Command::Graph(args)) => graph::run(&invocation, &args),
+        Some(Command::Graph(_) | Command::Fmt(_)) => Err(Problem::usage("not built yet", None)),
         Some(Command::Why(args)) => why::run(&invocation, &args),
         Some(Command::Check(args)) => check::run(&invocation, &args),
-        Some(Command::Fmt(args)) => fmt::run(&invocation, &args),
         Some(Command::Init(args)) => init::run(&invocation, &args),
         Some(Command::Cache(args)) => store::run(&invocation, &args),
         Some(Command::Log(args)) => log::run(&invocation, &args),
@@ -104,13 +103,17 @@ fn context(place: &Place) -> std::io::Result<Context> {
         Some(dir) => {
             let cwd = started_in.join(dir);
             cwd.canonicalize().map_err(|error| {
-                std::io::Error::new(error.kind(), format!("cannot work in the folder {}: {error}", dir.display()))
+                std::io::Error::new(
+                    error.kind(),
+                    format!("cannot work in the folder {}: {error}", dir.display()),
+                )
             })?
         }
         None => started_in,
     };
     let caller: std::collections::BTreeMap<OsString, OsString> = std::env::vars_os().collect();
-    let folder = |name: &str| caller.get(&OsString::from(name)).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let folder =
+        |name: &str| caller.get(&OsString::from(name)).filter(|value| !value.is_empty()).map(PathBuf::from);
     let cache_dir = folder("ENVRUN_CACHE_DIR")
         .or_else(|| folder("XDG_CACHE_HOME").map(|dir| dir.join("envrun")))
         .or_else(|| folder("HOME").map(|dir| dir.join(".cache/envrun")))

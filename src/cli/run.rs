@@ -24,9 +24,13 @@ pub fn run(mut invocation: Invocation<'_>, args: RunArgs) -> Result<u8, Problem>
     }
     let mut project = Project::open(invocation.context, invocation.place.file.as_deref(), false)?;
     let default = default_env(&project, &options);
-    let words = split(&args.words, |name| declared(project.envfile(), name, default.as_ref())).map_err(|error| words_problem(&error))?;
+    let words = split(&args.words, |name| declared(project.envfile(), name, default.as_ref()))
+        .map_err(|error| words_problem(&error))?;
     if let Err(error) = merge_options(&mut options, &mut invocation.place, &words.options) {
-        return Err(Problem::usage(error.render().to_string().trim_start_matches("error: ").trim_end().to_owned(), None));
+        return Err(Problem::usage(
+            error.render().to_string().trim_start_matches("error: ").trim_end().to_owned(),
+            None,
+        ));
     }
     if let Some(target) = words.targets.iter().find(|target| target.help) {
         return help::print(&invocation, &project, target, default.as_ref());
@@ -80,10 +84,14 @@ fn request(options: &RunOptions, targets: Vec<TargetWords>) -> Result<Request, P
 
 /// Warnings about the Envfile come before the run; with `-q` and `-o quiet` nobody wants them.
 fn warn(invocation: &Invocation<'_>, project: &Project, options: &RunOptions) {
-    let quiet = options.question || options.strict || options.json || matches!(options.output, OutputStyle::Quiet | OutputStyle::Json);
+    let quiet = options.question
+        || options.strict
+        || options.json
+        || matches!(options.output, OutputStyle::Quiet | OutputStyle::Json);
     let warnings = &project.loaded.diagnostics;
     if !quiet && !warnings.is_empty() {
-        let text = invocation.terminal.diagnostics(warnings, project.sources(), super::args::DiagnosticFormat::Auto);
+        let text =
+            invocation.terminal.diagnostics(warnings, project.sources(), super::args::DiagnosticFormat::Auto);
         invocation.terminal.say(text.trim_end());
     }
 }

@@ -18,13 +18,22 @@ pub fn run(invocation: &Invocation<'_>, args: &ShowArgs) -> Result<u8, Problem> 
         let shown = serde_json::json!({ "node": found.path.to_string(), "environment": env, "lines": lines });
         format!("{shown:#}\n")
     } else {
-        let width = lines.iter().map(|line| line.text.lines().last().map_or(0, |last| last.chars().count())).max().unwrap_or(0).min(80);
+        let width = lines
+            .iter()
+            .map(|line| line.text.lines().last().map_or(0, |last| last.chars().count()))
+            .max()
+            .unwrap_or(0)
+            .min(80);
         lines
             .iter()
             .map(|line| {
                 let last = line.text.lines().last().map_or(0, |last| last.chars().count());
                 let gap = " ".repeat(width.saturating_sub(last) + 2);
-                let place = if line.place.is_empty() { String::new() } else { invocation.terminal.dim_out(&format!("// {}", line.place)) };
+                let place = if line.place.is_empty() {
+                    String::new()
+                } else {
+                    invocation.terminal.dim_out(&format!("// {}", line.place))
+                };
                 format!("{}\n", format!("{}{gap}{place}", line.text).trim_end())
             })
             .collect()

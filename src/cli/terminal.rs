@@ -33,7 +33,9 @@ impl Terminal {
             When::Never => false,
             When::Auto => !set("NO_COLOR") && (set("CLICOLOR_FORCE") || (terminal && !dumb)),
         };
-        let locale = ["LC_ALL", "LC_CTYPE", "LANG"].iter().find_map(|name| context.caller_text(name).filter(|value| !value.is_empty()));
+        let locale = ["LC_ALL", "LC_CTYPE", "LANG"]
+            .iter()
+            .find_map(|name| context.caller_text(name).filter(|value| !value.is_empty()));
         Self {
             colour: colour(std::io::stderr().is_terminal()),
             colour_out: colour(std::io::stdout().is_terminal()),
@@ -43,8 +45,15 @@ impl Terminal {
     }
 
     /// The reporter of a run.
-    pub fn reporter(&self, context: &Context, output: OutputStyle, verbose: bool) -> Box<dyn report::Reporter> {
-        let set = |name: &str| context.caller_text(name).is_some_and(|value| !matches!(value.as_str(), "" | "0" | "false"));
+    pub fn reporter(
+        &self,
+        context: &Context,
+        output: OutputStyle,
+        verbose: bool,
+    ) -> Box<dyn report::Reporter> {
+        let set = |name: &str| {
+            context.caller_text(name).is_some_and(|value| !matches!(value.as_str(), "" | "0" | "false"))
+        };
         let size: Option<report::Size> = self.interactive.then(|| Arc::new(size) as report::Size);
         report::open(report::Options {
             output: match output {
@@ -67,10 +76,15 @@ impl Terminal {
     }
 
     /// Diagnostics as text.
-    pub fn diagnostics(&self, diagnostics: &[Diagnostic], sources: &SourceMap, format: DiagnosticFormat) -> String {
+    pub fn diagnostics(
+        &self,
+        diagnostics: &[Diagnostic],
+        sources: &SourceMap,
+        format: DiagnosticFormat,
+    ) -> String {
         let style = match format {
             DiagnosticFormat::Auto if self.interactive => {
-                DiagnosticStyle::Fancy { colour: self.colour, width: usize::from(size().0) }
+                DiagnosticStyle::Fancy { color: self.colour, width: usize::from(size().0) }
             }
             DiagnosticFormat::Auto | DiagnosticFormat::Short => DiagnosticStyle::Short,
             DiagnosticFormat::Json => DiagnosticStyle::Json,

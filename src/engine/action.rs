@@ -8,7 +8,7 @@
 
 use std::path::PathBuf;
 use std::sync::mpsc::Sender;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use crate::base::Digest;
@@ -151,9 +151,7 @@ impl<'a> Actions<'a> {
             Ok(known) => known,
             Err(failure) => return Some(Checked::Over(self.failed(configured, failure, false))),
         };
-        let Some(prepared) = known.prepared.as_ref().filter(|_| configured.task.is_cacheable()) else {
-            return None;
-        };
+        let prepared = known.prepared.as_ref().filter(|_| configured.task.is_cacheable())?;
         let needs = match self.needs(node) {
             Ok(needs) => needs,
             Err(waits_for) => {
@@ -196,8 +194,9 @@ impl<'a> Actions<'a> {
             .read_cache
             .filter(|_| configured.task.is_cacheable() && !self.plan.is_forced(node))?;
         let prepared = self.known(node).ok()?.prepared.as_ref()?;
-        let fingerprint = self.slot_stale(node)?.0?;
-        match self.around.workspace.lookup(store, prepared, &fingerprint) {
+        let stale = self.slot_stale(node);
+        let fingerprint = stale.as_ref()?.0.as_ref()?;
+        match self.around.workspace.lookup(store, prepared, fingerprint) {
             Lookup::Miss { warning: None } => None,
             found => Some(found),
         }
@@ -221,9 +220,10 @@ impl<'a> Actions<'a> {
         }
         let store = self.around.read_cache?;
         let prepared = self.known(node).ok()?.prepared.as_ref()?;
-        let fingerprint = self.slot_stale(node)?.0?;
         let _lock = self.lock(node);
-        match self.around.workspace.restore(store, prepared, &fingerprint, &hit) {
+        let stale = self.slot_stale(node);
+        let fingerprint = stale.as_ref()?.0.as_ref()?;
+        match self.around.workspace.restore(store, prepared, fingerprint, &hit) {
             Ok(digest) => {
                 self.set_outputs(node, digest);
                 Some(outcome(hit.result.log))
@@ -258,7 +258,7 @@ impl<'a> Actions<'a> {
         let lock = self.lock(node);
         if let Some(NodeLock { waited: true, .. }) = lock {
             // Another envrun had it: perhaps there is nothing left to do.
-            *self.slots[node.index()].stale.lock().unwrap_or_else(PoisonError::into_inner) = None;
+            *self.slot_stale(node) = None;
             if let Some(Checked::Over(outcome)) = self.fresh(node) {
                 return outcome;
             }
@@ -299,7 +299,9 @@ impl<'a> Actions<'a> {
                 reason: format!("cannot make the folder {}: {error}", path.display()),
             })?;
         }
-        if let Some((Some(fingerprint), _)) = self.slot_stale(node) {
+        if let Some(fingerprint) =
+            self.slot_stale(node).as_mut().and_then(|(fingerprint, _)| fingerprint.take())
+        {
             return Ok(Some(fingerprint));
         }
         let needs = self.needs(node).unwrap_or_default();
@@ -419,30 +421,38 @@ impl<'a> Actions<'a> {
             Some((fingerprint, reasons));
     }
 
-    fn slot_stale(&self, node: NodeIx) -> Option<(Option<Fingerprint>, Vec<Difference>)> {
-        self.slots[node.index()].stale.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    fn slot_stale(&self, node: NodeIx) -> MutexGuard<'_, Option<(Option<Fingerprint>, Vec<Difference>)>> {
+        self.slots[node.index()].stale.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn because(&self, node: NodeIx) -> Because {
-        let configured = &self.plan.graph[node];
-        let task = &configured.task;
-        if let Some((_, reasons)) = self.slot_stale(node)
-            && let Some(first) = reasons.first()
+        let reasons = self.reasons(node);
+        Because {
+            more: reasons.len().saturating_sub(1),
+            reason: reasons.into_iter().next().unwrap_or_default(),
+        }
+    }
+
+    /// Why a node is executed: everything that differs, in words that stand after "because". Never empty.
+    pub fn reasons(&self, node: NodeIx) -> Vec<String> {
+        let task = &self.plan.graph[node].task;
+        if let Some((_, reasons)) = &*self.slot_stale(node)
+            && !reasons.is_empty()
         {
-            return Because { reason: first.words(), more: reasons.len() - 1 };
+            return reasons.iter().map(Difference::words).collect();
         }
         let reason = if self.plan.is_forced(node) {
             "it was forced"
+        } else if task.done.is_some() {
+            "its `done` is not true yet"
         } else if task.mutates {
             "it changes something outside"
         } else if task.cache == CacheMode::Never {
             "its `cache` is #false"
-        } else if task.done.is_some() {
-            "its `done` is not true yet"
         } else {
             "it has no inputs or outputs, so it always runs"
         };
-        Because { reason: reason.into(), more: 0 }
+        vec![reason.to_owned()]
     }
 
     fn commands(&self, node: NodeIx) -> Vec<String> {

@@ -1,6 +1,6 @@
 //! What every action of a run shares, and what reaches a command.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
 use std::sync::Arc;
@@ -11,14 +11,10 @@ use crate::diag::Diagnostic;
 use crate::exec::{Environ, Jobserver, Processes};
 use crate::fingerprint::{Definition, Variable, Workspace};
 use crate::graph::ConfiguredTask;
-use crate::model::{Action, Command, Condition, EnvName, Envfile, ProjectName, Task, VarName};
+use crate::model::{Action, Command, Condition, Envfile, Task, VarName};
 use crate::preflight::Git;
 use crate::record::RunId;
-use crate::vars::{Form, Lookup, TaskValues, Values, reads};
-
-/// The values of every project in every environment that a run is about.
-#[derive(Debug, Default)]
-pub struct ValueTable(pub HashMap<(ProjectName, Option<EnvName>), Arc<Values>>);
+use crate::vars::{Form, Lookup, TaskValues, reads};
 
 /// What every action of a run shares.
 pub struct Surroundings<'a> {
@@ -26,8 +22,6 @@ pub struct Surroundings<'a> {
     pub root: &'a Path,
     /// What the Envfile says.
     pub envfile: &'a Envfile,
-    /// The values of variables.
-    pub values: &'a ValueTable,
     /// The variables of the caller.
     pub caller: &'a BTreeMap<OsString, OsString>,
     /// The checkout.
@@ -95,12 +89,6 @@ impl<'a> Surroundings<'a> {
 
     /// The values as `task` sees them with the arguments of `node`: its own, or one that it calls.
     pub fn task_values(&self, node: &ConfiguredTask, task: &Task) -> TaskValues {
-        let key = (node.path.project.clone(), node.env.clone());
-        let values = self
-            .values
-            .0
-            .get(&key)
-            .expect("values are resolved for every project and environment of the graph");
         let mut extra = Vec::new();
         for arg in &node.task.args {
             let given =
@@ -109,7 +97,7 @@ impl<'a> Surroundings<'a> {
                 extra.push((arg.variable(), value));
             }
         }
-        TaskValues::new(values, task, extra)
+        TaskValues::new(&node.values, task, extra)
     }
 
     /// Every variable that a node's commands see.

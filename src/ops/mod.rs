@@ -3,15 +3,19 @@
 //! Invariant: touches neither the terminal, the process environment, the current directory nor HOME: all that is
 //! ambient arrives in a [`Context`].
 
+pub mod check;
+pub mod complete;
 mod context;
+pub mod explain;
+pub mod init;
+pub mod list;
+mod matching;
 mod problem;
 mod project;
 pub mod run;
 pub mod target;
-pub mod init;
-pub mod list;
-mod matching;
+pub mod values;
 
 pub use context::Context;
-pub use problem::{Problem, Refusal};
+pub use problem::{Problem, Refusal, has_errors};
 pub use project::Project;

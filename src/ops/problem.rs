@@ -93,7 +93,9 @@ impl Problem {
     /// What to do, where that is not in the diagnostics.
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::NoEnvfile { .. } => Some("`envrun init` writes a first one for the project in this folder".into()),
+            Self::NoEnvfile { .. } => {
+                Some("`envrun init` writes a first one for the project in this folder".into())
+            }
             Self::Usage { hint, .. } => hint.clone(),
             _ => None,
         }

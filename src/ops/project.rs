@@ -1,19 +1,16 @@
-//! The project that the program was started in: its Envfile, loaded, and the values in each environment.
+//! The project that the program was started in: its Envfile, loaded.
 
-use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
-use crate::base::fs;
 use crate::diag::{Diagnostic, Severity, SourceMap};
-use crate::engine::surroundings::ValueTable;
 use crate::load::{self, Loaded};
-use crate::model::{EnvName, Envfile, ProjectName};
+use crate::model::Envfile;
 use crate::preflight::Git;
 use crate::record::RunId;
-use crate::vars::{DotenvFile, Request, Source, Values, dotenv, dotenv_files};
+use crate::vars::Source;
 
-use super::{Context, Problem, problem};
+use super::{Context, Problem};
 
 /// A project that is open.
 #[derive(Debug)]
@@ -72,39 +69,6 @@ impl Project {
         Problem::Diagnostics { diagnostics, sources: Box::new(self.loaded.sources.clone()) }
     }
 
-    /// The values of each of these projects in each of these environments.
-    pub fn values(
-        &mut self,
-        context: &Context,
-        wanted: impl IntoIterator<Item = (ProjectName, Option<EnvName>)>,
-        set: &[(String, String)],
-        given: &Source,
-    ) -> Result<ValueTable, Problem> {
-        let caller: Source = {
-            let variables = context.caller.clone();
-            Arc::new(move |name: &str| variables.get(std::ffi::OsStr::new(name))?.to_str().map(str::to_owned))
-        };
-        let mut table = HashMap::new();
-        let mut wrong = Vec::new();
-        for (project, env) in wanted {
-            if table.contains_key(&(project.clone(), env.clone())) {
-                continue;
-            }
-            let sources = (Arc::clone(given), Arc::clone(&caller));
-            let mut files = dotenv_files(&request(&self.loaded.envfile, &project, env.as_ref(), &[], set, &sources));
-            for file in &mut files {
-                read_dotenv(&mut self.loaded, file, &mut wrong)?;
-            }
-            let request = request(&self.loaded.envfile, &project, env.as_ref(), &files, set, &sources);
-            let (values, diagnostics) = Values::resolve(&request);
-            wrong.extend(diagnostics);
-            table.insert((project.clone(), env.clone()), Arc::new(values));
-        }
-        // Two environments may be wrong in the same way.
-        wrong.dedup();
-        if problem::has_errors(&wrong) { Err(self.problem(wrong)) } else { Ok(ValueTable(table)) }
-    }
-
     /// What envrun itself gives to commands that mention it.
     pub fn given(&self, run: Option<&RunId>, now: crate::base::Timestamp) -> Source {
         let (root, run) = (self.root().to_path_buf(), run.map(ToString::to_string));
@@ -132,38 +96,4 @@ impl Project {
             .collect();
         if warnings.is_empty() { Ok(()) } else { Err(self.problem(warnings)) }
     }
-}
-
-fn request<'a>(
-    envfile: &'a Envfile,
-    project: &'a ProjectName,
-    env: Option<&'a EnvName>,
-    dotenv: &'a [DotenvFile],
-    set: &'a [(String, String)],
-    (given, caller): &(Source, Source),
-) -> Request<'a> {
-    Request { envfile, project, env, dotenv, set, given: Arc::clone(given), caller: Arc::clone(caller) }
-}
-
-/// Reads a dotenv file; its text joins the sources, so that what is wrong with a value can be shown where it stands.
-fn read_dotenv(loaded: &mut Loaded, file: &mut DotenvFile, wrong: &mut Vec<Diagnostic>) -> Result<(), Problem> {
-    let folder = loaded.envfile.projects.get(&file.project).map(|project| project.dir.below(&loaded.root));
-    let path = folder.unwrap_or_else(|| loaded.root.clone()).join(&file.path);
-    let text = match fs::read_if_there(&path)? {
-        Some(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
-        None if file.optional => return Ok(()),
-        None => {
-            wrong.push(
-                Diagnostic::error("vars/no-dotenv", format!("there is no file `{}`", file.path))
-                    .at(file.span, "named here")
-                    .help("write it, or add `optional=#true`"),
-            );
-            return Ok(());
-        }
-    };
-    let id = loaded.sources.add(file.path.as_str(), &path, text.as_str());
-    let (entries, errors) = dotenv::parse(id, &text);
-    wrong.extend(errors);
-    file.entries = entries;
-    Ok(())
 }

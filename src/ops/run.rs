@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use std::fs::File;
 use std::io::{Read, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use crate::base::fs::{self, FsError};
 use crate::base::Timestamp;
+use crate::base::fs::{self, FsError};
 use crate::cache::{self, LocalStore};
 use crate::engine::action::Actions;
 use crate::engine::command::Carry;
@@ -28,7 +29,8 @@ use crate::record::{self, Durations, Recorder, RunId, STATE_DIR};
 use crate::report::Reporters;
 
 use super::target::{Asked, environment, targets};
-use super::{Context, Problem, Project, Refusal};
+use super::values::{ValueReader, caller_source};
+use super::{Context, Problem, Project, Refusal, has_errors};
 
 /// What a run is asked for.
 #[derive(Debug, Clone, Default)]
@@ -58,90 +60,147 @@ pub struct Request {
 /// How long running commands have after each step of an interrupt before the next one follows by itself.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// Everything a run needs, before anything has begun.
+pub struct Ready {
+    /// What is to be done.
+    pub plan: Plan,
+    root: PathBuf,
+    run: RunId,
+    recorder: Option<Recorder>,
+    durations: Durations,
+    processes: Arc<Processes>,
+    jobserver: Jobserver,
+    workspace: Workspace,
+    store: LocalStore,
+    git: Git,
+}
+
+impl Ready {
+    /// Looks everything up that a request names, and opens everything it needs. Nothing is executed.
+    pub fn new(context: &Context, project: &mut Project, request: &Request) -> Result<Self, Problem> {
+        let env = chosen_environment(context, project, request)?;
+        let targets = targets(context, project.envfile(), &request.targets, env.as_ref())?;
+        declared_sets(project, request)?;
+        let root = project.root().to_path_buf();
+        let now = context.clock.now();
+        let recorder = if request.dry_run {
+            None
+        } else {
+            Recorder::create(&root, &context.clock, record_limits(project)).ok()
+        };
+        let run = recorder.as_ref().map_or_else(|| RunId::draw(now), |recorder| recorder.id().clone());
+        let graph = graph_of(context, project, &targets, &request.set, Some(&run))?;
+        let durations = Durations::load(&root);
+        let variable = |name: &str| context.caller.get(OsStr::new(name)).map(OsString::as_os_str);
+        // An explicit -j is the user's word; without one the places are those of the make above.
+        let joined =
+            request.jobs.is_none().then(|| variable("MAKEFLAGS").and_then(Jobserver::join)).flatten();
+        let asked = request.jobs.map_or(context.cores, |jobs| jobs as usize);
+        let jobs = joined.as_ref().map_or(asked, Jobserver::jobs);
+        let limits = Limits {
+            jobs: NonZeroUsize::new(jobs).unwrap_or(NonZeroUsize::MIN),
+            on_failure: request.on_failure,
+            force: request.force,
+            dry_run: request.dry_run,
+        };
+        let plan = Plan::new(graph, &project.envfile().pools, limits, |label| durations.of(label));
+
+        let state = root.join(STATE_DIR);
+        fs::create_folder(&state.join("tmp"))?;
+        let guard = if request.dry_run { None } else { Guard::start().ok() };
+        let jobserver = match joined {
+            Some(joined) => joined,
+            None => Jobserver::serve(jobs, &state.join("tmp"), variable("PATH"))
+                .map_err(|source| Problem::System { doing: "share the places of -j", source })?,
+        };
+        Ok(Self {
+            processes: Processes::new(guard, PATIENCE),
+            workspace: Workspace::open(&root, &state.join("state"), secret_key(&context.cache_dir)?)?,
+            store: local_store(context, project),
+            git: Git::new(&root),
+            plan,
+            root,
+            run,
+            recorder,
+            durations,
+            jobserver,
+        })
+    }
+
+    /// What the actions of the run share.
+    pub fn surroundings<'a>(
+        &'a self,
+        context: &'a Context,
+        project: &'a Project,
+        request: &Request,
+    ) -> Surroundings<'a> {
+        Surroundings {
+            root: &self.root,
+            envfile: project.envfile(),
+            caller: &context.caller,
+            workspace: &self.workspace,
+            read_cache: Some(&self.store).filter(|_| request.read_cache),
+            write_cache: Some(&self.store).filter(|_| request.write_cache && !request.dry_run),
+            processes: &self.processes,
+            jobserver: &self.jobserver,
+            git: &self.git,
+            host: &context.host,
+            clock: &context.clock,
+            run: &self.run,
+        }
+    }
+
+    /// Begins to tell: the first event, and where the record is.
+    pub fn begin(&mut self, project: &Project, request: &Request, reporters: &mut Reporters) {
+        if let Some(recorder) = self.recorder.take() {
+            reporters.record(recorder);
+        }
+        reporters.tell(Event::RunStarted(started(&self.plan, &self.run, project, request)));
+    }
+}
+
 /// Carries a request out. What happens is told to `reporters`.
-pub fn run(context: &Context, project: &mut Project, request: &Request, mut reporters: Reporters) -> Result<Ending, Problem> {
+pub fn run(
+    context: &Context,
+    project: &mut Project,
+    request: &Request,
+    mut reporters: Reporters,
+) -> Result<Ending, Problem> {
     if request.strict {
         project.strict()?;
     }
-    let env = chosen_environment(context, project, request)?;
-    let targets = targets(context, project.envfile(), &request.targets, env.as_ref())?;
-    let graph = graph::build(project.envfile(), &targets).map_err(|diagnostics| project.problem(diagnostics))?;
-
-    let root = project.root().to_path_buf();
-    let now = context.clock.now();
-    let recorder = if request.dry_run { None } else { Recorder::create(&root, &context.clock, record_limits(project)).ok() };
-    let run = recorder.as_ref().map_or_else(|| RunId::draw(now), |recorder| recorder.id().clone());
-    let given = project.given(Some(&run), now);
-    let wanted: Vec<_> = graph.iter().map(|(_, node)| (node.path.project.clone(), node.env.clone())).collect();
-    let values = project.values(context, wanted, &request.set, &given)?;
-    declared_sets(project, request)?;
-
-    let durations = Durations::load(&root);
-    let cores = NonZeroUsize::new(context.cores).unwrap_or(NonZeroUsize::MIN);
-    let joined = context.caller.get(OsStr::new("MAKEFLAGS")).and_then(|flags| Jobserver::join(flags));
-    let jobs = request.jobs.and_then(|jobs| NonZeroUsize::new(jobs as usize)).unwrap_or(match &joined {
-        Some(joined) => NonZeroUsize::new(joined.jobs()).unwrap_or(cores),
-        None => cores,
-    });
-    let limits = Limits { jobs, on_failure: request.on_failure, force: request.force, dry_run: request.dry_run };
-    let plan = Plan::new(graph, &project.envfile().pools, limits, |label| durations.of(label));
-
-    let state = root.join(STATE_DIR);
-    fs::create_folder(&state.join("tmp"))?;
-    let guard = if request.dry_run { None } else { Guard::start().ok() };
-    let processes = Processes::new(guard, PATIENCE);
-    let jobserver = match joined.filter(|_| request.jobs.is_none()) {
-        Some(joined) => joined,
-        None => Jobserver::serve(jobs.get(), &state.join("tmp"), context.caller.get(OsStr::new("PATH")).map(OsString::as_os_str))
-            .map_err(|source| Problem::System { doing: "share the places of -j", source })?,
-    };
-    let workspace = Workspace::open(&root, &state.join("state"), secret_key(&context.cache_dir)?)?;
-    let store = local_store(context, project);
-    let git = Git::new(&root);
-    let around = Surroundings {
-        root: &root,
-        envfile: project.envfile(),
-        values: &values,
-        caller: &context.caller,
-        workspace: &workspace,
-        read_cache: store.as_ref().filter(|_| request.read_cache),
-        write_cache: store.as_ref().filter(|_| request.write_cache && !request.dry_run),
-        processes: &processes,
-        jobserver: &jobserver,
-        git: &git,
-        host: &context.host,
-        clock: &context.clock,
-        run: &run,
-    };
-
-    let refusals = refusals(&plan, &around, project);
+    let mut ready = Ready::new(context, project, request)?;
+    let refusals = refusals(&ready.plan, &ready.surroundings(context, project, request), project);
     if !refusals.is_empty() && !request.dry_run {
         return Err(Problem::Refused(refusals));
     }
-    if let Some(recorder) = recorder {
-        reporters.record(recorder);
-    }
-    let (send, receive) = mpsc::channel();
-    let _signals = listen(&send);
-    reporters.tell(Event::RunStarted(started(&plan, &run, project, request)));
+    ready.begin(project, request, &mut reporters);
     for refusal in refusals {
         let message = format!("`{}` would be refused: {} ({})", refusal.label, refusal.reason, refusal.place);
         reporters.tell(Event::Notice(Notice { node: None, message, hint: refusal.hint }));
     }
-    workspace.prefetch(plan.graph.iter().map(|(_, node)| node.label.as_str()));
-    let actions = Actions::new(&plan, &around);
-    let ending = dispatcher::run(&plan, &actions, &processes, (send, receive), &mut reporters);
-    processes.wait();
+    let (send, receive) = mpsc::channel();
+    let _signals = listen(&send);
+    let around = ready.surroundings(context, project, request);
+    let plan = &ready.plan;
+    ready.workspace.prefetch(plan.graph.iter().map(|(_, node)| node.label.as_str()));
+    let actions = Actions::new(plan, &around);
+    let ending = dispatcher::run(plan, &actions, &ready.processes, (send, receive), &mut reporters);
+    ready.processes.wait();
     if !request.dry_run {
-        remember(&plan, &ending, durations, context.clock.now());
+        remember(plan, &ending, ready.durations.clone(), context.clock.now());
         // Whoever is not told what was learned only has to look again.
-        let _ = workspace.save();
+        let _ = ready.workspace.save();
     }
     Ok(ending)
 }
 
 /// The environment of targets that name none: `-e`, the project's default, or the first whose `match` holds.
-pub fn chosen_environment(context: &Context, project: &Project, request: &Request) -> Result<Option<EnvName>, Problem> {
+pub fn chosen_environment(
+    context: &Context,
+    project: &Project,
+    request: &Request,
+) -> Result<Option<EnvName>, Problem> {
     let envfile = project.envfile();
     if let Some(name) = &request.env {
         return environment(envfile, name).map(Some);
@@ -153,7 +212,7 @@ pub fn chosen_environment(context: &Context, project: &Project, request: &Reques
 }
 
 /// The local store, where the Envfile or the context puts it.
-pub fn local_store(context: &Context, project: &Project) -> Option<LocalStore> {
+pub fn local_store(context: &Context, project: &Project) -> LocalStore {
     let settings = &project.envfile().cache;
     let dir = match &settings.dir {
         Some(dir) => project.root().join(&**dir),
@@ -164,7 +223,7 @@ pub fn local_store(context: &Context, project: &Project) -> Option<LocalStore> {
         max_size: settings.max_size.unwrap_or(limits.max_size),
         max_age: settings.max_age.unwrap_or(limits.max_age),
     };
-    Some(LocalStore::open(&dir, limits))
+    LocalStore::open(&dir, limits)
 }
 
 fn record_limits(project: &Project) -> record::Limits {
@@ -232,7 +291,8 @@ fn refusals(plan: &Plan, around: &Surroundings<'_>, project: &Project) -> Vec<Re
     for (ix, node) in plan.graph.iter() {
         let own = node.task.guard.iter();
         // An environment's guard stands before what changes something in it.
-        let of_environment = scope_conditions(around.envfile, node, |scope| &scope.guard).filter(|_| node.task.mutates);
+        let of_environment =
+            scope_conditions(around.envfile, node, |scope| &scope.guard).filter(|_| node.task.mutates);
         let guards: Vec<&Condition> = of_environment.chain(own).collect();
         if guards.is_empty() {
             continue;
@@ -277,7 +337,8 @@ fn secret_key(cache_dir: &Path) -> Result<SecretKey, FsError> {
             return Ok(SecretKey(key));
         }
         let mut key = [0; 32];
-        let mut random = File::open("/dev/urandom").map_err(|error| FsError::new("open", "/dev/urandom", error))?;
+        let mut random =
+            File::open("/dev/urandom").map_err(|error| FsError::new("open", "/dev/urandom", error))?;
         random.read_exact(&mut key).map_err(|error| FsError::new("read", "/dev/urandom", error))?;
         fs::create_folder(cache_dir)?;
         fs::write_atomic_with(&path, 0o600, |file| file.write_all(&key))?;
@@ -286,8 +347,37 @@ fn secret_key(cache_dir: &Path) -> Result<SecretKey, FsError> {
     Err(FsError::new("read back", path, std::io::Error::other("it is not 32 bytes long")))
 }
 
-/// The graph of targets, for looking at.
-pub fn graph_of(project: &Project, targets: &[Target]) -> Result<TaskGraph, Problem> {
-    graph::build(project.envfile(), targets).map_err(|diagnostics| project.problem(diagnostics))
+/// The graph of targets.
+pub fn graph_of(
+    context: &Context,
+    project: &mut Project,
+    targets: &[Target],
+    set: &[(String, String)],
+    run: Option<&RunId>,
+) -> Result<TaskGraph, Problem> {
+    let given = project.given(run, context.clock.now());
+    let loaded = &mut project.loaded;
+    let mut values = ValueReader {
+        envfile: &loaded.envfile,
+        root: &loaded.root,
+        sources: &mut loaded.sources,
+        set,
+        given,
+        caller: caller_source(&context.caller),
+        wrong: Vec::new(),
+        unread: None,
+    };
+    let graph = graph::build(&loaded.envfile, targets, &mut |project, env| values.values(project, env));
+    if let Some(error) = values.unread {
+        return Err(error.into());
+    }
+    let mut wrong = values.wrong;
+    match graph {
+        Ok(graph) if !has_errors(&wrong) => Ok(graph),
+        Ok(_) => Err(project.problem(wrong)),
+        Err(diagnostics) => {
+            wrong.extend(diagnostics);
+            Err(project.problem(wrong))
+        }
+    }
 }
-

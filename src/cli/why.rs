@@ -1,0 +1,58 @@
+//! `envrun why`: every difference from the last good run.
+
+use std::fmt::Write as _;
+
+use crate::event::OutcomeKind;
+use crate::ops::explain::{Explanation, explain};
+use crate::ops::run::Request;
+use crate::ops::target::{Asked, declared};
+use crate::ops::{Problem, Project};
+
+use super::args::WhyArgs;
+use super::run::words_problem;
+use super::words::split;
+use super::{Invocation, terminal};
+
+pub fn run(invocation: &Invocation<'_>, args: &WhyArgs) -> Result<u8, Problem> {
+    let mut project = Project::open(invocation.context, invocation.place.file.as_deref(), false)?;
+    let default = project.envfile().default_env.as_ref().map(|env| env.value.clone());
+    let mut words = vec![args.target.clone()];
+    words.extend(args.words.iter().cloned());
+    let words = split(&words, |name| declared(project.envfile(), name, default.as_ref()))
+        .map_err(|error| words_problem(&error))?;
+    let Some(first) = words.targets.into_iter().next() else {
+        return Err(Problem::usage("`envrun why` wants a target", None));
+    };
+    let request = Request {
+        targets: vec![Asked { name: first.name, args: first.args }],
+        read_cache: true,
+        ..Request::default()
+    };
+    let explanation = explain(invocation.context, &mut project, &request)?;
+    terminal::print(&text(&explanation))
+        .map_err(|source| Problem::System { doing: "write to standard output", source })?;
+    Ok(0)
+}
+
+fn text(explanation: &Explanation) -> String {
+    let label = &explanation.label;
+    let mut out = match explanation.outcome {
+        Some(OutcomeKind::UpToDate) => format!("`{label}` is up to date\n"),
+        Some(OutcomeKind::AlreadyDone) => format!("`{label}` is there already: its `done` succeeds\n"),
+        Some(OutcomeKind::Skipped) => format!("`{label}` would be skipped\n"),
+        Some(OutcomeKind::Grouped) => format!("`{label}` only stands for what it needs\n"),
+        Some(OutcomeKind::Restored) => format!("`{label}` would be restored from the cache, because\n"),
+        Some(OutcomeKind::WouldRun) => format!("`{label}` would run, because\n"),
+        _ => format!("`{label}` would not run\n"),
+    };
+    for reason in &explanation.reasons {
+        let _ = writeln!(out, "  {reason}");
+    }
+    if !explanation.upstream.is_empty() {
+        out.push_str("before it would run\n");
+        for (label, reason) in &explanation.upstream {
+            let _ = writeln!(out, "  `{label}` because {reason}");
+        }
+    }
+    out
+}

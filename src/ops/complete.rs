@@ -1,0 +1,107 @@
+//! What may stand where the cursor is: environments, tasks, their arguments.
+
+use crate::model::{ArgKind, ArgSpec, EnvName, Envfile, Node, NodePath, VarType};
+
+/// A word that may stand there, and what it is for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Candidate {
+    /// The word.
+    pub word: String,
+    /// What it is for; may be empty.
+    pub desc: String,
+}
+
+impl Candidate {
+    /// A word and what it is for.
+    pub fn new(word: impl Into<String>, desc: impl Into<String>) -> Self {
+        Self { word: word.into(), desc: desc.into() }
+    }
+}
+
+/// Targets that begin with `prefix`. Behind `env.` those of that environment; else names, and environments with their dot.
+pub fn targets(envfile: &Envfile, prefix: &str) -> Vec<Candidate> {
+    let inside = prefix.split_once('.').map(|(env, _)| EnvName::from(env));
+    let inside = inside.filter(|env| envfile.environments.contains_key(env));
+    let mut found = Vec::new();
+    let listed = |env: Option<&EnvName>, path: &NodePath| {
+        envfile
+            .node(env, path)
+            .filter(|node| !matches!(node, Node::Task(task) if task.hidden))
+            .map(|node| node.desc().unwrap_or_default().to_owned())
+    };
+    if let Some(env) = &inside {
+        for path in envfile.node_paths() {
+            found.extend(listed(Some(env), &path).map(|desc| Candidate::new(format!("{env}.{path}"), desc)));
+        }
+    } else {
+        let default = envfile.default_env.as_ref().map(|env| &env.value);
+        for path in envfile.node_paths() {
+            found.extend(listed(default, &path).map(|desc| Candidate::new(path.to_string(), desc)));
+        }
+        for env in envfile.concrete_environments() {
+            found.push(Candidate::new(
+                format!("{}.", env.name),
+                env.desc.clone().unwrap_or_else(|| "environment".into()),
+            ));
+        }
+    }
+    found.retain(|candidate| candidate.word.starts_with(prefix));
+    found
+}
+
+/// Environments that begin with `prefix`.
+pub fn environments(envfile: &Envfile, prefix: &str) -> Vec<Candidate> {
+    envfile
+        .concrete_environments()
+        .filter(|env| env.name.as_str().starts_with(prefix))
+        .map(|env| Candidate::new(env.name.as_str(), env.desc.clone().unwrap_or_default()))
+        .collect()
+}
+
+/// Variables that `--set` may name, with `=`.
+pub fn variables(envfile: &Envfile, prefix: &str) -> Vec<Candidate> {
+    let vars = envfile.projects.values().flat_map(|project| project.base.vars.values());
+    vars.filter(|var| var.name.as_str().starts_with(prefix))
+        .map(|var| Candidate::new(format!("{}=", var.name), var.desc.clone().unwrap_or_default()))
+        .collect()
+}
+
+/// What a task takes that begins with `prefix`: its flags, or the values of its next positional argument.
+pub fn arguments(declared: &[ArgSpec], given: &[String], prefix: &str) -> Vec<Candidate> {
+    let flags = declared.iter().filter(|arg| !matches!(arg.kind, ArgKind::Positional { .. }));
+    let mut found: Vec<Candidate> = flags
+        .map(|arg| Candidate::new(format!("--{}", arg.name.value), arg.desc.clone().unwrap_or_default()))
+        .filter(|candidate| candidate.word.starts_with(prefix) && !given.contains(&candidate.word))
+        .collect();
+    let words = given.iter().filter(|word| !word.starts_with('-')).count();
+    let mut positional = declared.iter().filter(|arg| matches!(arg.kind, ArgKind::Positional { .. }));
+    if let Some(arg) =
+        positional.clone().nth(words).or_else(|| positional.next_back().filter(|arg| repeats(arg)))
+    {
+        let values = arg.constraints.one_of.as_ref().map(|one_of| one_of.value.clone()).unwrap_or_default();
+        let desc = arg.desc.clone().unwrap_or_else(|| arg.name.value.clone());
+        found.extend(
+            values
+                .into_iter()
+                .filter(|value| value.starts_with(prefix))
+                .map(|value| Candidate::new(value, desc.clone())),
+        );
+    }
+    found
+}
+
+fn repeats(arg: &ArgSpec) -> bool {
+    matches!(arg.kind, ArgKind::Positional { repeat: true })
+}
+
+/// Values of a declared variable behind `NAME=`: those of an enumeration, or of a boolean.
+pub fn values(envfile: &Envfile, name: &str) -> Vec<Candidate> {
+    let var = envfile.projects.values().find_map(|project| project.base.vars.get(name));
+    let Some(var) = var else { return Vec::new() };
+    let words = match &var.constraints.one_of {
+        Some(one_of) => one_of.value.clone(),
+        None if var.ty == Some(VarType::Bool) => vec!["true".into(), "false".into()],
+        None => Vec::new(),
+    };
+    words.into_iter().map(|word| Candidate::new(format!("{name}={word}"), "")).collect()
+}
