@@ -15,7 +15,7 @@ use crate::base::RelPath;
 use crate::diag::{Diagnostic, FileId, SourceMap, Span, Spanned};
 use crate::model::ProjectName;
 use crate::syntax;
-use crate::syntax::ast::{Document, Node};
+use crate::syntax::ast::{Document, Node, Value};
 
 use super::path::{is_outside, join, parent};
 use super::{FILE_NAME, Texts, ring};
@@ -77,17 +77,11 @@ impl Units {
     }
 }
 
-/// Reads everything. Files in `exact` (by identity) are read by the exact parser.
-pub(super) fn assemble(
-    root_file: &Path,
-    root_text: String,
-    texts: &Texts,
-    exact: &dyn Fn(&Path) -> bool,
-) -> (Units, SourceMap, Vec<Diagnostic>) {
+/// Reads everything.
+pub(super) fn assemble(root_file: &Path, root_text: &str, texts: &Texts) -> (Units, SourceMap, Vec<Diagnostic>) {
     let root = root_file.parent().unwrap_or(Path::new("")).to_path_buf();
     let mut reader = Reader {
         texts,
-        exact,
         root,
         sources: SourceMap::default(),
         files: HashMap::new(),
@@ -111,7 +105,6 @@ pub(super) fn assemble(
 
 struct Reader<'t> {
     texts: &'t Texts,
-    exact: &'t dyn Fn(&Path) -> bool,
     root: PathBuf,
     sources: SourceMap,
     files: HashMap<PathBuf, FileId>,
@@ -136,11 +129,9 @@ struct Waiting {
 type Chain = Vec<(PathBuf, String, Option<Span>)>;
 
 impl Reader<'_> {
-    fn add(&mut self, name: &str, path: &Path, identity: PathBuf, text: String) -> FileId {
-        let exact = (self.exact)(&identity);
-        let file = self.sources.add(name, path, text.as_str());
-        let parsed = if exact { syntax::parse_exact(file, &text) } else { syntax::parse(file, &text) };
-        let document = match parsed {
+    fn add(&mut self, name: &str, path: &Path, identity: PathBuf, text: &str) -> FileId {
+        let file = self.sources.add(name, path, text);
+        let document = match syntax::parse(file, text) {
             Ok(document) => {
                 self.diagnostics.extend(syntax::words::check(&document));
                 document
@@ -164,7 +155,7 @@ impl Reader<'_> {
             return Ok((file, identity));
         }
         let text = self.texts.read(&path)?;
-        Ok((self.add(relative, &path, identity.clone(), text), identity))
+        Ok((self.add(relative, &path, identity.clone(), &text), identity))
     }
 
     fn project(
@@ -222,11 +213,6 @@ impl Reader<'_> {
             let text = prop.value.value.as_str()?;
             Some(Spanned::new(text.to_owned(), prop.value.span))
         });
-        if let Some(alias) = &alias
-            && let Some(reason) = super::name::wrong(&alias.value, false)
-        {
-            return self.wrong(alias.span, format!("`{}` cannot be a namespace: {reason}", alias.value), None);
-        }
         let folder = self.units.units[unit].folder.clone();
         let joined = join(&folder, text);
         if text.contains("${") {
@@ -298,9 +284,10 @@ impl Reader<'_> {
             self.edges.push((outer, known, span));
             return self.call(outer, name, known, place);
         }
-        if let Some(reason) = super::name::wrong(&name, false) {
+        // A name that `as=` gives is held to the same by the check of words.
+        if alias.is_none() && syntax::words::Kind::Name.check(&Value::String(name.clone())).is_err() {
             let help = "give it a name with `as=`".to_owned();
-            return self.wrong(place, format!("`{name}` cannot be a project's name: {reason}"), Some(help));
+            return self.wrong(place, format!("the folder `{name}` cannot give the project its name"), Some(help));
         }
         let dir = RelPath::root().resolve(joined).unwrap_or_default();
         let own = match self.units.projects[outer].name.as_str() {

@@ -2,6 +2,12 @@
 //!
 //! Invariant: every diagnostic of every file is told at once; a reference in the model stands for something.
 
+mod declared;
+mod include;
+mod lower;
+mod patch;
+mod path;
+mod ring;
 mod texts;
 
 use std::io;
@@ -36,6 +42,7 @@ pub struct Loaded {
     pub sources: SourceMap,
     /// Everything that is wrong, file by file, in the order of the text.
     pub diagnostics: Vec<Diagnostic>,
+    declared: declared::Declared,
 }
 
 /// One line of a node's resolved definition.
@@ -84,12 +91,9 @@ pub fn load(root_file: &Path, options: &Options) -> Result<Loaded, LoadError> {
         .read(root_file)
         .map_err(|source| LoadError::Read { path: root_file.to_path_buf(), source })?;
     let root = root_file.parent().unwrap_or(Path::new("")).to_path_buf();
-    let mut sources = SourceMap::default();
-    let name = root_file.file_name().map_or_else(|| FILE_NAME.into(), |name| name.to_string_lossy());
-    let file = sources.add(name, root_file, text.as_str());
-    let diagnostics = match crate::syntax::parse(file, &text) {
-        Ok(document) => crate::syntax::words::check(&document),
-        Err(diagnostics) => diagnostics,
-    };
-    Ok(Loaded { root, envfile: Envfile::default(), sources, diagnostics })
+    let (units, sources, mut diagnostics) = include::assemble(root_file, &text, &options.texts);
+    let declared = declared::declare(units, &mut diagnostics);
+    let (envfile, more) = lower::lower(&declared, &sources);
+    diagnostics.extend(more);
+    Ok(Loaded { root, envfile, sources, diagnostics, declared })
 }

@@ -5,7 +5,9 @@
 //! own name may hold dots too (`greet.o`, `notify.slack`), so both readings are tried, and where both find something the
 //! text is ambiguous. `:name` begins at the root project.
 
-use super::{EnvName, Envfile, NodeName, NodePath, ProjectName};
+use indexmap::IndexMap;
+
+use super::{EnvName, Envfile, Environment, NodeName, NodePath, ProjectName};
 
 /// Where a name is written.
 #[derive(Debug, Clone, Copy)]
@@ -103,10 +105,8 @@ impl AddressError {
 
 /// What can be looked up by name: the Envfile, or what `load` knows of it before it is whole.
 pub trait Directory {
-    /// The environment of that name.
-    fn environment(&self, name: &str) -> Option<EnvName>;
-    /// What forbids a run in it, if anything: `abstract` or `ephemeral`, and who extends it.
-    fn not_concrete(&self, env: &EnvName) -> Option<(&'static str, Vec<EnvName>)>;
+    /// Every environment.
+    fn environments(&self) -> &IndexMap<EnvName, Environment>;
     /// The stage of that name in a project, and the environment it is bound to.
     fn stage(&self, project: &ProjectName, name: &str) -> Option<(NodeName, Option<EnvName>)>;
     /// The project that `project` includes under that name.
@@ -117,10 +117,25 @@ pub trait Directory {
     fn node(&self, project: &ProjectName, name: &str) -> Option<NodeName>;
     /// Whether an environment has a node.
     fn is_in(&self, path: &NodePath, env: &EnvName) -> bool;
-    /// Every node, environment and alias, for a "did you mean".
+    /// Every node and alias, for a "did you mean".
     fn every_name(&self) -> Vec<String>;
-    /// The environments, in the order written.
-    fn every_environment(&self) -> Vec<EnvName>;
+}
+
+/// What forbids a run in an environment, if anything: what it is, and which to take in its place.
+pub fn not_concrete(environments: &IndexMap<EnvName, Environment>, env: &EnvName) -> Option<(&'static str, Vec<EnvName>)> {
+    let found = environments.get(env)?;
+    let what = match (found.is_abstract, found.ephemeral) {
+        (true, _) => "abstract",
+        (_, true) => "ephemeral, and none of it was made",
+        _ => return None,
+    };
+    let concrete = || environments.values().filter(|other| other.is_concrete());
+    let mut instead: Vec<EnvName> =
+        concrete().filter(|other| other.chain.contains(env)).map(|other| other.name.clone()).collect();
+    if instead.is_empty() {
+        instead = concrete().map(|other| other.name.clone()).collect();
+    }
+    Some((what, instead))
 }
 
 /// Finds what `text` stands for when it is written at `scene`.
@@ -155,7 +170,7 @@ pub fn resolve(directory: &impl Directory, scene: Scene<'_>, text: &str) -> Resu
         (None, None, _) => Err(unknown(directory, scene, text)),
         (None, Some(path), None) => Ok(Address { path, env: None, stage }),
         (None, Some(path), Some(env)) => {
-            if let Some((what, concrete)) = directory.not_concrete(&env) {
+            if let Some((what, concrete)) = not_concrete(directory.environments(), &env) {
                 return Err(AddressError::NotConcrete { env, what, concrete });
             }
             if !directory.is_in(&path, &env) {
@@ -170,14 +185,20 @@ pub fn resolve(directory: &impl Directory, scene: Scene<'_>, text: &str) -> Resu
     }
 }
 
+/// The environments a run can be in that have a node.
+pub fn having(directory: &impl Directory, path: &NodePath) -> Vec<EnvName> {
+    let concrete = directory.environments().values().filter(|env| env.is_concrete());
+    concrete.map(|env| &env.name).filter(|env| directory.is_in(path, env)).cloned().collect()
+}
+
 /// The environment that a prefix names, itself or through a stage, which may be bound to none.
 fn environment_of(
     directory: &impl Directory,
     scene: Scene<'_>,
     name: &str,
 ) -> Option<(Option<EnvName>, Option<NodeName>)> {
-    if let Some(env) = directory.environment(name) {
-        return Some((Some(env), None));
+    if let Some((env, _)) = directory.environments().get_key_value(name) {
+        return Some((Some(env.clone()), None));
     }
     let mut project = Some(scene.project.clone());
     while let Some(here) = project {
@@ -243,8 +264,7 @@ fn unknown(directory: &impl Directory, scene: Scene<'_>, text: &str) -> AddressE
     let spaced = format!("{}.", scene.namespace);
     candidates.extend(names.iter().filter_map(|name| name.strip_prefix(&spaced)).map(str::to_owned));
     if let Some((first, rest)) = text.split_once('.') {
-        let environments = directory.every_environment();
-        let env = crate::diag::nearest(first, environments.iter().map(EnvName::as_str));
+        let env = crate::diag::nearest(first, directory.environments().keys().map(EnvName::as_str));
         if let Some(env) = env {
             candidates.extend(
                 crate::diag::nearest(rest, names.iter().map(String::as_str))
@@ -257,25 +277,8 @@ fn unknown(directory: &impl Directory, scene: Scene<'_>, text: &str) -> AddressE
 }
 
 impl Directory for Envfile {
-    fn environment(&self, name: &str) -> Option<EnvName> {
-        self.environments.get_key_value(name).map(|(name, _)| name.clone())
-    }
-
-    fn not_concrete(&self, env: &EnvName) -> Option<(&'static str, Vec<EnvName>)> {
-        let found = self.environments.get(env)?;
-        let what = match (found.is_abstract, found.ephemeral) {
-            (true, _) => "abstract",
-            (_, true) => "ephemeral, and none of it was made",
-            _ => return None,
-        };
-        let extending = |all: bool| {
-            self.concrete_environments()
-                .filter(|other| all || other.chain.contains(env))
-                .map(|other| other.name.clone())
-                .collect::<Vec<_>>()
-        };
-        let concrete = extending(false);
-        Some((what, if concrete.is_empty() { extending(true) } else { concrete }))
+    fn environments(&self) -> &IndexMap<EnvName, Environment> {
+        &self.environments
     }
 
     fn stage(&self, project: &ProjectName, name: &str) -> Option<(NodeName, Option<EnvName>)> {
@@ -315,9 +318,5 @@ impl Directory for Envfile {
             })
         });
         self.node_paths().iter().map(ToString::to_string).chain(aliases).collect()
-    }
-
-    fn every_environment(&self) -> Vec<EnvName> {
-        self.environments.keys().cloned().collect()
     }
 }

@@ -20,14 +20,14 @@ pub struct Condition {
 pub enum ConditionKind {
     /// The checked-out branch matches one of these globs.
     Branch(Vec<String>),
-    /// A tag at HEAD matches one of these globs.
+    /// A tag at HEAD matches one of these globs; without any, HEAD has a tag at all.
     Tag(Vec<String>),
     /// The work tree has no uncommitted change.
     Clean,
     /// HEAD is on its upstream branch.
     Pushed,
-    /// `CI` is set to something other than `false`, `0` or nothing.
-    Ci,
+    /// Whether `CI` is set to something other than `false`, `0` or nothing: it must be, or must not.
+    Ci(bool),
     /// The time is inside one of the windows, such as `mon-thu 08:00-16:00`.
     Window {
         /// The windows as written.

@@ -67,6 +67,13 @@ pub struct Environment {
     pub chain: Vec<EnvName>,
 }
 
+impl Environment {
+    /// Whether a run can be in it: it is neither abstract nor a pattern.
+    pub fn is_concrete(&self) -> bool {
+        !self.is_abstract && !self.ephemeral
+    }
+}
+
 /// A folder with an Envfile: the root, or one that was included.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Project {
@@ -148,7 +155,7 @@ impl Envfile {
 
     /// Environments that a run can be in: neither abstract nor a pattern.
     pub fn concrete_environments(&self) -> impl Iterator<Item = &Environment> {
-        self.environments.values().filter(|env| !env.is_abstract && !env.ephemeral)
+        self.environments.values().filter(|env| env.is_concrete())
     }
 }
 

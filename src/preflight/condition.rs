@@ -76,7 +76,7 @@ fn ask(kind: &ConditionKind, around: &Surroundings<'_>) -> Result<bool, String> 
                 format!("{ahead} commit{} not pushed", if ahead == 1 { " is" } else { "s are" })
             })
         }
-        ConditionKind::Ci => {
+        ConditionKind::Ci(wanted) => {
             let ci = (around.caller)("CI").unwrap_or_default();
             or(!matches!(ci.as_str(), "" | "0" | "false"), &|| "this is not CI (CI is not set)".into())
         }

@@ -106,7 +106,7 @@ fn the_other_conditions() {
     ask(ConditionKind::Set(words(&["A", "EMPTY"])), expect!["EMPTY is not set"]);
     ask(ConditionKind::Unset(words(&["EMPTY", "B"])), expect!["holds"]);
     ask(ConditionKind::Unset(words(&["A"])), expect!["A is set"]);
-    ask(ConditionKind::Ci, expect!["holds"]);
+    ask(ConditionKind::Ci(true), expect!["holds"]);
     ask(ConditionKind::Host(words(&["web-*"])), expect!["holds"]);
     ask(ConditionKind::Host(words(&["db-*"])), expect!["the host is web-1, not db-*"]);
     ask(ConditionKind::File(words(&["here", "there"])), expect!["there does not exist"]);

@@ -1,0 +1,96 @@
+//! Conditions.
+
+use globset::GlobBuilder;
+use jiff::tz::TimeZone;
+
+use crate::base::Window;
+use crate::diag::{Diagnostic, Span};
+use crate::model::{Condition, ConditionKind};
+use crate::syntax::ast::{Node, Value};
+use crate::syntax::words::Block;
+
+use super::super::patch::Word;
+use super::{Lower, command, text_prop, texts};
+
+impl Lower<'_> {
+    /// The conditions of a `when`, `guard` or `match`, whose table is `block`.
+    pub(super) fn conditions(&self, project: usize, word: &Word<'_>, block: &'static Block, into: &mut Vec<Condition>) {
+        for node in word.node.children() {
+            let Some(row) = block.find(&node.name.value) else { continue };
+            let kind = if row.built { self.condition(project, node) } else { Some(ConditionKind::Unbuilt(row.name)) };
+            if row.name == "deployed" {
+                self.environment_name(node);
+            }
+            if let Some(kind) = kind {
+                into.push(Condition { kind, span: node.span, hint: text_prop(node, "hint") });
+            }
+        }
+    }
+
+    fn condition(&self, project: usize, node: &Node) -> Option<ConditionKind> {
+        let all = || texts(node).map(|text| text.value).collect::<Vec<_>>();
+        Some(match node.name.value.as_str() {
+            "branch" => ConditionKind::Branch(self.patterns(node)),
+            "tag" => ConditionKind::Tag(self.patterns(node)),
+            "host" => ConditionKind::Host(self.patterns(node)),
+            "clean" => ConditionKind::Clean,
+            "pushed" => ConditionKind::Pushed,
+            "ci" => ConditionKind::Ci(node.args.first().is_none_or(|arg| arg.value.value != Value::Bool(false))),
+            "window" => {
+                self.windows(node);
+                ConditionKind::Window { spans: all(), tz: text_prop(node, "tz") }
+            }
+            "exec" => ConditionKind::Exec { command: command(node)?, name: text_prop(node, "name") },
+            "set" => ConditionKind::Set(all()),
+            "unset" => ConditionKind::Unset(all()),
+            "os" => ConditionKind::Os(all()),
+            "file" => {
+                for path in texts(node) {
+                    self.mentioned(project, &path, None);
+                }
+                ConditionKind::File(all())
+            }
+            _ => return None,
+        })
+    }
+
+    /// Globs over names, such as branches.
+    fn patterns(&self, node: &Node) -> Vec<String> {
+        let mut patterns = Vec::new();
+        for text in texts(node) {
+            self.glob(&text.value, text.span);
+            patterns.push(text.value);
+        }
+        patterns
+    }
+
+    /// Says what is wrong with a glob, if anything is.
+    pub(super) fn glob(&self, text: &str, span: Span) {
+        if !text.contains(['*', '?', '[', '{']) || text.contains("${") {
+            return;
+        }
+        if let Err(error) = GlobBuilder::new(text).literal_separator(true).build() {
+            let message = format!("`{text}` is not a glob: {}", error.kind());
+            self.say(Diagnostic::error("load/glob", message).at(span, ""));
+        }
+    }
+
+    fn windows(&self, node: &Node) {
+        for text in texts(node) {
+            if let Err(error) = Window::parse(&text.value) {
+                self.say(Diagnostic::error("load/window", error.to_string()).at(text.span, ""));
+            }
+        }
+        let Some(prop) = node.prop("tz") else { return };
+        let Some(name) = prop.value.value.as_str() else { return };
+        // A machine without a database of time zones cannot say which there are.
+        if TimeZone::get(name).is_err() && TimeZone::get("Europe/Berlin").is_ok() {
+            let known: Vec<String> = jiff::tz::db().available().map(|zone| zone.to_string()).collect();
+            self.say(
+                Diagnostic::error("load/window", format!("there is no time zone `{name}`"))
+                    .at(prop.value.span, "")
+                    .maybe_help(crate::diag::did_you_mean(name, known.iter().map(String::as_str))),
+            );
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! Patching: what a node of an environment says, word by word, and where each word is written.
+//!
+//! Each child word that a patch gives replaces all inherited children of that word, in their place; the others stay.
+//! `word #null` takes a word away, `run` and `start` displace each other, and `vars`, `secrets` and `requires` are merged
+//! row by row, which here means that their blocks are kept one after the other and the last row of a name counts.
+
+use crate::diag::Span;
+use crate::model::EnvName;
+use crate::syntax::ast::{Node, Value};
+
+use super::declared::{Decl, Declared};
+
+/// A child word of a node, and where it counts.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Word<'d> {
+    /// The word.
+    pub node: &'d Node,
+    /// The unit it is written in: what paths and names in it are relative to.
+    pub unit: usize,
+    /// The environment whose block it is written in.
+    pub env: Option<&'d EnvName>,
+}
+
+/// A node with every patch applied.
+#[derive(Debug)]
+pub(super) struct Patched<'d> {
+    /// The word that declares it: `task`.
+    pub kind: &'d str,
+    /// Where its innermost declaration gives its name.
+    pub span: Span,
+    /// The innermost declaration's line.
+    pub head: &'d Node,
+    /// Its words, in order.
+    pub words: Vec<Word<'d>>,
+    /// Declarations of another kind than the first: where, and where the first is.
+    pub kind_changes: Vec<(Span, Span)>,
+}
+
+/// Blocks whose rows are merged.
+const MERGED: [&str; 3] = ["vars", "secrets", "requires"];
+
+/// Whether a word only takes away what it names: `watch #null`.
+pub(super) fn is_removal(node: &Node) -> bool {
+    matches!(&node.args[..], [arg] if arg.value.value == Value::Null) && node.children.is_none()
+}
+
+/// Applies the declarations of one node, weakest first, to each other.
+pub(super) fn apply<'d>(
+    declared: &'d Declared,
+    declarations: impl IntoIterator<Item = (Option<&'d EnvName>, Decl)>,
+) -> Option<Patched<'d>> {
+    let mut patched: Option<Patched<'d>> = None;
+    for (env, decl) in declarations {
+        let node = declared.node(decl);
+        let span = node.args.first().map_or(node.span, |name| name.value.span);
+        let words = node.children().iter().map(|node| Word { node, unit: decl.item.unit, env });
+        match &mut patched {
+            None => {
+                // Even the first may say `word #null`, of something that there is not: it means nothing then.
+                let words = words.filter(|word| !is_removal(word.node)).collect();
+                let kind = node.name.value.as_str();
+                patched = Some(Patched { kind, span, head: node, words, kind_changes: Vec::new() });
+            }
+            Some(patched) => {
+                if patched.kind != node.name.value {
+                    patched.kind_changes.push((span, patched.span));
+                    continue;
+                }
+                patched.span = span;
+                patched.head = node;
+                lay(&mut patched.words, words.collect());
+            }
+        }
+    }
+    patched
+}
+
+/// Lays the words of one patch over those below it.
+fn lay<'d>(below: &mut Vec<Word<'d>>, patch: Vec<Word<'d>>) {
+    let mut seen: Vec<&str> = Vec::new();
+    for word in &patch {
+        let name = word.node.name.value.as_str();
+        if seen.contains(&name) {
+            continue;
+        }
+        seen.push(name);
+        let given = || patch.iter().filter(|other| other.node.name.value == name && !is_removal(other.node)).copied();
+        if MERGED.contains(&name) && !is_removal(word.node) {
+            below.extend(given());
+            continue;
+        }
+        let displaced = match name {
+            "run" => "start",
+            "start" => "run",
+            _ => name,
+        };
+        let replaces = |other: &Word<'_>| other.node.name.value == name || other.node.name.value == displaced;
+        let at = below.iter().position(replaces).unwrap_or(below.len());
+        below.retain(|other| !replaces(other));
+        // The place of the first that went; what went all lay behind it.
+        below.splice(at..at, given());
+    }
+}
