@@ -285,7 +285,7 @@ impl Component {
 /// Reads a class whose `[` is already taken.
 fn class(chars: &mut std::str::Chars<'_>) -> Result<Token, GlobError> {
     let mut ranges: Vec<(char, char)> = Vec::new();
-    let mut next = |chars: &mut std::str::Chars<'_>| chars.next().ok_or(GlobError::OpenClass);
+    let next = |chars: &mut std::str::Chars<'_>| chars.next().ok_or(GlobError::OpenClass);
     let mut c = next(chars)?;
     let negated = c == '!' || c == '^';
     if negated {

@@ -55,8 +55,7 @@ pub fn resolve_environment(envfile: &Envfile, text: &str) -> Result<EnvName, Dia
 
 /// Refuses an environment that no run can be in.
 fn is_concrete(envfile: &Envfile, env: &EnvName) -> Result<(), Diagnostic> {
-    use crate::model::address::Directory;
-    match envfile.not_concrete(env) {
+    match address::not_concrete(&envfile.environments, env) {
         Some((what, concrete)) => {
             Err(diagnostic(AddressError::NotConcrete { env: env.clone(), what, concrete }))
         }

@@ -123,7 +123,13 @@ pub(super) fn declare(units: Units, diagnostics: &mut Vec<Diagnostic>) -> Declar
 }
 
 impl Declared {
-    fn item(&mut self, project: usize, item: Item, decls: &mut ProjectDecls, diagnostics: &mut Vec<Diagnostic>) {
+    fn item(
+        &mut self,
+        project: usize,
+        item: Item,
+        decls: &mut ProjectDecls,
+        diagnostics: &mut Vec<Diagnostic>,
+    ) {
         let node = self.units.node(item);
         let word = node.name.value.as_str();
         let Some(name) = first_text(node) else { return };
@@ -135,7 +141,8 @@ impl Declared {
                 if let Some(&first) = decls.nodes.get(&full) {
                     // Twice in one text is said by the check of words.
                     if first.item.unit != item.unit {
-                        let first = first_text(self.units.node(first.item)).map_or(name.span, |name| name.span);
+                        let first =
+                            first_text(self.units.node(first.item)).map_or(name.span, |name| name.span);
                         diagnostics.push(
                             Diagnostic::error("load/duplicate", format!("`{full}` is declared twice"))
                                 .at(name.span, "the second")
@@ -156,7 +163,8 @@ impl Declared {
                 let env = node.prop("env").and_then(|prop| {
                     Some(Spanned::new(EnvName::from(prop.value.value.as_str()?), prop.value.span))
                 });
-                let full = NodeName::from(self.full(project, &namespaced_text(namespace, name.value)).as_str());
+                let full =
+                    NodeName::from(self.full(project, &namespaced_text(namespace, name.value)).as_str());
                 let span = name.span;
                 if let Some((first, ..)) = self.stages.get(&full) {
                     if first.unit != item.unit {
@@ -175,7 +183,9 @@ impl Declared {
                 let (text, span) = (name.value.to_owned(), name.span);
                 match self.pools.get(&text).copied() {
                     // The one read first is the one nearest to the root.
-                    Some(first) if first.unit != item.unit && project == self.units.units[first.unit].project => {
+                    Some(first)
+                        if first.unit != item.unit && project == self.units.units[first.unit].project =>
+                    {
                         let first = first_text(self.units.node(first)).map_or(span, |name| name.span);
                         diagnostics.push(
                             Diagnostic::error("load/duplicate", format!("pool `{text}` is declared twice"))
@@ -197,9 +207,9 @@ impl Declared {
         let node = self.units.node(item);
         let span = first_text(node).map_or(node.span, |name| name.span);
         let desc = node.child("desc").and_then(first_text).map(|desc| desc.value.to_owned());
-        let extends = node.prop("extends").and_then(|prop| {
-            Some(Spanned::new(EnvName::from(prop.value.value.as_str()?), prop.value.span))
-        });
+        let extends = node
+            .prop("extends")
+            .and_then(|prop| Some(Spanned::new(EnvName::from(prop.value.value.as_str()?), prop.value.span)));
         let flag = |key: &str| {
             node.prop(key).is_some_and(|prop| prop.value.value == crate::syntax::ast::Value::Bool(true))
         };
@@ -241,7 +251,8 @@ impl Declared {
         };
         let rings = ring::rings(self.environments.len(), |at| parent(at).into_iter().collect());
         for ring in &rings {
-            let names: Vec<String> = ring.iter().map(|&(at, _)| self.environments.keys()[at].to_string()).collect();
+            let names: Vec<String> =
+                ring.iter().map(|&(at, _)| self.environments.keys()[at].to_string()).collect();
             let spans: Vec<Span> = ring.iter().map(|&(_, span)| span).collect();
             diagnostics.push(ring::diagnostic(
                 "load/cycle",
@@ -290,7 +301,8 @@ impl Declared {
             }
         }
         for (name, (item, _, env)) in &self.stages {
-            let span = first_text(self.units.node(*item)).map_or(self.units.node(*item).span, |name| name.span);
+            let span =
+                first_text(self.units.node(*item)).map_or(self.units.node(*item).span, |name| name.span);
             if let Some(env) = env {
                 self.require_env(env, diagnostics);
             }
@@ -298,10 +310,13 @@ impl Declared {
             if env.as_ref().is_none_or(|env| env.value.as_str() != name.as_str()) {
                 let at = env.as_ref().map_or(span, |env| env.span);
                 diagnostics.push(
-                    Diagnostic::error("load/ambiguous", format!("stage `{name}` is called like an environment"))
-                        .at(at, "and is not bound to it")
-                        .at(declared.span, "the environment")
-                        .help(format!("write `stage \"{name}\" env=\"{name}\"`, or rename the stage")),
+                    Diagnostic::error(
+                        "load/ambiguous",
+                        format!("stage `{name}` is called like an environment"),
+                    )
+                    .at(at, "and is not bound to it")
+                    .at(declared.span, "the environment")
+                    .help(format!("write `stage \"{name}\" env=\"{name}\"`, or rename the stage")),
                 );
             }
         }
@@ -340,9 +355,11 @@ impl Declared {
 
     fn alias(&mut self, project: usize, diagnostics: &mut Vec<Diagnostic>) {
         let decls = &self.projects[project];
-        let patched = decls.patches.values().flatten().flat_map(|(name, patches)| {
-            patches.iter().map(move |(_, decl)| (name, *decl))
-        });
+        let patched = decls
+            .patches
+            .values()
+            .flatten()
+            .flat_map(|(name, patches)| patches.iter().map(move |(_, decl)| (name, *decl)));
         let mut found: IndexMap<String, (NodeName, Span)> = IndexMap::new();
         let mut clashes = Vec::new();
         for (name, decl) in decls.nodes.iter().map(|(name, decl)| (name, *decl)).chain(patched) {
@@ -370,9 +387,10 @@ impl Declared {
             }
         }
         for (alias, span, first, what) in clashes {
-            let diagnostic = Diagnostic::error("load/duplicate", format!("the alias `{alias}` is already {what}"))
-                .at(span, "the alias")
-                .at(first, "the first");
+            let diagnostic =
+                Diagnostic::error("load/duplicate", format!("the alias `{alias}` is already {what}"))
+                    .at(span, "the alias")
+                    .at(first, "the first");
             // A node that several environments inherit is met several times.
             if !diagnostics.contains(&diagnostic) {
                 diagnostics.push(diagnostic);
@@ -419,7 +437,10 @@ impl Directory for Declared {
             .get_key_value(name)
             .map(|(name, _)| name.clone())
             .or_else(|| {
-                decls.patches.values().find_map(|nodes| nodes.get_key_value(name).map(|(name, _)| name.clone()))
+                decls
+                    .patches
+                    .values()
+                    .find_map(|nodes| nodes.get_key_value(name).map(|(name, _)| name.clone()))
             })
             .or_else(|| decls.aliases.get(name).cloned())
     }
@@ -436,7 +457,9 @@ impl Directory for Declared {
         for (at, decls) in self.projects.iter().enumerate() {
             let patched = decls.patches.values().flat_map(IndexMap::keys);
             let nodes = decls.nodes.keys().chain(patched).map(NodeName::as_str);
-            names.extend(nodes.chain(decls.aliases.keys().map(String::as_str)).map(|name| self.full(at, name)));
+            names.extend(
+                nodes.chain(decls.aliases.keys().map(String::as_str)).map(|name| self.full(at, name)),
+            );
         }
         names.sort();
         names.dedup();

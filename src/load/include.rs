@@ -78,7 +78,11 @@ impl Units {
 }
 
 /// Reads everything.
-pub(super) fn assemble(root_file: &Path, root_text: &str, texts: &Texts) -> (Units, SourceMap, Vec<Diagnostic>) {
+pub(super) fn assemble(
+    root_file: &Path,
+    root_text: &str,
+    texts: &Texts,
+) -> (Units, SourceMap, Vec<Diagnostic>) {
     let root = root_file.parent().unwrap_or(Path::new("")).to_path_buf();
     let mut reader = Reader {
         texts,
@@ -91,13 +95,20 @@ pub(super) fn assemble(root_file: &Path, root_text: &str, texts: &Texts) -> (Uni
         waiting: VecDeque::new(),
         diagnostics: Vec::new(),
     };
-    let name = root_file.file_name().map_or_else(|| FILE_NAME.into(), |name| name.to_string_lossy().into_owned());
+    let name =
+        root_file.file_name().map_or_else(|| FILE_NAME.into(), |name| name.to_string_lossy().into_owned());
     let identity = texts.identity(root_file);
     let file = reader.add(&name, root_file, identity.clone(), root_text);
     reader.project(ProjectName::default(), RelPath::root(), None, identity, file);
     // Breadth first, so that a folder's name is the one given nearest to the root.
     while let Some(next) = reader.waiting.pop_front() {
-        reader.unit(next.project, next.file, String::new(), next.folder, &mut vec![(next.identity, next.name, None)]);
+        reader.unit(
+            next.project,
+            next.file,
+            String::new(),
+            next.folder,
+            &mut vec![(next.identity, next.name, None)],
+        );
     }
     reader.rings();
     (reader.units, reader.sources, reader.diagnostics)
@@ -241,7 +252,14 @@ impl Reader<'_> {
         crate::diag::did_you_mean(name, beside.iter().map(|entry| entry.name.as_str()))
     }
 
-    fn file(&mut self, unit: usize, joined: &str, span: Span, alias: Option<&Spanned<String>>, chain: &mut Chain) {
+    fn file(
+        &mut self,
+        unit: usize,
+        joined: &str,
+        span: Span,
+        alias: Option<&Spanned<String>>,
+        chain: &mut Chain,
+    ) {
         let (file, identity) = match self.read(joined) {
             Ok(read) => read,
             Err(error) => return self.wrong(span, format!("cannot read `{joined}`: {error}"), None),
@@ -250,7 +268,13 @@ impl Reader<'_> {
             let names: Vec<String> = chain[from..].iter().map(|(_, name, _)| name.clone()).collect();
             let spans: Vec<Span> =
                 chain[from + 1..].iter().filter_map(|(_, _, span)| *span).chain([span]).collect();
-            self.diagnostics.push(ring::diagnostic("load/cycle", "files include each other", "includes", &names, &spans));
+            self.diagnostics.push(ring::diagnostic(
+                "load/cycle",
+                "files include each other",
+                "includes",
+                &names,
+                &spans,
+            ));
             return;
         }
         let Unit { project, namespace, .. } = &self.units.units[unit];
@@ -278,7 +302,9 @@ impl Reader<'_> {
         let place = alias.map_or(span, |alias| alias.span);
         let (file, identity) = match self.read(&join(joined, FILE_NAME)) {
             Ok(read) => read,
-            Err(error) => return self.wrong(span, format!("cannot read `{joined}/{FILE_NAME}`: {error}"), None),
+            Err(error) => {
+                return self.wrong(span, format!("cannot read `{joined}/{FILE_NAME}`: {error}"), None);
+            }
         };
         if let Some(&known) = self.by_folder.get(&identity) {
             self.edges.push((outer, known, span));
@@ -287,7 +313,11 @@ impl Reader<'_> {
         // A name that `as=` gives is held to the same by the check of words.
         if alias.is_none() && syntax::words::Kind::Name.check(&Value::String(name.clone())).is_err() {
             let help = "give it a name with `as=`".to_owned();
-            return self.wrong(place, format!("the folder `{name}` cannot give the project its name"), Some(help));
+            return self.wrong(
+                place,
+                format!("the folder `{name}` cannot give the project its name"),
+                Some(help),
+            );
         }
         let dir = RelPath::root().resolve(joined).unwrap_or_default();
         let own = match self.units.projects[outer].name.as_str() {
@@ -318,10 +348,21 @@ impl Reader<'_> {
         }
     }
 
-    fn glob(&mut self, unit: usize, joined: &str, span: Span, alias: Option<&Spanned<String>>, chain: &mut Chain) {
+    fn glob(
+        &mut self,
+        unit: usize,
+        joined: &str,
+        span: Span,
+        alias: Option<&Spanned<String>>,
+        chain: &mut Chain,
+    ) {
         if let Some(alias) = alias {
             let message = format!("`as=\"{}\"` names one thing, and a glob may find several", alias.value);
-            return self.wrong(alias.span, message, Some("leave `as=` out: each folder has its own name".into()));
+            return self.wrong(
+                alias.span,
+                message,
+                Some("leave `as=` out: each folder has its own name".into()),
+            );
         }
         let mut found = Vec::new();
         let parts: Vec<&str> = joined.split('/').collect();

@@ -3,12 +3,16 @@
 //! Invariant: every diagnostic of every file is told at once; a reference in the model stands for something.
 
 mod declared;
+mod finish;
 mod include;
 mod lower;
 mod patch;
 mod path;
 mod ring;
 mod texts;
+
+#[cfg(test)]
+mod tests;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -95,5 +99,5 @@ pub fn load(root_file: &Path, options: &Options) -> Result<Loaded, LoadError> {
     let declared = declared::declare(units, &mut diagnostics);
     let (envfile, more) = lower::lower(&declared, &sources);
     diagnostics.extend(more);
-    Ok(Loaded { root, envfile, sources, diagnostics, declared })
+    Ok(Loaded { root, envfile, sources, diagnostics: finish::finish(diagnostics), declared })
 }

@@ -84,7 +84,8 @@ fn lay<'d>(below: &mut Vec<Word<'d>>, patch: Vec<Word<'d>>) {
             continue;
         }
         seen.push(name);
-        let given = || patch.iter().filter(|other| other.node.name.value == name && !is_removal(other.node)).copied();
+        let given =
+            || patch.iter().filter(|other| other.node.name.value == name && !is_removal(other.node)).copied();
         if MERGED.contains(&name) && !is_removal(word.node) {
             below.extend(given());
             continue;

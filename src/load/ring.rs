@@ -39,7 +39,9 @@ pub(super) fn rings(count: usize, edges: impl Fn(usize) -> Vec<(usize, Span)>) -
                 }
                 Mark::Open => {
                     let from = stack.iter().position(|(node, ..)| *node == to).unwrap_or(0);
-                    found.push(stack[from..].iter().map(|(node, out, next)| (*node, out[next - 1].1)).collect());
+                    found.push(
+                        stack[from..].iter().map(|(node, out, next)| (*node, out[next - 1].1)).collect(),
+                    );
                 }
             }
         }
@@ -48,7 +50,13 @@ pub(super) fn rings(count: usize, edges: impl Fn(usize) -> Vec<(usize, Span)>) -
 }
 
 /// A ring as an error: `a → b → a`, with a label on each edge.
-pub(super) fn diagnostic(code: &'static str, what: &str, verb: &str, names: &[String], spans: &[Span]) -> Diagnostic {
+pub(super) fn diagnostic(
+    code: &'static str,
+    what: &str,
+    verb: &str,
+    names: &[String],
+    spans: &[Span],
+) -> Diagnostic {
     let whole: Vec<&str> = names.iter().chain(names.first()).map(String::as_str).collect();
     let mut diagnostic = Diagnostic::error(code, format!("{what} in a circle: `{}`", whole.join(" → ")));
     for (pair, span) in whole.windows(2).zip(spans) {

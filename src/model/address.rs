@@ -122,7 +122,10 @@ pub trait Directory {
 }
 
 /// What forbids a run in an environment, if anything: what it is, and which to take in its place.
-pub fn not_concrete(environments: &IndexMap<EnvName, Environment>, env: &EnvName) -> Option<(&'static str, Vec<EnvName>)> {
+pub fn not_concrete(
+    environments: &IndexMap<EnvName, Environment>,
+    env: &EnvName,
+) -> Option<(&'static str, Vec<EnvName>)> {
     let found = environments.get(env)?;
     let what = match (found.is_abstract, found.ephemeral) {
         (true, _) => "abstract",
@@ -174,11 +177,7 @@ pub fn resolve(directory: &impl Directory, scene: Scene<'_>, text: &str) -> Resu
                 return Err(AddressError::NotConcrete { env, what, concrete });
             }
             if !directory.is_in(&path, &env) {
-                let has = directory
-                    .every_environment()
-                    .into_iter()
-                    .filter(|env| directory.is_in(&path, env) && directory.not_concrete(env).is_none());
-                return Err(AddressError::NotIn { has: has.collect(), path, env });
+                return Err(AddressError::NotIn { has: having(directory, &path), path, env });
             }
             Ok(Address { path, env: Some(env), stage })
         }

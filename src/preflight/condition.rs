@@ -53,11 +53,12 @@ fn ask(kind: &ConditionKind, around: &Surroundings<'_>) -> Result<bool, String> 
         }
         ConditionKind::Tag(globs) => {
             let tags = around.git.tags()?;
-            let mut found = false;
+            let mut found = globs.is_empty() && !tags.is_empty();
             for tag in tags {
                 found |= any_matches(globs, tag)?;
             }
             or(found, &|| match tags {
+                [] if globs.is_empty() => "HEAD has no tag".into(),
                 [] => format!("HEAD has no tag, not {}", list(globs)),
                 tags => format!("HEAD's tag is {}, not {}", tags.join(", "), list(globs)),
             })
@@ -78,7 +79,11 @@ fn ask(kind: &ConditionKind, around: &Surroundings<'_>) -> Result<bool, String> 
         }
         ConditionKind::Ci(wanted) => {
             let ci = (around.caller)("CI").unwrap_or_default();
-            or(!matches!(ci.as_str(), "" | "0" | "false"), &|| "this is not CI (CI is not set)".into())
+            let is_ci = !matches!(ci.as_str(), "" | "0" | "false");
+            or(is_ci == *wanted, &|| match wanted {
+                true => "this is not CI (CI is not set)".into(),
+                false => format!("this is CI (CI is `{ci}`)"),
+            })
         }
         ConditionKind::Window { spans, tz } => {
             let zone = match tz {

@@ -64,8 +64,10 @@ fn git_conditions_say_what_is_there() {
     git(dir, &["commit", "-qm", "first"]);
     ask(ConditionKind::Clean, expect!["holds"]);
     ask(ConditionKind::Tag(words(&["v*"])), expect!["HEAD has no tag, not v*"]);
+    ask(ConditionKind::Tag(Vec::new()), expect!["HEAD has no tag"]);
     git(dir, &["tag", "w1"]);
     ask(ConditionKind::Tag(words(&["v*"])), expect!["HEAD's tag is w1, not v*"]);
+    ask(ConditionKind::Tag(Vec::new()), expect!["holds"]);
     git(dir, &["tag", "v1"]);
     ask(ConditionKind::Tag(words(&["v*"])), expect!["holds"]);
     git(dir, &["checkout", "-qb", "release/1"]);
@@ -107,6 +109,7 @@ fn the_other_conditions() {
     ask(ConditionKind::Unset(words(&["EMPTY", "B"])), expect!["holds"]);
     ask(ConditionKind::Unset(words(&["A"])), expect!["A is set"]);
     ask(ConditionKind::Ci(true), expect!["holds"]);
+    ask(ConditionKind::Ci(false), expect!["this is CI (CI is `true`)"]);
     ask(ConditionKind::Host(words(&["web-*"])), expect!["holds"]);
     ask(ConditionKind::Host(words(&["db-*"])), expect!["the host is web-1, not db-*"]);
     ask(ConditionKind::File(words(&["here", "there"])), expect!["there does not exist"]);

@@ -14,10 +14,20 @@ use super::{Lower, command, text_prop, texts};
 
 impl Lower<'_> {
     /// The conditions of a `when`, `guard` or `match`, whose table is `block`.
-    pub(super) fn conditions(&self, project: usize, word: &Word<'_>, block: &'static Block, into: &mut Vec<Condition>) {
+    pub(super) fn conditions(
+        &self,
+        project: usize,
+        word: &Word<'_>,
+        block: &'static Block,
+        into: &mut Vec<Condition>,
+    ) {
         for node in word.node.children() {
             let Some(row) = block.find(&node.name.value) else { continue };
-            let kind = if row.built { self.condition(project, node) } else { Some(ConditionKind::Unbuilt(row.name)) };
+            let kind = if row.built {
+                self.condition(project, node)
+            } else {
+                Some(ConditionKind::Unbuilt(row.name))
+            };
             if row.name == "deployed" {
                 self.environment_name(node);
             }
@@ -35,7 +45,9 @@ impl Lower<'_> {
             "host" => ConditionKind::Host(self.patterns(node)),
             "clean" => ConditionKind::Clean,
             "pushed" => ConditionKind::Pushed,
-            "ci" => ConditionKind::Ci(node.args.first().is_none_or(|arg| arg.value.value != Value::Bool(false))),
+            "ci" => {
+                ConditionKind::Ci(node.args.first().is_none_or(|arg| arg.value.value != Value::Bool(false)))
+            }
             "window" => {
                 self.windows(node);
                 ConditionKind::Window { spans: all(), tz: text_prop(node, "tz") }

@@ -21,8 +21,8 @@ use indexmap::IndexMap;
 use crate::base::unit::{parse_duration, parse_size};
 use crate::diag::{Diagnostic, SourceMap, Span, Spanned};
 use crate::model::{
-    CacheSettings, Command, EnvName, Envfile, Node, NodeName, Pool, Project, ProjectName, Stage, Unbuilt, Value, Var,
-    VarName,
+    CacheSettings, Command, EnvName, Envfile, Node, NodeName, Pool, Project, ProjectName, Stage, Unbuilt,
+    Value, Var, VarName,
 };
 use crate::syntax::ast;
 use crate::syntax::words::{self, Block};
@@ -122,20 +122,26 @@ impl<'d> Lower<'d> {
         {
             let env = Spanned::new(EnvName::from(name), prop.value.span);
             if self.declared.require_env(&env, &mut self.diagnostics.borrow_mut()) {
-                if let Some((what, instead)) = crate::model::address::not_concrete(&self.declared.environments, &env.value) {
+                if let Some((what, instead)) =
+                    crate::model::address::not_concrete(&self.declared.environments, &env.value)
+                {
                     let instead: Vec<_> = instead.iter().map(|env| format!("`{env}`")).collect();
                     self.say(
-                        Diagnostic::error("load/not-concrete", format!("the default environment `{name}` is {what}"))
-                            .at(env.span, "")
-                            .maybe_help((!instead.is_empty()).then(|| format!("a run can be in {}", instead.join(", ")))),
+                        Diagnostic::error(
+                            "load/not-concrete",
+                            format!("the default environment `{name}` is {what}"),
+                        )
+                        .at(env.span, "")
+                        .maybe_help(
+                            (!instead.is_empty()).then(|| format!("a run can be in {}", instead.join(", "))),
+                        ),
                     );
                 }
                 envfile.default_env = Some(env);
             }
         }
-        envfile.keep_logs = node
-            .child("logs")
-            .and_then(|logs| parse_duration(logs.prop("keep")?.value.value.as_str()?));
+        envfile.keep_logs =
+            node.child("logs").and_then(|logs| parse_duration(logs.prop("keep")?.value.value.as_str()?));
     }
 
     fn version(&self, wanted: &str, span: Span) {
@@ -143,7 +149,9 @@ impl<'d> Lower<'d> {
         // `==1.2` is how Python writes it, and `1.2` alone means what it means to cargo.
         let Ok(requirement) = semver::VersionReq::parse(&wanted.replace("==", "=")) else {
             let message = format!("`{wanted}` is not a version requirement");
-            self.say(Diagnostic::error("load/version", message).at(span, "").help("write for instance `>=0.1`"));
+            self.say(
+                Diagnostic::error("load/version", message).at(span, "").help("write for instance `>=0.1`"),
+            );
             return;
         };
         let here = semver::Version::parse(here).expect("cargo has checked the version of the package");
@@ -151,9 +159,12 @@ impl<'d> Lower<'d> {
         let released = semver::Version { pre: semver::Prerelease::EMPTY, ..here.clone() };
         if !requirement.matches(&here) && !requirement.matches(&released) {
             self.say(
-                Diagnostic::error("load/version", format!("this Envfile wants envrun {wanted}, and this is {here}"))
-                    .at(span, "")
-                    .help("install a version that fits, or change the requirement"),
+                Diagnostic::error(
+                    "load/version",
+                    format!("this Envfile wants envrun {wanted}, and this is {here}"),
+                )
+                .at(span, "")
+                .help("install a version that fits, or change the requirement"),
             );
         }
     }
@@ -189,9 +200,10 @@ impl<'d> Lower<'d> {
         let mut known: HashMap<&NodeName, Vec<(Vec<Decl>, Node)>> = HashMap::new();
         for (env, nodes) in &decls.patches {
             for (name, patches) in nodes {
-                let layers: Vec<(Option<&EnvName>, Decl)> = (decls.nodes.get(name).map(|&base| (None, base)).into_iter())
-                    .chain(patches.iter().map(|(env, decl)| (Some(env), *decl)))
-                    .collect();
+                let layers: Vec<(Option<&EnvName>, Decl)> =
+                    (decls.nodes.get(name).map(|&base| (None, base)).into_iter())
+                        .chain(patches.iter().map(|(env, decl)| (Some(env), *decl)))
+                        .collect();
                 let key: Vec<Decl> = layers.iter().map(|&(_, decl)| decl).collect();
                 let found = known.entry(name).or_default();
                 let node = match found.iter().find(|(layers, _)| *layers == key) {
@@ -264,7 +276,13 @@ impl<'d> Lower<'d> {
         for ring in ring::rings(stages.len(), edges) {
             let names: Vec<String> = ring.iter().map(|&(at, _)| stages.keys()[at].to_string()).collect();
             let spans: Vec<Span> = ring.iter().map(|&(_, span)| span).collect();
-            self.say(ring::diagnostic("load/cycle", "stages stand after each other", "is after", &names, &spans));
+            self.say(ring::diagnostic(
+                "load/cycle",
+                "stages stand after each other",
+                "is after",
+                &names,
+                &spans,
+            ));
         }
     }
 
@@ -305,7 +323,9 @@ fn cache(node: &ast::Node, settings: &mut CacheSettings) {
 
 /// The strings among the arguments, each with its place.
 fn texts(node: &ast::Node) -> impl Iterator<Item = Spanned<String>> + '_ {
-    node.args.iter().filter_map(|arg| Some(Spanned::new(arg.value.value.as_str()?.to_owned(), arg.value.span)))
+    node.args
+        .iter()
+        .filter_map(|arg| Some(Spanned::new(arg.value.value.as_str()?.to_owned(), arg.value.span)))
 }
 
 fn text_prop(node: &ast::Node, key: &str) -> Option<String> {

@@ -22,10 +22,13 @@ impl<'d> Lower<'d> {
         let patched = patch::apply(self.declared, layers)?;
         for &(span, first) in &patched.kind_changes {
             self.say(
-                Diagnostic::error("load/kind", format!("`{name}` is a {}, and a patch cannot change that", patched.kind))
-                    .at(span, "the patch")
-                    .at(first, "declared here")
-                    .help("give one of them another name"),
+                Diagnostic::error(
+                    "load/kind",
+                    format!("`{name}` is a {}, and a patch cannot change that", patched.kind),
+                )
+                .at(span, "the patch")
+                .at(first, "declared here")
+                .help("give one of them another name"),
             );
         }
         Some(match patched.kind {
@@ -36,7 +39,13 @@ impl<'d> Lower<'d> {
         })
     }
 
-    fn placeholder(&self, project: usize, kind: &'static str, name: &NodeName, patched: &Patched<'_>) -> Node {
+    fn placeholder(
+        &self,
+        project: usize,
+        kind: &'static str,
+        name: &NodeName,
+        patched: &Patched<'_>,
+    ) -> Node {
         let mut node =
             Placeholder { kind, name: name.clone(), span: patched.span, desc: None, needs: Vec::new() };
         let mut conditions = Vec::new();

@@ -26,7 +26,12 @@ impl Lower<'_> {
     }
 
     /// The node that `text` stands for where `word` is written.
-    pub(super) fn reference(&self, word: &Word<'_>, env: Option<&EnvName>, text: Spanned<&str>) -> Option<NodeRef> {
+    pub(super) fn reference(
+        &self,
+        word: &Word<'_>,
+        env: Option<&EnvName>,
+        text: Spanned<&str>,
+    ) -> Option<NodeRef> {
         let unit = &self.declared.units.units[word.unit];
         let scene = Scene { project: self.project_name(unit.project), namespace: &unit.namespace };
         let address = match address::resolve(self.declared, scene, text.value) {
@@ -62,7 +67,8 @@ impl Lower<'_> {
     /// written in an environment's own block, there.
     fn reachable(&self, reference: &NodeRef, env: Option<&EnvName>, text: Spanned<&str>) {
         let path = &reference.path;
-        let concrete = |env: &&EnvName| self.declared.environments.get(*env).is_some_and(|env| env.is_concrete());
+        let concrete =
+            |env: &&EnvName| self.declared.environments.get(*env).is_some_and(|env| env.is_concrete());
         if let Some(env) = env.filter(concrete)
             && !self.declared.is_in(path, env)
         {
@@ -76,9 +82,12 @@ impl Lower<'_> {
         }
         if let Some(only) = self.declared.environments.keys().find(|env| of(env)) {
             self.say(
-                Diagnostic::error("load/not-in-environment", format!("no environment that a run can be in has `{path}`"))
-                    .at(text.span, "")
-                    .help(format!("it stands in `{only}`, which is abstract, and nothing extends it")),
+                Diagnostic::error(
+                    "load/not-in-environment",
+                    format!("no environment that a run can be in has `{path}`"),
+                )
+                .at(text.span, "")
+                .help(format!("it stands in `{only}`, which is abstract, and nothing extends it")),
             );
         }
     }
@@ -97,7 +106,8 @@ impl Lower<'_> {
                     }
                     "secrets" => self.secrets(&word),
                     "env" => {
-                        let env = first_text(node).and_then(|name| self.declared.environments.get_key_value(name.value));
+                        let env = first_text(node)
+                            .and_then(|name| self.declared.environments.get_key_value(name.value));
                         for child in node.children() {
                             let word = Word { node: child, unit: item.unit, env: env.map(|(name, _)| name) };
                             match child.name.value.as_str() {

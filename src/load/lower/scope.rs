@@ -138,7 +138,9 @@ impl<'d> Lower<'d> {
             let vars = self.vars_of(project, env);
             let edges = |at: usize| {
                 let (name, var) = vars.get_index(at).expect("the graph has a node for each variable");
-                let Some(Spanned { value: Value::String(text), span }) = &var.value else { return Vec::new() };
+                let Some(Spanned { value: Value::String(text), span }) = &var.value else {
+                    return Vec::new();
+                };
                 mentions(text, Form::Text)
                     .iter()
                     .filter(|mention| {
@@ -152,14 +154,21 @@ impl<'d> Lower<'d> {
                         };
                         mention.name != name.as_str() || !is_below()
                     })
-                    .filter_map(|mention| Some((vars.get_index_of(mention.name)?, self.inside(*span, mention.name))))
+                    .filter_map(|mention| {
+                        Some((vars.get_index_of(mention.name)?, self.inside(*span, mention.name)))
+                    })
                     .collect()
             };
             for ring in ring::rings(vars.len(), edges) {
                 let mut spans: Vec<Span> = ring.iter().map(|&(_, span)| span).collect();
                 let names: Vec<String> = ring.iter().map(|&(at, _)| vars.keys()[at].to_string()).collect();
-                let diagnostic =
-                    ring::diagnostic("load/cycle", "variables mention each other", "mentions", &names, &spans);
+                let diagnostic = ring::diagnostic(
+                    "load/cycle",
+                    "variables mention each other",
+                    "mentions",
+                    &names,
+                    &spans,
+                );
                 spans.sort();
                 if !told.contains(&spans) {
                     told.push(spans);
@@ -173,7 +182,8 @@ impl<'d> Lower<'d> {
     fn has_below(&self, project: usize, env: Option<&'d EnvName>, name: &VarName, span: Span) -> bool {
         let chain = env.and_then(|env| self.declared.environments.get(env)).map_or(&[][..], |env| &env.chain);
         let layers = std::iter::once(None).chain(chain.iter().map(Some));
-        let values = layers.filter_map(|env| self.vars_of(project, env).get(name)?.value.as_ref().map(|value| value.span));
+        let values = layers
+            .filter_map(|env| self.vars_of(project, env).get(name)?.value.as_ref().map(|value| value.span));
         values.into_iter().any(|value| value != span)
     }
 }

@@ -7,8 +7,8 @@ use indexmap::IndexMap;
 use crate::base::unit::parse_duration;
 use crate::diag::{Diagnostic, Span, Spanned, did_you_mean};
 use crate::model::{
-    Action, ArgKind, ArgSpec, CacheMode, Command, Constraints, EnvName, NodeName, Retry, RetryOn, Task, Value, Var,
-    VarType, check_value,
+    Action, ArgKind, ArgSpec, CacheMode, Command, Constraints, EnvName, NodeName, Retry, RetryOn, Task,
+    Value, Var, VarType, check_value,
 };
 use crate::syntax::ast::{self, Node};
 use crate::syntax::words;
@@ -18,7 +18,13 @@ use super::super::path::{is_outside, join};
 use super::{Lower, bool_prop, command, is_on, text_prop, texts, unbuilt, value};
 
 impl<'d> Lower<'d> {
-    pub(super) fn task(&self, project: usize, env: Option<&'d EnvName>, name: &NodeName, patched: &Patched<'d>) -> Task {
+    pub(super) fn task(
+        &self,
+        project: usize,
+        env: Option<&'d EnvName>,
+        name: &NodeName,
+        patched: &Patched<'d>,
+    ) -> Task {
         let dir = self.declared.units.projects[project].dir.clone();
         let mut task = Task {
             name: name.clone(),
@@ -87,7 +93,8 @@ impl<'d> Lower<'d> {
             "tools" => task.tools.extend(texts(node)),
             "done" => task.done = command(node).map(|command| Spanned::new(command, node.span)),
             "run" => {
-                task.actions.extend(command(node).map(|command| Spanned::new(Action::Run(command), node.span)));
+                task.actions
+                    .extend(command(node).map(|command| Spanned::new(Action::Run(command), node.span)));
             }
             "call" => {
                 let called = self.references(word).into_iter();
@@ -137,9 +144,11 @@ impl<'d> Lower<'d> {
             self.say(
                 Diagnostic::error("load/unknown-pool", format!("there is no pool `{}`", pool.value))
                     .at(pool.span, "")
-                    .help(did_you_mean(&pool.value, known).unwrap_or_else(|| {
-                        format!("declare it at the root: `pool \"{}\" 2`", pool.value)
-                    })),
+                    .help(
+                        did_you_mean(&pool.value, known).unwrap_or_else(|| {
+                            format!("declare it at the root: `pool \"{}\" 2`", pool.value)
+                        }),
+                    ),
             );
         }
         for name in &task.uses {
@@ -155,17 +164,23 @@ impl<'d> Lower<'d> {
         };
         if task.mutates && task.outputs.is_some() {
             self.say(
-                Diagnostic::warning("load/mutates", format!("`{}` mutates, so its outputs are never kept", task.name))
-                    .at(place("mutates"), "")
-                    .at(place("outputs"), "these")
-                    .help("make the outputs in a task of their own, and need it"),
+                Diagnostic::warning(
+                    "load/mutates",
+                    format!("`{}` mutates, so its outputs are never kept", task.name),
+                )
+                .at(place("mutates"), "")
+                .at(place("outputs"), "these")
+                .help("make the outputs in a task of their own, and need it"),
             );
         }
         if task.actions.is_empty() && task.outputs.is_some() {
             self.say(
-                Diagnostic::error("load/no-actions", format!("`{}` declares outputs and does nothing", task.name))
-                    .at(place("outputs"), "")
-                    .help("add `run`; a task without actions stands for the tasks it needs, and their outputs"),
+                Diagnostic::error(
+                    "load/no-actions",
+                    format!("`{}` declares outputs and does nothing", task.name),
+                )
+                .at(place("outputs"), "")
+                .help("add `run`; a task without actions stands for the tasks it needs, and their outputs"),
             );
         }
     }
@@ -213,9 +228,12 @@ impl<'d> Lower<'d> {
     fn places(&self, task: &Task) {
         let outside = |what: &str, text: &Spanned<String>| {
             self.say(
-                Diagnostic::error("load/outside", format!("{what} `{}` lies outside the project", text.value))
-                    .at(text.span, "")
-                    .help("paths are relative to the folder of the root Envfile, or below it"),
+                Diagnostic::error(
+                    "load/outside",
+                    format!("{what} `{}` lies outside the project", text.value),
+                )
+                .at(text.span, "")
+                .help("paths are relative to the folder of the root Envfile, or below it"),
             );
         };
         if is_outside(&task.dir.value) {
@@ -234,7 +252,11 @@ impl<'d> Lower<'d> {
         let text = texts(node).next()?;
         let limit = parse_duration(&text.value)?;
         if limit.is_zero() {
-            self.nonsense("a task cannot be over in no time", text.span, "take `timeout` out to let it run as long as it likes");
+            self.nonsense(
+                "a task cannot be over in no time",
+                text.span,
+                "take `timeout` out to let it run as long as it likes",
+            );
             return None;
         }
         Some(Spanned::new(limit, text.span))
@@ -251,7 +273,11 @@ impl<'d> Lower<'d> {
             self.nonsense("`retry 0` tries nothing again", arg.span, "take it out, or say how often");
         }
         if times > 1000 {
-            self.nonsense("more than 1000 tries are a loop", arg.span, "wait for what it waits for in the command itself");
+            self.nonsense(
+                "more than 1000 tries are a loop",
+                arg.span,
+                "wait for what it waits for in the command itself",
+            );
         }
         let duration = |key: &str| node.prop(key).and_then(|prop| parse_duration(prop.value.value.as_str()?));
         let backoff = node.prop("backoff").map(|prop| {
@@ -261,21 +287,34 @@ impl<'d> Lower<'d> {
                 _ => 1.0,
             };
             if !(1.0..=100.0).contains(&number) {
-                self.nonsense("`backoff` makes pauses longer: 1 to 100", prop.value.span, "`backoff=2.0` doubles each pause");
+                self.nonsense(
+                    "`backoff` makes pauses longer: 1 to 100",
+                    prop.value.span,
+                    "`backoff=2.0` doubles each pause",
+                );
             }
             if node.prop("every").is_none() {
-                self.nonsense("`backoff` without `every` has no pause to make longer", prop.key.span, "add `every=\"1s\"`");
+                self.nonsense(
+                    "`backoff` without `every` has no pause to make longer",
+                    prop.key.span,
+                    "add `every=\"1s\"`",
+                );
             }
             number
         });
-        let on = node.prop("on").and_then(|prop| prop.value.value.as_str().map(|text| (text, prop.value.span)));
+        let on =
+            node.prop("on").and_then(|prop| prop.value.value.as_str().map(|text| (text, prop.value.span)));
         let on = on.map_or_else(Vec::new, |(text, span)| {
             let failure = |word: &str| match word.trim() {
                 "timeout" => Some(RetryOn::Timeout),
                 word => word.strip_prefix("exit:").and_then(|status| status.parse().ok()).map(RetryOn::Exit),
             };
             if text.split('|').any(|word| failure(word) == Some(RetryOn::Exit(0))) {
-                self.nonsense("exit status 0 is no failure", span, "name the statuses that are worth another try");
+                self.nonsense(
+                    "exit status 0 is no failure",
+                    span,
+                    "name the statuses that are worth another try",
+                );
             }
             text.split('|').filter_map(failure).collect()
         });
@@ -297,7 +336,13 @@ impl<'d> Lower<'d> {
             let ty = if measured { VarType::Float } else { VarType::String };
             let text = default.to_string();
             if let Err(violation) = check_value(ty, &constraints, &text) {
-                self.violation(&format!("the default of `{}`", name.value), &text, *span, violation, name.span);
+                self.violation(
+                    &format!("the default of `{}`", name.value),
+                    &text,
+                    *span,
+                    violation,
+                    name.span,
+                );
             }
         }
         let repeat = bool_prop(node, "repeat") == Some(true);
@@ -318,11 +363,20 @@ impl<'d> Lower<'d> {
         let mut greedy: Option<&ArgSpec> = None;
         for arg in args {
             let name = &arg.name;
-            if let Some(first) = variables.get(&arg.variable()).filter(|first| first.name.value != name.value) {
+            if let Some(first) = variables.get(&arg.variable()).filter(|first| first.name.value != name.value)
+            {
                 self.say(
-                    Diagnostic::error("load/arg", format!("`{}` and `{}` both arrive as `{}`", first.name.value, name.value, arg.variable()))
-                        .at(name.span, "")
-                        .at(first.name.span, "the first"),
+                    Diagnostic::error(
+                        "load/arg",
+                        format!(
+                            "`{}` and `{}` both arrive as `{}`",
+                            first.name.value,
+                            name.value,
+                            arg.variable()
+                        ),
+                    )
+                    .at(name.span, "")
+                    .at(first.name.span, "the first"),
                 );
             }
             variables.entry(arg.variable()).or_insert(arg);
@@ -335,17 +389,29 @@ impl<'d> Lower<'d> {
             };
             if let Some(greedy) = greedy {
                 self.say(
-                    Diagnostic::error("load/arg", format!("`{}` takes all that is left, so `{}` gets nothing", greedy.name.value, name.value))
-                        .at(greedy.name.span, "")
-                        .at(name.span, "")
-                        .help("put it last"),
+                    Diagnostic::error(
+                        "load/arg",
+                        format!(
+                            "`{}` takes all that is left, so `{}` gets nothing",
+                            greedy.name.value, name.value
+                        ),
+                    )
+                    .at(greedy.name.span, "")
+                    .at(name.span, "")
+                    .help("put it last"),
                 );
             } else if let Some(optional) = optional.filter(|_| arg.default.is_none() && !repeat) {
                 self.say(
-                    Diagnostic::error("load/arg", format!("`{}` is required, and comes after `{}`, which is not", name.value, optional.name.value))
-                        .at(name.span, "")
-                        .at(optional.name.span, "has a default")
-                        .help("put the required arguments first"),
+                    Diagnostic::error(
+                        "load/arg",
+                        format!(
+                            "`{}` is required, and comes after `{}`, which is not",
+                            name.value, optional.name.value
+                        ),
+                    )
+                    .at(name.span, "")
+                    .at(optional.name.span, "has a default")
+                    .help("put the required arguments first"),
                 );
             }
             if arg.default.is_some() {

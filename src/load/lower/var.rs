@@ -12,8 +12,22 @@ use super::{Known, Lower, bool_prop, text_prop, value};
 
 /// Names that a text may mention though no Envfile declares them: the caller has them, or envrun gives them.
 const GIVEN: &[&str] = &[
-    "PATH", "HOME", "USER", "LOGNAME", "SHELL", "TMPDIR", "LANG", "TERM", "PWD", "HOSTNAME", "CI", "DISPLAY", "SNAPSHOT",
-    "STORE_PATH", "NEW_SECRET", "KEY",
+    "PATH",
+    "HOME",
+    "USER",
+    "LOGNAME",
+    "SHELL",
+    "TMPDIR",
+    "LANG",
+    "TERM",
+    "PWD",
+    "HOSTNAME",
+    "CI",
+    "DISPLAY",
+    "SNAPSHOT",
+    "STORE_PATH",
+    "NEW_SECRET",
+    "KEY",
 ];
 const GIVEN_PREFIXES: &[&str] = &["ENVRUN_", "ARG_", "MATRIX_", "LC_", "XDG_"];
 
@@ -63,9 +77,9 @@ impl<'d> Lower<'d> {
                 let words = prop.value.value.as_str()?.split('|').map(|word| word.trim().to_owned());
                 Some(Spanned::new(words.collect(), prop.value.span))
             }),
-            pattern: node.prop("pattern").and_then(|prop| {
-                Some(Spanned::new(prop.value.value.as_str()?.to_owned(), prop.value.span))
-            }),
+            pattern: node
+                .prop("pattern")
+                .and_then(|prop| Some(Spanned::new(prop.value.value.as_str()?.to_owned(), prop.value.span))),
         };
         if let (Some(min), Some(max)) = (constraints.min, constraints.max)
             && min.value > max.value
@@ -134,10 +148,13 @@ impl<'d> Lower<'d> {
         let change = |what: &str, span: Span| {
             let first = below.value.as_ref().map_or(below.span, |value| value.span);
             self.say(
-                Diagnostic::error("load/type", format!("`{}` is declared as {}, and {what}", var.name, declared.allows()))
-                    .at(span, "here")
-                    .at(first, "declared here")
-                    .help("an overlay changes the value, never the type"),
+                Diagnostic::error(
+                    "load/type",
+                    format!("`{}` is declared as {}, and {what}", var.name, declared.allows()),
+                )
+                .at(span, "here")
+                .at(first, "declared here")
+                .help("an overlay changes the value, never the type"),
             );
         };
         if let Some(annotated) = var.ty
@@ -171,9 +188,12 @@ impl<'d> Lower<'d> {
         }
         if ty == VarType::Enum && var.constraints.one_of.is_none() {
             self.say(
-                Diagnostic::error("load/constraint", format!("`{}` does not say which words it may be", var.name))
-                    .at(var.span, "")
-                    .help("add `one-of=\"debug|info|error\"`"),
+                Diagnostic::error(
+                    "load/constraint",
+                    format!("`{}` does not say which words it may be", var.name),
+                )
+                .at(var.span, "")
+                .help("add `one-of=\"debug|info|error\"`"),
             );
         }
         let Some(literal) = &var.value else { return };
@@ -207,7 +227,12 @@ impl<'d> Lower<'d> {
     }
 
     /// Says what `text` mentions that nobody declares. `own` are names that hold for this text alone.
-    pub(super) fn mentioned(&self, project: usize, text: &Spanned<String>, own: Option<&IndexMap<VarName, Var>>) {
+    pub(super) fn mentioned(
+        &self,
+        project: usize,
+        text: &Spanned<String>,
+        own: Option<&IndexMap<VarName, Var>>,
+    ) {
         if !text.value.contains('$') {
             return;
         }
@@ -216,19 +241,31 @@ impl<'d> Lower<'d> {
     }
 
     /// The same for a word of a command without a shell, of which anything in other braces may be meant.
-    pub(super) fn mentioned_in_word(&self, project: usize, text: &Spanned<String>, own: &IndexMap<VarName, Var>) {
+    pub(super) fn mentioned_in_word(
+        &self,
+        project: usize,
+        text: &Spanned<String>,
+        own: &IndexMap<VarName, Var>,
+    ) {
         if text.value.contains("${") {
             self.declared_names(project, text, Form::Word, Some(own));
         }
     }
 
-    fn declared_names(&self, project: usize, text: &Spanned<String>, form: Form, own: Option<&IndexMap<VarName, Var>>) {
+    fn declared_names(
+        &self,
+        project: usize,
+        text: &Spanned<String>,
+        form: Form,
+        own: Option<&IndexMap<VarName, Var>>,
+    ) {
         if self.declared.units.incomplete {
             return;
         }
         for mention in mentions(&text.value, form) {
             let name = mention.name;
-            let given = || GIVEN.contains(&name) || GIVEN_PREFIXES.iter().any(|prefix| name.starts_with(prefix));
+            let given =
+                || GIVEN.contains(&name) || GIVEN_PREFIXES.iter().any(|prefix| name.starts_with(prefix));
             if mention.otherwise != Otherwise::Nothing
                 || own.is_some_and(|own| own.contains_key(name))
                 || given()
@@ -243,7 +280,11 @@ impl<'d> Lower<'d> {
                 .chain(own.into_iter().flat_map(|own| own.keys().map(VarName::as_str)))
                 .collect();
             let help = did_you_mean(name, names.iter().copied()).unwrap_or_else(|| {
-                let written = if form == Form::Word { format!(", or write `$${{{name}}}` for the text itself") } else { String::new() };
+                let written = if form == Form::Word {
+                    format!(", or write `$${{{name}}}` for the text itself")
+                } else {
+                    String::new()
+                };
                 format!("declare it in `vars`, or give it a default: `${{{name}:-…}}`{written}")
             });
             self.say(
@@ -273,7 +314,8 @@ impl<'d> Lower<'d> {
         let mut known = Known::default();
         for &item in &self.declared.units.projects[project].items {
             let node = self.declared.units.node(item);
-            let inner: &[Node] = if node.name.value == "env" { node.children() } else { std::slice::from_ref(node) };
+            let inner: &[Node] =
+                if node.name.value == "env" { node.children() } else { std::slice::from_ref(node) };
             for block in inner {
                 match block.name.value.as_str() {
                     "vars" | "secrets" => {
@@ -292,19 +334,24 @@ impl<'d> Lower<'d> {
         for wrong in malformed(text, Form::Text) {
             let shown: String = text[wrong.at..].chars().take(12).collect();
             self.say(
-                Diagnostic::error("load/interpolation", format!("`{shown}` cannot be replaced: {}", wrong.reason))
-                    .at(span, "")
-                    .help("write `$${` for the characters themselves"),
+                Diagnostic::error(
+                    "load/interpolation",
+                    format!("`{shown}` cannot be replaced: {}", wrong.reason),
+                )
+                .at(span, "")
+                .help("write `$${` for the characters themselves"),
             );
         }
     }
 
     /// The place of a mention inside the string it is written in.
-    fn inside(&self, text: Span, name: &str) -> Span {
+    pub(super) fn inside(&self, text: Span, name: &str) -> Span {
         let snippet = self.sources.snippet(text);
         let braced = snippet.find(&format!("${{{name}")).map(|at| (at, name.len() + 2));
         // An escape may hide it; then the whole string is the place.
-        let Some((at, len)) = braced.or_else(|| snippet.find(&format!("${name}")).map(|at| (at, name.len() + 1))) else {
+        let Some((at, len)) =
+            braced.or_else(|| snippet.find(&format!("${name}")).map(|at| (at, name.len() + 1)))
+        else {
             return text;
         };
         let closing = usize::from(snippet[at + len..].starts_with('}'));
