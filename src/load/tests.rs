@@ -58,9 +58,12 @@ fn a_good_file_says_nothing() {
 
 #[test]
 fn a_name_that_nobody_declares() {
-    one("task \"a\" { needs \"biuld\" }\ntask \"build\" { run \"true\" }", expect![[r#"
+    one(
+        "task \"a\" { needs \"biuld\" }\ntask \"build\" { run \"true\" }",
+        expect![[r#"
         error[load/unknown-node]: there is no node `biuld`
           at Envfile.kdl:1:18 `"biuld"`
           help: did you mean `build`?
-    "#]]);
+    "#]],
+    );
 }
