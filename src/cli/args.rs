@@ -77,6 +77,8 @@ pub enum Command {
     Fmt(FmtArgs),
     /// Write a first Envfile for the project in this folder
     Init(InitArgs),
+    /// Write an Envfile from what another tool has
+    Import(ImportArgs),
     /// Look after the local cache
     Cache(CacheArgs),
     /// Print earlier runs, or one of them again
@@ -298,6 +300,26 @@ pub struct InitArgs {
     /// Print it instead of writing it
     #[arg(long)]
     pub print: bool,
+}
+
+/// `envrun import`.
+#[derive(Debug, Args)]
+pub struct ImportArgs {
+    /// Which tool
+    #[arg(value_enum)]
+    pub from: ImportFrom,
+    /// Its file [default: build.ninja]
+    pub path: Option<PathBuf>,
+    /// Print it instead of writing it
+    #[arg(long)]
+    pub print: bool,
+}
+
+/// A tool that an Envfile can be made from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ImportFrom {
+    /// ninja's manifest.
+    Ninja,
 }
 
 /// `envrun cache`.

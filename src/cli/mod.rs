@@ -7,6 +7,7 @@ mod check;
 mod complete;
 // mod fmt; mod graph;
 mod help;
+mod import;
 mod init;
 mod list;
 mod log;
@@ -82,6 +83,7 @@ fn command(context: &Context, terminal: &Terminal, cli: Cli) -> Result<u8, Probl
         Some(Command::Why(args)) => why::run(&invocation, &args),
         Some(Command::Check(args)) => check::run(&invocation, &args),
         Some(Command::Init(args)) => init::run(&invocation, &args),
+        Some(Command::Import(args)) => import::run(&invocation, &args),
         Some(Command::Cache(args)) => store::run(&invocation, &args),
         Some(Command::Log(args)) => log::run(&invocation, &args),
         Some(Command::Completions(args)) => complete::script(&args),

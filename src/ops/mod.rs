@@ -7,6 +7,7 @@ pub mod check;
 pub mod complete;
 mod context;
 pub mod explain;
+pub mod import;
 pub mod init;
 pub mod list;
 mod matching;
