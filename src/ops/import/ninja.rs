@@ -85,7 +85,7 @@ impl Manifest {
             while lines.get(at).is_some_and(|(_, line)| line.starts_with([' ', '\t'])) {
                 at += 1;
             }
-            let body = lines[body_from..at]
+            let mut body = lines[body_from..at]
                 .iter()
                 .filter_map(|(_, line)| line.trim().split_once('='))
                 .map(|(name, value)| (name.trim(), value.trim_start()));
@@ -97,10 +97,8 @@ impl Manifest {
                     self.rules.insert(rest.trim().to_owned(), Rule { bindings });
                 }
                 "pool" => {
-                    let depth = body
-                        .filter(|(name, _)| *name == "depth")
-                        .last()
-                        .map(|(_, value)| self.expand(value, scope));
+                    let depth =
+                        body.rfind(|(name, _)| *name == "depth").map(|(_, value)| self.expand(value, scope));
                     self.pools.push((rest.trim().to_owned(), depth.unwrap_or_else(|| "1".into())));
                 }
                 "build" => {
