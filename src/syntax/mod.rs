@@ -8,6 +8,8 @@
 
 pub mod ast;
 pub mod parse;
+#[cfg(test)]
+mod specimen;
 mod text;
 pub mod token;
 pub mod words;

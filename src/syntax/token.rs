@@ -405,7 +405,8 @@ impl<'a> Lexer<'a> {
             }
             // `https://x` is a word with a comment in KDL, and never meant so.
             (b'/', b'/') => word.ends_with(':'),
-            (b'/', b'*') => false,
+            // `src/**/*.c` is a word with a comment and another word.
+            (b'/', b'*') => self.byte(2).is_some_and(|byte| !byte.is_ascii_whitespace()),
             (b'\\', byte) => byte.is_ascii_alphanumeric(),
             (b'{' | b'(', _) => word.ends_with('$'),
             (b'/' | b'[' | b']' | b'#', _) => true,
@@ -469,7 +470,11 @@ impl<'a> Lexer<'a> {
                 _ => {}
             }
             if depth == 0 {
-                return TokenKind::Flawed(Flaw::Brackets);
+                // `[a-z].c` is a glob, no list.
+                return match self.char() {
+                    Some(c) if is_bare(c) || c == '/' => self.unquoted(),
+                    _ => TokenKind::Flawed(Flaw::Brackets),
+                };
             }
         }
         self.at = start + 1;

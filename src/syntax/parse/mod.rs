@@ -7,8 +7,8 @@
 //! ours, and the crates are its judges: the tests hold it to the same trees and the same verdicts, on texts made up by
 //! the thousand.
 //!
-//! It is stricter than KDL where KDL reads something that nobody means: `https://…` and `${…}` without quotes (a word
-//! with a comment, a word with a block), and `'…'` (a word that begins with an apostrophe).
+//! It is stricter than KDL where KDL reads something that nobody means: `https://…`, `src/**` and `${…}` without quotes
+//! (words with a comment or a block that touches them), and `'…'` (a word that begins with an apostrophe).
 //!
 //! Invariant: nesting costs stack only down to [`MAX_DEPTH`]; every span lies in the text, on character boundaries.
 
@@ -144,8 +144,9 @@ impl<'a> Parser<'a> {
     /// A node with its entries and blocks, up to what ends it. `None` if it has no name.
     fn node(&mut self) -> Option<Node> {
         let start = self.current.start;
-        let ty = self.annotation();
-        let name = self.name();
+        let annotation = self.annotation();
+        let name = self.name(annotation.is_err());
+        let ty = annotation.unwrap_or(None);
         let mut end = self.last_end;
         let (mut args, mut props) = (Vec::new(), Vec::new());
         let mut children = None;
@@ -207,13 +208,13 @@ impl<'a> Parser<'a> {
     fn may_begin_entry(&mut self, spaced: bool, after_block: bool, token: Token) -> bool {
         if after_block {
             self.errors.push(wording::after_block(self.token_span(token)));
-        } else if !spaced {
+        } else if !spaced && !matches!(token.kind, TokenKind::Equals | TokenKind::CloseParen) {
             self.errors.push(wording::missing_space(self.token_text(token), self.token_span(token)));
         }
         !after_block
     }
 
-    fn name(&mut self) -> Option<Spanned<String>> {
+    fn name(&mut self, told: bool) -> Option<Spanned<String>> {
         let token = self.current;
         let (text, span) = (self.token_text(token), self.token_span(token));
         match token.kind {
@@ -233,7 +234,7 @@ impl<'a> Parser<'a> {
             }
             TokenKind::Flawed(flaw) => self.errors.push(wording::flaw(flaw, text, span)),
             TokenKind::Newline | TokenKind::LineComment | TokenKind::End => {
-                self.errors.push(wording::annotation_alone(self.span(self.last_end, self.last_end)));
+                self.nothing_annotated(told);
                 return None;
             }
             _ => self.errors.push(wording::stray(text, span)),
@@ -265,16 +266,35 @@ impl<'a> Parser<'a> {
         self.errors.push(wording::assignment(name_text, right.as_deref(), span));
     }
 
-    /// `(type)`, with the space after it.
-    fn annotation(&mut self) -> Option<Spanned<String>> {
+    /// An annotation with nothing after it, unless something was told of it already.
+    fn nothing_annotated(&mut self, told: bool) {
+        if !told {
+            self.errors.push(wording::annotation_alone(self.span(self.last_end, self.last_end)));
+        }
+    }
+
+    /// `(type)`, with the space after it. An error if there is one and it is malformed, which has then been told.
+    fn annotation(&mut self) -> Result<Option<Spanned<String>>, Told> {
         if self.current.kind != TokenKind::OpenParen {
-            return None;
+            return Ok(None);
         }
         let open = self.bump();
         self.node_space();
-        let ty = matches!(self.current.kind, TokenKind::String(_)).then(|| self.string());
+        let token = self.current;
+        let mut ty = None;
+        let mut told = false;
+        match token.kind {
+            TokenKind::String(_) => ty = Some(self.string()),
+            TokenKind::Flawed(flaw) => {
+                self.errors.push(wording::flaw(flaw, self.token_text(token), self.token_span(token)));
+                self.bump();
+                told = true;
+            }
+            _ => {}
+        }
         self.node_space();
-        if ty.is_none() || self.current.kind != TokenKind::CloseParen {
+        let good = ty.is_some() && self.current.kind == TokenKind::CloseParen;
+        if !good && !(told && self.current.kind == TokenKind::CloseParen) {
             let ends = |kind| {
                 matches!(
                     kind,
@@ -291,13 +311,15 @@ impl<'a> Parser<'a> {
             self.bump();
         }
         self.node_space();
-        ty
+        if good { Ok(ty) } else { Err(Told) }
     }
 
     fn entry(&mut self) -> Option<Entry> {
-        let ty = self.annotation();
-        if ty.is_some() || !matches!(self.current.kind, TokenKind::String(_)) {
-            let value = self.value()?;
+        let annotation = self.annotation();
+        let told = annotation.is_err();
+        let ty = annotation.unwrap_or(None);
+        if told || ty.is_some() || !matches!(self.current.kind, TokenKind::String(_)) {
+            let value = self.value(told)?;
             return Some(Entry::Arg(Arg { ty, value }));
         }
         let key = self.string();
@@ -307,7 +329,7 @@ impl<'a> Parser<'a> {
         }
         let equals = self.bump();
         self.node_space();
-        let ty = self.annotation();
+        let annotation = self.annotation();
         if matches!(
             self.current.kind,
             TokenKind::Newline
@@ -323,12 +345,13 @@ impl<'a> Parser<'a> {
             ));
             return None;
         }
-        let value = self.value()?;
+        let value = self.value(annotation.is_err())?;
+        let ty = annotation.unwrap_or(None);
         Some(Entry::Prop(Prop { key, ty, value }))
     }
 
-    /// A value; `None`, with something taken and an error told, if there is none.
-    fn value(&mut self) -> Option<Spanned<Value>> {
+    /// A value; `None`, with an error told, if there is none. `told`: one was told of the annotation before it.
+    fn value(&mut self, told: bool) -> Option<Spanned<Value>> {
         let token = self.current;
         let (text, span) = (self.token_text(token), self.token_span(token));
         let value = match token.kind {
@@ -344,7 +367,7 @@ impl<'a> Parser<'a> {
             }
             // After an annotation; what stands here has a meaning of its own.
             kind if kind.is_line_space() || matches!(kind, TokenKind::End | TokenKind::CloseBrace) => {
-                self.errors.push(wording::annotation_alone(self.span(self.last_end, self.last_end)));
+                self.nothing_annotated(told);
                 return None;
             }
             _ => {
@@ -442,6 +465,9 @@ impl<'a> Parser<'a> {
         }
     }
 }
+
+/// Something is wrong, and has been said.
+struct Told;
 
 enum Entry {
     Arg(Arg),

@@ -154,23 +154,20 @@ fn closing(text: &str) -> String {
 /// A number that is malformed or too large.
 pub fn number(text: &str, span: Span) -> Diagnostic {
     let digits = text.trim_start_matches(['+', '-']);
-    let help = if digits.bytes().all(|byte| byte.is_ascii_digit() || byte == b'_') {
-        return Diagnostic::error(
-            "syntax/number",
-            format!("`{}` is too large for a number", shortened(text)),
-        )
-        .at(span, "")
-        .help(format!("write `\"{text}\"` for the text"));
-    } else if digits.starts_with('.') && read_number(&digits.replacen('.', "0.", 1)).is_some() {
-        format!("write `{}` for a number", text.replacen('.', "0.", 1))
-    } else if digits.ends_with('.') && read_number(&format!("{digits}0")).is_some() {
-        format!("write `{text}0` for a number")
-    } else {
-        format!("write `{}`", quoted(text))
+    let error = |message: &str, help: String| {
+        Diagnostic::error("syntax/number", format!("`{}` {message}", shortened(text))).at(span, "").help(help)
     };
-    Diagnostic::error("syntax/number", format!("`{}` is not a number, and needs quotes", shortened(text)))
-        .at(span, "what begins with a digit is a number unless it is quoted")
-        .help(help)
+    if digits.bytes().all(|byte| byte.is_ascii_digit() || byte == b'_') {
+        return error("is too large for a number", format!("write `\"{text}\"` for the text"));
+    }
+    let completed = [text.replacen('.', "0.", 1), format!("{text}0")];
+    let is_half = digits.starts_with('.') || digits.ends_with('.');
+    match completed.into_iter().find(|number| is_half && read_number(number).is_some()) {
+        Some(number) => error("has no digit on one side of its point", format!("write `{number}`")),
+        None => {
+            error("begins like a number and is none, so it needs quotes", format!("write `{}`", quoted(text)))
+        }
+    }
 }
 
 /// Something wrong inside of a closed string.
@@ -259,9 +256,9 @@ pub fn after_block(span: Span) -> Diagnostic {
 
 /// Two things that touch.
 pub fn missing_space(text: &str, span: Span) -> Diagnostic {
-    let at = Span { len: span.len.min(1), ..span };
+    let first = text.chars().next().map_or(0, char::len_utf8);
+    let at = Span { len: span.len.min(u32::try_from(first).unwrap_or(1)), ..span };
     match text {
-        "=" => stray(text, span),
         _ if text.starts_with(',') => {
             Diagnostic::error("syntax/comma", "values stand one after the other, without a comma")
                 .at(at, "")
