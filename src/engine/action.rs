@@ -247,10 +247,17 @@ impl<'a> Actions<'a> {
         Checked::Over(Outcome::WouldRun { because: self.because(node), commands })
     }
 
+    /// Nobody waits for a place any longer: the run was interrupted.
+    pub fn stop_waiting(&self) {
+        self.around.jobserver.stop();
+    }
+
     /// Executes a node, and keeps what came of it.
     pub fn execute(&self, node: NodeIx, send: &Sender<Message>) -> Outcome {
         let configured = &self.plan.graph[node];
-        let Some(_token) = self.around.jobserver.acquire() else { return Outcome::Cancelled };
+        let Some(_token) = self.around.jobserver.acquire(configured.follow_up) else {
+            return Outcome::Cancelled;
+        };
         let known = match self.known(node) {
             Ok(known) => known,
             Err(failure) => return self.failed(configured, failure, false),

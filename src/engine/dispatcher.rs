@@ -400,6 +400,10 @@ impl Dispatcher<'_, '_, '_> {
     }
 
     fn interrupt(&mut self, signal: i32, level: u32) {
+        if signal == signal_hook::consts::SIGINT && self.processes.terminal_is_lent() {
+            // Ctrl-C was meant for the command that has the terminal, and reached it.
+            return;
+        }
         let level = level.min(3);
         self.interrupted = true;
         self.tell_bulk();
@@ -409,6 +413,7 @@ impl Dispatcher<'_, '_, '_> {
             2 => Interrupt::Terminate,
             _ => Interrupt::Kill,
         });
+        self.actions.stop_waiting();
         self.scheduler.on(Fact::Cancel { level }, &mut self.steps);
     }
 

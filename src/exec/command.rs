@@ -1,12 +1,20 @@
 //! One command, from its start to the end of the last process in its group.
 
+use std::ffi::{CStr, CString, OsStr};
 use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::process::Pid;
 use serde::{Deserialize, Serialize};
 
-use super::{Environ, Processes, ProgramError, Shell};
+use super::environ::CTexts;
+use super::follow::{Pipes, follow};
+use super::spawn::{Start, spawn};
+use super::{Environ, Processes, ProgramError, Shell, program, simple};
 
 /// A stream of a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -139,10 +147,178 @@ impl StartError {
 /// What it prints is handed to `output` as it comes, in order on each stream, cut where the pipe cut it. It is over when
 /// its first process has ended: what that wrote is never lost, even when a background process keeps the pipe open; such
 /// processes have a tenth of a second to end by themselves (`cmd > >(tee log)`) and are then killed.
+///
+/// What left its process group is let be if it ended well (a deploy may start a server), and ended too if it did not.
 pub fn run(
     spec: &CommandSpec<'_>,
     processes: &Processes,
     output: &mut dyn FnMut(Stream, &[u8]),
 ) -> Result<Ended, StartError> {
-    super::first::run(spec, processes, output)
+    if !processes.admits(spec.cleanup) {
+        return Ok(Ended { exit: Exit::Cancelled, left_behind: false });
+    }
+    if let Some(name) = spec.env.nul() {
+        return Err(StartError::Nul(format!("the variable `{name}`")));
+    }
+    let (pid, pipes, _script) = Launch::new(spec, processes)?.start()?;
+    let running = processes.enter(pid, spec.io, spec.cleanup);
+    Ok(follow(&running, pipes, spec.timeout, spec.grace, output))
+}
+
+/// The longest word that the system takes (Linux: 32 pages).
+const LONGEST: usize = 128 * 1024 - 1;
+
+/// A command on its way to being a process.
+struct Launch<'a> {
+    spec: &'a CommandSpec<'a>,
+    processes: &'a Processes,
+    program: Arc<Path>,
+    argv: CTexts,
+    /// Shell text that is too long for a word. Held open until the command is over: the shell reads it by a path that
+    /// leads through envrun.
+    script: Option<OwnedFd>,
+}
+
+impl<'a> Launch<'a> {
+    fn new(spec: &'a CommandSpec<'a>, processes: &'a Processes) -> Result<Self, StartError> {
+        let mut launch =
+            Self { spec, processes, program: Path::new("").into(), argv: CTexts::default(), script: None };
+        match spec.invocation {
+            Invocation::Argv(words) => launch.words(words.iter().map(String::as_str))?,
+            Invocation::Shell { text, shell } => {
+                match shell.is_direct(spec.env).then(|| simple(text)).flatten() {
+                    Some(words) => launch.words(words.iter().map(String::as_str))?,
+                    None if text.len() > LONGEST => {
+                        let path = launch.script(text)?;
+                        launch.words(shell.words().chain([path.as_str()]))?;
+                    }
+                    None => launch.words(shell.words().chain(["-c", text]))?,
+                }
+            }
+        }
+        Ok(launch)
+    }
+
+    fn words<'w>(&mut self, words: impl Iterator<Item = &'w str>) -> Result<(), StartError> {
+        let mut words = words.peekable();
+        let program = words.peek().copied().unwrap_or_default();
+        self.program =
+            self.processes.programs().find(program.as_ref(), self.spec.env.get("PATH"), self.spec.dir)?;
+        for word in words {
+            if !self.argv.push(&[word.as_bytes()]) {
+                return Err(StartError::Nul(format!("`{}`", word.replace('\0', "\u{2400}"))));
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts shell text into a file that is nowhere, and says by which path it can be read.
+    #[cfg(target_os = "linux")]
+    fn script(&mut self, text: &str) -> Result<String, StartError> {
+        use rustix::fs::MemfdFlags;
+        let fail = |source| StartError::Spawn { program: "a file for its text".into(), source };
+        let fd =
+            rustix::fs::memfd_create("script", MemfdFlags::CLOEXEC).map_err(|error| fail(error.into()))?;
+        let mut file = std::fs::File::from(fd);
+        io::Write::write_all(&mut file, text.as_bytes()).map_err(fail)?;
+        let fd = OwnedFd::from(file);
+        let path = format!("/proc/{}/fd/{}", std::process::id(), std::os::fd::AsRawFd::as_raw_fd(&fd));
+        self.script = Some(fd);
+        Ok(path)
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn script(&mut self, text: &str) -> Result<String, StartError> {
+        Err(StartError::TooLong { bytes: text.len() })
+    }
+
+    /// Starts it: its number, what it prints, and its script.
+    fn start(mut self) -> Result<(Pid, Option<Pipes>, Option<OwnedFd>), StartError> {
+        let program = Arc::clone(&self.program);
+        let fail = |source| StartError::Spawn { program: program.to_path_buf(), source };
+        let null = self.processes.null().map_err(fail)?;
+        let pipes = match self.spec.io {
+            Io::Captured => Some(Pipes::new().map_err(fail)?),
+            Io::Inherited => None,
+        };
+        let (pipes, ends) = pipes.unzip();
+        let streams = ends.as_ref().map(|[out, err]| [null, out.as_fd(), err.as_fd()]);
+        let dir = self.spec.dir.as_os_str().as_bytes();
+        let (mut pwd, mut tries) = (CTexts::default(), 0);
+        if !pwd.push(&[b"PWD=", dir]) {
+            return Err(StartError::Nul(format!("the folder {}", self.spec.dir.display())));
+        }
+        let pwd = pwd.iter().next().expect("one was pushed");
+        loop {
+            let program = CString::new(self.program.as_os_str().as_bytes())
+                .map_err(|_| StartError::Nul(format!("`{}`", self.program.display())))?;
+            let start = Start {
+                program: &program,
+                argv: &self.argv,
+                env: self.spec.env.texts(),
+                pwd,
+                dir: CStr::from_bytes_with_nul(&pwd.to_bytes_with_nul()[4..])
+                    .expect("the end of a text is one"),
+                streams,
+            };
+            let error = match spawn(&start) {
+                Ok(pid) => return Ok((pid, pipes, self.script)),
+                Err(error) => error,
+            };
+            match error.raw_os_error() {
+                // Another thread is between making a file and closing it, in a child that is not yet a program.
+                Some(libc::ETXTBSY) if tries < 10 => {
+                    std::thread::sleep(Duration::from_millis(1 << tries));
+                    tries += 1;
+                }
+                // A script without a `#!` line is a script of the shell, as every shell has it.
+                Some(libc::ENOEXEC) if tries < 10 && program::is_text(&self.program) => {
+                    tries = 10;
+                    self.through_shell();
+                }
+                // It was there when an earlier command was looked up.
+                Some(libc::ENOENT) if self.is_gone() => tries += 1,
+                _ => return Err(self.why(error)),
+            }
+        }
+    }
+
+    /// Whether the program was found before, is not there any longer, and is found elsewhere.
+    fn is_gone(&mut self) -> bool {
+        let Some(name) = self.argv.iter().next().map(|name| OsStr::from_bytes(name.to_bytes())) else {
+            return false;
+        };
+        if self.program.exists() || !self.processes.programs().forget(name) {
+            return false;
+        }
+        let found = self.processes.programs().find(name, self.spec.env.get("PATH"), self.spec.dir);
+        found.map(|found| self.program = found).is_ok()
+    }
+
+    /// Gives the program, which is a script, to the shell.
+    fn through_shell(&mut self) {
+        let words = std::mem::take(&mut self.argv);
+        self.argv.push(&[b"sh"]);
+        self.argv.push(&[self.program.as_os_str().as_bytes()]);
+        for word in words.iter().skip(1) {
+            self.argv.push(&[word.to_bytes()]);
+        }
+        self.program = Path::new("/bin/sh").into();
+    }
+
+    /// What is wrong, now that the system has refused.
+    fn why(&self, source: io::Error) -> StartError {
+        // With the dot: it must be a folder, and one that may be entered.
+        if let Err(source) = std::fs::metadata(self.spec.dir.join(".")) {
+            return StartError::Dir { dir: self.spec.dir.to_path_buf(), source };
+        }
+        if source.raw_os_error() == Some(libc::E2BIG) {
+            let (words, vars) = (&self.argv, self.spec.env.texts());
+            return StartError::TooLong { bytes: words.size() + vars.size() };
+        }
+        match program::diagnose(&self.program, &source) {
+            Some(error) => error.into(),
+            None => StartError::Spawn { program: self.program.to_path_buf(), source },
+        }
+    }
 }

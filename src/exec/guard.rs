@@ -1,14 +1,229 @@
 //! A small process that ends every child when envrun itself is killed.
+//!
+//! The guardian is forked, not executed: it costs a tenth of a millisecond and a page or two. It sits in a session of
+//! its own, so that the keys of the terminal do not reach it, keeps nothing open but the reading end of a pipe, and
+//! waits there for the end of envrun, the only holder of the other end. It then ends the process groups in the
+//! [`Ledger`], a piece of memory that both share, and (on Linux) whatever bears a mark of the run, until there is none
+//! left. What a successful command left behind on purpose is in the ledger too, and is spared.
+//!
+//! An orderly end of envrun ends the guardian first.
 
 use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicI32, AtomicU32, Ordering};
 
-/// The hold on the guardian. Dropped, it tells the guardian that all is well, and waits for its end.
+use rustix::process::{Pid, Signal, WaitOptions};
+
+use super::mark::{Number, RunId};
+use super::pipe::pipe;
+use super::tree;
+
+/// How many groups the ledger can hold. More commands than that at once are known by their marks alone.
+const PLACES: usize = 4096;
+const WORDS: usize = (1 << 24) / 32;
+
+/// What envrun and its guardian both know.
+#[repr(C)]
+struct Pages {
+    /// The process group of each running command, or 0.
+    groups: [AtomicI32; PLACES],
+    /// A bit for each command that ended well.
+    well: [AtomicU32; WORDS],
+}
+
+/// A piece of memory shared with the guardian: what runs, and which commands ended well. Pages that nobody wrote to take
+/// no memory.
 #[derive(Debug)]
-pub struct Guard {}
+pub(super) struct Ledger {
+    pages: NonNull<Pages>,
+}
+
+#[expect(unsafe_code, reason = "the ledger is shared memory")]
+// SAFETY: the pages hold atomics only.
+unsafe impl Send for Ledger {}
+#[expect(unsafe_code, reason = "the ledger is shared memory")]
+// SAFETY: as above.
+unsafe impl Sync for Ledger {}
+
+impl Ledger {
+    #[expect(unsafe_code, reason = "the ledger is shared memory")]
+    pub(super) fn new() -> io::Result<Self> {
+        // SAFETY: a new mapping overlaps nothing.
+        let pages = unsafe {
+            libc::mmap(
+                std::ptr::null_mut(),
+                size_of::<Pages>(),
+                libc::PROT_READ | libc::PROT_WRITE,
+                libc::MAP_SHARED | libc::MAP_ANONYMOUS,
+                -1,
+                0,
+            )
+        };
+        if pages == libc::MAP_FAILED {
+            return Err(io::Error::last_os_error());
+        }
+        Ok(Self { pages: NonNull::new(pages.cast()).expect("no mapping lies at address 0") })
+    }
+
+    #[expect(unsafe_code, reason = "the ledger is shared memory")]
+    fn pages(&self) -> &Pages {
+        // SAFETY: the mapping has the size of `Pages`, is aligned to a page, begins as zeroes, which are valid atomics,
+        // and lives until this ledger is dropped.
+        unsafe { self.pages.as_ref() }
+    }
+
+    /// Notes a running command's group; the answer is what to give to [`Self::remove`].
+    pub(super) fn add(&self, group: Pid) -> Option<usize> {
+        let group = group.as_raw_nonzero().get();
+        let free =
+            |place: &AtomicI32| place.compare_exchange(0, group, Ordering::SeqCst, Ordering::Relaxed).is_ok();
+        self.pages().groups.iter().position(free)
+    }
+
+    /// The command is over.
+    pub(super) fn remove(&self, place: usize) {
+        self.pages().groups[place].store(0, Ordering::SeqCst);
+    }
+
+    /// Notes that a command ended well: what it left behind may stay.
+    pub(super) fn ended_well(&self, number: Number) {
+        let (word, bit) = (number as usize / 32 % WORDS, number % 32);
+        self.pages().well[word].fetch_or(1 << bit, Ordering::SeqCst);
+    }
+
+    /// Whether it did.
+    pub(super) fn has_ended_well(&self, number: Number) -> bool {
+        let (word, bit) = (number as usize / 32 % WORDS, number % 32);
+        self.pages().well[word].load(Ordering::SeqCst) & (1 << bit) != 0
+    }
+}
+
+impl Drop for Ledger {
+    #[expect(unsafe_code, reason = "the ledger is shared memory")]
+    fn drop(&mut self) {
+        // SAFETY: mapped by `new` with this size; nothing borrows from it any longer.
+        unsafe { libc::munmap(self.pages.as_ptr().cast(), size_of::<Pages>()) };
+    }
+}
+
+/// The hold on the guardian. Dropped, the guardian ends; envrun gone without that, it goes to work.
+#[derive(Debug)]
+pub(super) struct Guard {
+    pid: Pid,
+    /// Held open, never written to.
+    _pipe: OwnedFd,
+}
 
 impl Guard {
-    /// Starts the guardian. May be called at any time, by any thread; before the first command is started.
-    pub fn start() -> io::Result<Self> {
-        Ok(Self {})
+    /// Forks the guardian of this run. May be called by any thread at any time: the child makes system calls only.
+    #[expect(unsafe_code, reason = "fork")]
+    pub(super) fn start(run: RunId, ledger: &Ledger) -> io::Result<Self> {
+        let (read, write) = pipe()?;
+        let mut all = std::mem::MaybeUninit::uninit();
+        let mut before = std::mem::MaybeUninit::uninit();
+        // SAFETY: sigfillset and pthread_sigmask write through valid pointers. In the child, which may have been a thread
+        // among others, only `guard` runs, which allocates nothing, takes no lock and never returns. Signals are blocked
+        // across the fork: a handler of envrun that ran in the child would write to pipes that envrun listens to.
+        let pid = unsafe {
+            libc::sigfillset(all.as_mut_ptr());
+            libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), before.as_mut_ptr());
+            let pid = libc::fork();
+            if pid == 0 {
+                guard(run, ledger, &read);
+            }
+            let error = io::Error::last_os_error();
+            libc::pthread_sigmask(libc::SIG_SETMASK, before.as_ptr(), std::ptr::null_mut());
+            if pid < 0 {
+                return Err(error);
+            }
+            pid
+        };
+        let pid = Pid::from_raw(pid).expect("a forked child has a number");
+        Ok(Self { pid, _pipe: write })
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        // It blocks every other signal. Neither can fail while it is our child.
+        let _ = rustix::process::kill_process(self.pid, Signal::KILL);
+        while let Err(rustix::io::Errno::INTR) =
+            rustix::process::waitpid(Some(self.pid), WaitOptions::empty())
+        {}
+    }
+}
+
+/// The guardian's life, in the forked child.
+#[expect(unsafe_code, reason = "the end of a forked child")]
+fn guard(run: RunId, ledger: &Ledger, pipe: &OwnedFd) -> ! {
+    let _ = rustix::process::setsid();
+    let _ = rustix::process::chdir(c"/");
+    close_all_but(pipe.as_raw_fd());
+    run.guardian().put_on(None);
+    // Not `envrun`, or `killall -9 envrun` would take it along.
+    #[cfg(target_os = "linux")]
+    let _ = rustix::thread::set_name(c"run-guardian");
+    // Nothing is ever written there: what ends the wait is envrun's end.
+    while rustix::io::read(pipe, &mut [0; 1]) == Err(rustix::io::Errno::INTR) {}
+    end_all(run, ledger);
+    // SAFETY: ends the process at once, without running anything of envrun's.
+    unsafe { libc::_exit(0) }
+}
+
+/// Ends everything that belongs to the run, until nothing is left.
+fn end_all(run: RunId, ledger: &Ledger) {
+    for place in &ledger.pages().groups {
+        if let Some(group) = Pid::from_raw(place.load(Ordering::SeqCst)) {
+            let _ = rustix::process::kill_process_group(group, Signal::KILL);
+        }
+    }
+    // A process that forks while we look may slip through one look, not through two in a row. What is stuck in the
+    // kernel cannot be ended: after half a minute of looking it is left to itself.
+    let (mut clean, mut looks) = (0, 0);
+    while clean < 2 && looks < 1000 {
+        let mut found = false;
+        tree::each(&mut |seen| {
+            let number = seen.mark.and_then(|mark| mark.of(run));
+            if !seen.zombie && number.is_some_and(|number| !ledger.has_ended_well(number)) {
+                found = true;
+                let _ = rustix::process::kill_process(seen.pid, Signal::KILL);
+            }
+        });
+        clean = if found { 0 } else { clean + 1 };
+        looks += 1;
+        if found {
+            pause(if looks < 20 { 1 } else { 30 });
+        }
+    }
+}
+
+/// Sleeps some milliseconds.
+fn pause(milliseconds: i64) {
+    let time = rustix::event::Timespec { tv_sec: 0, tv_nsec: milliseconds * 1_000_000 };
+    let _ = rustix::event::poll(&mut [], Some(&time));
+}
+
+/// Closes everything but `kept`: what envrun's caller waits for the end of must not stay open here.
+#[expect(unsafe_code, reason = "closes what is owned elsewhere in the memory that was forked")]
+fn close_all_but(kept: std::ffi::c_int) {
+    #[cfg(target_os = "linux")]
+    {
+        let kept = kept.cast_unsigned();
+        // SAFETY: closes descriptors of this process alone; nothing in it uses them.
+        let closed = unsafe {
+            (kept == 0 || libc::syscall(libc::SYS_close_range, 0, kept - 1, 0) == 0)
+                && libc::syscall(libc::SYS_close_range, kept + 1, u32::MAX, 0) == 0
+        };
+        if closed {
+            return;
+        }
+    }
+    let most = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    for fd in 0..std::ffi::c_int::try_from(most.unwrap_or(65_536).min(65_536)).unwrap_or(65_536) {
+        if fd != kept {
+            // SAFETY: as above.
+            unsafe { libc::close(fd) };
+        }
     }
 }

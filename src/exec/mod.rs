@@ -2,7 +2,7 @@
 //!
 //! [`run`] starts a command and follows it to its end: what it prints goes to a callback as it comes, and when it is
 //! over, what it left in its process group is over too. [`Processes`] knows every command that is running, and ends them
-//! all when the run is interrupted. [`Guard`] is a small process that ends them when envrun itself is killed. Programs
+//! all when the run is interrupted; a small process, the guardian, ends them when envrun itself is killed. Programs
 //! are found by [`Programs`], so that a command starts by absolute path; shell text without shell syntax ([`simple`])
 //! starts without a shell. A [`Jobserver`] shares the places of `-j` with every make, ninja and cargo further down.
 //!
@@ -11,17 +11,20 @@
 
 mod command;
 mod environ;
-mod first;
+mod follow;
 mod guard;
 mod jobserver;
+mod mark;
+mod pipe;
 mod processes;
 mod program;
 mod shell;
 mod signal;
+mod spawn;
+mod tree;
 
 pub use command::{CommandSpec, Ended, Exit, Invocation, Io, StartError, Stream, run};
 pub use environ::Environ;
-pub use guard::Guard;
 pub use jobserver::{Jobserver, Token};
 pub use processes::{Interrupt, Processes};
 pub use program::{ProgramError, Programs};

@@ -1,12 +1,19 @@
 //! Every command that is running, and how all of them are ended.
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::collections::HashMap;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 
-use super::{Guard, Programs};
+use rustix::process::{Pid, Signal, WaitIdOptions, WaitIdStatus, WaitOptions};
+
+use super::guard::{Guard, Ledger};
+use super::mark::{Number, RunId};
+use super::{Io, Programs, tree};
 
 /// How urgently a run is to be stopped.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Interrupt {
     /// Children are told what envrun was told (`signal`, such as SIGINT); nothing new is started but cleanup.
     Told {
@@ -20,18 +27,66 @@ pub enum Interrupt {
 }
 
 /// Every command of a run that is running. One for a whole run; shared by all threads.
+///
+/// Nothing happens to the system before the first command: a run that finds everything up to date costs nothing here.
+/// With the first one, envrun takes on the orphans of its children (Linux), marks itself and so all that descends from
+/// it, and starts its guardian.
 #[derive(Debug)]
 pub struct Processes {
+    run: RunId,
+    patience: Duration,
     programs: Programs,
-    #[expect(dead_code, reason = "the guard is not there yet")]
-    guard: Option<Guard>,
+    ground: OnceLock<Result<Ground, rustix::io::Errno>>,
+    state: Mutex<State>,
+    /// Something in `state` has changed.
+    changed: Condvar,
+}
+
+/// What is there from the first command on.
+#[derive(Debug)]
+struct Ground {
+    /// What every captured command reads.
+    null: OwnedFd,
+    ledger: Option<Ledger>,
+    guard: Mutex<Option<Guard>>,
+    unguarded: Option<String>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    started: u64,
+    live: HashMap<Number, Live>,
+    interrupted: Option<Interrupt>,
+    /// A thread is there that goes on to the next step when children do not end.
+    escalating: bool,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Live {
+    pid: Pid,
+    io: Io,
+    /// It may run although the run was interrupted once.
+    cleanup: bool,
+    /// It was told to end.
+    cancelled: bool,
+    /// Its first process has been asked how it ended: the number may soon be somebody else's.
+    reaped: bool,
+    /// Its place in the ledger.
+    place: Option<usize>,
 }
 
 impl Processes {
     /// None is running yet. `patience` is how long children have after each step of an interrupt before the next one
     /// follows by itself.
-    pub fn new(guard: Option<Guard>, _patience: Duration) -> Arc<Self> {
-        Arc::new(Self { programs: Programs::default(), guard })
+    pub fn new(patience: Duration) -> Arc<Self> {
+        Arc::new(Self {
+            run: RunId::random(),
+            patience,
+            programs: Programs::default(),
+            ground: OnceLock::new(),
+            state: Mutex::default(),
+            changed: Condvar::new(),
+        })
     }
 
     /// Programs already found.
@@ -39,14 +94,355 @@ impl Processes {
         &self.programs
     }
 
-    /// Stops the run: returns at once, and goes on to the next step by itself when the children do not end.
-    pub fn interrupt(self: &Arc<Self>, _how: Interrupt) {}
+    /// Why nothing would end the children if envrun were killed at this moment, where that is so.
+    pub fn unguarded(&self) -> Option<&str> {
+        self.ground.get()?.as_ref().ok()?.unguarded.as_deref()
+    }
+
+    /// Stops the run, or stops it harder: returns at once, and goes on to the next step by itself when the children do
+    /// not end. What is weaker than what was said before does nothing.
+    pub fn interrupt(self: &Arc<Self>, how: Interrupt) {
+        let mut state = self.lock();
+        if state.interrupted.is_some_and(|before| before.step() >= how.step()) {
+            return;
+        }
+        state.interrupted = Some(how);
+        for live in state.live.values_mut().filter(|live| !live.outlasts(how)) {
+            live.cancel(how);
+        }
+        let escalate = !state.escalating;
+        state.escalating = true;
+        drop(state);
+        self.changed.notify_all();
+        if escalate {
+            let processes = Arc::clone(self);
+            let thread = std::thread::Builder::new().name("interrupt".to_owned());
+            if thread.spawn(move || processes.escalate()).is_err() {
+                // No thread to be had: the signals that were just sent are all there is.
+                self.lock().escalating = false;
+            }
+        }
+    }
 
     /// How the run was interrupted, if it was.
     pub fn interrupted(&self) -> Option<Interrupt> {
-        None
+        self.lock().interrupted
+    }
+
+    /// Waits for that long, or until the run is interrupted; `false` if it is.
+    pub fn pause(&self, time: Duration) -> bool {
+        let state = self.lock();
+        let wait = self.changed.wait_timeout_while(state, time, |state| state.interrupted.is_none());
+        wait.unwrap_or_else(PoisonError::into_inner).0.interrupted.is_none()
     }
 
     /// Waits until no command is running.
-    pub fn wait(&self) {}
+    pub fn wait(&self) {
+        let state = self.lock();
+        drop(self.changed.wait_while(state, |state| !state.live.is_empty()));
+    }
+
+    /// Whether a command has envrun's own streams. The terminal's Ctrl-C reaches it directly, and what it makes of that is
+    /// its own affair: a database shell ends a query, not itself.
+    pub fn terminal_is_lent(&self) -> bool {
+        self.lock().live.values().any(|live| live.io == Io::Inherited)
+    }
+
+    /// The orderly end: after an interrupt nothing that was started is left; the guardian ends. To be called when no command
+    /// is running; what is dropped does it too.
+    pub fn finish(&self) {
+        let interrupted = self.lock().interrupted.is_some();
+        let Some(Ok(ground)) = self.ground.get() else { return };
+        let guard = ground.guard.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if guard.is_some() && interrupted {
+            // What was started in the instant before its command's mark was on it.
+            end_strays(self.run, 0, Duration::ZERO);
+        }
+    }
+
+    /// Whether a command may start now.
+    pub(super) fn admits(&self, cleanup: bool) -> bool {
+        admits(&self.lock(), cleanup)
+    }
+
+    /// What every captured command reads.
+    pub(super) fn null(&self) -> io::Result<BorrowedFd<'_>> {
+        Ok(self.ground()?.null.as_fd())
+    }
+
+    /// A process was started for a command: takes note of it. If the run was interrupted meanwhile, it is told at once.
+    pub(super) fn enter(&self, pid: Pid, io: Io, cleanup: bool) -> Running<'_> {
+        let ledger = self.ledger();
+        // An inherited command shares envrun's group, which must not be ended as a whole.
+        let place = ledger.filter(|_| io == Io::Captured).and_then(|ledger| ledger.add(pid));
+        let mut live = Live { pid, io, cleanup, cancelled: false, reaped: false, place };
+        let mut state = self.lock();
+        let number = RunId::number(state.started);
+        state.started += 1;
+        if let Some(how) = state.interrupted.filter(|how| !live.outlasts(*how)) {
+            live.cancel(how);
+        }
+        state.live.insert(number, live);
+        drop(state);
+        self.run.mark(number).put_on(Some(pid));
+        Running { processes: self, number, pid, io }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn ground(&self) -> Result<&Ground, rustix::io::Errno> {
+        self.ground.get_or_init(|| Ground::lay(self.run)).as_ref().map_err(|error| *error)
+    }
+
+    fn ledger(&self) -> Option<&Ledger> {
+        self.ground.get()?.as_ref().ok()?.ledger.as_ref()
+    }
+
+    /// Goes from step to step until everything that was told to end has ended.
+    fn escalate(&self) {
+        let mut state = self.lock();
+        while let Some(step) = state.interrupted {
+            let ended = |state: &State| !state.live.values().any(|live| live.cancelled);
+            let waits = if step == Interrupt::Kill { Duration::from_millis(5) } else { self.patience };
+            let since = Instant::now();
+            while !ended(&state) && state.interrupted == Some(step) && since.elapsed() < waits {
+                let left = waits.saturating_sub(since.elapsed());
+                let wait = self.changed.wait_timeout(state, left);
+                state = wait.unwrap_or_else(PoisonError::into_inner).0;
+            }
+            if ended(&state) {
+                break;
+            }
+            if state.interrupted == Some(step) && step != Interrupt::Kill {
+                let next = if step == Interrupt::Terminate { Interrupt::Kill } else { Interrupt::Terminate };
+                state.interrupted = Some(next);
+                state.live.values_mut().for_each(|live| live.cancel(next));
+                self.changed.notify_all();
+            }
+            let signal = match state.interrupted {
+                Some(Interrupt::Kill) => Signal::KILL,
+                Some(Interrupt::Terminate) => Signal::TERM,
+                _ => continue,
+            };
+            let commands: Vec<_> = state.live.iter().map(|(number, live)| (*number, live.root())).collect();
+            drop(state);
+            for seen in tree::belonging_to(self.run, &commands) {
+                end(seen.pid, signal);
+            }
+            state = self.lock();
+            // SIGTERM is asked for once, SIGKILL again and again.
+            if signal == Signal::KILL {
+                state.live.values_mut().for_each(|live| live.cancel(Interrupt::Kill));
+            }
+        }
+        state.escalating = false;
+    }
+}
+
+impl Drop for Processes {
+    fn drop(&mut self) {
+        self.finish();
+    }
+}
+
+impl Ground {
+    fn lay(run: RunId) -> Result<Self, rustix::io::Errno> {
+        use rustix::fs::{Mode, OFlags};
+        let null = rustix::fs::open(c"/dev/null", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+        #[cfg(target_os = "linux")]
+        let _ = rustix::process::set_child_subreaper(Some(rustix::process::getpid()));
+        let ledger = Ledger::new();
+        let guard = ledger.as_ref().map_err(ToString::to_string);
+        let guard = guard.and_then(|ledger| Guard::start(run, ledger).map_err(|error| error.to_string()));
+        run.mark(0).put_on(None);
+        let unguarded = guard.as_ref().err().cloned();
+        Ok(Self { null, ledger: ledger.ok(), guard: Mutex::new(guard.ok()), unguarded })
+    }
+}
+
+impl Interrupt {
+    fn step(self) -> u8 {
+        match self {
+            Self::Told { .. } => 1,
+            Self::Terminate => 2,
+            Self::Kill => 3,
+        }
+    }
+}
+
+fn admits(state: &State, cleanup: bool) -> bool {
+    match state.interrupted {
+        None => true,
+        Some(Interrupt::Told { .. }) => cleanup,
+        Some(_) => false,
+    }
+}
+
+impl Live {
+    /// Whether it goes on in spite of the interrupt.
+    fn outlasts(&self, how: Interrupt) -> bool {
+        self.cleanup && matches!(how, Interrupt::Told { .. })
+    }
+
+    fn cancel(&mut self, how: Interrupt) {
+        self.cancelled = true;
+        let signal = match how {
+            Interrupt::Told { signal } => Signal::from_named_raw(signal).unwrap_or(Signal::INT),
+            Interrupt::Terminate => Signal::TERM,
+            Interrupt::Kill => Signal::KILL,
+        };
+        match self.io {
+            // The keys of the terminal have reached it already.
+            Io::Inherited if signal == Signal::INT || self.reaped => {}
+            Io::Inherited => end(self.pid, signal),
+            Io::Captured => end_group(self.pid, signal),
+        }
+    }
+
+    fn root(&self) -> Option<Pid> {
+        (!self.reaped).then_some(self.pid)
+    }
+}
+
+/// A command that is running; no longer one of the [`Processes`] when dropped.
+#[derive(Debug)]
+pub(super) struct Running<'a> {
+    processes: &'a Processes,
+    number: Number,
+    pid: Pid,
+    io: Io,
+}
+
+impl Running<'_> {
+    pub(super) fn pid(&self) -> Pid {
+        self.pid
+    }
+
+    /// How its first process has ended, once; `None` while it runs.
+    pub(super) fn reap(&self) -> Option<Result<WaitIdStatus, rustix::io::Errno>> {
+        let mut state = self.processes.lock();
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
+        let status = rustix::process::waitid(rustix::process::WaitId::Pid(self.pid), options).transpose()?;
+        if let Some(live) = state.live.get_mut(&self.number) {
+            live.reaped = true;
+        }
+        Some(status)
+    }
+
+    /// Whether it was told to end.
+    pub(super) fn is_cancelled(&self) -> bool {
+        self.processes.lock().live.get(&self.number).is_some_and(|live| live.cancelled)
+    }
+
+    /// Asks it to end: its group, or its first process if it shares envrun's. Before it is reaped.
+    pub(super) fn terminate(&self) {
+        match self.io {
+            Io::Captured => end_group(self.pid, Signal::TERM),
+            Io::Inherited => end(self.pid, Signal::TERM),
+        }
+    }
+
+    /// Kills it and all that descends from it. Before it is reaped.
+    pub(super) fn kill(&self) {
+        if self.io == Io::Captured {
+            end_group(self.pid, Signal::KILL);
+        }
+        end(self.pid, Signal::KILL);
+        for seen in tree::belonging_to(self.processes.run, &[(self.number, Some(self.pid))]) {
+            end(seen.pid, Signal::KILL);
+        }
+    }
+
+    /// Whether something is left in its group after its first process was reaped. Reaps what has ended.
+    pub(super) fn group_is_alive(&self) -> bool {
+        if self.io == Io::Inherited {
+            return false;
+        }
+        // Orphans of the group became children of envrun.
+        while let Ok(Some(_)) = rustix::process::waitpgid(self.pid, WaitOptions::NOHANG) {}
+        rustix::process::test_kill_process_group(self.pid) != Err(rustix::io::Errno::SRCH)
+    }
+
+    /// Sends a signal to what is left of its group; whether there was something.
+    pub(super) fn signal_group(&self, signal: Signal) -> bool {
+        self.io == Io::Captured && rustix::process::kill_process_group(self.pid, signal).is_ok()
+    }
+
+    /// Whether everything that is left in its group has ended, and waits for a parent outside to ask how.
+    pub(super) fn group_is_dead(&self) -> bool {
+        let mut alive = false;
+        let group = self.pid.as_raw_nonzero().get();
+        tree::each(&mut |seen| alive |= seen.group == group && !seen.zombie);
+        !alive
+    }
+
+    /// It ended well: what left its group may stay.
+    pub(super) fn release(&self) {
+        if let Some(ledger) = self.processes.ledger() {
+            ledger.ended_well(self.number);
+        }
+    }
+
+    /// It did not end well: ends what left its group.
+    pub(super) fn end_strays(&self, patience: Duration) {
+        if tree::any_bears(self.processes.run, self.number, self.pid) {
+            end_strays(self.processes.run, self.number, patience);
+        }
+    }
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        let mut state = self.processes.lock();
+        let live = state.live.remove(&self.number);
+        let heard = state.interrupted.is_some() || state.live.is_empty();
+        drop(state);
+        if let (Some(place), Some(ledger)) = (live.and_then(|live| live.place), self.processes.ledger()) {
+            ledger.remove(place);
+        }
+        if heard {
+            self.processes.changed.notify_all();
+        }
+    }
+}
+
+/// Ends everything that bears this number: SIGTERM, and SIGKILL after `patience`, until nothing is left.
+fn end_strays(run: RunId, number: Number, patience: Duration) {
+    let since = Instant::now();
+    let mut told = false;
+    // What is stuck in the kernel cannot be ended; a few seconds are enough to tell.
+    while since.elapsed() < patience + Duration::from_secs(5) {
+        let mut strays = tree::belonging_to(run, &[(number, None)]);
+        for ended in strays.extract_if(.., |stray| stray.zombie) {
+            let _ = rustix::process::waitpid(Some(ended.pid), WaitOptions::NOHANG);
+        }
+        if strays.is_empty() {
+            return;
+        }
+        let kill = since.elapsed() >= patience;
+        if kill || !told {
+            told = true;
+            let signal = if kill { Signal::KILL } else { Signal::TERM };
+            strays.iter().for_each(|stray| end(stray.pid, signal));
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// Signals a process that is to end. One that is stopped is continued, or it would not notice.
+fn end(pid: Pid, signal: Signal) {
+    let _ = rustix::process::kill_process(pid, signal);
+    if signal != Signal::KILL {
+        let _ = rustix::process::kill_process(pid, Signal::CONT);
+    }
+}
+
+/// Signals a process group that is to end.
+fn end_group(group: Pid, signal: Signal) {
+    let _ = rustix::process::kill_process_group(group, signal);
+    if signal != Signal::KILL {
+        let _ = rustix::process::kill_process_group(group, Signal::CONT);
+    }
 }

@@ -19,7 +19,7 @@ use crate::engine::command::Carry;
 use crate::engine::dispatcher::{self, Ending, Message};
 use crate::engine::surroundings::{Surroundings, scope_conditions};
 use crate::event::{self, Event, NodeInfo, Notice, RunStarted};
-use crate::exec::{Guard, Jobserver, Processes, Signals};
+use crate::exec::{Jobserver, Processes, Signals};
 use crate::fingerprint::{SecretKey, Workspace};
 use crate::graph::{self, NodeIx, Target, TaskGraph};
 use crate::model::{Condition, ConditionKind, EnvName};
@@ -96,7 +96,7 @@ impl Ready {
         let joined =
             request.jobs.is_none().then(|| variable("MAKEFLAGS").and_then(Jobserver::join)).flatten();
         let asked = request.jobs.map_or(context.cores, |jobs| jobs as usize);
-        let jobs = joined.as_ref().map_or(asked, Jobserver::jobs);
+        let jobs = joined.as_ref().and_then(Jobserver::jobs).unwrap_or(asked);
         let limits = Limits {
             jobs: NonZeroUsize::new(jobs).unwrap_or(NonZeroUsize::MIN),
             on_failure: request.on_failure,
@@ -107,14 +107,9 @@ impl Ready {
 
         let state = root.join(STATE_DIR);
         fs::create_folder(&state.join("tmp"))?;
-        let guard = if request.dry_run { None } else { Guard::start().ok() };
-        let jobserver = match joined {
-            Some(joined) => joined,
-            None => Jobserver::serve(jobs, &state.join("tmp"), variable("PATH"))
-                .map_err(|source| Problem::System { doing: "share the places of -j", source })?,
-        };
+        let jobserver = joined.unwrap_or_else(|| Jobserver::serve(jobs, variable("PATH")));
         Ok(Self {
-            processes: Processes::new(guard, PATIENCE),
+            processes: Processes::new(PATIENCE),
             workspace: Workspace::open(&root, &state.join("state"), secret_key(&context.cache_dir)?)?,
             store: local_store(context, project),
             git: Git::new(&root),
@@ -187,6 +182,7 @@ pub fn run(
     let actions = Actions::new(plan, &around);
     let ending = dispatcher::run(plan, &actions, &ready.processes, (send, receive), &mut reporters);
     ready.processes.wait();
+    ready.processes.finish();
     if !request.dry_run {
         remember(plan, &ending, ready.durations.clone(), context.clock.now());
         // Whoever is not told what was learned only has to look again.

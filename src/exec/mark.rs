@@ -1,0 +1,133 @@
+//! The birthmark: a number that every process of a run inherits, and does not lose by accident.
+//!
+//! A process can leave its group, its session and its parents, close what it inherited and empty its environment, and
+//! it still is a child of the command that started it. What it cannot help keeping is its resource limits. One of
+//! them, the soft limit on the time a real-time process may run without a pause (`RLIMIT_RTTIME`, microseconds), means
+//! nothing to ordinary processes and nothing to anybody above a few seconds; so envrun writes a number of a hundred
+//! thousand years there: 37 bits that tell the run, 24 that tell the command. Everybody may read it in
+//! `/proc/PID/limits`, and everybody may take it off again.
+//!
+//! Linux alone; elsewhere there are only process groups to go by.
+
+/// Set in every mark: makes the limit so high that it limits nothing, and tells it from "unlimited".
+const PRESENT: u64 = 1 << 62;
+/// Set in the mark of a guardian, which nobody ends but its own run.
+const GUARDIAN: u64 = 1 << 61;
+const COMMAND_BITS: u32 = 24;
+const COMMANDS: u64 = (1 << COMMAND_BITS) - 1;
+const RUNS: u64 = (1 << 37) - 1;
+
+/// Which command of a run: from 1. 0 is on what was started before its command's mark was on it, which is a matter of
+/// microseconds.
+pub(super) type Number = u32;
+
+/// The part of a mark that tells the run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct RunId(u64);
+
+/// What a process bears.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Mark(u64);
+
+impl RunId {
+    /// A new one, unlike all others by chance alone.
+    pub(super) fn random() -> Self {
+        use std::hash::{BuildHasher, Hasher};
+        Self(std::hash::RandomState::new().build_hasher().finish() & RUNS)
+    }
+
+    /// The mark of a command of this run.
+    pub(super) fn mark(self, number: Number) -> Mark {
+        Mark(PRESENT | (self.0 << COMMAND_BITS) | (u64::from(number) & COMMANDS))
+    }
+
+    /// The mark of this run's guardian.
+    pub(super) fn guardian(self) -> Mark {
+        Mark(self.mark(0).0 | GUARDIAN)
+    }
+
+    /// The number of the `count`th command, counted from 0.
+    pub(super) fn number(count: u64) -> Number {
+        u32::try_from(count % COMMANDS).expect("24 bits are fewer than 32") + 1
+    }
+}
+
+impl Mark {
+    /// The mark that this limit is, if it is one.
+    pub(super) fn from_limit(limit: u64) -> Option<Self> {
+        (limit & PRESENT != 0 && limit >> 63 == 0).then_some(Self(limit))
+    }
+
+    /// Which command of `run` bears it; `None` on a stranger, and on any guardian.
+    pub(super) fn of(self, run: RunId) -> Option<Number> {
+        let own = self.0 & GUARDIAN == 0 && (self.0 >> COMMAND_BITS) & RUNS == run.0;
+        own.then(|| u32::try_from(self.0 & COMMANDS).expect("24 bits are fewer than 32"))
+    }
+
+    /// Whether a guardian, of this run or another, bears it.
+    pub(super) fn is_guardian(self) -> bool {
+        self.0 & GUARDIAN != 0
+    }
+
+    /// Puts the mark on a process (`None`: the calling one) that has none of its own choosing. Never allocates.
+    #[cfg(target_os = "linux")]
+    pub(super) fn put_on(self, pid: Option<rustix::process::Pid>) -> bool {
+        use rustix::process::{Resource, Rlimit, prlimit};
+        // Nobody limits it in earnest; where somebody does, this fails, and there are only process groups to go by.
+        prlimit(pid, Resource::Rttime, Rlimit { current: Some(self.0), maximum: None }).is_ok()
+    }
+
+    /// There is no such thing here.
+    #[cfg(not(target_os = "linux"))]
+    pub(super) fn put_on(self, _pid: Option<rustix::process::Pid>) -> bool {
+        false
+    }
+}
+
+/// The mark in the text of `/proc/PID/limits`. Never allocates.
+pub(super) fn in_limits(text: &[u8]) -> Option<Mark> {
+    const LINE: &[u8] = b"Max realtime timeout";
+    let at = text.windows(LINE.len()).position(|window| window == LINE)?;
+    let mut limit: u64 = 0;
+    let digits = text[at + LINE.len()..].iter().skip_while(|byte| **byte == b' ');
+    for digit in digits.take_while(|byte| byte.is_ascii_digit()) {
+        limit = limit.checked_mul(10)?.checked_add(u64::from(digit - b'0'))?;
+    }
+    Mark::from_limit(limit)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_mark_tells_its_run_and_command(count: u64, run in 0..=RUNS, other in 0..=RUNS) {
+            let (run, other) = (RunId(run), RunId(other));
+            let number = RunId::number(count);
+            let Mark(limit) = run.mark(number);
+            let text = format!(
+                "Limit                     Soft Limit           Hard Limit           Units     \n\
+                 Max realtime priority     0                    0                    \n\
+                 Max realtime timeout      {limit:<20} unlimited            us        \n"
+            );
+            let mark = in_limits(text.as_bytes()).unwrap();
+            prop_assert_eq!(mark.of(run), Some(number));
+            prop_assert_eq!(mark.of(other).is_some(), run == other);
+            prop_assert!(!mark.is_guardian());
+            let guardian = run.guardian();
+            prop_assert!(guardian.is_guardian());
+            prop_assert_eq!(guardian.of(run), None);
+        }
+    }
+
+    #[test]
+    fn what_is_no_mark_is_none() {
+        let line = |limit| format!("Max realtime timeout      {limit:<20} unlimited            us\n");
+        assert_eq!(in_limits(line("unlimited").as_bytes()), None);
+        assert_eq!(in_limits(line("200000").as_bytes()), None);
+        assert_eq!(in_limits(line("18446744073709551615").as_bytes()), None);
+        assert_eq!(in_limits(b""), None);
+    }
+}
