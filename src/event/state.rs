@@ -158,8 +158,9 @@ impl RunState {
             }
             Event::NodeFinished { node, outcome, took } => self.finish(*node, outcome, *took),
             Event::NodesFinished { nodes, outcome } => {
-                let end = u32::try_from(self.nodes.len()).unwrap_or(u32::MAX);
-                nodes.iter_below(end).for_each(|node| self.finish(node, outcome, Duration::ZERO));
+                nodes
+                    .iter_below(self.node_count())
+                    .for_each(|node| self.finish(node, outcome, Duration::ZERO));
             }
             Event::Interrupted { level, .. } => self.interrupted = *level,
             Event::RunFinished(finished) => self.finished = Some(finished.clone()),
@@ -216,6 +217,11 @@ impl RunState {
     /// From the first event to the newest.
     pub fn elapsed(&self) -> Duration {
         self.now.since(self.began)
+    }
+
+    /// How many nodes there are.
+    pub fn node_count(&self) -> u32 {
+        u32::try_from(self.nodes.len()).unwrap_or(u32::MAX)
     }
 
     /// A node as told at the beginning.

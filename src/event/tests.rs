@@ -83,7 +83,7 @@ fn run_started() -> impl Strategy<Value = Event> {
 }
 
 /// Any event, in no sensible order.
-pub(crate) fn event() -> impl Strategy<Value = Event> {
+fn event() -> impl Strategy<Value = Event> {
     let stream = prop_oneof![Just(Stream::Stdout), Just(Stream::Stderr)];
     let started = (node(), because(), vec(words(), 0..3), words());
     prop_oneof![
@@ -119,7 +119,7 @@ pub(crate) fn event() -> impl Strategy<Value = Event> {
 }
 
 /// Any events in any order, numbered and dated, beginning as a run does.
-pub(crate) fn sequence() -> impl Strategy<Value = Vec<Sequenced>> {
+fn sequence() -> impl Strategy<Value = Vec<Sequenced>> {
     (run_started(), vec((event(), 0u64..5_000), 0..40)).prop_map(|(first, rest)| {
         let clock = Clock::manual(Timestamp(1_800_000_000_000));
         let mut sequencer = Sequencer::new(clock.clone());
@@ -130,6 +130,36 @@ pub(crate) fn sequence() -> impl Strategy<Value = Vec<Sequenced>> {
         }
         told
     })
+}
+
+/// Any events that an engine could tell: one beginning and nothing after the end, labels apart, only nodes that exist.
+pub(crate) fn sensible_sequence() -> impl Strategy<Value = Vec<Sequenced>> {
+    sequence().prop_map(sensible)
+}
+
+fn sensible(told: Vec<Sequenced>) -> Vec<Sequenced> {
+    let mut count = 0;
+    let mut kept: Vec<Sequenced> = Vec::new();
+    for mut told in told {
+        match &mut told.event {
+            Event::RunStarted(_) if !kept.is_empty() => continue,
+            Event::RunStarted(started) => {
+                let label = |(at, node): (usize, &NodeInfo)| NodeInfo {
+                    label: format!("{}{at}", node.label).into(),
+                    ..node.clone()
+                };
+                started.nodes = started.nodes.iter().enumerate().map(label).collect();
+                count = started.nodes.len() as u32;
+            }
+            Event::Output { node, .. } | Event::NodeFinished { node, .. } if node.0 >= count => continue,
+            _ => {}
+        }
+        kept.push(told);
+        if matches!(kept.last(), Some(Sequenced { event: Event::RunFinished(_), .. })) {
+            break;
+        }
+    }
+    kept
 }
 
 proptest! {

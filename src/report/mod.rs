@@ -2,22 +2,33 @@
 //!
 //! A [`Reporter`] sees every event of a run in order, with the fold over them so far. [`Reporters`] is the funnel: it
 //! stamps an event, folds it, hands it to the record and to every reporter, and retires a listener that fails.
-//! [`open`] makes the one that fits: text for people ([`Output`] says how the nodes' own output is woven in, with the
-//! live view on a terminal), or the wire format for machines.
+//! [`open`] makes the one that fits: text for people, or the wire format for machines.
 //!
-//! Invariant: reporters see events only. Times shown are the events' own, so replaying a record prints the same text.
-//! Invariant: knows no terminal: streams, width and colour are handed in.
+//! Text has three layers: [`words`] says things, [`text`] decides which of them to say and how the nodes' own output is
+//! woven in ([`Output`]), [`page`] puts it where it belongs: on two streams, or above the [`live`] view, which is the
+//! only thing that ever moves a cursor. What nodes print passes [`ansi`] first.
+//!
+//! Invariant: reporters see events only. Times in text are the events' own, so replaying a record prints the same text.
+//! Invariant: knows no terminal: streams, size and colour are handed in.
 
+mod ansi;
 mod json;
+mod live;
+mod page;
 mod reporters;
+mod style;
+#[cfg(test)]
+mod tests;
 mod text;
+mod words;
 
 use std::io::{self, Write};
 use std::sync::Arc;
 
 use crate::event::{RunState, Sequenced};
 
-pub use reporters::Reporters;
+pub use reporters::{Reporters, replay};
+pub use style::Style;
 
 /// Someone who listens to a run.
 pub trait Reporter: Send {
@@ -28,31 +39,21 @@ pub trait Reporter: Send {
 /// How the output of nodes is shown (`-o`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Output {
-    /// On a terminal with several tasks: prefix, under a live view. In CI: group. For a single task: stream.
-    /// Otherwise: prefix.
+    /// A single task: stream. In CI: group. Otherwise: prefix.
     #[default]
     Auto,
-    /// As it comes.
+    /// As it comes, each stream on its own.
     Stream,
     /// Line by line, each behind its node's label.
     Prefix,
     /// In one piece when the node is over.
     Group,
-    /// Only of nodes that failed.
+    /// Only of nodes that failed, at the end.
     Errors,
-    /// Nothing but failures.
+    /// Nothing is said but failures.
     Quiet,
     /// No text: one JSON object per event on standard output.
     Json,
-}
-
-/// How text is dressed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Style {
-    /// Colours may be used, and those of the nodes' output are kept.
-    pub colour: bool,
-    /// Characters beyond ASCII may be used.
-    pub unicode: bool,
 }
 
 /// Where one stream of text goes.
@@ -72,7 +73,7 @@ pub struct Options {
     pub output: Output,
     /// How text is dressed.
     pub style: Style,
-    /// Nodes that are up to date are listed too (`-v`).
+    /// Nodes that are up to date are listed too, and commands are shown (`-v`).
     pub verbose: bool,
     /// Nobody watches: in CI.
     pub ci: bool,
@@ -82,7 +83,9 @@ pub struct Options {
     pub out: Sink,
     /// Standard error: everything else.
     pub err: Sink,
-    /// The terminal's size, where there is a terminal.
+    /// Both go to the same place, so that a line begun on one is in the way of the other.
+    pub joined: bool,
+    /// The terminal's size, if standard error is a terminal: with it, a live view is shown where it helps.
     pub size: Option<Size>,
 }
 

@@ -3,7 +3,7 @@
 use super::Reporter;
 use crate::base::Clock;
 use crate::event::{Event, Notice, RunState, Sequenced, Sequencer};
-use crate::record::Recorder;
+use crate::record::{RecordError, Recorded, Recorder};
 
 /// Everyone who listens to a run: the fold, the record, the reporters.
 pub struct Reporters {
@@ -48,9 +48,14 @@ impl Reporters {
         }
     }
 
-    /// Hands on an event that was recorded before, as it was told then.
-    pub fn replay(&mut self, told: &Sequenced) {
-        self.pass(told);
+    /// Hands on an event as it was told before.
+    fn pass_on(&mut self, told: &Sequenced) {
+        let retired = self.pass(told);
+        // What was recorded stays as it is: the fold does not hear of this.
+        for message in retired {
+            let event = Event::Notice(Notice { node: None, message, hint: None });
+            self.pass(&Sequenced { event, ..*told });
+        }
     }
 
     /// Folds and hands on; says who failed.
@@ -60,7 +65,10 @@ impl Reporters {
         if let Some(recorder) = &mut self.recorder
             && let Err(error) = recorder.on(told, &self.state)
         {
-            retired.push(format!("this run is not recorded any further: {error}"));
+            retired.push(match self.state.finished() {
+                None => format!("this run is not recorded any further: {error}"),
+                Some(_) => format!("the records of runs cannot be put in order: {error}"),
+            });
             self.recorder = None;
         }
         let state = &self.state;
@@ -73,4 +81,25 @@ impl Reporters {
         });
         retired
     }
+}
+
+/// Tells a recorded run again: the reporters say what they said, or would have said, then.
+pub fn replay(run: &Recorded, to: &mut Reporters) -> Result<(), RecordError> {
+    let mut last = None;
+    for told in run.events()? {
+        let told = told?;
+        to.pass_on(&told);
+        last = Some((told.seq, told.time));
+    }
+    if to.state().finished().is_none() {
+        let how = if run.is_live() { "it still goes on" } else { "the run was ended before its time" };
+        let message = format!("the record ends here: {how}");
+        let (seq, time) = last.map_or((0, to.state().now()), |(seq, time)| (seq + 1, time));
+        to.pass_on(&Sequenced {
+            seq,
+            time,
+            event: Event::Notice(Notice { node: None, message, hint: None }),
+        });
+    }
+    Ok(())
 }

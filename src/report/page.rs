@@ -1,0 +1,123 @@
+//! Where text goes: standard output and standard error, or above the live view.
+
+use std::io::{self, Write};
+
+use super::ansi::Keep;
+use super::live::Live;
+use super::{Sink, Size, Style};
+use crate::event::RunState;
+
+/// One of the two streams.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Channel {
+    Out,
+    Err,
+}
+
+/// Both streams. What one event puts on them is gathered and written in one piece.
+pub(super) struct Page {
+    out: Sink,
+    err: Sink,
+    /// Both go to the same place.
+    joined: bool,
+    style: Style,
+    live: Option<Live>,
+    gathered: [Vec<u8>; 2],
+    /// The last thing put there did not end its line.
+    open: [bool; 2],
+    /// Writing to standard output failed; standard error goes on.
+    out_lost: bool,
+}
+
+impl Page {
+    pub(super) fn new(out: Sink, err: Sink, joined: bool, style: Style) -> Self {
+        let joined = joined || (out.terminal && err.terminal);
+        Self {
+            out,
+            err,
+            joined,
+            style,
+            live: None,
+            gathered: Default::default(),
+            open: [false; 2],
+            out_lost: false,
+        }
+    }
+
+    /// What of a node's control sequences may pass when its output is shown line by line.
+    pub(super) fn keep(&self) -> Keep {
+        if self.style.colour { Keep::Colours } else { Keep::Text }
+    }
+
+    /// The same for output that is shown as it comes: what is no terminal gets it untouched, for it may be data.
+    pub(super) fn keep_as_it_comes(&self, channel: Channel) -> Keep {
+        let terminal = [self.out.terminal, self.err.terminal][channel as usize];
+        if self.style.colour || !terminal { Keep::All } else { Keep::Text }
+    }
+
+    /// Shows a live view below the text from now on.
+    pub(super) fn begin_live(&mut self, size: Size, state: &RunState) {
+        let to = std::mem::replace(&mut self.err.to, Box::new(io::sink()));
+        self.live = Some(Live::begin(to, size, self.style, state));
+    }
+
+    /// Takes the live view away.
+    pub(super) fn end_live(&mut self) {
+        if let Some(live) = self.live.take() {
+            self.err.to = live.end();
+        }
+    }
+
+    pub(super) fn live(&self) -> Option<&Live> {
+        self.live.as_ref()
+    }
+
+    /// Bytes as they are; they may leave a line open.
+    pub(super) fn put(&mut self, channel: Channel, bytes: &[u8]) {
+        let at = self.place(channel);
+        self.gathered[at].extend_from_slice(bytes);
+        if let Some(last) = bytes.last() {
+            self.open[at] = *last != b'\n';
+        }
+    }
+
+    /// A whole line, on a line of its own.
+    pub(super) fn line(&mut self, channel: Channel, text: &[u8]) {
+        let at = self.place(channel);
+        if std::mem::take(&mut self.open[at]) {
+            self.gathered[at].push(b'\n');
+        }
+        self.gathered[at].extend_from_slice(text);
+        self.gathered[at].push(b'\n');
+    }
+
+    fn place(&self, channel: Channel) -> usize {
+        if self.joined { Channel::Err as usize } else { channel as usize }
+    }
+
+    /// Writes what was gathered.
+    pub(super) fn flush(&mut self) -> io::Result<()> {
+        let [mut out, mut err] = std::mem::take(&mut self.gathered);
+        if !self.out_lost
+            && !out.is_empty()
+            && let Err(error) = self.out.to.write_all(&out).and_then(|()| self.out.to.flush())
+        {
+            // `envrun build | head`: the run and its other stream go on.
+            self.out_lost = true;
+            let warning = self.style.paint(super::style::Ink::Warn, "warning:");
+            err.extend_from_slice(
+                format!("{warning} cannot write to standard output any more: {error}\n").as_bytes(),
+            );
+        }
+        if !err.is_empty() {
+            match &self.live {
+                Some(live) => live.above(&err)?,
+                None => self.err.to.write_all(&err).and_then(|()| self.err.to.flush())?,
+            }
+        }
+        out.clear();
+        err.clear();
+        self.gathered = [out, err];
+        Ok(())
+    }
+}

@@ -1,0 +1,346 @@
+//! Text for people: one line when a node begins and one when it ends, its output between them, failures last.
+//!
+//! [`weave`] arranges what nodes print; here is what envrun itself says, in a column of verbs:
+//!
+//! ```text
+//!        run build because src/api.rs changed (+1 more)
+//!   restored lib from the local cache in 3ms
+//!       done build in 1.2s
+//! ```
+//!
+//! What is up to date is counted, not listed. At the end stand the failures, each with everything there is to know, and
+//! one line that counts.
+
+mod held;
+mod weave;
+
+use std::io;
+use std::time::Duration;
+
+use super::page::{Channel, Page};
+use super::style::Ink;
+use super::{Options, Output, Reporter, Size, Style, words};
+use crate::base::unit::show_duration;
+use crate::event::{Event, Failed, Failure, Notice, Outcome, RunState, Sequenced};
+use crate::graph::NodeIx;
+use weave::{Left, Weave};
+
+/// How much output of failed nodes is held for the end, all together.
+const ALL_FAILURES: usize = 32 << 20;
+
+/// Tells a run in words.
+pub(super) struct Text {
+    page: Page,
+    weave: Weave,
+    /// As asked for; [`Output::Auto`] until the run begins.
+    output: Output,
+    style: Style,
+    verbose: bool,
+    ci: bool,
+    github: bool,
+    /// Given if a live view would be welcome.
+    size: Option<Size>,
+    failed: Vec<(NodeIx, Left)>,
+    failed_bytes: usize,
+}
+
+impl Text {
+    pub(super) fn new(options: Options) -> Self {
+        let Options { output, style, verbose, ci, github, out, err, joined, size } = options;
+        let size = size.filter(|_| err.terminal && !ci);
+        Self {
+            page: Page::new(out, err, joined, style),
+            weave: Weave::new(output, style, github, std::iter::empty()),
+            output,
+            style,
+            verbose,
+            ci,
+            github,
+            size,
+            failed: Vec::new(),
+            failed_bytes: 0,
+        }
+    }
+
+    fn tell(&mut self, event: &Event, state: &RunState) {
+        match event {
+            Event::RunStarted(started) => {
+                if self.output == Output::Auto {
+                    self.output = match state.tasks() {
+                        0 | 1 => Output::Stream,
+                        _ if self.ci => Output::Group,
+                        _ => Output::Prefix,
+                    };
+                }
+                let tasks = started.nodes.iter().filter(|node| !node.group);
+                let labels = tasks.map(|node| &*node.label);
+                self.weave = Weave::new(self.output, self.style, self.github, labels);
+            }
+            Event::NodeStarted { node, because, commands, dir } => {
+                let because = format!(" because {}", words::because(because));
+                self.status(Some(*node), (Ink::Begin, "run"), state.label(*node), &self.faint(&because));
+                if self.verbose {
+                    self.commands(*node, commands, dir);
+                }
+                self.weave.begin(*node, &self.page);
+            }
+            Event::Output { node, stream, bytes } => {
+                self.weave.output(*node, state.label(*node), *stream, bytes, &mut self.page);
+            }
+            Event::NodeRetrying { node, attempt, of, failure, pause } => {
+                let (failure, pause) = (words::failure(failure), show_duration(*pause));
+                let rest = format!(" after try {attempt} of {of}: {failure}; the next one in {pause}");
+                self.weave.end_lines(*node, state.label(*node), &mut self.page);
+                self.status(Some(*node), (Ink::Warn, "retry"), state.label(*node), &rest);
+            }
+            Event::NodeFinished { node, outcome, took } => self.finished(*node, outcome, *took, state),
+            Event::NodesFinished { nodes, outcome } => {
+                let end = state.node_count();
+                let listed = self.verbose || is_news(outcome);
+                // What was going to print has to be brought to its end, whether or not it is listed.
+                let begun = self.weave.unfinished();
+                for node in nodes.iter_below(end).filter(|node| listed || begun.contains(node)) {
+                    self.finished(node, outcome, Duration::ZERO, state);
+                }
+            }
+            Event::Notice(notice) => self.notice(notice, state),
+            Event::Interrupted { signal, level } => {
+                let words = words::interrupted(*level, state.running().len());
+                let text = format!("{} {words}", self.style.paint(Ink::Warn, &format!("{signal}:")));
+                self.say(None, &text);
+            }
+            Event::RunFinished(_) => self.run_finished(state),
+            Event::Expected { .. } => {}
+        }
+    }
+
+    fn finished(&mut self, node: NodeIx, outcome: &Outcome, took: Duration, state: &RunState) {
+        let label = state.label(node);
+        let group = state.node(node).is_some_and(|info| info.group);
+        let took = show_duration(took);
+        if let Outcome::Restored { log, .. } = outcome {
+            self.weave.replay(node, label, log, &mut self.page);
+        }
+        let left = self.weave.end(node, label, &mut self.page);
+        let (verb, rest) = match outcome {
+            Outcome::Succeeded { .. } => ((Ink::Good, "done"), format!(" in {took}")),
+            Outcome::Restored { from, .. } => ((Ink::Good, "restored"), format!(" from {from} in {took}")),
+            Outcome::WouldRun { because, commands } => {
+                let because = format!(" because {}", words::because(because));
+                self.status(Some(node), (Ink::Begin, "would run"), label, &self.faint(&because));
+                return self.commands(node, commands, ".");
+            }
+            Outcome::Failed { failure, .. } => {
+                let executed = state.failures().last().is_some_and(|failed| failed.executed.is_some());
+                let took = if executed { format!(" after {took}: ") } else { ": ".to_owned() };
+                let rest = format!("{took}{}", words::failure(failure));
+                self.status(Some(node), (Ink::Bad, "failed"), label, &rest);
+                self.keep(node, left);
+                return self.annotate(label, &rest, failure);
+            }
+            Outcome::Skipped { reason } => ((Ink::Warn, "skipped"), format!(" because {reason}")),
+            Outcome::Cancelled if left.is_some() => ((Ink::Warn, "cancelled"), String::new()),
+            _ if !self.verbose || group => return,
+            Outcome::UpToDate => ((Ink::Faint, "up to date"), String::new()),
+            Outcome::AlreadyDone => ((Ink::Faint, "done"), " already".to_owned()),
+            Outcome::Blocked { by } => ((Ink::Warn, "blocked"), format!(" by `{}`", state.label(*by))),
+            Outcome::Cancelled => ((Ink::Warn, "cancelled"), String::new()),
+            Outcome::Grouped => return,
+        };
+        self.status(Some(node), verb, label, &self.faint(&rest));
+    }
+
+    /// Keeps what a failed node printed, as far as there is room.
+    fn keep(&mut self, node: NodeIx, left: Option<Left>) {
+        let Some(mut left) = left else { return };
+        if self.failed_bytes + left.held.bytes().len() > ALL_FAILURES {
+            left.held.forget();
+        }
+        self.failed_bytes += left.held.bytes().len();
+        self.failed.push((node, left));
+    }
+
+    fn run_finished(&mut self, state: &RunState) {
+        for node in self.weave.unfinished() {
+            self.weave.end(node, state.label(node), &mut self.page);
+        }
+        let kept = std::mem::take(&mut self.failed);
+        let left = |node| kept.iter().find(|(kept, _)| *kept == node).map(|(_, left)| left);
+        for failed in state.failures() {
+            let left = left(failed.node);
+            // Nothing came after its output: no need to read it twice.
+            let seen = state.failures().len() == 1 && left.is_some_and(|left| self.weave.is_last(left));
+            self.failure(failed, left.filter(|_| !seen), seen, state);
+        }
+        let exit = state.finished().map_or(0, |finished| finished.exit);
+        if self.output == Output::Quiet && exit == 0 {
+            return;
+        }
+        if !state.failures().is_empty() {
+            self.page.line(Channel::Err, b"");
+        }
+        let ink = if exit == 0 { Ink::Strong } else { Ink::Bad };
+        let summary = self.style.paint(ink, &words::summary(state));
+        self.page.line(Channel::Err, summary.as_bytes());
+    }
+
+    /// Everything there is to know of a failure. `seen`: its output stands right above.
+    fn failure(&mut self, failed: &Failed, left: Option<&Left>, seen: bool, state: &RunState) {
+        let label = state.label(failed.node);
+        let error = self.style.paint(Ink::Bad, "error:");
+        let name = self.style.paint(Ink::Strong, &format!("`{label}`"));
+        let after = failed.executed.as_ref().map(|_| format!(" after {}", show_duration(failed.took)));
+        let how = match &failed.failure {
+            Failure::Refused { .. } => "refused".to_owned(),
+            failure => words::failure(failure),
+        };
+        let mut text =
+            vec![String::new(), format!("{error} {name} failed{}: {how}", after.unwrap_or_default())];
+        let mut fact = |name: &str, what: &str| {
+            let mut lines = what.trim_end().lines();
+            text.push(format!("  {name}: {}", lines.next().unwrap_or_default()));
+            text.extend(lines.map(|line| format!("    {line}")));
+        };
+        if let Failure::Refused { reasons } = &failed.failure {
+            reasons.iter().for_each(|reason| fact("guard", reason));
+        }
+        if let Some(command) = failed.failure.command() {
+            fact("command", command);
+        }
+        if let Some(executed) = &failed.executed {
+            if failed.failure.command().is_none() {
+                executed.commands.iter().for_each(|command| fact("command", command));
+            }
+            fact("directory", &executed.dir);
+            fact("because", &words::because(&executed.because));
+        }
+        if let Some(log) = &failed.log {
+            fact("log", log);
+        }
+        match left {
+            Some(left) if left.held.bytes().is_empty() && left.held.earlier() == 0 => fact("output", "none"),
+            Some(_) => fact("output", ""),
+            None if failed.executed.is_some() && !seen => fact("output", "none"),
+            None => {}
+        }
+        for line in text {
+            self.page.line(Channel::Err, line.trim_end().as_bytes());
+        }
+        let bar = self.style.paint(Ink::Faint, self.style.bar());
+        for line in left.map_or_else(Vec::new, |left| weave::lines(&left.held, self.style, &self.page)) {
+            let space = if line.is_empty() { "" } else { " " };
+            self.page.line(Channel::Err, &[b"  ", bar.as_bytes(), space.as_bytes(), &line].concat());
+        }
+        let hints = [failed.failure.hint(), failed.hint.as_deref()];
+        hints.into_iter().flatten().for_each(|hint| self.hint(hint));
+    }
+
+    fn notice(&mut self, notice: &Notice, state: &RunState) {
+        if self.output == Output::Quiet {
+            return;
+        }
+        let about = notice.node.map(|node| format!("`{}`: ", state.label(node))).unwrap_or_default();
+        let text = format!("{} {about}{}", self.style.paint(Ink::Warn, "warning:"), notice.message);
+        self.say(None, &text);
+        notice.hint.iter().for_each(|hint| self.hint(hint));
+    }
+
+    fn hint(&mut self, hint: &str) {
+        let text = format!("{} {hint}", self.style.paint(Ink::Begin, "hint:"));
+        self.page.line(Channel::Err, text.as_bytes());
+    }
+
+    /// GitHub shows it at the head of the workflow's page.
+    fn annotate(&mut self, label: &str, rest: &str, failure: &Failure) {
+        if !self.github {
+            return;
+        }
+        let escape = |text: &str| text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A");
+        let title = escape(label).replace(':', "%3A").replace(',', "%2C");
+        let command = failure.command().map(|command| format!("\ncommand: {command}")).unwrap_or_default();
+        let text = format!(
+            "::error title={title} failed::{}",
+            escape(&format!("{}{command}", rest.trim_start_matches([':', ' '])))
+        );
+        self.page.line(Channel::Err, text.as_bytes());
+    }
+
+    /// A line of the column of verbs.
+    fn status(&mut self, node: Option<NodeIx>, (ink, verb): (Ink, &str), label: &str, rest: &str) {
+        if self.output == Output::Quiet {
+            return;
+        }
+        let name = if self.output == Output::Prefix { Ink::of(label) } else { Ink::Strong };
+        let verb = self.style.paint(ink, &format!("{verb:>10}"));
+        let text = format!("{verb} {}{rest}", self.style.paint(name, label));
+        self.say(node, &text);
+    }
+
+    /// A node's commands below its status.
+    fn commands(&mut self, node: NodeIx, commands: &[String], dir: &str) {
+        if dir != "." {
+            self.say(Some(node), &self.faint(&format!("{:11}in {dir}", "")));
+        }
+        for line in commands.iter().flat_map(|command| {
+            let signs = std::iter::once("$ ").chain(std::iter::repeat("  "));
+            signs.zip(command.trim_end().lines())
+        }) {
+            self.say(Some(node), &self.faint(&format!("{:11}{}{}", "", line.0, line.1)));
+        }
+    }
+
+    fn say(&mut self, node: Option<NodeIx>, text: &str) {
+        if self.output == Output::Quiet {
+            return;
+        }
+        self.weave.speak(node);
+        self.page.line(Channel::Err, text.as_bytes());
+    }
+
+    fn faint(&self, text: &str) -> String {
+        self.style.paint(Ink::Faint, text)
+    }
+
+    /// Brings the live view up to date, or begins or ends it.
+    fn show_live(&mut self, event: &Event, state: &RunState) {
+        match event {
+            Event::NodeStarted { .. } if self.page.live().is_none() => {
+                let welcome = matches!(self.output, Output::Prefix | Output::Group | Output::Errors);
+                if let Some(size) = self.size.as_ref().filter(|_| welcome) {
+                    self.page.begin_live(size.clone(), state);
+                }
+            }
+            Event::RunFinished(_) => self.page.end_live(),
+            Event::Output { .. } | Event::Notice(_) | Event::RunStarted(_) => {}
+            _ => {
+                if let Some(live) = self.page.live() {
+                    live.update(state);
+                }
+            }
+        }
+    }
+}
+
+impl Reporter for Text {
+    fn on(&mut self, event: &Sequenced, state: &RunState) -> io::Result<()> {
+        self.show_live(&event.event, state);
+        self.tell(&event.event, state);
+        self.page.flush()
+    }
+}
+
+/// Whether an outcome that many nodes share is worth a line for each of them.
+fn is_news(outcome: &Outcome) -> bool {
+    match outcome {
+        Outcome::UpToDate
+        | Outcome::AlreadyDone
+        | Outcome::Grouped
+        | Outcome::Blocked { .. }
+        | Outcome::Cancelled => false,
+        Outcome::Restored { .. }
+        | Outcome::Succeeded { .. }
+        | Outcome::WouldRun { .. }
+        | Outcome::Failed { .. }
+        | Outcome::Skipped { .. } => true,
+    }
+}

@@ -1,0 +1,98 @@
+//! What is said: events and their parts, in words, without colours.
+
+use std::time::Duration;
+
+use crate::base::unit::show_duration;
+use crate::event::{Because, Counts, Failure, OutcomeKind, RunState};
+
+/// `src/api.rs changed (+1 more)`.
+pub(super) fn because(because: &Because) -> String {
+    match because.more {
+        0 => because.reason.clone(),
+        more => format!("{} (+{more} more)", because.reason),
+    }
+}
+
+/// How it failed, as the words after the colon in `test failed:`.
+pub(super) fn failure(failure: &Failure) -> String {
+    match failure {
+        Failure::Exit { status, .. } => format!("exit status {status}"),
+        Failure::Signal { signal, .. } => match signal_hook::low_level::signal_name(*signal) {
+            Some(name) => format!("ended by {name}"),
+            None => format!("ended by signal {signal}"),
+        },
+        Failure::Start { reason, .. } => format!("could not be started: {reason}"),
+        Failure::Timeout { limit, .. } => format!("took longer than {}", show_duration(*limit)),
+        Failure::Outputs { reason } | Failure::Io { reason } => reason.clone(),
+        Failure::Refused { reasons } => format!("refused: {}", reasons.join("; ")),
+    }
+}
+
+/// `3 executed, 1 restored, 12 up to date, 1 failed in 2.3s`, or `nothing to do: 12 up to date (8ms)`.
+pub(super) fn summary(state: &RunState) -> String {
+    let took = state.finished().map_or(state.elapsed(), |finished| finished.took);
+    let counts = state.counts();
+    let parts = counted(counts);
+    let idle = [OutcomeKind::UpToDate, OutcomeKind::AlreadyDone, OutcomeKind::Skipped];
+    let others = |(kind, _): &(OutcomeKind, String)| !idle.contains(kind);
+    if parts.iter().any(others) || counts.of(OutcomeKind::Skipped) > 0 {
+        let interrupted = if state.interrupted() > 0 { "interrupted: " } else { "" };
+        return format!("{interrupted}{} in {}", join(&parts), show_duration(took));
+    }
+    let failed = state.finished().is_some_and(|finished| finished.exit != 0);
+    match (parts.is_empty(), failed) {
+        (true, true) => format!("nothing was done ({})", show_duration(took)),
+        (true, false) => format!("nothing to do ({})", show_duration(took)),
+        (false, _) => format!("nothing to do: {} ({})", join(&parts), show_duration(took)),
+    }
+}
+
+fn join(parts: &[(OutcomeKind, String)]) -> String {
+    parts.iter().map(|(_, text)| text.as_str()).collect::<Vec<_>>().join(", ")
+}
+
+/// What is counted, in the order it is said; failures last, where they are seen.
+fn counted(counts: &Counts) -> Vec<(OutcomeKind, String)> {
+    let words = [
+        (OutcomeKind::WouldRun, "to execute"),
+        (OutcomeKind::Succeeded, "executed"),
+        (OutcomeKind::Restored, "restored"),
+        (OutcomeKind::UpToDate, "up to date"),
+        (OutcomeKind::AlreadyDone, "already done"),
+        (OutcomeKind::Skipped, "skipped"),
+        (OutcomeKind::Blocked, "blocked"),
+        (OutcomeKind::Cancelled, "cancelled"),
+        (OutcomeKind::Failed, "failed"),
+    ];
+    let some = words.into_iter().filter(|(kind, _)| counts.of(*kind) > 0);
+    some.map(|(kind, word)| (kind, format!("{} {word}", counts.of(kind)))).collect()
+}
+
+/// What a stop asked for at this level means, and what asking again does.
+pub(super) fn interrupted(level: u32, running: usize) -> String {
+    let tasks = match running {
+        1 => "1 task".to_owned(),
+        several => format!("{several} tasks"),
+    };
+    match level {
+        0 | 1 if running == 0 => "nothing new is started".to_owned(),
+        0 | 1 => format!("nothing new is started, {tasks} told to stop; once more for SIGTERM"),
+        2 => format!("SIGTERM to {tasks}; once more for SIGKILL"),
+        _ => format!("SIGKILL to {tasks}"),
+    }
+}
+
+/// Time that passes, for the live view: tenths below a minute, so that it does not jump about.
+pub(super) fn clock(time: Duration) -> String {
+    if time < Duration::from_secs(60) { format!("{:.1}s", time.as_secs_f64()) } else { show_duration(time) }
+}
+
+/// Time that is left, roughly: nobody believes tenths.
+pub(super) fn roughly(time: Duration) -> String {
+    match time.as_secs() {
+        0 => "1s".to_owned(),
+        seconds @ 1..60 => format!("{seconds}s"),
+        seconds @ 60..3600 => format!("{}m", (seconds + 30) / 60),
+        seconds => format!("{}h{:02}m", seconds / 3600, seconds / 60 % 60),
+    }
+}
