@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use crate::base::unit::show_duration;
 use crate::ops::{Problem, Project};
 use crate::record::{Recorded, RunSummary, runs};
-use crate::report::Reporters;
+use crate::report::{Reporters, replay};
 
 use super::args::LogArgs;
 use super::{Invocation, terminal};
@@ -31,9 +31,7 @@ pub fn run(invocation: &Invocation<'_>, args: &LogArgs) -> Result<u8, Problem> {
     let recorded = Recorded::open(project.root(), name)?;
     let mut reporters = Reporters::new(invocation.context.clock.clone());
     reporters.add("output", invocation.terminal.reporter(invocation.context, args.output, args.verbose));
-    for event in recorded.events()? {
-        reporters.replay(&event?);
-    }
+    replay(&recorded, &mut reporters)?;
     Ok(0)
 }
 

@@ -65,12 +65,20 @@ impl Terminal {
                 OutputStyle::Quiet => report::Output::Quiet,
                 OutputStyle::Json => report::Output::Json,
             },
-            style: Style { colour: self.colour, unicode: self.unicode },
             verbose,
             ci: set("CI"),
             github: set("GITHUB_ACTIONS"),
-            out: Sink { to: Box::new(std::io::stdout()), terminal: std::io::stdout().is_terminal() },
-            err: Sink { to: Box::new(std::io::stderr()), terminal: self.interactive },
+            out: Sink {
+                to: Box::new(std::io::stdout()),
+                terminal: std::io::stdout().is_terminal(),
+                style: Style { colour: self.colour_out, unicode: self.unicode },
+            },
+            err: Sink {
+                to: Box::new(std::io::stderr()),
+                terminal: self.interactive,
+                style: Style { colour: self.colour, unicode: self.unicode },
+            },
+            joined: joined(),
             size,
         })
     }
@@ -132,6 +140,13 @@ pub fn print(text: &str) -> std::io::Result<()> {
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
         other => other,
     }
+}
+
+/// Whether both streams end in the same place: a terminal, or one file (`> log 2>&1`).
+fn joined() -> bool {
+    let place = |stat: rustix::fs::Stat| (stat.st_dev, stat.st_ino);
+    let out = rustix::fs::fstat(std::io::stdout()).map(place);
+    out.is_ok() && out == rustix::fs::fstat(std::io::stderr()).map(place)
 }
 
 /// Columns and lines.

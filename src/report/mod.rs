@@ -62,6 +62,8 @@ pub struct Sink {
     pub to: Box<dyn Write + Send>,
     /// It is a terminal.
     pub terminal: bool,
+    /// How text on it is dressed.
+    pub style: Style,
 }
 
 /// Width and height of the terminal, asked anew for each drawing because windows are resized.
@@ -71,8 +73,6 @@ pub type Size = Arc<dyn Fn() -> (u16, u16) + Send + Sync>;
 pub struct Options {
     /// What `-o` said.
     pub output: Output,
-    /// How text is dressed.
-    pub style: Style,
     /// Nodes that are up to date are listed too, and commands are shown (`-v`).
     pub verbose: bool,
     /// Nobody watches: in CI.

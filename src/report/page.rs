@@ -4,6 +4,7 @@ use std::io::{self, Write};
 
 use super::ansi::Keep;
 use super::live::Live;
+use super::style::Ink;
 use super::{Sink, Size, Style};
 use crate::event::RunState;
 
@@ -20,7 +21,6 @@ pub(super) struct Page {
     err: Sink,
     /// Both go to the same place.
     joined: bool,
-    style: Style,
     live: Option<Live>,
     gathered: [Vec<u8>; 2],
     /// The last thing put there did not end its line.
@@ -30,35 +30,35 @@ pub(super) struct Page {
 }
 
 impl Page {
-    pub(super) fn new(out: Sink, err: Sink, joined: bool, style: Style) -> Self {
+    pub(super) fn new(out: Sink, err: Sink, joined: bool) -> Self {
         let joined = joined || (out.terminal && err.terminal);
-        Self {
-            out,
-            err,
-            joined,
-            style,
-            live: None,
-            gathered: Default::default(),
-            open: [false; 2],
-            out_lost: false,
-        }
+        Self { out, err, joined, live: None, gathered: Default::default(), open: [false; 2], out_lost: false }
+    }
+
+    /// How text on a stream is dressed.
+    pub(super) fn style(&self, channel: Channel) -> Style {
+        self.sink(channel).style
     }
 
     /// What of a node's control sequences may pass when its output is shown line by line.
-    pub(super) fn keep(&self) -> Keep {
-        if self.style.colour { Keep::Colours } else { Keep::Text }
+    pub(super) fn keep(&self, channel: Channel) -> Keep {
+        if self.style(channel).colour { Keep::Colours } else { Keep::Text }
     }
 
     /// The same for output that is shown as it comes: what is no terminal gets it untouched, for it may be data.
     pub(super) fn keep_as_it_comes(&self, channel: Channel) -> Keep {
-        let terminal = [self.out.terminal, self.err.terminal][channel as usize];
-        if self.style.colour || !terminal { Keep::All } else { Keep::Text }
+        let sink = self.sink(channel);
+        if sink.style.colour || !sink.terminal { Keep::All } else { Keep::Text }
+    }
+
+    fn sink(&self, channel: Channel) -> &Sink {
+        if self.place(channel) == Channel::Out as usize { &self.out } else { &self.err }
     }
 
     /// Shows a live view below the text from now on.
     pub(super) fn begin_live(&mut self, size: Size, state: &RunState) {
         let to = std::mem::replace(&mut self.err.to, Box::new(io::sink()));
-        self.live = Some(Live::begin(to, size, self.style, state));
+        self.live = Some(Live::begin(to, size, self.err.style, state));
     }
 
     /// Takes the live view away.
@@ -104,7 +104,7 @@ impl Page {
         {
             // `envrun build | head`: the run and its other stream go on.
             self.out_lost = true;
-            let warning = self.style.paint(super::style::Ink::Warn, "warning:");
+            let warning = self.err.style.paint(Ink::Warn, "warning:");
             err.extend_from_slice(
                 format!("{warning} cannot write to standard output any more: {error}\n").as_bytes(),
             );

@@ -162,10 +162,10 @@ fn clock() -> Clock {
 }
 
 fn options(output: Output, out: &Pipe, err: &Pipe) -> Options {
-    let sink = |pipe: &Pipe| Sink { to: Box::new(pipe.clone()), terminal: false };
+    let style = Style { colour: false, unicode: true };
+    let sink = |pipe: &Pipe| Sink { to: Box::new(pipe.clone()), terminal: false, style };
     Options {
         output,
-        style: Style { colour: false, unicode: true },
         verbose: false,
         ci: false,
         github: false,
@@ -948,7 +948,7 @@ fn listen_in(reporters: &mut Reporters, verbose: bool) -> Vec<Pipe> {
     let pipes: Vec<Pipe> = STYLES.iter().map(|_| Pipe::default()).collect();
     for (output, pipe) in STYLES.into_iter().zip(&pipes) {
         let mut options = options(output, pipe, pipe);
-        (options.verbose, options.style.colour) = (verbose, verbose);
+        (options.verbose, options.err.style.colour) = (verbose, verbose);
         reporters.add("text", open(options));
     }
     pipes
@@ -1052,7 +1052,7 @@ fn streams_are_kept_apart() {
 
 #[test]
 fn colours() {
-    let colour = |options: &mut Options| options.style.colour = true;
+    let colour = |options: &mut Options| options.err.style.colour = true;
     let script = Script::of(&["a", "b"])
         .start(0, "`a.c` changed", 0)
         .out(0, "\x1b[1;31mred\nstill red\x1b[0m \x1b[2Jclear\x1b[10;10Hmove\x1b[?25l\n")

@@ -34,6 +34,7 @@ pub(super) struct Text {
     weave: Weave,
     /// As asked for; [`Output::Auto`] until the run begins.
     output: Output,
+    /// Of standard error, where all goes that is said here.
     style: Style,
     verbose: bool,
     ci: bool,
@@ -46,13 +47,13 @@ pub(super) struct Text {
 
 impl Text {
     pub(super) fn new(options: Options) -> Self {
-        let Options { output, style, verbose, ci, github, out, err, joined, size } = options;
+        let Options { output, verbose, ci, github, out, err, joined, size } = options;
         let size = size.filter(|_| err.terminal && !ci);
         Self {
-            page: Page::new(out, err, joined, style),
-            weave: Weave::new(output, style, github, std::iter::empty()),
+            style: err.style,
+            page: Page::new(out, err, joined),
+            weave: Weave::new(output, github, std::iter::empty()),
             output,
-            style,
             verbose,
             ci,
             github,
@@ -74,7 +75,7 @@ impl Text {
                 }
                 let tasks = started.nodes.iter().filter(|node| !node.group);
                 let labels = tasks.map(|node| &*node.label);
-                self.weave = Weave::new(self.output, self.style, self.github, labels);
+                self.weave = Weave::new(self.output, self.github, labels);
             }
             Event::NodeStarted { node, because, commands, dir } => {
                 let because = format!(" because {}", words::because(because));
@@ -227,7 +228,7 @@ impl Text {
             self.page.line(Channel::Err, line.trim_end().as_bytes());
         }
         let bar = self.style.paint(Ink::Faint, self.style.bar());
-        for line in left.map_or_else(Vec::new, |left| weave::lines(&left.held, self.style, &self.page)) {
+        for line in left.map_or_else(Vec::new, |left| weave::lines(&left.held, Channel::Err, &self.page)) {
             let space = if line.is_empty() { "" } else { " " };
             self.page.line(Channel::Err, &[b"  ", bar.as_bytes(), space.as_bytes(), &line].concat());
         }

@@ -5,10 +5,10 @@ use std::collections::HashMap;
 use super::held::Held;
 use crate::event::Stream;
 use crate::graph::NodeIx;
+use crate::report::Output;
 use crate::report::ansi::{Filter, settle};
 use crate::report::page::{Channel, Page};
 use crate::report::style::Ink;
-use crate::report::{Output, Style};
 
 /// How much of a node's output is held for the end, in case it fails.
 const FOR_FAILURE: usize = 256 << 10;
@@ -25,7 +25,6 @@ const WIDEST: usize = 24;
 /// Weaves the output of nodes into a page.
 pub(super) struct Weave {
     how: Output,
-    style: Style,
     github: bool,
     /// Columns of the labels before lines.
     width: usize,
@@ -54,27 +53,14 @@ pub(super) struct Left {
 
 impl Weave {
     /// `labels` are those that may stand before lines.
-    pub(super) fn new<'a>(
-        how: Output,
-        style: Style,
-        github: bool,
-        labels: impl Iterator<Item = &'a str>,
-    ) -> Self {
+    pub(super) fn new<'a>(how: Output, github: bool, labels: impl Iterator<Item = &'a str>) -> Self {
         let width = match how {
             Output::Prefix => {
                 labels.map(|label| label.chars().count()).filter(|width| *width <= WIDEST).max()
             }
             _ => None,
         };
-        Self {
-            how,
-            style,
-            github,
-            width: width.unwrap_or(0),
-            strands: HashMap::new(),
-            stretch: 0,
-            speaker: None,
-        }
+        Self { how, github, width: width.unwrap_or(0), strands: HashMap::new(), stretch: 0, speaker: None }
     }
 
     /// Notes whose text comes next on the page.
@@ -98,7 +84,7 @@ impl Weave {
     fn strand(&self, page: &Page) -> Strand {
         let filters = match self.how {
             Output::Stream => [Channel::Out, Channel::Err].map(|channel| page.keep_as_it_comes(channel)),
-            _ => [page.keep(); 2],
+            _ => [Channel::Out, Channel::Err].map(|channel| page.keep(channel)),
         };
         let room = if self.how == Output::Group { FOR_GROUP } else { FOR_FAILURE };
         Strand {
@@ -207,8 +193,9 @@ impl Weave {
             return;
         }
         self.show(node, strand);
-        let prefix = format!("{label:width$} {}", self.style.bar(), width = self.width);
-        let prefix = self.style.paint(Ink::of(label), &prefix);
+        let style = page.style(channel);
+        let prefix = format!("{label:width$} {}", style.bar(), width = self.width);
+        let prefix = style.paint(Ink::of(label), &prefix);
         let mut text = Vec::new();
         for line in lines.split_inclusive(|byte| *byte == b'\n').map(settle) {
             text.clear();
@@ -233,10 +220,11 @@ impl Weave {
         if self.github {
             page.line(Channel::Out, format!("::group::output of {label}").as_bytes());
         } else {
-            let verb = self.style.paint(Ink::Begin, "    output");
-            page.line(Channel::Out, format!("{verb} {}", self.style.paint(Ink::Strong, label)).as_bytes());
+            let style = page.style(Channel::Out);
+            let verb = style.paint(Ink::Begin, "    output");
+            page.line(Channel::Out, format!("{verb} {}", style.paint(Ink::Strong, label)).as_bytes());
         }
-        for line in lines(&strand.held, self.style, page) {
+        for line in lines(&strand.held, Channel::Out, page) {
             page.line(Channel::Out, &line);
         }
         if self.github {
@@ -253,12 +241,12 @@ fn channel_of(stream: Stream) -> Channel {
 }
 
 /// Held output, line by line, as it may be shown.
-pub(super) fn lines(held: &Held, style: Style, page: &Page) -> Vec<Vec<u8>> {
+pub(super) fn lines(held: &Held, channel: Channel, page: &Page) -> Vec<Vec<u8>> {
     let mut passed = Vec::with_capacity(held.bytes().len());
-    Filter::new(page.keep()).pass(held.bytes(), &mut passed);
+    Filter::new(page.keep(channel)).pass(held.bytes(), &mut passed);
     let mut lines = Vec::new();
     if held.earlier() > 0 {
-        let dots = style.ellipsis();
+        let dots = page.style(channel).ellipsis();
         lines.push(format!("{dots} {} earlier lines are in the log", held.earlier()).into_bytes());
     }
     for line in passed.split_inclusive(|byte| *byte == b'\n') {
