@@ -14,6 +14,7 @@ mod call;
 #[cfg(test)]
 pub(crate) mod fixture;
 pub mod query;
+pub mod render;
 mod say;
 mod share;
 mod task_graph;

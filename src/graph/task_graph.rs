@@ -121,9 +121,13 @@ impl TaskGraph {
         self.indices().zip(self.graph.raw_nodes()).map(|(ix, node)| (ix, &node.weight))
     }
 
-    /// Every edge: from, to, why.
+    /// Every edge: from, to, why; those that lead to one node in the order written.
     pub fn edges(&self) -> impl Iterator<Item = (NodeIx, NodeIx, &Edge)> {
-        self.graph.raw_edges().iter().map(|edge| (ours(edge.source()), ours(edge.target()), &edge.weight))
+        self.graph
+            .raw_edges()
+            .iter()
+            .rev()
+            .map(|edge| (ours(edge.source()), ours(edge.target()), &edge.weight))
     }
 
     /// What comes before `node` and why, in the order written.
