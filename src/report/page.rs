@@ -1,6 +1,7 @@
 //! Where text goes: standard output and standard error, or above the live view.
 
 use std::io::{self, Write};
+use std::time::Duration;
 
 use super::ansi::Keep;
 use super::live::Live;
@@ -56,9 +57,9 @@ impl Page {
     }
 
     /// Shows a live view below the text from now on.
-    pub(super) fn begin_live(&mut self, size: Size, state: &RunState) {
+    pub(super) fn begin_live(&mut self, size: Size, patience: Duration, state: &RunState) {
         let to = std::mem::replace(&mut self.err.to, Box::new(io::sink()));
-        self.live = Some(Live::begin(to, size, self.err.style, state));
+        self.live = Some(Live::begin(to, size, self.err.style, patience, state));
     }
 
     /// Takes the live view away.

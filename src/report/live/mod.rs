@@ -4,6 +4,8 @@
 //! are drawn anew.
 
 mod canvas;
+#[cfg(test)]
+mod tests;
 mod view;
 
 use std::io::{self, Write};
@@ -25,13 +27,15 @@ const TICK: Duration = Duration::from_millis(100);
 const PER_SECOND: u8 = 20;
 
 /// A run shorter than this shows nothing that would be gone before it is read.
-const PATIENCE: Duration = Duration::from_millis(150);
+pub(super) const PATIENCE: Duration = Duration::from_millis(150);
 
 /// A live view on a terminal.
 pub(super) struct Live {
     canvas: Canvas,
     bar: ProgressBar,
     seen: Arc<Mutex<Seen>>,
+    size: Size,
+    style: Style,
 }
 
 /// The newest view, and when it came: events bring the time, our own clock only what passes between them.
@@ -39,28 +43,46 @@ struct Seen {
     view: View,
     time: Timestamp,
     at: Instant,
-    begun: Instant,
 }
 
 impl Live {
-    pub(super) fn begin(to: Box<dyn Write + Send>, size: Size, style: Style, state: &RunState) -> Self {
+    /// Begins a view that shows itself after `patience`.
+    pub(super) fn begin(
+        to: Box<dyn Write + Send>,
+        size: Size,
+        style: Style,
+        patience: Duration,
+        state: &RunState,
+    ) -> Self {
+        let live = Self::still(to, size, style, state);
+        live.show_after(patience);
+        live.bar.enable_steady_tick(TICK);
+        live
+    }
+
+    /// A view that nothing draws yet.
+    fn still(to: Box<dyn Write + Send>, size: Size, style: Style, state: &RunState) -> Self {
         let at = Instant::now();
-        let seen = Arc::new(Mutex::new(Seen { view: View::of(state), time: state.now(), at, begun: at }));
+        let seen = Arc::new(Mutex::new(Seen { view: View::of(state), time: state.now(), at }));
         let canvas = Canvas::new(to, size.clone());
         let target = ProgressDrawTarget::term_like_with_hz(Box::new(canvas.clone()), PER_SECOND);
         let bar = ProgressBar::with_draw_target(None, target);
-        let shown = seen.clone();
+        Self { canvas, bar, seen, size, style }
+    }
+
+    /// Says what is drawn, from that time on.
+    fn show_after(&self, patience: Duration) {
+        let (begun, seen, size, style) = (Instant::now(), self.seen.clone(), self.size.clone(), self.style);
         let write = move |_: &ProgressState, to: &mut dyn std::fmt::Write| {
-            let seen = shown.lock().unwrap_or_else(PoisonError::into_inner);
-            if seen.begun.elapsed() >= PATIENCE {
-                let now = Timestamp(seen.time.0 + seen.at.elapsed().as_millis() as u64);
+            if begun.elapsed() >= patience {
+                let seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
+                let passed = u64::try_from(seen.at.elapsed().as_millis()).unwrap_or(u64::MAX);
+                let now = Timestamp(seen.time.0.saturating_add(passed));
                 let _ = to.write_str(&seen.view.lines(now, size(), style).join("\n"));
             }
         };
         let template = ProgressStyle::with_template("{view}").expect("one key makes a template");
-        bar.set_style(template.with_key("view", write));
-        bar.enable_steady_tick(TICK);
-        Self { canvas, bar, seen }
+        self.bar.set_style(template.with_key("view", write));
     }
 
     /// Something happened; it shows with the next text or tick.

@@ -115,6 +115,10 @@ impl Row {
             width.saturating_sub(4 + labels + time.len()),
             style,
         );
+        let plain = format!("  {label}{pad}  {time}");
+        if plain.width() > width {
+            return cut(&plain, width, style);
+        }
         let painted = style.paint(Ink::of(&self.label), &label);
         format!("  {painted}{pad}  {time}{}", style.paint(Ink::Faint, rest.trim_end()))
     }

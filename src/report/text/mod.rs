@@ -17,6 +17,7 @@ mod weave;
 use std::io;
 use std::time::Duration;
 
+use super::live::PATIENCE;
 use super::page::{Channel, Page};
 use super::style::Ink;
 use super::{Options, Output, Reporter, Size, Style, words};
@@ -41,6 +42,8 @@ pub(super) struct Text {
     github: bool,
     /// Given if a live view would be welcome.
     size: Option<Size>,
+    /// How long a run has to take before the live view appears.
+    pub(super) patience: Duration,
     failed: Vec<(NodeIx, Left)>,
     failed_bytes: usize,
 }
@@ -58,6 +61,7 @@ impl Text {
             ci,
             github,
             size,
+            patience: PATIENCE,
             failed: Vec::new(),
             failed_bytes: 0,
         }
@@ -308,7 +312,7 @@ impl Text {
             Event::NodeStarted { .. } if self.page.live().is_none() => {
                 let welcome = matches!(self.output, Output::Prefix | Output::Group | Output::Errors);
                 if let Some(size) = self.size.as_ref().filter(|_| welcome) {
-                    self.page.begin_live(size.clone(), state);
+                    self.page.begin_live(size.clone(), self.patience, state);
                 }
             }
             Event::RunFinished(_) => self.page.end_live(),
