@@ -360,7 +360,7 @@ impl<'a> Writer<'a> {
             from.strip_prefix(self.root).unwrap_or(from).display()
         );
         for (name, depth) in &self.manifest.pools {
-            let _ = writeln!(out, "pool {} depth={}", kdl(name), depth.trim());
+            let _ = writeln!(out, "pool {} {}", kdl(name), depth.trim());
         }
         if self
             .manifest
@@ -368,7 +368,7 @@ impl<'a> Writer<'a> {
             .iter()
             .any(|edge| self.manifest.binding(edge, "pool").as_deref() == Some("console"))
         {
-            out.push_str("pool \"console\" depth=1\n");
+            out.push_str("pool \"console\" 1\n");
         }
         for (at, edge) in self.manifest.edges.iter().enumerate() {
             if self.left_out.contains(&at) {

@@ -43,7 +43,7 @@ default out/app
     let text = ninja::envfile(&root, &root.join("build.ninja")).unwrap();
     expect![[r#"
         // Made by `envrun import ninja` from build.ninja.
-        pool "link" depth=1
+        pool "link" 1
 
         task "out/a.o" {
             desc "CC out/a.o"
