@@ -1,5 +1,6 @@
 //! The program, run as a person runs it, and the house it is built in. One binary: it links once.
 
+mod ending;
 mod hello_deploy;
 mod ninja;
 mod sandbox;
