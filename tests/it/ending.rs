@@ -134,6 +134,7 @@ fn a_background_process_that_holds_the_pipe_does_not_hang_the_run() {
     let ran = sandbox.ok(&["holds"]);
     assert!(begun.elapsed() < Duration::from_secs(60), "it waited for the sleeper");
     assert!(format!("{}{}", ran.stdout, ran.stderr).contains("done"), "{}", ran.text());
-    let running = Running { mark, child: sandbox.command(&["list"]).stdout(Stdio::null()).spawn().unwrap(), sandbox };
+    let running =
+        Running { mark, child: sandbox.command(&["list"]).stdout(Stdio::null()).spawn().unwrap(), sandbox };
     assert_eq!(running.left(), [""; 0]);
 }

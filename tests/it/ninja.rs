@@ -28,7 +28,8 @@ fn sources(into: &Path) {
     std::fs::write(fetch.path().join("src/lib.rs"), "").unwrap();
     let metadata = run(fetch.path(), env!("CARGO"), &["metadata", "--format-version", "1", "--quiet"]);
     let metadata: serde_json::Value = serde_json::from_str(&metadata).unwrap();
-    let package = metadata["packages"].as_array().unwrap().iter().find(|package| package["name"] == CRATE).unwrap();
+    let package =
+        metadata["packages"].as_array().unwrap().iter().find(|package| package["name"] == CRATE).unwrap();
     let manifest = PathBuf::from(package["manifest_path"].as_str().unwrap());
     copy(&manifest.with_file_name("libgit2"), into);
 }
@@ -59,7 +60,10 @@ fn made(dir: &Path) -> BTreeMap<PathBuf, blake3::Hash> {
             }
             let name = path.file_name().unwrap().to_string_lossy().into_owned();
             if name.ends_with(".o") || name.ends_with(".a") || name.contains(".so") {
-                found.insert(path.strip_prefix(dir).unwrap().to_path_buf(), blake3::hash(&std::fs::read(&path).unwrap()));
+                found.insert(
+                    path.strip_prefix(dir).unwrap().to_path_buf(),
+                    blake3::hash(&std::fs::read(&path).unwrap()),
+                );
             }
         }
     }
@@ -117,6 +121,10 @@ fn libgit2_by_its_own_manifest() {
     assert!((2..20).contains(&rebuilt), "{rebuilt} executed after one change");
     assert_eq!(made(&build), after, "after one change");
     sandbox.write(source, &text);
-    assert_eq!(executed(&sandbox.ok(&["default", "-o", "json"]).stdout), 0, "what was made before comes from the cache");
+    assert_eq!(
+        executed(&sandbox.ok(&["default", "-o", "json"]).stdout),
+        0,
+        "what was made before comes from the cache"
+    );
     assert_eq!(made(&build), cold, "back again");
 }
