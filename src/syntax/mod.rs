@@ -7,6 +7,7 @@
 //! Invariant: nothing in here knows what a task means.
 
 pub mod ast;
+pub mod format;
 pub mod parse;
 #[cfg(test)]
 mod specimen;
@@ -14,4 +15,5 @@ mod text;
 pub mod token;
 pub mod words;
 
+pub use format::format;
 pub use parse::parse;

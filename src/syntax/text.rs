@@ -29,9 +29,9 @@ pub fn decode(token: &str, form: Form) -> (Cow<'_, str>, Vec<(Range<usize>, Trou
         Form::Bare => Cow::Borrowed(token),
         Form::Raw => Cow::Borrowed(&token[hashes + 1..token.len() - hashes - 1]),
         Form::Quoted => unescape(&token[1..token.len() - 1], 1, &mut troubles),
-        Form::RawLines => dedent(lines_body(token, hashes), &mut troubles),
+        Form::RawLines => dedent(lines_body(token), &mut troubles),
         Form::Lines => {
-            let (offset, body) = lines_body(token, 0);
+            let (offset, body) = lines_body(token);
             unescape(body, offset, &mut troubles);
             let joined = join_lines(body);
             let joined_any = matches!(joined, Cow::Owned(_));
@@ -48,13 +48,12 @@ pub fn decode(token: &str, form: Form) -> (Cow<'_, str>, Vec<(Range<usize>, Trou
     (text, troubles)
 }
 
-/// What stands between the line break after the opening quotes and the closing ones, and where it begins.
-fn lines_body(token: &str, hashes: usize) -> (usize, &str) {
-    let open = hashes + 3;
-    let newline = if token[open..].starts_with("\r\n") {
-        2
-    } else {
-        token[open..].chars().next().map_or(0, char::len_utf8)
+/// What stands between the line break after the opening `"""` and the closing ones, and where it begins.
+pub fn lines_body(token: &str) -> (usize, &str) {
+    let open = token.bytes().take_while(|&byte| byte == b'#').count() + 3;
+    let newline = match &token[open..] {
+        rest if rest.starts_with("\r\n") => 2,
+        rest => rest.chars().next().map_or(0, char::len_utf8),
     };
     (open + newline, &token[open + newline..token.len() - open])
 }

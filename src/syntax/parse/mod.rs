@@ -13,7 +13,7 @@
 //! Invariant: nesting costs stack only down to [`MAX_DEPTH`]; every span lies in the text, on character boundaries.
 
 #[cfg(test)]
-mod judges;
+pub(in crate::syntax) mod judges;
 #[cfg(test)]
 mod tests;
 mod wording;
@@ -294,7 +294,7 @@ impl<'a> Parser<'a> {
         }
         self.node_space();
         let good = ty.is_some() && self.current.kind == TokenKind::CloseParen;
-        if !good && !(told && self.current.kind == TokenKind::CloseParen) {
+        if !(good || told && self.current.kind == TokenKind::CloseParen) {
             let ends = |kind| {
                 matches!(
                     kind,

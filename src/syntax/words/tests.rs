@@ -74,12 +74,14 @@ env 5
             Envfile.kdl:3:13: error: `30` is not a duration [syntax/value]
               help: write the number with its unit: `"30s"`
             Envfile.kdl:4:5: error: `timeout` is given twice [syntax/duplicate]
+            Envfile.kdl:3:5: note: given here first
               help: it may be given once; take one away
             Envfile.kdl:4:13: error: `"soon"` is not a duration [syntax/value]
               help: write for instance `"30s"`, `"5m"` or `"1h30m"`
             Envfile.kdl:5:11: error: `"3"` is not a whole number [syntax/value]
               help: write `3` without quotes
             Envfile.kdl:6:5: error: `retry` is given twice [syntax/duplicate]
+            Envfile.kdl:5:5: note: given here first
               help: it may be given once; take one away
             Envfile.kdl:6:13: error: `retry` takes one value [syntax/arguments]
               help: its form: `retry <times> [every=] [backoff=] [on=]`
@@ -137,18 +139,25 @@ schedule "a" every="1h" every="2h"
 "#,
         expect![[r#"
             Envfile.kdl:2:34: error: the variable `A` is declared twice [syntax/duplicate]
+            Envfile.kdl:2:20: note: declared here first
               help: rename one of them, or take one away
             Envfile.kdl:2:56: error: the variable `B` is declared twice [syntax/duplicate]
+            Envfile.kdl:2:39: note: declared here first
               help: rename one of them, or take one away
             Envfile.kdl:3:5: error: the environment `dev` is declared twice [syntax/duplicate]
+            Envfile.kdl:2:5: note: declared here first
               help: rename one of them, or take one away
             Envfile.kdl:4:22: error: `desc` is given twice [syntax/duplicate]
+            Envfile.kdl:4:12: note: given here first
               help: it may be given once; take one away
             Envfile.kdl:4:46: error: the argument `n` is declared twice [syntax/duplicate]
+            Envfile.kdl:4:36: note: declared here first
               help: rename one of them, or take one away
             Envfile.kdl:5:9: error: the node `a` is declared twice [syntax/duplicate]
+            Envfile.kdl:4:6: note: declared here first
               help: rename one of them, or take one away
             Envfile.kdl:6:25: error: the property `every` is given twice [syntax/duplicate]
+            Envfile.kdl:6:14: note: given here first
               help: take one away
         "#]],
     );
@@ -218,18 +227,21 @@ task "t" { render "x"; matrix { python "3.11"; exclude } }
             Envfile.kdl:2:1: error: the pool has no depth [syntax/missing-argument]
               help: write how many may run at once: `pool "link" 2`
             Envfile.kdl:3:12: error: a pool has one depth [syntax/contradiction]
+            Envfile.kdl:3:10: note: given here already
             Envfile.kdl:4:10: error: `0` is not a whole number from 1 [syntax/value]
             Envfile.kdl:5:1: error: the schedule does not say when [syntax/missing-property]
               help: add `cron="0 2 * * *" tz="UTC"` or `every="1h"`
             Envfile.kdl:6:14: error: `cron=` needs a time zone [syntax/missing-property]
               help: add `tz="UTC"`, or a zone such as `tz="Europe/Berlin"`
             Envfile.kdl:7:40: error: a schedule has `cron=` or `every=`, not both [syntax/contradiction]
+            Envfile.kdl:7:14: note: given here already
             Envfile.kdl:8:25: error: `tz=` belongs to `cron=`; `every=` has no time zone [syntax/contradiction]
             Envfile.kdl:9:12: error: `memory` says no amount [syntax/missing-property]
               help: write `min=` for what is required, `want=` for what is recommended
             Envfile.kdl:9:45: error: `"4"` is not a whole number from 1 [syntax/value]
               help: write `4` without quotes
             Envfile.kdl:10:24: error: a service has `run` or `start`, not both [syntax/contradiction]
+            Envfile.kdl:10:15: note: a child of envrun
               help: take one away
             Envfile.kdl:11:17: error: `keep` does not say how many [syntax/missing-property]
               help: write for instance `keep last=5 daily=7`
