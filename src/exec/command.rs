@@ -8,12 +8,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustix::process::Pid;
 use serde::{Deserialize, Serialize};
 
 use super::environ::CTexts;
 use super::follow::{Pipes, follow};
-use super::spawn::{Start, spawn};
+use super::mark::Mark;
+use super::spawn::{Start, Started, spawn};
 use super::{Environ, Processes, ProgramError, Shell, program, simple};
 
 /// A stream of a process.
@@ -160,9 +160,10 @@ pub fn run(
     if let Some(name) = spec.env.nul() {
         return Err(StartError::Nul(format!("the variable `{name}`")));
     }
-    let (pid, pipes, _script) = Launch::new(spec, processes)?.start()?;
-    let running = processes.enter(pid, spec.io, spec.cleanup);
-    Ok(follow(&running, pipes, spec.timeout, spec.grace, output))
+    let (number, mark) = processes.number();
+    let (started, pipes, _script) = Launch::new(spec, processes)?.start(mark)?;
+    let running = processes.enter(number, started.pid, spec.io, spec.cleanup);
+    Ok(follow(&running, started.ending.as_ref(), pipes, (spec.timeout, spec.grace), output))
 }
 
 /// The longest word that the system takes (Linux: 32 pages).
@@ -232,8 +233,8 @@ impl<'a> Launch<'a> {
         Err(StartError::TooLong { bytes: text.len() })
     }
 
-    /// Starts it: its number, what it prints, and its script.
-    fn start(mut self) -> Result<(Pid, Option<Pipes>, Option<OwnedFd>), StartError> {
+    /// Starts it: the process, what it prints, and its script.
+    fn start(mut self, mark: Mark) -> Result<(Started, Option<Pipes>, Option<OwnedFd>), StartError> {
         let program = Arc::clone(&self.program);
         let fail = |source| StartError::Spawn { program: program.to_path_buf(), source };
         let null = self.processes.null().map_err(fail)?;
@@ -260,9 +261,10 @@ impl<'a> Launch<'a> {
                 dir: CStr::from_bytes_with_nul(&pwd.to_bytes_with_nul()[4..])
                     .expect("the end of a text is one"),
                 streams,
+                mark,
             };
             let error = match spawn(&start) {
-                Ok(pid) => return Ok((pid, pipes, self.script)),
+                Ok(started) => return Ok((started, pipes, self.script)),
                 Err(error) => error,
             };
             match error.raw_os_error() {

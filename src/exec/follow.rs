@@ -133,17 +133,16 @@ enum Limit {
     Killed,
 }
 
-/// Follows `running` to its end.
+/// Follows `running` to its end, which is when `ending` becomes readable.
 pub(super) fn follow(
     running: &Running<'_>,
+    ending: Option<&OwnedFd>,
     pipes: Option<Pipes>,
-    timeout: Option<Duration>,
-    grace: Duration,
+    (timeout, grace): (Option<Duration>, Duration),
     output: &mut dyn FnMut(Stream, &[u8]),
 ) -> Ended {
     let mut pipes = pipes.unwrap_or_else(Pipes::none);
     let mut limit = Limit::Asks(timeout.and_then(|timeout| Instant::now().checked_add(timeout)));
-    let ending = ending_of(running);
     let status = loop {
         let until = match limit {
             Limit::Asks(until) => until,
@@ -152,7 +151,7 @@ pub(super) fn follow(
         };
         let left = until.map(|until| until.saturating_duration_since(Instant::now()));
         let wait = if ending.is_some() { left } else { Some(left.unwrap_or(TICK).min(TICK)) };
-        let look = pipes.wait(ending.as_ref(), wait, output) || ending.is_none();
+        let look = pipes.wait(ending, wait, output) || ending.is_none();
         if let Some(status) = look.then(|| running.reap()).flatten() {
             break status;
         }
@@ -237,17 +236,6 @@ fn end_group(running: &Running<'_>) -> bool {
         std::thread::sleep(Duration::from_micros(100 * (round + 1)).min(TICK));
     }
     true
-}
-
-/// What becomes readable at the end of the command's first process, where there is such a thing.
-#[cfg(target_os = "linux")]
-fn ending_of(running: &Running<'_>) -> Option<OwnedFd> {
-    rustix::process::pidfd_open(running.pid(), rustix::process::PidfdFlags::empty()).ok()
-}
-
-#[cfg(not(target_os = "linux"))]
-fn ending_of(_running: &Running<'_>) -> Option<OwnedFd> {
-    None
 }
 
 fn exit_of(status: &WaitIdStatus) -> Exit {

@@ -142,6 +142,11 @@ impl Guard {
         let pid = Pid::from_raw(pid).expect("a forked child has a number");
         Ok(Self { pid, _pipe: write })
     }
+
+    #[cfg(test)]
+    pub(super) fn pid(&self) -> Pid {
+        self.pid
+    }
 }
 
 impl Drop for Guard {
@@ -160,7 +165,7 @@ fn guard(run: RunId, ledger: &Ledger, pipe: &OwnedFd) -> ! {
     let _ = rustix::process::setsid();
     let _ = rustix::process::chdir(c"/");
     close_all_but(pipe.as_raw_fd());
-    run.guardian().put_on(None);
+    run.guardian().put_on_myself();
     // Not `envrun`, or `killall -9 envrun` would take it along.
     #[cfg(target_os = "linux")]
     let _ = rustix::thread::set_name(c"run-guardian");

@@ -1,7 +1,7 @@
 //! The birthmark: a number that every process of a run inherits, and does not lose by accident.
 //!
 //! A process can leave its group, its session and its parents, close what it inherited and empty its environment, and
-//! it still is a child of the command that started it. What it cannot help keeping is its resource limits. One of
+//! it still belongs to the command that started it. What it cannot help keeping is its resource limits. One of
 //! them, the soft limit on the time a real-time process may run without a pause (`RLIMIT_RTTIME`, microseconds), means
 //! nothing to ordinary processes and nothing to anybody above a few seconds; so envrun writes a number of a hundred
 //! thousand years there: 37 bits that tell the run, 24 that tell the command. Everybody may read it in
@@ -17,8 +17,7 @@ const COMMAND_BITS: u32 = 24;
 const COMMANDS: u64 = (1 << COMMAND_BITS) - 1;
 const RUNS: u64 = (1 << 37) - 1;
 
-/// Which command of a run: from 1. 0 is on what was started before its command's mark was on it, which is a matter of
-/// microseconds.
+/// Which command of a run: from 1.
 pub(super) type Number = u32;
 
 /// The part of a mark that tells the run.
@@ -69,19 +68,18 @@ impl Mark {
         self.0 & GUARDIAN != 0
     }
 
-    /// Puts the mark on a process (`None`: the calling one) that has none of its own choosing. Never allocates.
+    /// The calling process bears it from now on, and all that it starts. Never allocates.
+    ///
+    /// Nobody limits this in earnest; where somebody does, it fails, and there are only process groups to go by.
     #[cfg(target_os = "linux")]
-    pub(super) fn put_on(self, pid: Option<rustix::process::Pid>) -> bool {
-        use rustix::process::{Resource, Rlimit, prlimit};
-        // Nobody limits it in earnest; where somebody does, this fails, and there are only process groups to go by.
-        prlimit(pid, Resource::Rttime, Rlimit { current: Some(self.0), maximum: None }).is_ok()
+    pub(super) fn put_on_myself(self) {
+        use rustix::process::{Resource, Rlimit, setrlimit};
+        let _ = setrlimit(Resource::Rttime, Rlimit { current: Some(self.0), maximum: None });
     }
 
     /// There is no such thing here.
     #[cfg(not(target_os = "linux"))]
-    pub(super) fn put_on(self, _pid: Option<rustix::process::Pid>) -> bool {
-        false
-    }
+    pub(super) fn put_on_myself(self) {}
 }
 
 /// The mark in the text of `/proc/PID/limits`. Never allocates.

@@ -30,3 +30,6 @@ pub use processes::{Interrupt, Processes};
 pub use program::{ProgramError, Programs};
 pub use shell::{Shell, simple};
 pub use signal::Signals;
+
+#[cfg(test)]
+mod tests;

@@ -3,13 +3,14 @@
 use std::collections::HashMap;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, WaitIdOptions, WaitIdStatus, WaitOptions};
 
 use super::guard::{Guard, Ledger};
-use super::mark::{Number, RunId};
+use super::mark::{Mark, Number, RunId};
 use super::{Io, Programs, tree};
 
 /// How urgently a run is to be stopped.
@@ -29,13 +30,14 @@ pub enum Interrupt {
 /// Every command of a run that is running. One for a whole run; shared by all threads.
 ///
 /// Nothing happens to the system before the first command: a run that finds everything up to date costs nothing here.
-/// With the first one, envrun takes on the orphans of its children (Linux), marks itself and so all that descends from
-/// it, and starts its guardian.
+/// With the first one, envrun takes on the orphans of its children (Linux) and starts its guardian.
 #[derive(Debug)]
 pub struct Processes {
     run: RunId,
     patience: Duration,
     programs: Programs,
+    /// How many commands were started.
+    started: AtomicU64,
     ground: OnceLock<Result<Ground, rustix::io::Errno>>,
     state: Mutex<State>,
     /// Something in `state` has changed.
@@ -54,7 +56,6 @@ struct Ground {
 
 #[derive(Debug, Default)]
 struct State {
-    started: u64,
     live: HashMap<Number, Live>,
     interrupted: Option<Interrupt>,
     /// A thread is there that goes on to the next step when children do not end.
@@ -83,6 +84,7 @@ impl Processes {
             run: RunId::random(),
             patience,
             programs: Programs::default(),
+            started: AtomicU64::new(0),
             ground: OnceLock::new(),
             state: Mutex::default(),
             changed: Condvar::new(),
@@ -148,16 +150,16 @@ impl Processes {
         self.lock().live.values().any(|live| live.io == Io::Inherited)
     }
 
-    /// The orderly end: after an interrupt nothing that was started is left; the guardian ends. To be called when no command
-    /// is running; what is dropped does it too.
+    /// The orderly end, when no command is running any longer: the guardian ends. Being dropped does it too.
     pub fn finish(&self) {
-        let interrupted = self.lock().interrupted.is_some();
         let Some(Ok(ground)) = self.ground.get() else { return };
-        let guard = ground.guard.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if guard.is_some() && interrupted {
-            // What was started in the instant before its command's mark was on it.
-            end_strays(self.run, 0, Duration::ZERO);
-        }
+        drop(ground.guard.lock().unwrap_or_else(PoisonError::into_inner).take());
+    }
+
+    #[cfg(test)]
+    pub(super) fn guardian(&self) -> Option<Pid> {
+        let ground = self.ground.get()?.as_ref().ok()?;
+        ground.guard.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(Guard::pid)
     }
 
     /// Whether a command may start now.
@@ -170,21 +172,24 @@ impl Processes {
         Ok(self.ground()?.null.as_fd())
     }
 
+    /// The number of the next command, and the mark that it bears.
+    pub(super) fn number(&self) -> (Number, Mark) {
+        let number = RunId::number(self.started.fetch_add(1, Ordering::Relaxed));
+        (number, self.run.mark(number))
+    }
+
     /// A process was started for a command: takes note of it. If the run was interrupted meanwhile, it is told at once.
-    pub(super) fn enter(&self, pid: Pid, io: Io, cleanup: bool) -> Running<'_> {
+    pub(super) fn enter(&self, number: Number, pid: Pid, io: Io, cleanup: bool) -> Running<'_> {
         let ledger = self.ledger();
         // An inherited command shares envrun's group, which must not be ended as a whole.
         let place = ledger.filter(|_| io == Io::Captured).and_then(|ledger| ledger.add(pid));
         let mut live = Live { pid, io, cleanup, cancelled: false, reaped: false, place };
         let mut state = self.lock();
-        let number = RunId::number(state.started);
-        state.started += 1;
         if let Some(how) = state.interrupted.filter(|how| !live.outlasts(*how)) {
             live.cancel(how);
         }
         state.live.insert(number, live);
         drop(state);
-        self.run.mark(number).put_on(Some(pid));
         Running { processes: self, number, pid, io }
     }
 
@@ -256,7 +261,6 @@ impl Ground {
         let ledger = Ledger::new();
         let guard = ledger.as_ref().map_err(ToString::to_string);
         let guard = guard.and_then(|ledger| Guard::start(run, ledger).map_err(|error| error.to_string()));
-        run.mark(0).put_on(None);
         let unguarded = guard.as_ref().err().cloned();
         Ok(Self { null, ledger: ledger.ok(), guard: Mutex::new(guard.ok()), unguarded })
     }
@@ -316,10 +320,6 @@ pub(super) struct Running<'a> {
 }
 
 impl Running<'_> {
-    pub(super) fn pid(&self) -> Pid {
-        self.pid
-    }
-
     /// How its first process has ended, once; `None` while it runs.
     pub(super) fn reap(&self) -> Option<Result<WaitIdStatus, rustix::io::Errno>> {
         let mut state = self.processes.lock();

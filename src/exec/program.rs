@@ -123,11 +123,15 @@ impl Programs {
     }
 }
 
-/// Looks for the nearest name: reads every folder on the PATH.
+/// Says why nothing was found: a file of that name that cannot be executed, or the nearest name of one that can.
 fn not_found(program: &OsStr, on: &OsStr, dir: &Path) -> ProgramError {
     let mut names = BTreeSet::new();
     for folder in std::env::split_paths(on) {
-        for entry in std::fs::read_dir(dir.join(folder)).into_iter().flatten().flatten() {
+        let path = dir.join(folder).join(program);
+        if !program.is_empty() && path.is_file() {
+            return ProgramError::NotExecutable { path };
+        }
+        for entry in std::fs::read_dir(path.parent().unwrap_or(dir)).into_iter().flatten().flatten() {
             names.extend(entry.file_name().into_string());
         }
     }
@@ -135,8 +139,10 @@ fn not_found(program: &OsStr, on: &OsStr, dir: &Path) -> ProgramError {
     let distance = |name: &String| strsim::damerau_levenshtein(name, &program);
     // A third of the letters may be wrong: `nod` is `node`, `xyz` is not `xxd`.
     let near = |(distance, _): &(usize, &String)| *distance * 3 <= program.chars().count();
-    let nearest = names.iter().map(|name| (distance(name), name)).filter(near).min();
-    let nearest = nearest.map(|(_, name)| name.clone());
+    let mut near: Vec<_> = names.iter().map(|name| (distance(name), name)).filter(near).collect();
+    near.sort_unstable();
+    let can_run = |name: &&String| which::which_in(name, Some(on), dir).is_ok();
+    let nearest = near.into_iter().map(|(_, name)| name).find(can_run).cloned();
     ProgramError::NotFound { program, path: on.to_string_lossy().into_owned(), nearest }
 }
 
