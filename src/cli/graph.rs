@@ -26,19 +26,21 @@ pub fn run(invocation: &Invocation<'_>, args: &GraphArgs) -> Result<u8, Problem>
     }
     let graph = graph_of(invocation.context, &mut project, &targets, &[], None)?;
     let envfile = project.envfile();
+    let place = |span| project.sources().place(span);
     let text = match args.format {
         GraphFormat::Dot => render::dot(&graph),
         GraphFormat::Mermaid => render::mermaid(&graph),
-        GraphFormat::Json => render::json(&graph),
+        GraphFormat::Json => render::json(&graph, &place),
         GraphFormat::Html => {
             let name = envfile.name.as_ref().map(|name| name.value.clone());
             let folder = || project.root().file_name().map(|name| name.to_string_lossy().into_owned());
-            render::html(&graph, &name.or_else(folder).unwrap_or_default())
+            render::html(&graph, &name.or_else(folder).unwrap_or_default(), &place)
         }
     };
     match &args.out {
         Some(file) => fs::write_atomic(&invocation.context.cwd.join(file), text.as_bytes())?,
-        None => terminal::print(&text).map_err(|source| Problem::System { doing: "write to standard output", source })?,
+        None => terminal::print(&text)
+            .map_err(|source| Problem::System { doing: "write to standard output", source })?,
     }
     Ok(0)
 }

@@ -5,7 +5,8 @@
 pub mod args;
 mod check;
 mod complete;
-// mod fmt; mod graph;
+// mod fmt;
+mod graph;
 mod help;
 mod import;
 mod init;
@@ -79,7 +80,8 @@ fn command(context: &Context, terminal: &Terminal, cli: Cli) -> Result<u8, Probl
         Some(Command::Run(args)) => run::run(invocation, args),
         Some(Command::List(args)) => list::run(&invocation, &args),
         Some(Command::Show(args)) => show::run(&invocation, &args),
-        Some(Command::Graph(_) | Command::Fmt(_)) => Err(Problem::usage("not built yet", None)),
+        Some(Command::Graph(args)) => graph::run(&invocation, &args),
+        Some(Command::Fmt(_)) => Err(Problem::usage("not built yet", None)),
         Some(Command::Why(args)) => why::run(&invocation, &args),
         Some(Command::Check(args)) => check::run(&invocation, &args),
         Some(Command::Init(args)) => init::run(&invocation, &args),

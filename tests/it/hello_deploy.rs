@@ -80,8 +80,7 @@ fn executed(ran: &Ran) -> Vec<&str> {
     let mut labels: Vec<&str> = ran
         .stderr
         .lines()
-        .filter(|line| line.contains(" because "))
-        .map(|line| line.trim_start_matches(['▶', '>', ' ']).split_whitespace().next().unwrap())
+        .filter_map(|line| Some(line.trim_start().strip_prefix("run ")?.split_once(" because ")?.0))
         .collect();
     labels.sort_unstable();
     labels
