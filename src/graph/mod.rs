@@ -18,6 +18,8 @@ pub mod render;
 mod say;
 mod share;
 mod task_graph;
+#[cfg(test)]
+mod tests;
 
 pub use address::{resolve_environment, resolve_target};
 pub use build::{ValuesOf, build, cycles};

@@ -10,6 +10,8 @@ use super::task_graph::{EdgeKind, Occasion, Ring};
 
 /// The code of every ring.
 pub(super) const CYCLE: &str = "graph/cycle";
+/// Longer rings are cut in the middle.
+const MOST_STEPS: usize = 40;
 const NOT_BUILT: &str = "graph/not-built";
 
 /// `` `a`, `b` and `c` ``.
@@ -27,10 +29,18 @@ pub(super) fn cycle(steps: &[(String, &'static str, String, Span)]) -> Diagnosti
     // It begins at its earliest place, so that it reads the same wherever it was entered.
     let begin = (0..steps.len()).min_by_key(|&at| steps[at].3).unwrap_or(0);
     let turned: Vec<_> = steps.iter().cycle().skip(begin).take(steps.len()).collect();
-    let mut names: Vec<String> = turned.iter().map(|step| format!("`{}`", step.0)).collect();
-    names.extend(names.first().cloned());
-    let mut diagnostic = Diagnostic::error(CYCLE, format!("cycle: {}", names.join(" → ")));
-    for (from, does, to, span) in turned {
+    let what = if turned.iter().all(|step| step.1 == turned[0].1) { turned[0].1 } else { "nodes" };
+    let mut names: Vec<&str> = turned.iter().chain(turned.first()).map(|step| step.0.as_str()).collect();
+    let mut shown: Vec<_> = turned;
+    // A ring is shown whole, unless nobody could read it.
+    let more = format!("… {} more …", shown.len().saturating_sub(MOST_STEPS));
+    if shown.len() > MOST_STEPS {
+        let half = MOST_STEPS / 2;
+        shown.drain(half..shown.len() - half);
+        names.splice(half..names.len() - half - 1, [more.as_str()]);
+    }
+    let mut diagnostic = Diagnostic::error(CYCLE, format!("{what} in a circle: `{}`", names.join(" → ")));
+    for (from, does, to, span) in shown {
         diagnostic = diagnostic.at(*span, format!("`{from}` {does} `{to}`"));
     }
     diagnostic.help("take one of these out: a node cannot wait for itself")
@@ -75,7 +85,9 @@ pub(super) fn not_in_environment(
         None => format!("no environment that a run can be in has `{path}`"),
         Some(first) if asked.is_some() => {
             let are = list(has.iter().copied());
-            format!("it is in {are}: write `{first}.{path}` to have that one, or declare it here too")
+            let here =
+                env.map_or_else(|| "for every environment".to_owned(), |env| format!("in `{env}` too"));
+            format!("it is in {are}: write `{first}.{path}` to have that one, or declare it {here}")
         }
         Some(_) => {
             let addresses: Vec<String> = has.iter().map(|env| format!("{env}.{path}")).collect();

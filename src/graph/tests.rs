@@ -1,0 +1,716 @@
+//! Envfiles and targets in, graphs or diagnostics out.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use expect_test::{Expect, expect};
+use proptest::prelude::*;
+
+use super::fixture::{nowhere, task};
+use super::*;
+use crate::diag::render::{Style, render};
+use crate::diag::{Diagnostic, Spanned};
+use crate::load::{Loaded, Options, Texts, load};
+use crate::model::{Envfile, Node, NodeName, NodeRef, Project, ProjectName, Value, Var};
+use crate::vars::{Request, Source};
+
+fn loaded(text: &str) -> Loaded {
+    let file = PathBuf::from("/p/Envfile.kdl");
+    let texts = Texts::Memory(BTreeMap::from([(file.clone(), text.to_owned())]));
+    load(&file, &Options { texts, exact: false }).unwrap()
+}
+
+/// Values of an Envfile without dotenv files, `--set` and caller.
+fn values(envfile: &Envfile) -> impl FnMut(&ProjectName, Option<&EnvName>) -> Arc<Values> {
+    let nothing: Source = Arc::new(|_| None);
+    move |project, env| {
+        let (given, caller) = (Arc::clone(&nothing), Arc::clone(&nothing));
+        Arc::new(Values::resolve(&Request { envfile, project, env, dotenv: &[], set: &[], given, caller }).0)
+    }
+}
+
+fn targets(envfile: &Envfile, texts: &str) -> Result<Vec<Target>, Diagnostic> {
+    let default = envfile.default_env.as_ref().map(|env| &env.value);
+    texts.split_whitespace().map(|text| resolve_target(envfile, text, default)).collect()
+}
+
+fn built(loaded: &Loaded, texts: &str) -> Result<TaskGraph, Vec<Diagnostic>> {
+    let targets = targets(&loaded.envfile, texts).map_err(|diagnostic| vec![diagnostic])?;
+    build(&loaded.envfile, &targets, &mut values(&loaded.envfile))
+}
+
+/// One line per node, in order: its label, what it is, and what comes before it.
+fn drawn(graph: &TaskGraph) -> String {
+    let mut out = String::new();
+    for (ix, node) in graph.iter() {
+        out.push_str(&node.label);
+        for (holds, mark) in [(node.target, " (target)"), (node.follow_up, " (follow-up)")] {
+            out.push_str(if holds { mark } else { "" });
+        }
+        let before: Vec<String> = graph
+            .before(ix)
+            .map(|(other, edge)| {
+                assert!(other < ix, "edges lead upwards");
+                let label = &graph[other].label;
+                match edge.kind {
+                    EdgeKind::Needs => label.clone(),
+                    EdgeKind::After => format!("after {label}"),
+                    EdgeKind::FollowUp(Occasion::Failure) => format!("failure of {label}"),
+                    EdgeKind::FollowUp(Occasion::Success) => format!("success of {label}"),
+                }
+            })
+            .collect();
+        if !before.is_empty() {
+            write!(out, " <- {}", before.join(", ")).unwrap();
+        }
+        out.push('\n');
+    }
+    out
+}
+
+/// Loads `text`, which must be right, and draws the graph of `targets`, or shows what is in its way.
+fn check(text: &str, targets: &str, expected: Expect) {
+    let loaded = loaded(text);
+    let wrong: Vec<_> =
+        loaded.diagnostics.iter().filter(|found| found.severity == crate::diag::Severity::Error).collect();
+    assert!(wrong.is_empty(), "{}", render(&loaded.diagnostics, &loaded.sources, Style::Short));
+    match built(&loaded, targets) {
+        Ok(graph) => expected.assert_eq(&drawn(&graph)),
+        Err(diagnostics) => expected.assert_eq(&render(&diagnostics, &loaded.sources, Style::Short)),
+    }
+}
+
+const SITE: &str = r#"
+project "site" default-env="dev"
+vars { API "http://localhost"; FLAGS "-O2" }
+env "dev" { vars { FLAGS "-g" } }
+env "uat" { vars { API "https://uat.example" } }
+env "prod" {
+    vars { API "https://example" }
+    task "smoke" { run "curl $API" }
+    task "deploy" { needs "build" "smoke" }
+}
+task "install" { inputs "package.json"; outputs "node_modules"; run "npm ci" }
+task "compile" { needs "install"; inputs "src/**"; outputs "obj"; run "cc $FLAGS" }
+task "build" { needs "compile"; outputs "dist"; run "pack" }
+task "pages" { needs "build"; outputs "pages"; run "render $API" }
+task "check" { needs "build" "install" }
+task "deploy" { needs "build"; run "push" }
+task "seed" { needs "dev.deploy"; run "seed" }
+"#;
+
+#[test]
+fn environments_meet_in_what_reads_nothing_of_them() {
+    check(
+        SITE,
+        "uat.deploy prod.deploy",
+        expect![[r#"
+        install
+        compile <- install
+        build <- compile
+        uat.deploy (target) <- build
+        prod.smoke
+        prod.deploy (target) <- build, prod.smoke
+    "#]],
+    );
+}
+
+#[test]
+fn what_reads_a_variable_of_the_environment_is_its_own() {
+    check(
+        SITE,
+        "uat.pages prod.pages",
+        expect![[r#"
+        install
+        compile <- install
+        build <- compile
+        uat.pages (target) <- build
+        prod.pages (target) <- build
+    "#]],
+    );
+    // Only `dev` sets FLAGS, so only there the chain below it is its own.
+    check(
+        SITE,
+        "dev.build uat.build",
+        expect![[r#"
+        install
+        dev.compile <- install
+        dev.build (target) <- dev.compile
+        compile <- install
+        build (target) <- compile
+    "#]],
+    );
+}
+
+#[test]
+fn a_group_is_shared_if_all_it_needs_is() {
+    check(
+        SITE,
+        "uat.check dev.check",
+        expect![[r#"
+        install
+        compile <- install
+        build <- compile
+        check (target) <- build, install
+        dev.compile <- install
+        dev.build <- dev.compile
+        dev.check (target) <- dev.build, install
+    "#]],
+    );
+}
+
+#[test]
+fn a_pin_overrides_the_environment() {
+    check(
+        SITE,
+        "prod.seed",
+        expect![[r#"
+        install
+        dev.compile <- install
+        dev.build <- dev.compile
+        dev.deploy <- dev.build
+        prod.seed (target) <- dev.deploy
+    "#]],
+    );
+}
+
+#[test]
+fn a_pinned_need_keeps_a_task_shared() {
+    let text = r#"
+        env "dev"
+        env "prod"
+        task "data" { run "dump $ENVRUN_ENV" }
+        task "report" { needs "dev.data"; outputs "report"; run "report" }
+    "#;
+    check(
+        text,
+        "prod.report dev.report",
+        expect![[r#"
+        dev.data
+        report (target) <- dev.data
+    "#]],
+    );
+}
+
+#[test]
+fn what_tells_the_environment_is_never_shared() {
+    let text = r#"
+        env "a"
+        env "b"
+        task "by-name" { outputs "x"; run "echo $ENVRUN_ENV > x" }
+        task "by-uses" { outputs "y"; uses "ENVRUN_STAGE"; run "y" }
+        task "by-call" { outputs "z"; call "by-name" }
+        task "uncached" { run "w" }
+        task "guarded" { outputs "g"; guard { set "TOKEN" }; run "g" }
+        task "all" { needs "by-name" "by-uses" "by-call" "uncached" "guarded" }
+    "#;
+    check(
+        text,
+        "a.all b.by-call",
+        expect![[r#"
+        a.by-name
+        a.by-uses
+        a.by-call
+        a.uncached
+        a.guarded
+        a.all (target) <- a.by-name, a.by-uses, a.by-call, a.uncached, a.guarded
+        b.by-call (target)
+    "#]],
+    );
+}
+
+#[test]
+fn without_environments_there_are_none() {
+    check(
+        r#"task "a" { needs "b" }; task "b" { run "x" }"#,
+        "a",
+        expect![[r#"
+        b
+        a (target) <- b
+    "#]],
+    );
+}
+
+#[test]
+fn called_tasks_bring_their_needs() {
+    let text = r#"
+        task "tar" { outputs "x.tar"; run "tar" }
+        task "unpack" { needs "tar"; run "untar" }
+        task "switch" { call "unpack"; run "ln" }
+        task "deploy" { call "switch"; run "done"; call "unpack" }
+    "#;
+    check(
+        text,
+        "deploy",
+        expect![[r#"
+        tar
+        deploy (target) <- tar
+    "#]],
+    );
+    let loaded = loaded(text);
+    let graph = built(&loaded, "deploy").unwrap();
+    let deploy = graph.targets().next().unwrap();
+    let commands: Vec<String> = graph[deploy].commands().into_iter().map(Command::display).collect();
+    assert_eq!(commands, ["untar", "ln", "done", "untar"]);
+}
+
+#[test]
+fn follow_ups_are_in_the_graph_and_wait_to_be_called() {
+    let text = r#"
+        env "uat"
+        env "prod"
+        task "build" { outputs "x"; run "x"; on-fail "tell" }
+        task "test" { needs "build"; run "y"; on-fail "tell"; on-success "party" }
+        task "tell" { needs "mailer"; run "mail"; on-fail "log" }
+        task "mailer" { outputs "m"; run "m" }
+        task "log" { after "party" "test"; run "log" }
+        task "party" { after "build"; run "party" }
+    "#;
+    check(
+        text,
+        "uat.test prod.test",
+        expect![[r#"
+        build
+        uat.test (target) <- build
+        prod.test (target) <- build
+        mailer (follow-up)
+        uat.tell (follow-up) <- mailer, failure of uat.test, failure of build
+        uat.party (follow-up) <- success of uat.test, after build
+        prod.tell (follow-up) <- mailer, failure of prod.test, failure of build
+        prod.party (follow-up) <- success of prod.test, after build
+        uat.log (follow-up) <- failure of uat.tell, after uat.test
+        prod.log (follow-up) <- failure of prod.tell, after prod.test
+    "#]],
+    );
+}
+
+#[test]
+fn after_orders_only_what_is_there() {
+    let text = r#"
+        task "a" { after "b" "c"; run "a" }
+        task "b" { run "b" }
+        task "c" { needs "a"; run "c" }
+    "#;
+    check(
+        text,
+        "a",
+        expect![[r#"
+        a (target)
+    "#]],
+    );
+    check(
+        text,
+        "a b",
+        expect![[r#"
+        b (target)
+        a (target) <- after b
+    "#]],
+    );
+    check(
+        text,
+        "c",
+        expect![[r#"
+        Envfile.kdl:2:30: error: nodes in a circle: `a → c → a` [graph/cycle]
+        Envfile.kdl:4:26: note: `c` needs `a`
+          help: take one of these out: a node cannot wait for itself
+    "#]],
+    );
+}
+
+#[test]
+fn rings_are_shown_whole() {
+    check(
+        r#"
+        task "a" { needs "b" }
+        task "b" { needs "x" "c" }
+        task "c" { needs "a" "c" }
+        task "x" { run "x" }
+        "#,
+        "b",
+        expect![[r#"
+            Envfile.kdl:2:26: error: needs in a circle: `a → b → c → a` [graph/cycle]
+            Envfile.kdl:3:30: note: `b` needs `c`
+            Envfile.kdl:4:26: note: `c` needs `a`
+              help: take one of these out: a node cannot wait for itself
+            Envfile.kdl:4:30: error: needs in a circle: `c → c` [graph/cycle]
+              help: take one of these out: a node cannot wait for itself
+        "#]],
+    );
+    check(
+        r#"
+        task "a" { call "b"; run "x" }
+        task "b" { needs "c"; run "y" }
+        task "c" { needs "a" }
+        "#,
+        "a",
+        expect![[r#"
+            Envfile.kdl:2:25: error: nodes in a circle: `a → b → c → a` [graph/cycle]
+            Envfile.kdl:3:26: note: `b` needs `c`
+            Envfile.kdl:4:26: note: `c` needs `a`
+              help: take one of these out: a node cannot wait for itself
+        "#]],
+    );
+    check(
+        r#"
+        task "deploy" { needs "clean"; run "x"; on-fail "clean" }
+        task "clean" { run "y" }
+        "#,
+        "deploy",
+        expect![[r#"
+            Envfile.kdl:2:31: error: nodes in a circle: `deploy → clean → deploy` [graph/cycle]
+            Envfile.kdl:2:57: note: `clean` runs on the failure of `deploy`
+              help: take one of these out: a node cannot wait for itself
+        "#]],
+    );
+}
+
+#[test]
+fn check_finds_every_ring_once() {
+    let loaded = loaded(
+        r#"
+        env "dev"
+        env "prod" { task "deploy" { needs "test" } }
+        task "a" { needs "b" }
+        task "b" { needs "a" }
+        task "test" { needs "deploy" }
+        task "deploy" { needs "a" "only" }
+        env "uat" { task "only" { run "x" } }
+        "#,
+    );
+    expect![[r#"
+        Envfile.kdl:4:26: error: needs in a circle: `a → b → a` [graph/cycle]
+        Envfile.kdl:5:26: note: `b` needs `a`
+          help: take one of these out: a node cannot wait for itself
+        Envfile.kdl:3:44: error: needs in a circle: `prod.deploy → prod.test → prod.deploy` [graph/cycle]
+        Envfile.kdl:6:29: note: `prod.test` needs `prod.deploy`
+          help: take one of these out: a node cannot wait for itself
+    "#]]
+    .assert_eq(&render(&cycles(&loaded.envfile), &loaded.sources, Style::Short));
+}
+
+#[test]
+fn what_an_environment_does_not_have() {
+    check(
+        r#"
+        project "p" default-env="prod"
+        env "dev" { task "e2e" { run "x" } }
+        env "test" { task "e2e" { run "x" } }
+        env "prod"
+        task "deploy" { needs "e2e"; run "x" }
+        "#,
+        "prod.deploy",
+        expect![[r#"
+            Envfile.kdl:6:31: error: environment `prod` has no node `e2e` [graph/not-in-environment]
+              help: it is in `dev` and `test`: write `dev.e2e` to have that one, or declare it in `prod` too
+        "#]],
+    );
+}
+
+#[test]
+fn what_is_not_built_yet_is_said_where_it_stands() {
+    check(
+        r#"
+        env "uat"
+        env "prod" {
+            guard { approval signers="s"; branch "main" }
+        }
+        service "db" { run "pg" }
+        task "plain" { run "x" }
+        task "deploy" { needs "db" "plain"; mutates #true; when { deployed "uat" }; run "x" }
+        "#,
+        "prod.deploy",
+        expect![[r#"
+            Envfile.kdl:8:67: error: `deployed` is not built yet [graph/not-built]
+              help: take it out, or run something that does not need it
+            Envfile.kdl:4:21: error: `approval` is not built yet [graph/not-built]
+              help: take it out, or run something that does not need it
+            Envfile.kdl:8:31: error: `prod.db` is a service, and running one is not built yet [graph/not-built]
+            Envfile.kdl:6:17: note: declared here
+              help: until it is, write a `task` that does it
+        "#]],
+    );
+}
+
+#[test]
+fn arguments_that_nobody_gives() {
+    check(
+        r#"
+        task "unit" { arg "path"; flag "fast"; run "x" }
+        task "all" { needs "unit" }
+        "#,
+        "all",
+        expect![[r#"
+            Envfile.kdl:3:28: error: `unit` needs a value for its argument `path` [graph/argument-missing]
+            Envfile.kdl:2:27: note: declared without a default
+              help: give `path` a `default=`, or run `unit` by name
+        "#]],
+    );
+}
+
+#[test]
+fn one_node_with_two_sets_of_arguments() {
+    let loaded = loaded(r#"task "unit" { arg "path" default="tests"; run "x" }"#);
+    let target = |path: &str| Target {
+        args: vec![("path".into(), path.into())],
+        ..targets(&loaded.envfile, "unit").unwrap().remove(0)
+    };
+    let build = |list: &[Target]| build(&loaded.envfile, list, &mut values(&loaded.envfile));
+    assert_eq!(build(&[target("a"), target("a")]).unwrap().len(), 1);
+    let wrong = build(&[target("a"), target("b")]).unwrap_err();
+    expect![[r#"
+        error: `unit` is asked for twice, with different arguments [graph/arguments-differ]
+          help: a node runs once in a run: start envrun twice
+    "#]]
+    .assert_eq(&render(&wrong, &loaded.sources, Style::Short));
+}
+
+#[test]
+fn addresses_on_the_command_line() {
+    let loaded = loaded(
+        r#"
+        project "p" default-env="dev"
+        env "base" abstract=#true
+        env "dev" extends="base"
+        env "prod" extends="base" { task "release" { run "x" } }
+        env "pr" ephemeral=#true
+        stage "ship" env="prod" { run "build" }
+        task "build" { alias "b"; run "x" }
+        task "list" { run "x" }
+        task "greet.o" { run "x" }
+        "#,
+    );
+    let mut out = String::new();
+    let texts = [
+        "build",
+        "b",
+        "prod.build",
+        "ship.build",
+        ":list",
+        "greet.o",
+        "prod.greet.o",
+        "prod.release",
+        "release",
+        "biuld",
+        "prd.build",
+        "base.build",
+        "pr.build",
+        "",
+        "a b",
+        "build@x=1",
+        "no:build",
+    ];
+    for text in texts {
+        match resolve_target(&loaded.envfile, text, loaded.envfile.default_env.as_ref().map(|env| &env.value)) {
+            Ok(target) => writeln!(out, "{text:?} is {} in {:?}", target.path, target.env),
+            Err(diagnostic) => {
+                let Diagnostic { code, message, help, .. } = diagnostic;
+                writeln!(out, "{text:?} [{code}] {message}; {}", help.unwrap_or_default())
+            }
+        }
+        .unwrap();
+    }
+    for text in ["prod", "prdo", "base"] {
+        match resolve_environment(&loaded.envfile, text) {
+            Ok(env) => writeln!(out, "environment {env}"),
+            Err(diagnostic) => writeln!(
+                out,
+                "environment {text}: {}; {}",
+                diagnostic.message,
+                diagnostic.help.unwrap_or_default()
+            ),
+        }
+        .unwrap();
+    }
+    expect![[r#"
+        "build" is build in Some("dev")
+        "b" is build in Some("dev")
+        "prod.build" is build in Some("prod")
+        "ship.build" is build in Some("prod")
+        ":list" is list in Some("dev")
+        "greet.o" is greet.o in Some("dev")
+        "prod.greet.o" is greet.o in Some("prod")
+        "prod.release" is release in Some("prod")
+        "release" [graph/not-in-environment] environment `dev` has no node `release`; there is `prod.release`
+        "biuld" [target/unknown] there is no node `biuld`; did you mean `build`?
+        "prd.build" [target/unknown] there is no node `prd.build`; did you mean `pr.build`?
+        "base.build" [target/not-concrete] environment `base` is abstract; name one that a run can be in: `dev`, `prod`
+        "pr.build" [target/not-concrete] environment `pr` is ephemeral, and none of it was made; name one that a run can be in: `dev`, `prod`
+        "" [target/malformed] `` is not a name: it is empty; write `[env.][project:]name`
+        "a b" [target/malformed] `a b` is not a name: it holds a space; write `[env.][project:]name`
+        "build@x=1" [target/malformed] `build@x=1` is not a name: instances of a matrix (`@key=value`) are not built yet; write `[env.][project:]name`
+        "no:build" [target/unknown] there is no node `no:build`; did you mean `build`?
+        environment prod
+        environment prdo: there is no environment `prdo`; did you mean `prod`?
+        environment base: environment `base` is abstract; name one that a run can be in: `dev`, `prod`
+    "#]].assert_eq(&out);
+}
+
+#[test]
+fn questions_to_a_graph() {
+    let loaded = loaded(SITE);
+    let graph = built(&loaded, "uat.pages dev.check").unwrap();
+    let labels = |selection: &query::Selection| {
+        selection.iter().map(|ix| graph[ix].label.clone()).collect::<Vec<_>>().join(" ")
+    };
+    let one = |pattern: &str| query::select(&graph, pattern).unwrap();
+    assert_eq!(labels(&one("dev.*")), "dev.compile dev.build dev.check");
+    assert_eq!(labels(&one("build")), "build dev.build");
+    assert_eq!(labels(&query::ancestors(&graph, &one("uat.pages"))), "install compile build uat.pages");
+    assert_eq!(labels(&query::dependants(&graph, &one("dev.compile"))), "dev.compile dev.build dev.check");
+    let between =
+        query::dependants(&graph, &one("install")).and(&query::ancestors(&graph, &one("dev.check")));
+    assert_eq!(labels(&between), "install dev.compile dev.build dev.check");
+    let ix = |pattern: &str| one(pattern).iter().next().unwrap();
+    let way = query::path(&graph, ix("uat.pages"), ix("install")).unwrap();
+    assert_eq!(
+        way.iter().map(|&ix| graph[ix].label.as_str()).collect::<Vec<_>>(),
+        ["uat.pages", "build", "compile", "install"]
+    );
+    assert_eq!(query::path(&graph, ix("install"), ix("uat.pages")), None);
+}
+
+/// An Envfile of one project, made without a text: needs by number, and a variable per task that some environments set.
+fn made(needs: &[Vec<usize>]) -> Envfile {
+    let name = |at: usize| NodeName::from(format!("t{at}").as_str());
+    let mut project = Project::default();
+    for (at, needs) in needs.iter().enumerate() {
+        let mut task = task(name(at).as_str());
+        task.outputs = Some(vec![Spanned::new(format!("o{at}"), nowhere())]);
+        task.actions = vec![Spanned::new(Action::Run(Command::Shell(format!("echo $V{at}"))), nowhere())];
+        let reference = |need: &usize| NodeRef {
+            path: NodePath { project: ProjectName::default(), name: name(*need) },
+            env: None,
+            span: nowhere(),
+        };
+        task.needs = needs.iter().map(reference).collect();
+        project.base.nodes.insert(name(at), Node::Task(Arc::new(task)));
+    }
+    let mut envfile = Envfile::default();
+    envfile.projects.insert(ProjectName::default(), project);
+    envfile
+}
+
+fn add_environment(envfile: &mut Envfile, env: &str, sets: &[usize]) {
+    let environment = crate::model::Environment {
+        name: env.into(),
+        span: nowhere(),
+        desc: None,
+        is_abstract: false,
+        ephemeral: false,
+        chain: vec![env.into()],
+    };
+    envfile.environments.insert(env.into(), environment);
+    let project = &mut envfile.projects[""];
+    for at in 0..project.base.nodes.len() {
+        project.base.vars.entry(format!("V{at}").as_str().into()).or_insert_with(|| var(at, "base"));
+    }
+    let scope = project.overlays.entry(env.into()).or_default();
+    for &at in sets {
+        scope.vars.insert(format!("V{at}").as_str().into(), var(at, env));
+    }
+}
+
+fn var(at: usize, value: &str) -> Var {
+    Var {
+        name: format!("V{at}").as_str().into(),
+        span: nowhere(),
+        ty: Some(crate::model::VarType::String),
+        value: Some(Spanned::new(Value::String(value.into()), nowhere())),
+        constraints: crate::model::Constraints::default(),
+        optional: false,
+        desc: None,
+    }
+}
+
+fn target(at: usize, env: Option<&str>) -> Target {
+    let path = NodePath { project: ProjectName::default(), name: format!("t{at}").as_str().into() };
+    Target { path, env: env.map(EnvName::from), args: Vec::new() }
+}
+
+proptest! {
+    /// In any graph, a node is its environment's own exactly when it or something it needs reads what the environment
+    /// sets; every node is there once; and edges lead upwards.
+    #[test]
+    fn sharing_is_decided_by_what_is_read(
+        needs in prop::collection::vec(prop::collection::vec(any::<prop::sample::Index>(), 0..4), 1..20),
+        sets in prop::collection::vec(prop::collection::vec(any::<prop::sample::Index>(), 0..3), 2),
+    ) {
+        let count = needs.len();
+        let needs: Vec<Vec<usize>> = needs
+            .iter()
+            .enumerate()
+            .map(|(at, needs)| if at == 0 { Vec::new() } else { needs.iter().map(|need| need.index(at)).collect() })
+            .collect();
+        let sets: Vec<Vec<usize>> =
+            sets.iter().map(|sets| sets.iter().map(|at| at.index(count)).collect()).collect();
+        let mut envfile = made(&needs);
+        add_environment(&mut envfile, "x", &sets[0]);
+        add_environment(&mut envfile, "y", &sets[1]);
+        let targets: Vec<Target> =
+            (0..count).flat_map(|at| [target(at, Some("x")), target(at, Some("y"))]).collect();
+        let graph = build(&envfile, &targets, &mut values(&envfile)).unwrap();
+
+        let mut expected = std::collections::BTreeSet::new();
+        for (env, sets) in ["x", "y"].iter().zip(&sets) {
+            let mut own = vec![false; count];
+            for at in 0..count {
+                own[at] = sets.contains(&at) || needs[at].iter().any(|&need| own[need]);
+                expected.insert(if own[at] { format!("{env}.t{at}") } else { format!("t{at}") });
+            }
+        }
+        let labels: Vec<String> = graph.iter().map(|(_, node)| node.label.clone()).collect();
+        prop_assert_eq!(labels.len(), expected.len());
+        prop_assert_eq!(labels.into_iter().collect::<std::collections::BTreeSet<_>>(), expected);
+        prop_assert!(graph.edges().all(|(from, to, _)| from < to));
+    }
+
+    /// Whatever the edges are, they are numbered upwards or a true ring is shown.
+    #[test]
+    fn any_edges_make_a_graph_or_a_ring(
+        edges in prop::collection::vec((0..12_usize, 0..12_usize), 0..30),
+    ) {
+        let nodes: Vec<ConfiguredTask> = (0..12).map(|at| fixture::node(task(&format!("t{at}")))).collect();
+        let edge = Edge { kind: EdgeKind::Needs, span: nowhere() };
+        let given: Vec<_> = edges.iter().map(|&(from, to)| (from, to, edge)).collect();
+        match TaskGraph::new(nodes, given) {
+            Ok(graph) => {
+                let at = |ix: NodeIx| graph[ix].label[1..].parse::<usize>().unwrap();
+                let mut found: Vec<_> = graph.edges().map(|(from, to, _)| (at(from), at(to))).collect();
+                prop_assert!(graph.edges().all(|(from, to, _)| from < to));
+                let mut wanted = edges;
+                wanted.sort_unstable();
+                wanted.dedup();
+                found.sort_unstable();
+                prop_assert_eq!(found, wanted);
+            }
+            Err(Ring(ring)) => {
+                prop_assert!(!ring.is_empty());
+                for (at, step) in ring.iter().enumerate() {
+                    prop_assert!(edges.contains(&(step.0, step.1)));
+                    prop_assert_eq!(step.1, ring[(at + 1) % ring.len()].0);
+                }
+            }
+        }
+    }
+}
+
+/// A chain of 100,000 tasks, on the small stack that a test's thread has.
+#[test]
+fn a_long_chain_does_not_overflow_the_stack() {
+    const COUNT: usize = 100_000;
+    let needs: Vec<Vec<usize>> = (0..COUNT).map(|at| at.checked_sub(1).into_iter().collect()).collect();
+    let mut envfile = made(&needs);
+    let graph = build(&envfile, &[target(COUNT - 1, None)], &mut values(&envfile)).unwrap();
+    assert_eq!((graph.len(), graph.edge_count()), (COUNT, COUNT - 1));
+    assert_eq!(graph[NodeIx(0)].label, "t0");
+    // Closed to a ring.
+    let first: NodeName = "t0".into();
+    let Some(Node::Task(task)) = envfile.projects[""].base.nodes.get_mut(&first) else { unreachable!() };
+    let last = NodeRef { path: target(COUNT - 1, None).path, env: None, span: nowhere() };
+    Arc::make_mut(task).needs.push(last);
+    let wrong = build(&envfile, &[target(7, None)], &mut values(&envfile)).unwrap_err();
+    assert_eq!(wrong.len(), 1);
+    assert!(wrong[0].message.contains("… 99960 more …"), "{}", wrong[0].message);
+}
