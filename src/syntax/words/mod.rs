@@ -151,7 +151,7 @@ impl Word {
     /// How it is used: `retry <times> every= backoff= on=`.
     pub fn usage(&self) -> String {
         let mut usage = self.name.to_owned();
-        for arg in self.args {
+        for arg in self.args.iter().filter(|arg| !matches!(arg.kind, Kind::Refused(_))) {
             usage.push_str(&match arg.count {
                 Count::One => format!(" <{}>", arg.name),
                 Count::Optional => format!(" [<{}>]", arg.name),

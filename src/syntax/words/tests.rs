@@ -1,10 +1,11 @@
+use std::collections::HashSet;
 use std::path::Path;
 
 use expect_test::{Expect, expect};
 
 use super::*;
-use crate::diag::SourceMap;
 use crate::diag::render::{Style, render};
+use crate::diag::{FileId, SourceMap};
 use crate::syntax::parse;
 
 fn checked(text: &str) -> String {
@@ -266,4 +267,75 @@ env "e" { task "a" { needs #null; timeout #null; vars { A #null } }; guard { bra
             Envfile.kdl:3:85: error: `#null` is not a glob [syntax/value]
         "#]],
     );
+}
+
+#[test]
+fn the_reference_is_the_one_in_docs() {
+    expect_test::expect_file!["../../../docs/envfile.md"].assert_eq(&reference());
+}
+
+/// Every block that a word opens has its place in the reference.
+#[test]
+fn every_block_is_listed() {
+    for block in BLOCKS {
+        for word in block.words.iter().chain(block.row) {
+            if let Some(body) = word.body {
+                assert!(
+                    BLOCKS.iter().any(|listed| std::ptr::eq(*listed, body)),
+                    "{} of {}",
+                    word.name,
+                    block.name
+                );
+            }
+        }
+    }
+}
+
+/// What the table and the guide give as examples is good.
+#[test]
+fn examples_are_good() {
+    let checked_in = |block: &Block, example: &str| match block.name {
+        "root" => checked(example),
+        "vars" | "secrets" | "cache" | "requires" => checked(&format!("{} {{\n{example}\n}}", block.name)),
+        "when" | "guard" | "match" => checked(&format!("env \"e\" {{ {} {{\n{example}\n}} }}", block.name)),
+        "matrix" => checked(&format!("task \"t\" {{ matrix {{\n{example}\n}} }}")),
+        "ready" => checked(&format!("service \"s\" {{ ready {{\n{example}\n}} }}")),
+        name => checked(&format!("{name} \"x\" {{\n{example}\n}}")),
+    };
+    for block in BLOCKS {
+        for word in block.words.iter().chain(block.row).filter(|word| !word.example.is_empty()) {
+            assert_eq!(checked_in(block, word.example), "", "{} of {}", word.name, block.name);
+        }
+    }
+}
+
+/// Every word of every block, and every property of a word in one of its blocks, is used in `every-word.kdl`, which is
+/// good and in its standard form.
+#[test]
+fn every_word_works() {
+    fn used(nodes: &[Node], block: &'static Block, uses: &mut HashSet<String>) {
+        for node in nodes {
+            let word = block.find(&node.name.value).or(block.row).expect("it is good");
+            uses.insert(format!("`{}` in {}", word.name, block.name));
+            uses.extend(node.props.iter().map(|prop| format!("`{}=` of {}", prop.key.value, word.name)));
+            if let Some(body) = word.body {
+                used(node.children(), body, uses);
+            }
+        }
+    }
+    let text = include_str!("every-word.kdl");
+    assert_eq!(checked(text), "");
+    assert_eq!(crate::syntax::format(FileId(0), text).unwrap(), text, "run `envrun fmt` on it");
+    let mut uses = HashSet::new();
+    used(&parse(FileId(0), text).unwrap().nodes, &ROOT, &mut uses);
+    for block in BLOCKS {
+        for word in block.words.iter().chain(block.row) {
+            let there = format!("`{}` in {}", word.name, block.name);
+            assert!(uses.contains(&there), "{there} is not in every-word.kdl");
+            for prop in word.props.iter().filter(|prop| prop.name != ANY_NAME) {
+                let there = format!("`{}=` of {}", prop.name, word.name);
+                assert!(uses.contains(&there), "{there} is not in every-word.kdl");
+            }
+        }
+    }
 }
