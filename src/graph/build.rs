@@ -5,8 +5,11 @@ use std::sync::Arc;
 
 use indexmap::IndexMap;
 
+use crate::base::RelPath;
 use crate::diag::{Diagnostic, Span};
-use crate::model::{EnvName, Envfile, Node, NodePath, NodeRef, Project, ProjectName, Task, VarName};
+use crate::model::{
+    EnvName, Envfile, Node, NodePath, NodeRef, Placeholder, Project, ProjectName, Task, VarName,
+};
 use crate::vars::{EnvironmentNames, Values, reads};
 
 use super::call::{Calls, Expansion};
@@ -29,27 +32,20 @@ pub fn build(
     targets: &[Target],
     values: &mut ValuesOf<'_>,
 ) -> Result<TaskGraph, Vec<Diagnostic>> {
-    let mut builder = Builder::new(envfile);
-    let mut values = Table { of: values, known: HashMap::new() };
-    for target in targets {
-        let visit = builder.entry((target.path.clone(), target.env.clone()));
-        builder.visit(visit, None, Some(&mut values));
-        if let Some(node) = builder.node(visit) {
-            builder.mark(node, target);
-        }
-    }
-    builder.follow_up = true;
-    let mut at = 0;
-    while at < builder.visits.len() {
-        builder.follow(at, &mut values);
-        at += 1;
-    }
-    builder.order();
-    if !builder.diagnostics.is_empty() {
-        return Err(builder.diagnostics);
-    }
-    let labels: Vec<String> = builder.nodes.iter().map(|node| node.label.clone()).collect();
-    TaskGraph::new(builder.nodes, builder.edges).map_err(|ring| vec![say::ring(&ring, &labels)])
+    Builder::new(envfile).graph(targets, values)
+}
+
+/// Builds a graph to look at, not to run: nodes and words that are not built yet are in it, and nobody has to give
+/// arguments.
+///
+/// # Errors
+/// As [`build`], for what is no graph at all: a need that the environment does not have, a ring.
+pub fn sketch(
+    envfile: &Envfile,
+    targets: &[Target],
+    values: &mut ValuesOf<'_>,
+) -> Result<TaskGraph, Vec<Diagnostic>> {
+    Builder { sketch: true, ..Builder::new(envfile) }.graph(targets, values)
 }
 
 /// Every ring there is among the needs and calls of an Envfile, whatever the target: what `check` says of them.
@@ -101,6 +97,7 @@ enum State {
 struct Frame {
     visit: usize,
     task: Arc<Task>,
+    kind: &'static str,
     expansion: Arc<Expansion>,
     needs: Vec<Link>,
     /// The need that is visited now.
@@ -133,6 +130,8 @@ struct Builder<'a> {
     said: HashSet<(String, Vec<Span>)>,
     /// What is found now is found only as a follow-up.
     follow_up: bool,
+    /// The graph is only looked at.
+    sketch: bool,
 }
 
 impl<'a> Builder<'a> {
@@ -148,7 +147,31 @@ impl<'a> Builder<'a> {
             diagnostics: Vec::new(),
             said: HashSet::new(),
             follow_up: false,
+            sketch: false,
         }
+    }
+
+    fn graph(mut self, targets: &[Target], values: &mut ValuesOf<'_>) -> Result<TaskGraph, Vec<Diagnostic>> {
+        let mut values = Table { of: values, known: HashMap::new() };
+        for target in targets {
+            let visit = self.entry((target.path.clone(), target.env.clone()));
+            self.visit(visit, None, Some(&mut values));
+            if let Some(node) = self.node(visit) {
+                self.mark(node, target);
+            }
+        }
+        self.follow_up = true;
+        let mut at = 0;
+        while at < self.visits.len() {
+            self.follow(at, &mut values);
+            at += 1;
+        }
+        self.order();
+        if !self.diagnostics.is_empty() {
+            return Err(self.diagnostics);
+        }
+        let labels: Vec<String> = self.nodes.iter().map(|node| node.label.clone()).collect();
+        TaskGraph::new(self.nodes, self.edges).map_err(|ring| vec![say::ring(&ring, &labels)])
     }
 
     /// Visits a node and everything it needs, depth first, on a stack of its own. `asked` is the node and the place that
@@ -202,8 +225,9 @@ impl<'a> Builder<'a> {
     fn open(&mut self, visit: usize, asked: Option<Asked>) -> Option<Frame> {
         let (path, env) = self.visits.get_index(visit).expect("visits are never removed").0.clone();
         let asked = asked.map(|(visit, span)| (self.label(visit), span));
-        let task = match self.envfile.node(env.as_ref(), &path) {
-            Some(Node::Task(task)) => Arc::clone(task),
+        let (task, kind) = match self.envfile.node(env.as_ref(), &path) {
+            Some(Node::Task(task)) => (Arc::clone(task), "task"),
+            Some(Node::Placeholder(node)) if self.sketch => (Arc::new(stand_in(node)), node.kind),
             Some(Node::Placeholder(node)) => {
                 self.say(say::kind_not_built(&path, env.as_ref(), node, asked));
                 self.visits[visit] = State::Closed(None);
@@ -215,17 +239,20 @@ impl<'a> Builder<'a> {
                 return None;
             }
         };
-        let label = label(&path, env.as_ref());
-        for diagnostic in say::words_not_built(self.envfile, &label, &path, env.as_ref(), &task) {
-            self.say(diagnostic);
-        }
-        if let Some((label, span)) = &asked
-            && let Some(diagnostic) = say::argument_missing(&path, &task, label, *span)
-        {
-            self.say(diagnostic);
+        if !self.sketch {
+            let label = label(&path, env.as_ref());
+            for diagnostic in say::words_not_built(self.envfile, &label, &path, env.as_ref(), &task) {
+                self.say(diagnostic);
+            }
+            if let Some((label, span)) = &asked
+                && let Some(diagnostic) = say::argument_missing(&path, &task, label, *span)
+            {
+                self.say(diagnostic);
+            }
         }
         let mut wrong = Vec::new();
         let expansion = self.calls.expand(self.envfile, &path, env.as_ref(), &task, &mut wrong);
+        wrong.retain(|diagnostic| !self.sketch || diagnostic.code != say::NOT_BUILT);
         wrong.into_iter().for_each(|diagnostic| self.say(diagnostic));
         let mut needs: Vec<Link> = Vec::with_capacity(task.needs.len());
         for need in &task.needs {
@@ -238,7 +265,7 @@ impl<'a> Builder<'a> {
             needs.push(Link { visit, span: need.span, pinned: need.pinned, through });
         }
         self.visits[visit] = State::Open;
-        Some(Frame { visit, task, expansion, needs, next: 0 })
+        Some(Frame { visit, task, kind, expansion, needs, next: 0 })
     }
 
     /// Makes the node, or finds the one that is shared already.
@@ -249,7 +276,9 @@ impl<'a> Builder<'a> {
         });
         let mut names = None;
         let env = env.filter(|env| {
-            let may = needs_shared && share::may_be(self.envfile, &path, env, &frame.task, &frame.expansion);
+            let may = needs_shared
+                && frame.kind == "task"
+                && share::may_be(self.envfile, &path, env, &frame.task, &frame.expansion);
             if may && let Some(&known) = self.shared.get(&path) {
                 names = Some(Arc::clone(&self.nodes[known].reads));
             }
@@ -284,6 +313,7 @@ impl<'a> Builder<'a> {
             reads: names,
             args: Vec::new(),
             target: false,
+            kind: frame.kind,
             follow_up: self.follow_up,
         });
         for link in &frame.needs {
@@ -379,6 +409,15 @@ impl<'a> Builder<'a> {
         if self.said.insert((what, places)) {
             self.diagnostics.push(diagnostic);
         }
+    }
+}
+
+/// What is known of a node that is not built yet, for a graph that is only looked at.
+fn stand_in(node: &Placeholder) -> Task {
+    Task {
+        desc: node.desc.clone(),
+        needs: node.needs.clone(),
+        ..Task::new(node.name.clone(), node.span, RelPath::root())
     }
 }
 

@@ -2,11 +2,9 @@
 
 use std::sync::Arc;
 
-use indexmap::IndexMap;
-
 use crate::base::RelPath;
 use crate::diag::{FileId, Span, Spanned};
-use crate::model::{Action, CacheMode, Command, Envfile, NodeName, NodePath, ProjectName, Task};
+use crate::model::{Action, Command, Envfile, NodeName, NodePath, ProjectName, Task};
 use crate::vars::{Request, Source, Values};
 
 use super::{ConfiguredTask, Edge, EdgeKind, TaskGraph};
@@ -19,38 +17,8 @@ pub fn nowhere() -> Span {
 /// A task of the root project that runs `true` and says nothing else.
 pub fn task(name: &str) -> Task {
     Task {
-        name: name.into(),
-        span: nowhere(),
-        desc: None,
-        alias: Vec::new(),
-        group: None,
-        hidden: false,
-        args: Vec::new(),
-        when: Vec::new(),
-        guard: Vec::new(),
-        mutates: false,
-        needs: Vec::new(),
-        after: Vec::new(),
-        uses: Vec::new(),
-        inputs: None,
-        outputs: None,
-        depfile: Vec::new(),
-        tools: Vec::new(),
-        done: None,
         actions: vec![Spanned::new(Action::Run(Command::Shell("true".into())), nowhere())],
-        dir: Spanned::new(".".into(), nowhere()),
-        project_dir: RelPath::root(),
-        shell: None,
-        vars: IndexMap::new(),
-        timeout: None,
-        retry: None,
-        pool: None,
-        interactive: false,
-        on_fail: Vec::new(),
-        on_success: Vec::new(),
-        hint: None,
-        cache: CacheMode::Auto,
-        unbuilt: Vec::new(),
+        ..Task::new(name.into(), nowhere(), RelPath::root())
     }
 }
 
@@ -83,6 +51,7 @@ pub fn node(task: Task) -> ConfiguredTask {
         args: Vec::new(),
         target: false,
         follow_up: false,
+        kind: "task",
     }
 }
 

@@ -1,8 +1,13 @@
 //! Targets resolved against environments: the graph of tasks that an invocation is about.
 //!
 //! A [`Target`] names a node and an environment. [`build`](build::build) follows what the targets need and gives a
-//! [`TaskGraph`] of [`ConfiguredTask`]s, or every [`Diagnostic`](crate::diag::Diagnostic) there is to give. [`query`]
-//! asks a graph for ancestors and dependants, [`render`] draws it.
+//! [`TaskGraph`] of [`ConfiguredTask`]s, or every [`Diagnostic`](crate::diag::Diagnostic) there is to give; [`sketch`]
+//! gives one to look at, with what cannot be run yet. [`query`] asks a graph for ancestors and dependants, [`render`]
+//! draws it.
+//!
+//! The environment propagates: from a target along `needs`, into `call`, `on-fail`, `on-success` and `after`. A pin
+//! (`needs "dev.e2e"`) overrides it. Where a definition reads nothing of its environment, one node stands for all of
+//! them, so that `uat.deploy` and `prod.deploy` meet in the same `build`: `share.rs` says exactly when.
 //!
 //! Invariant: does no IO and reads no clock.
 //! Invariant: every edge leads from a lower to a higher [`NodeIx`], so a graph is acyclic by construction and a plain
@@ -22,7 +27,7 @@ mod task_graph;
 mod tests;
 
 pub use address::{resolve_environment, resolve_target};
-pub use build::{ValuesOf, build, cycles};
+pub use build::{ValuesOf, build, cycles, sketch};
 pub use task_graph::{Edge, EdgeKind, Occasion, Ring, TaskGraph};
 
 use std::collections::BTreeSet;
@@ -76,6 +81,9 @@ pub struct ConfiguredTask {
     pub args: Vec<(String, String)>,
     /// It was asked for by name.
     pub target: bool,
+    /// `task`; in a graph that is only looked at also `service`, `deploy` or `snapshot`, whose definition then holds what
+    /// is known of it: its description and its needs.
+    pub kind: &'static str,
     /// It is in the graph only as an `on-fail` or `on-success` of another node, or because such a node needs it: it
     /// runs only when its occasion comes, and its failure is reported but is not the run's.
     pub follow_up: bool,

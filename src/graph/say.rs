@@ -12,7 +12,8 @@ use super::task_graph::{EdgeKind, Occasion, Ring};
 pub(super) const CYCLE: &str = "graph/cycle";
 /// Longer rings are cut in the middle.
 const MOST_STEPS: usize = 40;
-const NOT_BUILT: &str = "graph/not-built";
+/// The code of everything that no code carries out yet.
+pub(super) const NOT_BUILT: &str = "graph/not-built";
 
 /// `` `a`, `b` and `c` ``.
 pub(super) fn list<'a>(names: impl IntoIterator<Item = &'a str>) -> String {

@@ -434,6 +434,28 @@ fn what_is_not_built_yet_is_said_where_it_stands() {
 }
 
 #[test]
+fn what_is_not_built_yet_can_be_looked_at() {
+    let loaded = loaded(
+        r#"
+        env "prod"
+        service "db" { desc "Postgres"; needs "volume"; run "pg" }
+        task "volume" { outputs "v"; arg "size"; run "mkdir" }
+        task "deploy" { needs "db"; guard { approval signers="s" }; run "x" }
+        "#,
+    );
+    let targets = targets(&loaded.envfile, "prod.deploy").unwrap();
+    let graph = sketch(&loaded.envfile, &targets, &mut values(&loaded.envfile)).unwrap();
+    expect![[r#"
+        volume
+        prod.db <- volume
+        prod.deploy (target) <- prod.db
+    "#]]
+    .assert_eq(&drawn(&graph));
+    let db = graph.iter().find(|(_, node)| node.kind == "service").unwrap().1;
+    assert_eq!(db.task.desc.as_deref(), Some("Postgres"));
+}
+
+#[test]
 fn arguments_that_nobody_gives() {
     check(
         r#"

@@ -155,6 +155,44 @@ pub struct Task {
 }
 
 impl Task {
+    /// A task that says nothing but its name, in the folder of its project.
+    pub fn new(name: NodeName, span: Span, project_dir: RelPath) -> Self {
+        Self {
+            name,
+            span,
+            desc: None,
+            alias: Vec::new(),
+            group: None,
+            hidden: false,
+            args: Vec::new(),
+            when: Vec::new(),
+            guard: Vec::new(),
+            mutates: false,
+            needs: Vec::new(),
+            after: Vec::new(),
+            uses: Vec::new(),
+            inputs: None,
+            outputs: None,
+            depfile: Vec::new(),
+            tools: Vec::new(),
+            done: None,
+            actions: Vec::new(),
+            dir: Spanned::new(project_dir.display().into_owned(), span),
+            project_dir,
+            shell: None,
+            vars: IndexMap::new(),
+            timeout: None,
+            retry: None,
+            pool: None,
+            interactive: false,
+            on_fail: Vec::new(),
+            on_success: Vec::new(),
+            hint: None,
+            cache: CacheMode::Auto,
+            unbuilt: Vec::new(),
+        }
+    }
+
     /// Whether it sees only declared variables and its result is kept.
     pub fn is_cacheable(&self) -> bool {
         (self.inputs.is_some() || self.outputs.is_some()) && self.cache == CacheMode::Auto && !self.mutates

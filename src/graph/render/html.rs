@@ -4,7 +4,7 @@
 //! policy forbids it. Texts get into the page in three ways, each of which keeps them texts: escaped in markup, as JSON
 //! without a `<` in a data block, and from there by `textContent`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
 use serde::Serialize;
@@ -70,8 +70,9 @@ pub fn html(graph: &TaskGraph, title: &str, place: &dyn Fn(Span) -> String) -> S
         include_str!("page.html"),
     ];
     head.into_iter().for_each(|part| page.push_str(part));
-    svg(&mut page, graph, &layout);
-    legend(&mut page, graph);
+    let look = Look::of(graph);
+    svg(&mut page, graph, &layout, &look);
+    legend(&mut page, graph, &look);
     let tail = [
         "<script type=\"application/json\" id=\"data\">",
         &data,
@@ -83,9 +84,8 @@ pub fn html(graph: &TaskGraph, title: &str, place: &dyn Fn(Span) -> String) -> S
     page
 }
 
-fn svg(page: &mut String, graph: &TaskGraph, layout: &Layout) {
+fn svg(page: &mut String, graph: &TaskGraph, layout: &Layout, look: &Look) {
     let (width, height) = (layout.width + 2.0 * MARGIN, layout.height + 2.0 * MARGIN);
-    let hues = hues(graph);
     write!(
         page,
         "<svg id=\"canvas\" viewBox=\"{:.0} {:.0} {width:.0} {height:.0}\" role=\"img\" aria-label=\"task graph\">\n\
@@ -107,7 +107,7 @@ fn svg(page: &mut String, graph: &TaskGraph, layout: &Layout) {
         page.push_str("</g>\n");
     }
     for (ix, node) in graph.iter() {
-        draw(page, ix.0, node, &layout.nodes[ix.index()], &hues);
+        draw(page, ix.0, node, &layout.nodes[ix.index()], look);
     }
     page.push_str("</g>\n</svg>\n");
 }
@@ -145,16 +145,20 @@ fn line(page: &mut String, wire: &Wire) {
     .expect("a String takes everything");
 }
 
-fn draw(page: &mut String, id: u32, node: &ConfiguredTask, rect: &Rect, hues: &BTreeMap<String, u32>) {
+fn draw(page: &mut String, id: u32, node: &ConfiguredTask, rect: &Rect, look: &Look) {
     let mut classes = String::from("n");
-    for (holds, class) in
-        [(node.target, " target"), (node.task.is_group(), " group"), (node.follow_up, " follow")]
-    {
+    let is_group = node.kind == "task" && node.task.is_group();
+    for (holds, class) in [
+        (node.target && look.targets, " target"),
+        (is_group, " group"),
+        (node.kind != "task", " other"),
+        (node.follow_up, " follow"),
+    ] {
         classes.push_str(if holds { class } else { "" });
     }
     let Rect { x, y, width, .. } = *rect;
-    let round = if node.task.is_group() { HEIGHT / 2.0 } else { 6.0 };
-    let hue = node.env.as_ref().and_then(|env| hues.get(env.as_str()));
+    let round = if is_group { HEIGHT / 2.0 } else { 6.0 };
+    let hue = node.env.as_ref().and_then(|env| look.hues.get(env.as_str()));
     let hue = hue.map_or(String::new(), |hue| format!(" style=\"--hue:{hue}\" data-env"));
     write!(
         page,
@@ -181,9 +185,9 @@ fn draw(page: &mut String, id: u32, node: &ConfiguredTask, rect: &Rect, hues: &B
 }
 
 /// What the lines and boxes mean, as far as they occur.
-fn legend(page: &mut String, graph: &TaskGraph) {
+fn legend(page: &mut String, graph: &TaskGraph, look: &Look) {
     page.push_str("<div id=\"legend\">");
-    let kinds: std::collections::BTreeSet<_> = graph.edges().map(|(_, _, edge)| edge.kind).collect();
+    let kinds: BTreeSet<_> = graph.edges().map(|(_, _, edge)| edge.kind).collect();
     for kind in kinds {
         let word = word(kind);
         let says = match kind {
@@ -201,8 +205,9 @@ fn legend(page: &mut String, graph: &TaskGraph) {
     }
     let has = |test: &dyn Fn(&ConfiguredTask) -> bool| graph.iter().any(|(_, node)| test(node));
     for (holds, class, says) in [
-        (has(&|node| node.target), "target", "asked for"),
-        (has(&|node| node.task.is_group()), "group", "group"),
+        (look.targets && has(&|node| node.target), "target", "asked for"),
+        (has(&|node| node.kind == "task" && node.task.is_group()), "group", "group"),
+        (has(&|node| node.kind != "task"), "other", "not built yet"),
         (has(&|node| node.follow_up), "follow", "only when called"),
         (has(&|node| node.task.mutates), "mutates", "mutates"),
     ] {
@@ -210,20 +215,32 @@ fn legend(page: &mut String, graph: &TaskGraph) {
             write!(page, "<span><i class=\"{class}\"></i>{says}</span>").expect("a String takes everything");
         }
     }
-    for (env, hue) in hues(graph) {
-        write!(page, "<span><i class=\"env\" style=\"--hue:{hue}\"></i>{}</span>", escaped(&env))
+    for (env, hue) in &look.hues {
+        write!(page, "<span><i class=\"env\" style=\"--hue:{hue}\"></i>{}</span>", escaped(env))
             .expect("a String takes everything");
     }
     page.push_str("</div>\n");
 }
 
-/// A colour for each environment, as far apart as may be.
-fn hues(graph: &TaskGraph) -> BTreeMap<String, u32> {
-    let envs: std::collections::BTreeSet<String> =
-        graph.iter().filter_map(|(_, node)| node.env.as_ref().map(ToString::to_string)).collect();
-    // Far apart, and the red of failures last.
-    const HUES: [u32; 8] = [215, 162, 275, 38, 325, 190, 85, 5];
-    envs.into_iter().enumerate().map(|(at, env)| (env, HUES[at % HUES.len()])).collect()
+/// What tells nodes apart at first sight.
+struct Look {
+    /// Targets stand out: not where everything is one.
+    targets: bool,
+    /// A colour for each environment, as far apart as may be.
+    hues: BTreeMap<String, u32>,
+}
+
+impl Look {
+    fn of(graph: &TaskGraph) -> Self {
+        // The red of failures comes last.
+        const HUES: [u32; 8] = [215, 162, 275, 38, 325, 190, 85, 5];
+        let envs: BTreeSet<String> =
+            graph.iter().filter_map(|(_, node)| node.env.as_ref().map(ToString::to_string)).collect();
+        Self {
+            targets: graph.iter().any(|(_, node)| !node.target),
+            hues: envs.into_iter().enumerate().map(|(at, env)| (env, HUES[at % HUES.len()])).collect(),
+        }
+    }
 }
 
 /// Text for markup, between tags and inside double quotes. Control characters, which markup may not hold, become the

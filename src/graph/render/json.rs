@@ -34,6 +34,8 @@ pub struct JsonNode {
     pub project: Option<String>,
     /// Its name in the project.
     pub name: String,
+    /// `task`, `service`, `deploy` or `snapshot`.
+    pub kind: &'static str,
     /// What it is for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub desc: Option<String>,
@@ -127,10 +129,11 @@ fn describe(id: u32, node: &ConfiguredTask, place: &dyn Fn(Span) -> String) -> J
         env: node.env.as_ref().map(ToString::to_string),
         project: (!project.is_empty()).then(|| project.to_owned()),
         name: node.path.name.to_string(),
+        kind: node.kind,
         desc: task.desc.clone(),
         heading: task.group.clone(),
         target: node.target,
-        group: task.is_group(),
+        group: node.kind == "task" && task.is_group(),
         follow_up: node.follow_up,
         cacheable: task.is_cacheable(),
         mutates: task.mutates,

@@ -68,10 +68,10 @@ function describe(node) {
   if (node.desc) add(details, "p", node.desc, "desc");
   if (node.place) add(details, "p", node.place, "place");
   const tags = [
-    node.env ? "environment " + node.env : null,
+    node.kind !== "task" && node.kind, node.env && "environment " + node.env,
     node.target && "asked for", node.group && "group", node.follow_up && "runs only when called",
     node.mutates && "mutates", node.interactive && "interactive", node.pool && "pool " + node.pool,
-    !node.group && (node.cacheable ? "cached" : "always runs"), node.heading,
+    !node.group && node.kind === "task" && (node.cacheable ? "cached" : "always runs"), node.heading,
   ].filter(Boolean);
   if (tags.length) {
     const list = add(details, "ul", undefined, "tags");

@@ -110,6 +110,7 @@ fn for_programs() {
               "id": 0,
               "label": "lib.a",
               "name": "lib.a",
+              "kind": "task",
               "desc": "The library",
               "cacheable": true,
               "dir": ".",
@@ -129,6 +130,7 @@ fn for_programs() {
               "label": "prod.prog",
               "env": "prod",
               "name": "prog",
+              "kind": "task",
               "dir": ".",
               "commands": [
                 "true"
@@ -139,6 +141,7 @@ fn for_programs() {
               "id": 2,
               "label": "undo",
               "name": "undo",
+              "kind": "task",
               "follow_up": true,
               "dir": ".",
               "commands": [
@@ -150,6 +153,7 @@ fn for_programs() {
               "id": 3,
               "label": "tell",
               "name": "tell",
+              "kind": "task",
               "follow_up": true,
               "dir": ".",
               "commands": [
@@ -161,6 +165,7 @@ fn for_programs() {
               "id": 4,
               "label": "lint",
               "name": "lint",
+              "kind": "task",
               "dir": ".",
               "commands": [
                 "true"
@@ -171,6 +176,7 @@ fn for_programs() {
               "id": 5,
               "label": "all",
               "name": "all",
+              "kind": "task",
               "target": true,
               "group": true,
               "dir": ".",

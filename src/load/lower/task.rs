@@ -26,40 +26,7 @@ impl<'d> Lower<'d> {
         patched: &Patched<'d>,
     ) -> Task {
         let dir = self.declared.units.projects[project].dir.clone();
-        let mut task = Task {
-            name: name.clone(),
-            span: patched.span,
-            desc: None,
-            alias: Vec::new(),
-            group: None,
-            hidden: false,
-            args: Vec::new(),
-            when: Vec::new(),
-            guard: Vec::new(),
-            mutates: false,
-            needs: Vec::new(),
-            after: Vec::new(),
-            uses: Vec::new(),
-            inputs: None,
-            outputs: None,
-            depfile: Vec::new(),
-            tools: Vec::new(),
-            done: None,
-            actions: Vec::new(),
-            dir: Spanned::new(dir.display().into_owned(), patched.span),
-            project_dir: dir,
-            shell: None,
-            vars: IndexMap::new(),
-            timeout: None,
-            retry: None,
-            pool: None,
-            interactive: false,
-            on_fail: Vec::new(),
-            on_success: Vec::new(),
-            hint: None,
-            cache: CacheMode::Auto,
-            unbuilt: Vec::new(),
-        };
+        let mut task = Task::new(name.clone(), patched.span, dir);
         let mut rows = Vec::new();
         for word in &patched.words {
             self.word(project, word, &mut task, &mut rows);
