@@ -15,6 +15,8 @@
 //! The matcher is our own because a walk has to carry its state from folder to folder, and because a compiled regular
 //! expression per pattern costs more than all else in a run of ten thousand tasks; a test holds it to `globset`'s answers.
 
+mod overlap;
+
 use super::RelPath;
 use super::path::RelPathError;
 

@@ -132,6 +132,13 @@ impl RelPath {
     }
 }
 
+/// A path is found by its bytes in a map: they are hashed and ordered as the path itself is.
+impl std::borrow::Borrow<[u8]> for RelPath {
+    fn borrow(&self) -> &[u8] {
+        &self.0
+    }
+}
+
 #[cfg(unix)]
 fn os_str(bytes: &[u8]) -> Cow<'_, OsStr> {
     use std::os::unix::ffi::OsStrExt;

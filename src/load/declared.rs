@@ -80,6 +80,24 @@ impl Declared {
         self.projects[project].blocks.get(env).map_or(&[], Vec::as_slice)
     }
 
+    /// The place of a project in [`Units::projects`].
+    pub(super) fn project(&self, name: &ProjectName) -> Option<usize> {
+        self.by_name.get(name).copied()
+    }
+
+    /// All that declares a node as an environment has it, weakest first, each with the environment it is written for.
+    pub(super) fn layers<'d>(
+        &'d self,
+        project: usize,
+        env: Option<&EnvName>,
+        name: &NodeName,
+    ) -> Vec<(Option<&'d EnvName>, Decl)> {
+        let decls = &self.projects[project];
+        let patches = env.and_then(|env| decls.patches.get(env)?.get(name)).into_iter().flatten();
+        let base = decls.nodes.get(name).map(|&base| (None, base));
+        base.into_iter().chain(patches.map(|(env, decl)| (Some(env), *decl))).collect()
+    }
+
     /// Its full name, with the project it is in.
     fn full(&self, project: usize, name: &str) -> String {
         match self.units.projects[project].name.as_str() {

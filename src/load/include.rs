@@ -245,11 +245,19 @@ impl Reader<'_> {
         }
     }
 
-    /// What lies beside a path that does not exist, and may have been meant.
+    /// What lies beside the first part of a path that does not exist, and may have been meant.
     fn near(&self, joined: &str) -> Option<String> {
-        let name = joined.rsplit('/').next().unwrap_or(joined);
-        let beside = self.texts.list(&self.root.join(parent(joined))).ok()?;
-        crate::diag::did_you_mean(name, beside.iter().map(|entry| entry.name.as_str()))
+        let mut folder = String::new();
+        for part in joined.split('/') {
+            let below = join(&folder, part);
+            let path = self.root.join(&below);
+            if !self.texts.is_dir(&path) && !self.texts.is_file(&path) {
+                let beside = self.texts.list(&self.root.join(&folder)).ok()?;
+                return crate::diag::did_you_mean(part, beside.iter().map(|entry| entry.name.as_str()));
+            }
+            folder = below;
+        }
+        None
     }
 
     fn file(

@@ -1,14 +1,32 @@
 //! Finds the Envfile, follows its includes, and lowers the tree to the model.
 //!
-//! Invariant: every diagnostic of every file is told at once; a reference in the model stands for something.
+//! Four steps, each over everything that the one before found:
+//!
+//! 1. [`include`] reads the root file and whatever it includes, each text once, and says where each counts: in which
+//!    project, under which namespace.
+//! 2. [`declared`] sorts it by name: nodes, environments, stages, pools; `extends` chains become flat lists.
+//! 3. [`lower`] makes the model of it. What an environment says of a node is laid over what it inherits word by word
+//!    ([`patch`]), on the tree, so that every word keeps its place; references become canonical.
+//! 4. [`calls`] and [`outputs`] look at the whole: circles of calls, two tasks with one output.
+//!
+//! The shape of words has been held against the table of words by then, so only what takes more than one word is said
+//! here. The declarations are kept beside the model: [`Loaded::definition`] applies the patches again and prints the
+//! lines, each with its place.
+//!
+//! Invariant: everything that is wrong with all files is told at once; a file that cannot be read hides no error of
+//! another, and brings no complaint about names that it may declare.
+//! Invariant: every reference in the model stands for a node that exists.
 
+mod calls;
 mod declared;
 mod finish;
 mod include;
 mod lower;
+mod outputs;
 mod patch;
 mod path;
 mod ring;
+mod show;
 mod texts;
 
 #[cfg(test)]
@@ -78,8 +96,8 @@ impl Loaded {
     }
 
     /// The resolved definition of a node in an environment, line by line.
-    pub fn definition(&self, _path: &NodePath, _env: Option<&EnvName>) -> Option<Vec<Line>> {
-        None
+    pub fn definition(&self, path: &NodePath, env: Option<&EnvName>) -> Option<Vec<Line>> {
+        show::definition(&self.declared, &self.sources, path, env)
     }
 }
 
@@ -99,5 +117,7 @@ pub fn load(root_file: &Path, options: &Options) -> Result<Loaded, LoadError> {
     let declared = declared::declare(units, &mut diagnostics);
     let (envfile, more) = lower::lower(&declared, &sources);
     diagnostics.extend(more);
+    diagnostics.extend(calls::rings(&envfile));
+    diagnostics.extend(outputs::overlaps(&envfile));
     Ok(Loaded { root, envfile, sources, diagnostics: finish::finish(diagnostics), declared })
 }

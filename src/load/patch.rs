@@ -37,7 +37,7 @@ pub(super) struct Patched<'d> {
 }
 
 /// Blocks whose rows are merged.
-const MERGED: [&str; 3] = ["vars", "secrets", "requires"];
+pub(super) const MERGED: [&str; 3] = ["vars", "secrets", "requires"];
 
 /// Whether a word only takes away what it names: `watch #null`.
 pub(super) fn is_removal(node: &Node) -> bool {

@@ -2,12 +2,15 @@
 
 use crate::diag::{Diagnostic, Span};
 
+/// The edges that lead out of a node: where to, and where that is written.
+type Edges = Vec<(usize, Span)>;
+
 /// A ring of nodes: each with the place of the edge to the next, the last one's leading back to the first.
 pub(super) type Ring = Vec<(usize, Span)>;
 
 /// Every ring that a walk over the graph of `count` nodes meets; none means that there is none. `edges` gives where a
 /// node leads, and where that is written.
-pub(super) fn rings(count: usize, edges: impl Fn(usize) -> Vec<(usize, Span)>) -> Vec<Ring> {
+pub(super) fn rings(count: usize, edges: impl Fn(usize) -> Edges) -> Vec<Ring> {
     #[derive(Clone, Copy, PartialEq)]
     enum Mark {
         New,
@@ -17,7 +20,7 @@ pub(super) fn rings(count: usize, edges: impl Fn(usize) -> Vec<(usize, Span)>) -
     let mut marks = vec![Mark::New; count];
     let mut found = Vec::new();
     // The walk keeps its own stack: a chain of calls may be longer than the thread's.
-    let mut stack: Vec<(usize, Vec<(usize, Span)>, usize)> = Vec::new();
+    let mut stack: Vec<(usize, Edges, usize)> = Vec::new();
     for start in 0..count {
         if marks[start] != Mark::New {
             continue;

@@ -17,7 +17,7 @@ pub struct Violation {
 /// Checks the text of a value against a type and constraints. Also right for `--set`, dotenv files and arguments, whose
 /// values are texts.
 ///
-/// A `pattern` that is no regular expression holds for nothing; that it is one is checked where it is written.
+/// A `pattern` that is no regular expression says nothing here: it is refused where it is written.
 pub fn check_value(ty: VarType, constraints: &Constraints, text: &str) -> Result<(), Violation> {
     let wrong = |message: String, span| Err(Violation { message, span });
     if !is_of(ty, text) {
@@ -42,7 +42,7 @@ pub fn check_value(ty: VarType, constraints: &Constraints, text: &str) -> Result
         return wrong(format!("is not one of {}", words.join(", ")), Some(one_of.span));
     }
     if let Some(pattern) = &constraints.pattern
-        && !regex::Regex::new(&format!("^(?:{})$", pattern.value)).is_ok_and(|regex| regex.is_match(text))
+        && regex::Regex::new(&format!("^(?:{})$", pattern.value)).is_ok_and(|regex| !regex.is_match(text))
     {
         return wrong(format!("does not match `{}`", pattern.value), Some(pattern.span));
     }

@@ -2,7 +2,8 @@
 //!
 //! | line | value |
 //! |---|---|
-//! | `NAME=text` | the rest of the line without the blanks around it; ` #` begins a comment; everything else is literal: `$`, quotes inside, JSON, backslashes |
+//! | `NAME=text` | the rest of the line without the blanks around it; ` #` begins a comment; everything else is literal: `$`, quotes inside, backslashes |
+//! | `NAME={…}`, `NAME=[…]` | the same, but JSON has no comments: the whole line |
 //! | `NAME='text'` | literally what stands between the quotes, over several lines if need be |
 //! | `NAME="text"` | the same, with `\n` `\r` `\t` `\"` `\\` `\$` meaning what they mean in a shell's `$'…'`; any other backslash is literal |
 //! | `NAME=` | the empty text |
@@ -110,10 +111,11 @@ impl<'t> Reader<'t> {
 
     fn unquoted(&mut self) -> String {
         let line = self.rest().lines().next().unwrap_or_default();
-        let comment = line
-            .char_indices()
-            .find(|&(at, c)| c == '#' && (at == 0 || line[..at].ends_with([' ', '\t'])))
-            .map_or(line.len(), |(at, _)| at);
+        let begins_comment =
+            |&(at, c): &(usize, char)| c == '#' && (at == 0 || line[..at].ends_with([' ', '\t']));
+        let comment =
+            if line.starts_with(['{', '[']) { None } else { line.char_indices().find(begins_comment) };
+        let comment = comment.map_or(line.len(), |(at, _)| at);
         let value = line[..comment].trim_end().to_owned();
         self.skip_line();
         value

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::sync::Arc;
 
-use indexmap::IndexMap;
+use indexmap::{IndexMap, IndexSet};
 
 use crate::diag::{Diagnostic, Span, did_you_mean};
 use crate::model::{
@@ -145,6 +145,8 @@ struct Slot {
 pub struct Values {
     project: ProjectName,
     env: Option<EnvName>,
+    /// The values of the project around it, for names that it does not declare itself.
+    outer: Option<Arc<Values>>,
     slots: IndexMap<VarName, Slot>,
     resolved: HashMap<VarName, Resolved>,
     given: Source,
@@ -225,30 +227,38 @@ impl Values {
     }
 
     fn layered(request: &Request<'_>, without_dotenv: bool) -> Self {
-        let mut slots: IndexMap<VarName, Slot> = IndexMap::new();
-        for project in lineage(request.envfile, request.project) {
-            let mut own = IndexMap::new();
+        let mut slots = IndexMap::new();
+        let mut outer = None;
+        if let Some(project) = request.envfile.projects.get(request.project) {
+            outer = project.outer.as_ref().map(|outer| {
+                Arc::new(Self::layered(&Request { project: outer, ..request.clone() }, without_dotenv))
+            });
             let mut layers = scopes(request.envfile, project, request.env);
             if let Some((layer, base)) = layers.next() {
-                declare(&mut own, &layer, base);
+                declare(&mut slots, &layer, base);
             }
             let files = request.dotenv.iter().filter(|file| !without_dotenv && file.project == project.name);
             for file in files {
-                load_dotenv(&mut own, file);
+                load_dotenv(&mut slots, file);
             }
             for (layer, scope) in layers {
-                declare(&mut own, &layer, scope);
+                declare(&mut slots, &layer, scope);
             }
-            slots.extend(own);
         }
         for (name, text) in request.set {
-            let origin = Origin { layer: Layer::Set, span: None };
-            let slot = slots.entry(name.as_str().into()).or_insert_with(|| Slot::untyped(name, NOWHERE));
-            slot.stack.push(Definition { text: text.as_str().into(), interpolated: false, origin });
+            // A name that nobody declares is the root's, and so everybody's.
+            if outer.is_none() && !slots.contains_key(name.as_str()) {
+                slots.insert(name.as_str().into(), Slot::untyped(name, NOWHERE));
+            }
+            if let Some(slot) = slots.get_mut(name.as_str()) {
+                let origin = Origin { layer: Layer::Set, span: None };
+                slot.stack.push(Definition { text: text.as_str().into(), interpolated: false, origin });
+            }
         }
         let mut values = Self {
             project: request.project.clone(),
             env: request.env.cloned(),
+            outer,
             slots,
             resolved: HashMap::new(),
             given: Arc::clone(&request.given),
@@ -274,7 +284,12 @@ impl Values {
 
     /// What a name stands for.
     pub fn lookup(&self, name: &str) -> Lookup {
-        self.resolved.get(name).map_or_else(|| self.outside(name), |resolved| resolved.lookup.clone())
+        self.resolved.get(name).map_or_else(|| self.around(name), |resolved| resolved.lookup.clone())
+    }
+
+    /// What a name that the project does not declare stands for.
+    fn around(&self, name: &str) -> Lookup {
+        self.outer.as_ref().map_or_else(|| self.outside(name), |outer| outer.lookup(name))
     }
 
     /// What a name that no Envfile declares stands for.
@@ -293,14 +308,23 @@ impl Values {
         (self.caller)(name).map_or(Lookup::Undeclared, |text| value(text, Layer::Caller))
     }
 
-    /// Every declared name, in the order written, with what it stands for.
-    pub fn iter(&self) -> impl Iterator<Item = (&VarName, &Lookup)> {
-        self.slots.keys().filter_map(|name| Some((name, &self.resolved.get(name)?.lookup)))
+    /// Every declared name, those of the projects around first, with what it stands for.
+    pub fn iter(&self) -> Box<dyn Iterator<Item = (&VarName, &Lookup)> + '_> {
+        let own = self.slots.keys().filter_map(|name| Some((name, &self.resolved.get(name)?.lookup)));
+        let around = self.outer.iter().flat_map(|outer| outer.iter());
+        Box::new(around.filter(|(name, _)| !self.slots.contains_key(*name)).chain(own))
+    }
+
+    /// The value that `--set` gives a name, if it gives one.
+    fn set(&self, name: &VarName) -> Option<&Definition> {
+        let own = self.slots.get(name).and_then(|slot| slot.stack.last());
+        let set = own.filter(|top| top.origin.layer == Layer::Set);
+        set.or_else(|| self.outer.as_ref()?.set(name))
     }
 
     /// The declared name nearest to `name`, as a question.
     pub fn did_you_mean(&self, name: &str) -> Option<String> {
-        did_you_mean(name, self.slots.keys().map(VarName::as_str))
+        did_you_mean(name, self.iter().map(|(name, _)| name.as_str()))
     }
 }
 
@@ -331,10 +355,15 @@ impl TaskValues {
         for var in task.vars.values() {
             let under = values.slots.get(&var.name);
             let mut slot = under.cloned().unwrap_or_else(|| Slot::new(var.clone()));
+            slot.stack.pop_if(|top| top.origin.layer == Layer::Set);
+            if matches!(&var.value, Some(value) if value.value == Value::Null) {
+                slot = Slot::untyped(var.name.as_str(), var.span);
+                slot.asked.optional = true;
+            } else {
+                slot.lay(Layer::Task, var);
+            }
             // `--set` wins over a task's own value.
-            let set = slot.stack.pop_if(|top| top.origin.layer == Layer::Set);
-            slot.lay(Layer::Task, var);
-            slot.stack.extend(set);
+            slot.stack.extend(values.set(&var.name).cloned());
             own.insert(var.name.clone(), slot);
         }
         Self { values: Arc::clone(values), own, extra }
@@ -352,14 +381,9 @@ impl TaskValues {
     /// task's own, then what was laid over both.
     pub fn iter(&self) -> impl Iterator<Item = (String, Lookup)> {
         let mut resolver = Resolver::new(&self.values, Some(self));
-        let mut names: Vec<&str> = self.values.slots.keys().map(VarName::as_str).collect();
-        names.extend(
-            self.own.keys().map(VarName::as_str).filter(|name| !self.values.slots.contains_key(*name)),
-        );
-        let extra = self.extra.iter().map(|(name, _)| name.as_str());
-        names.extend(
-            extra.filter(|name| !self.values.slots.contains_key(*name) && !self.own.contains_key(*name)),
-        );
+        let mut names: IndexSet<&str> = self.values.iter().map(|(name, _)| name.as_str()).collect();
+        names.extend(self.own.keys().map(VarName::as_str));
+        names.extend(self.extra.iter().map(|(name, _)| name.as_str()));
         let found: Vec<_> =
             names.into_iter().map(|name| (name.to_owned(), resolver.resolve(name).lookup)).collect();
         found.into_iter()
@@ -495,7 +519,7 @@ impl<'a> Resolver<'a> {
             }
         }
         let slot = self.task.and_then(|task| task.own.get(name)).or_else(|| self.values.slots.get(name));
-        let Some(slot) = slot else { return Resolved::plain(self.values.outside(name)) };
+        let Some(slot) = slot else { return Resolved::plain(self.values.around(name)) };
         let resolved = self.slot(name, slot, slot.stack.len());
         self.done.insert(name.into(), resolved.clone());
         resolved
@@ -547,13 +571,12 @@ impl<'a> Resolver<'a> {
         };
         let text = interpolate(&definition.text, Form::Text, &mut lookup);
         through.remove(name);
-        let wrong = missing.take_if(|missing| text.is_ok() && missing.code == INVALID);
+        // A default saves a name without a value, not one whose value is wrong.
+        let text = match missing.take_if(|missing| missing.code == INVALID) {
+            Some(wrong) => return Resolved { lookup: Lookup::Missing(wrong), through: Arc::new(through) },
+            None => text,
+        };
         match text {
-            // A default saves a name without a value, not one whose value is wrong.
-            Ok(_) if wrong.is_some() => Resolved {
-                lookup: wrong.map_or(Lookup::Undeclared, Lookup::Missing),
-                through: Arc::new(through),
-            },
             Ok(text) => self.checked(name, slot, definition, text.into(), secret, Arc::new(through)),
             Err(unset) => {
                 let diagnostic = missing.unwrap_or_else(|| {

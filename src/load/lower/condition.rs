@@ -76,11 +76,7 @@ impl Lower<'_> {
         patterns
     }
 
-    /// Says what is wrong with a glob, if anything is.
-    pub(super) fn glob(&self, text: &str, span: Span) {
-        if !text.contains(['*', '?', '[', '{']) || text.contains("${") {
-            return;
-        }
+    fn glob(&self, text: &str, span: Span) {
         if let Err(error) = GlobBuilder::new(text).literal_separator(true).build() {
             let message = format!("`{text}` is not a glob: {}", error.kind());
             self.say(Diagnostic::error("load/glob", message).at(span, ""));

@@ -198,12 +198,12 @@ impl<'d> Lower<'d> {
         }
         // By name: the declarations it was lowered from, and what came out.
         let mut known: HashMap<&NodeName, Vec<(Vec<Decl>, Node)>> = HashMap::new();
-        for (env, nodes) in &decls.patches {
-            for (name, patches) in nodes {
-                let layers: Vec<(Option<&EnvName>, Decl)> =
-                    (decls.nodes.get(name).map(|&base| (None, base)).into_iter())
-                        .chain(patches.iter().map(|(env, decl)| (Some(env), *decl)))
-                        .collect();
+        // Environments that a run can be in come first: what they share with their parents is lowered for them.
+        let mut patches: Vec<_> = decls.patches.iter().collect();
+        patches.sort_by_key(|(env, _)| !self.declared.environments[*env].is_concrete());
+        for (env, nodes) in patches {
+            for name in nodes.keys() {
+                let layers = self.declared.layers(project, Some(env), name);
                 let key: Vec<Decl> = layers.iter().map(|&(_, decl)| decl).collect();
                 let found = known.entry(name).or_default();
                 let node = match found.iter().find(|(layers, _)| *layers == key) {
@@ -219,6 +219,7 @@ impl<'d> Lower<'d> {
                 }
             }
         }
+        lowered.overlays.sort_by_cached_key(|env, _| self.declared.environments.get_index_of(env));
         lowered
     }
 

@@ -32,16 +32,30 @@ impl<'d> Lower<'d> {
             );
         }
         Some(match patched.kind {
-            "service" => self.placeholder(project, "service", name, &patched),
-            "deploy" => self.placeholder(project, "deploy", name, &patched),
-            "snapshot" => self.placeholder(project, "snapshot", name, &patched),
+            "service" => self.placeholder(project, env, "service", name, &patched),
+            "deploy" => self.placeholder(project, env, "deploy", name, &patched),
+            "snapshot" => self.placeholder(project, env, "snapshot", name, &patched),
             _ => Node::Task(Arc::new(self.task(project, env, name, &patched))),
         })
+    }
+
+    /// Whether a run can meet the definition of `name` that is lowered for `env`: not if it is there only for environments
+    /// to fill in.
+    pub(super) fn is_used(&self, project: usize, env: Option<&EnvName>, name: &NodeName) -> bool {
+        let environments = &self.declared.environments;
+        if let Some(env) = env {
+            return environments.get(env).is_none_or(|env| env.is_concrete());
+        }
+        let patches = &self.declared.projects[project].patches;
+        let patched = |env: &EnvName| patches.get(env).is_some_and(|nodes| nodes.contains_key(name));
+        let mut concrete = environments.values().filter(|env| env.is_concrete()).peekable();
+        concrete.peek().is_none() || concrete.any(|env| !patched(&env.name))
     }
 
     fn placeholder(
         &self,
         project: usize,
+        env: Option<&EnvName>,
         kind: &'static str,
         name: &NodeName,
         patched: &Patched<'_>,
@@ -80,7 +94,7 @@ impl<'d> Lower<'d> {
                 _ => {}
             }
         }
-        if kind == "deploy" && !has_action {
+        if kind == "deploy" && !has_action && self.is_used(project, env, name) {
             self.say(
                 Diagnostic::error("load/empty-deploy", format!("a deploy does something: `{name}` has no `run`, `call`, `render` or `from`"))
                     .at(patched.span, "")

@@ -2,7 +2,7 @@
 
 use indexmap::IndexMap;
 
-use crate::diag::{Diagnostic, Span, Spanned};
+use crate::diag::{Span, Spanned};
 use crate::model::{Dotenv, EnvName, Scope, Value, Var, VarName};
 use crate::syntax::words::{self, Block};
 use crate::vars::{Form, Otherwise, mentions};
@@ -68,17 +68,11 @@ impl<'d> Lower<'d> {
     ) -> (Scope, IndexMap<VarName, Var>) {
         let mut scope = Scope::default();
         let mut rows = Vec::new();
-        // Where each name was met before in the same text.
-        let mut seen: IndexMap<(usize, &str), Span> = IndexMap::new();
         for word in words {
             let node = word.node;
             match node.name.value.as_str() {
                 "vars" | "secrets" => {
                     for row in node.children() {
-                        if let Some(&first) = seen.get(&(word.unit, row.name.value.as_str())) {
-                            self.twice(&row.name, first, node.span);
-                        }
-                        seen.entry((word.unit, &row.name.value)).or_insert(row.name.span);
                         if node.name.value == "vars" {
                             rows.extend(self.var(row));
                         } else {
@@ -111,19 +105,6 @@ impl<'d> Lower<'d> {
         }
         scope.vars = own;
         (scope, whole)
-    }
-
-    /// The same name twice in one scope; in one block the check of words says it.
-    fn twice(&self, name: &Spanned<String>, first: Span, block: Span) {
-        if first.start >= block.start && first.end() <= block.end() {
-            return;
-        }
-        self.say(
-            Diagnostic::error("load/duplicate", format!("`{}` is declared twice", name.value))
-                .at(name.span, "the second")
-                .at(first, "the first")
-                .help("keep one of them"),
-        );
     }
 
     /// Variables that mention each other in a circle, in any environment.

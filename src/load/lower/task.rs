@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use indexmap::IndexMap;
 
+use crate::base::RelPath;
+use crate::base::glob::{GlobError, Pattern};
 use crate::base::unit::parse_duration;
 use crate::diag::{Diagnostic, Span, Spanned, did_you_mean};
 use crate::model::{
@@ -34,7 +36,7 @@ impl<'d> Lower<'d> {
         if !rows.is_empty() {
             task.vars = self.lay(self.vars_of(project, env), rows).1;
         }
-        self.check(project, patched, &task);
+        self.check(project, env, patched, &task);
         task
     }
 
@@ -100,7 +102,7 @@ impl<'d> Lower<'d> {
     }
 
     /// What only the whole definition shows.
-    fn check(&self, project: usize, patched: &Patched<'d>, task: &Task) {
+    fn check(&self, project: usize, env: Option<&EnvName>, patched: &Patched<'d>, task: &Task) {
         self.paths(project, task);
         self.arguments(&task.args);
         if let Some(pool) = &task.pool
@@ -140,7 +142,7 @@ impl<'d> Lower<'d> {
                 .help("make the outputs in a task of their own, and need it"),
             );
         }
-        if task.actions.is_empty() && task.outputs.is_some() {
+        if task.actions.is_empty() && task.outputs.is_some() && self.is_used(project, env, &task.name) {
             self.say(
                 Diagnostic::error(
                     "load/no-actions",
@@ -167,10 +169,6 @@ impl<'d> Lower<'d> {
                 self.mentioned(project, &Spanned::new(text.clone(), *span), own);
             }
         }
-        let globs = [task.inputs.as_ref(), task.outputs.as_ref()];
-        for text in globs.into_iter().flatten().flatten() {
-            self.glob(text.value.strip_prefix('!').unwrap_or(&text.value), text.span);
-        }
         // Variables of unknown callers may be meant in the words of a task that is called, or that gets names at run time.
         let calls = task.actions.iter().any(|action| matches!(action.value, Action::Call(_)));
         if !calls && !self.is_called(&task.name) {
@@ -191,26 +189,36 @@ impl<'d> Lower<'d> {
         self.called.get_or_init(|| self.find_called()).contains(last)
     }
 
-    /// `dir`, outputs and depfiles lie in the project.
+    /// `dir`, inputs, outputs and depfiles are patterns, and lie in the project.
     fn places(&self, task: &Task) {
         let outside = |what: &str, text: &Spanned<String>| {
             self.say(
-                Diagnostic::error(
-                    "load/outside",
-                    format!("{what} `{}` lies outside the project", text.value),
-                )
-                .at(text.span, "")
-                .help("paths are relative to the folder of the root Envfile, or below it"),
+                Diagnostic::error("load/outside", format!("the {what} `{}` lies outside the project", text.value))
+                    .at(text.span, "")
+                    .help("what a task reads and makes, and where it runs, is in the folder of the root Envfile or below"),
             );
         };
         if is_outside(&task.dir.value) {
-            return outside("the folder", &task.dir);
+            return outside("folder", &task.dir);
         }
-        let dir = if task.dir.value == "." { "" } else { &task.dir.value };
-        for text in task.outputs.iter().flatten().chain(&task.depfile) {
+        let known = |text: &str| !text.contains('$');
+        let dir = if known(&task.dir.value) { RelPath::root().resolve(&task.dir.value).ok() } else { None };
+        let lists = [("input", &task.inputs), ("output", &task.outputs)].into_iter();
+        let texts = lists.flat_map(|(what, list)| list.iter().flatten().map(move |text| (what, text)));
+        for (what, text) in texts.chain(task.depfile.iter().map(|text| ("depfile", text))) {
             let path = text.value.strip_prefix('!').unwrap_or(&text.value);
-            if is_outside(&join(dir, path)) {
-                outside("the output", text);
+            match &dir {
+                Some(dir) if known(path) => match Pattern::parse(dir, path) {
+                    Ok(_) => {}
+                    Err(GlobError::Path(_)) => outside(what, text),
+                    Err(error) => {
+                        let message = format!("the {what} `{}` is not a pattern: {error}", text.value);
+                        self.say(Diagnostic::error("load/glob", message).at(text.span, ""));
+                    }
+                },
+                // What a variable holds is not known yet, but how far the text climbs is.
+                _ if is_outside(&join(&task.dir.value, path)) => outside(what, text),
+                _ => {}
             }
         }
     }

@@ -124,16 +124,20 @@ impl<'d> Lower<'d> {
             }
             let merged = match whole.get(&var.name) {
                 Some(below) => {
-                    self.same_type(&var, below);
+                    let same = self.same_type(&var, below);
                     var.ty = None;
-                    Var { span: below.span, ..var.over(below) }
+                    let merged = Var { span: below.span, ..var.over(below) };
+                    if same {
+                        self.fits(&merged);
+                    }
+                    merged
                 }
                 None => {
                     var.ty = var.ty.or_else(|| VarType::of(&literal?.value));
+                    self.fits(&var);
                     var.clone()
                 }
             };
-            self.fits(&merged);
             // A file that is included may give the same name before: then this one lies over it.
             let own_var = own.get(&var.name).map_or_else(|| var.clone(), |below| var.over(below));
             own.insert(var.name.clone(), own_var);
@@ -142,36 +146,37 @@ impl<'d> Lower<'d> {
         (whole, own)
     }
 
-    /// An overlay changes the value, never the type.
-    fn same_type(&self, var: &Var, below: &Var) {
-        let Some(declared) = below.ty else { return };
-        let change = |what: &str, span: Span| {
+    /// An overlay changes the value, never the type: says so if it does, and whether it does not.
+    fn same_type(&self, var: &Var, below: &Var) -> bool {
+        let Some(declared) = below.ty else { return true };
+        let changed = |to: VarType, span: Span| {
             let first = below.value.as_ref().map_or(below.span, |value| value.span);
-            self.say(
-                Diagnostic::error(
-                    "load/type",
-                    format!("`{}` is declared as {}, and {what}", var.name, declared.allows()),
-                )
-                .at(span, "here")
-                .at(first, "declared here")
-                .help("an overlay changes the value, never the type"),
+            let message = format!(
+                "`{}` is declared as {}, and here it is {}",
+                var.name,
+                declared.allows(),
+                to.allows()
             );
+            self.say(
+                Diagnostic::error("load/type", message)
+                    .at(span, "")
+                    .at(first, "declared here")
+                    .help("an overlay changes the value, never the type"),
+            );
+            false
         };
-        if let Some(annotated) = var.ty
-            && annotated != declared
-        {
-            return change(&format!("here it is {}", annotated.allows()), var.span);
+        if let Some(annotated) = var.ty.filter(|annotated| *annotated != declared) {
+            return changed(annotated, var.span);
         }
-        let Some(literal) = &var.value else { return };
+        let Some(literal) = &var.value else { return true };
         let plain = matches!(declared, VarType::String | VarType::Int | VarType::Float | VarType::Bool);
         let mentions = matches!(&literal.value, Value::String(text) if text.contains('$'));
-        if !plain || mentions {
-            return;
+        let Some(given) = VarType::of(&literal.value) else { return true };
+        // A whole number is a number too.
+        if !plain || mentions || given == declared || (given, declared) == (VarType::Int, VarType::Float) {
+            return true;
         }
-        let given = VarType::of(&literal.value);
-        if given != Some(declared) && (given, declared) != (Some(VarType::Int), VarType::Float) {
-            change(&format!("here it is {}", given.map_or("nothing", VarType::allows)), literal.span);
-        }
+        changed(given, literal.span)
     }
 
     /// Whether the value of a declaration is what it may be, as far as that is known before a run.

@@ -239,7 +239,9 @@ fn is_reference(text: &str) -> bool {
     let (node, instance) = text.split_once('@').map_or((text, None), |(node, rest)| (node, Some(rest)));
     let (project, name) = node.rsplit_once(':').map_or((None, node), |(project, name)| (Some(project), name));
     is_name(name)
-        && project.is_none_or(|project| project.is_empty() || is_name(project) || is_env_root(project))
+        && project.is_none_or(|project| {
+            project.is_empty() || is_env_root(project) || project.split(':').all(is_name)
+        })
         && instance.is_none_or(|rest| {
             rest.split(',').all(|pair| {
                 pair.split_once('=').is_some_and(|(key, value)| is_name(key) && !value.is_empty())

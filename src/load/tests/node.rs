@@ -1,0 +1,257 @@
+//! Tasks and the other nodes, word by word.
+
+use expect_test::expect;
+
+use super::{good, loaded, one, path};
+use crate::model::Node;
+
+#[test]
+fn every_word_of_a_task() {
+    let loaded = good(&[(
+        "Envfile.kdl",
+        r#"
+        pool "heavy" 2
+        task "dep" { run "true" }
+        task "t" {
+            desc "what"
+            alias "tee"
+            group "build"
+            hidden
+            arg "path" default="tests" one-of="tests|docs" env="T_PATH"
+            arg "rest" repeat=#true
+            flag "no-cov"
+            when { branch "main" "release/*"; tag; clean; pushed; ci #false; window "mon-thu 08:00-16:00" tz="UTC"; set "A"; unset "B"; os "linux"; host "h*"; file "x"; exec "true" name="it" hint="try"; exec "a" "b" }
+            guard { branch "main"; confirm "yes" }
+            mutates
+            requires { tool "git" }
+            needs "dep"
+            after "dep"
+            uses "X"
+            inputs "src/**" "!src/x"
+            depfile "a.d"
+            tools "cc"
+            done "test -e x"
+            run "echo a"
+            run "echo" "a b"
+            call "dep"
+            render ".env" format="dotenv"
+            dir "sub"
+            shell "bash"
+            vars { V 1 }
+            timeout "5m"
+            retry 3 every="2s" backoff=2.0 on="exit:75|timeout"
+            pool "heavy"
+            matrix { python "3.11" }
+            interactive
+            on-fail "dep"
+            on-success "dep"
+            hint "look"
+            cache #false
+        }
+        "#,
+    )]);
+    let Some(Node::Task(task)) = loaded.envfile.node(None, &path("t")) else { panic!() };
+    // Places say nothing here; what is read does. One line for each field.
+    let text = format!("{task:?}");
+    let text = regex::Regex::new(r"(, )?span: Span \{[^}]*\}").unwrap().replace_all(&text, "");
+    let text = text.replace("Spanned { value: ", "{").replace("FileId(0), ", "");
+    let mut depth = 0;
+    let mut lines = String::new();
+    for c in text.chars() {
+        depth += i32::from("{[(".contains(c)) - i32::from("}])".contains(c));
+        lines.push(if c == ',' && depth == 1 { '\n' } else { c });
+    }
+    expect![[r#"
+        Task { name: "t"
+         desc: Some("what")
+         alias: [{"tee" }]
+         group: Some("build")
+         hidden: true
+         args: [ArgSpec { name: {"path" }, kind: Positional { repeat: false }, default: Some(String("tests")), constraints: Constraints { min: None, max: None, one_of: Some({["tests", "docs"] }), pattern: None }, desc: None, env: Some("T_PATH") }, ArgSpec { name: {"rest" }, kind: Positional { repeat: true }, default: None, constraints: Constraints { min: None, max: None, one_of: None, pattern: None }, desc: None, env: None }, ArgSpec { name: {"no-cov" }, kind: Switch, default: None, constraints: Constraints { min: None, max: None, one_of: None, pattern: None }, desc: None, env: None }]
+         when: [Condition { kind: Branch(["main", "release/*"]), hint: None }, Condition { kind: Tag([]), hint: None }, Condition { kind: Clean, hint: None }, Condition { kind: Pushed, hint: None }, Condition { kind: Ci(false), hint: None }, Condition { kind: Window { spans: ["mon-thu 08:00-16:00"], tz: Some("UTC") }, hint: None }, Condition { kind: Set(["A"]), hint: None }, Condition { kind: Unset(["B"]), hint: None }, Condition { kind: Os(["linux"]), hint: None }, Condition { kind: Host(["h*"]), hint: None }, Condition { kind: File(["x"]), hint: None }, Condition { kind: Exec { command: Shell("true"), name: Some("it") }, hint: Some("try") }, Condition { kind: Exec { command: Argv(["a", "b"]), name: None }, hint: None }]
+         guard: [Condition { kind: Branch(["main"]), hint: None }, Condition { kind: Unbuilt("confirm"), hint: None }]
+         mutates: true
+         needs: [NodeRef { path: dep, env: None }]
+         after: [NodeRef { path: dep, env: None }]
+         uses: [{"X" }]
+         inputs: Some([{"src/**" }, {"!src/x" }])
+         outputs: None
+         depfile: [{"a.d" }]
+         tools: [{"cc" }]
+         done: Some({Shell("test -e x") })
+         actions: [{Run(Shell("echo a")) }, {Run(Argv(["echo", "a b"])) }, {Call(NodeRef { path: dep, env: None }) }, {Unbuilt("render") }]
+         dir: {"sub" }
+         project_dir: "."
+         shell: Some({"bash" })
+         vars: {"V": Var { name: "V", ty: Some(Int), value: Some({Int(1) }), constraints: Constraints { min: None, max: None, one_of: None, pattern: None }, optional: false, desc: None }}
+         timeout: Some({300s })
+         retry: Some(Retry { times: 3, every: 2s, backoff: 2.0, on: [Exit(75), Timeout] })
+         pool: Some({"heavy" })
+         interactive: true
+         on_fail: [NodeRef { path: dep, env: None }]
+         on_success: [NodeRef { path: dep, env: None }]
+         hint: Some("look")
+         cache: Never
+         unbuilt: [Unbuilt { word: "requires" }, Unbuilt { word: "render" }, Unbuilt { word: "matrix" }] }"#]].assert_eq(&lines);
+}
+
+#[test]
+fn limits_that_make_no_sense() {
+    one(
+        r#"
+        task "a" { retry 0; timeout "0s"; run "true" }
+        task "b" { retry 2 backoff=0.5 on="exit:0"; run "true" }
+        task "c" { retry 100000 every="1s" backoff=3; run "true" }
+        task "d" { retry -1; timeout "soon"; run "true" }
+        "#,
+        expect![[r#"
+            error[load/limit]: `retry 0` tries nothing again
+              Envfile.kdl:2:26 `0`
+              help: take it out, or say how often
+            error[load/limit]: a task cannot be over in no time
+              Envfile.kdl:2:37 `"0s"`
+              help: take `timeout` out to let it run as long as it likes
+            error[load/limit]: `backoff` without `every` has no pause to make longer
+              Envfile.kdl:3:28 `backoff`
+              help: add `every="1s"`
+            error[load/limit]: `backoff` makes pauses longer: 1 to 100
+              Envfile.kdl:3:36 `0.5`
+              help: `backoff=2.0` doubles each pause
+            error[load/limit]: exit status 0 is no failure
+              Envfile.kdl:3:43 `"exit:0"`
+              help: name the statuses that are worth another try
+            error[load/limit]: more than 1000 tries are a loop
+              Envfile.kdl:4:26 `100000`
+              help: wait for what it waits for in the command itself
+            error[syntax/value]: `-1` is not a whole number
+              Envfile.kdl:5:26 `-1`: a value of `retry`
+            error[syntax/value]: `"soon"` is not a duration
+              Envfile.kdl:5:38 `"soon"`: a value of `timeout`
+              help: write for instance `"30s"`, `"5m"` or `"1h30m"`
+        "#]],
+    );
+}
+
+#[test]
+fn arguments_fit_together() {
+    one(
+        r#"
+        task "t" {
+            arg "a-b" default="x" one-of="y|z"
+            arg "a_b"
+            arg "n" default=5 max=3
+            arg "rest" repeat=#true
+            arg "last" default=1
+            flag "help"
+            run "true"
+        }
+        "#,
+        expect![[r#"
+            error[load/value]: the default of `a-b`: `x` is not one of `y`, `z`
+              Envfile.kdl:3:31 `"x"`
+              Envfile.kdl:3:42 `"y|z"`: asked for here
+            error[load/arg]: `a-b` and `a_b` both arrive as `ARG_A_B`
+              Envfile.kdl:4:17 `"a_b"`
+              Envfile.kdl:3:17 `"a-b"`: the first
+            error[load/arg]: `a_b` is required, and comes after `a-b`, which is not
+              Envfile.kdl:4:17 `"a_b"`
+              Envfile.kdl:3:17 `"a-b"`: has a default
+              help: put the required arguments first
+            error[load/value]: the default of `n`: `5` is above the greatest, 3
+              Envfile.kdl:5:29 `5`
+              Envfile.kdl:5:35 `3`: asked for here
+            error[load/arg]: `rest` takes all that is left, so `last` gets nothing
+              Envfile.kdl:6:17 `"rest"`
+              Envfile.kdl:7:17 `"last"`
+              help: put it last
+            error[load/arg]: the flag `--help` is taken: it shows the task's help
+              Envfile.kdl:8:18 `"help"`
+        "#]],
+    );
+}
+
+#[test]
+fn conditions_are_understood_before_a_run() {
+    one(
+        r#"
+        task "t" {
+            when { branch "["; window "fry 08:00-16:00"; window "08:00-16:00" tz="Europa/Berlin"; file "${NOPE}" }
+            run "true"
+        }
+        "#,
+        expect![[r#"
+            error[load/glob]: `[` is not a glob: unclosed character class; missing ']'
+              Envfile.kdl:3:27 `"["`
+            error[load/window]: `fry 08:00-16:00` is not a window: `fry` is not a day; write `mon-thu 08:00-16:00`, `sat,sun 00:00-24:00` or `22:00-06:00`
+              Envfile.kdl:3:39 `"fry 08:00-16:00"`
+            error[load/window]: there is no time zone `Europa/Berlin`
+              Envfile.kdl:3:82 `"Europa/Berlin"`
+              help: did you mean `Europe/Berlin`?
+            error[load/undeclared]: `NOPE` is not declared
+              Envfile.kdl:3:105 `${NOPE}`
+              help: declare it in `vars`, or give it a default: `${NOPE:-…}`
+        "#]],
+    );
+}
+
+#[test]
+fn a_deploy_does_something() {
+    one(
+        r#"
+        deploy "d" { desc "x"; verify "t" }
+        deploy "e" { call "t" }
+        deploy "f" { verify "t" }
+        env "any" abstract=#true { deploy "e" { call #null } }
+        env "prod" extends="any" { deploy "d" { run "x" }; deploy "f" { run "x" } }
+        env "uat" { deploy "f" { from "prod" } }
+        task "t" { run "true" }
+        "#,
+        expect![[r#"
+            error[load/empty-deploy]: a deploy does something: `d` has no `run`, `call`, `render` or `from`
+              Envfile.kdl:2:16 `"d"`
+              help: say how it goes live: `run "…"`, `call "task"`, or `from "uat"` for what is proved there
+            error[load/empty-deploy]: a deploy does something: `e` has no `run`, `call`, `render` or `from`
+              Envfile.kdl:5:43 `"e"`
+              help: say how it goes live: `run "…"`, `call "task"`, or `from "uat"` for what is proved there
+        "#]],
+    );
+}
+
+#[test]
+fn outputs_need_somebody_to_make_them() {
+    one(
+        r#"
+        task "a" { outputs "x" }
+        task "b" { mutates; outputs "y"; run "true" }
+        task "c" { needs "b" }
+        "#,
+        expect![[r#"
+            error[load/no-actions]: `a` declares outputs and does nothing
+              Envfile.kdl:2:20 `outputs`
+              help: add `run`; a task without actions stands for the tasks it needs, and their outputs
+            warning[load/mutates]: `b` mutates, so its outputs are never kept
+              Envfile.kdl:3:20 `mutates`
+              Envfile.kdl:3:29 `outputs`: these
+              help: make the outputs in a task of their own, and need it
+        "#]],
+    );
+}
+
+#[test]
+fn what_is_not_built_is_kept() {
+    let loaded = loaded(&[(
+        "Envfile.kdl",
+        "requires { tool \"git\" }\nsecrets { S }\nenv \"pr\" ephemeral=#true { ttl \"3d\"; arg \"n\" }\ntask \"t\" { matrix { a \"1\" }; requires { tool \"x\" }; load \"s\"; needs \"svc\" state=\"started\" }\nsnapshot \"s\" { save \"x\" }\nservice \"svc\" { run \"x\" }",
+    )]);
+    let words = |list: &[crate::model::Unbuilt]| {
+        list.iter().map(|unbuilt| unbuilt.word).collect::<Vec<_>>().join(" ")
+    };
+    let root = &loaded.envfile.projects[""];
+    let Some(Node::Task(task)) = loaded.envfile.node(None, &path("t")) else { panic!() };
+    assert_eq!(super::said(&loaded), "");
+    assert_eq!(words(&task.unbuilt), "matrix requires load state");
+    expect!["requires secrets"].assert_eq(&words(&root.base.unbuilt));
+    assert_eq!(words(&root.overlays["pr"].unbuilt), "ttl arg");
+    assert_eq!(root.base.secrets.len(), 1);
+    assert_eq!(loaded.envfile.node(None, &path("svc")).unwrap().kind(), "service");
+}
