@@ -298,7 +298,8 @@ impl Dispatcher<'_, '_, '_> {
     fn take(&mut self, message: Message) {
         match message {
             Message::Started { node, because, commands, dir } => {
-                self.tell(Event::NodeStarted { node, because, commands, dir });
+                let interactive = self.plan.graph[node].task.interactive;
+                self.tell(Event::NodeStarted { node, because, commands, dir, interactive });
             }
             Message::Output { node, stream, bytes, credit } => {
                 self.tell(Event::Output { node, stream, bytes });

@@ -70,6 +70,9 @@ pub enum Event {
         commands: Vec<String>,
         /// Where it runs, relative to the root; `.` for the root.
         dir: String,
+        /// It has the terminal to itself: what it prints is not told, and nothing else is shown meanwhile.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        interactive: bool,
     },
     /// A node's process printed something. Not told for a restored node: its log is in `NodeFinished`.
     Output {

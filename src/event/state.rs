@@ -140,7 +140,7 @@ impl RunState {
                     }
                 }
             }
-            Event::NodeStarted { node, because, commands, dir } => {
+            Event::NodeStarted { node, because, commands, dir, .. } => {
                 let at = node.0 as usize;
                 if self.nodes.get(at) != Some(&NodeState::Waiting) {
                     return;

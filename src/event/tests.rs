@@ -85,15 +85,16 @@ fn run_started() -> impl Strategy<Value = Event> {
 /// Any event, in no sensible order.
 fn event() -> impl Strategy<Value = Event> {
     let stream = prop_oneof![Just(Stream::Stdout), Just(Stream::Stderr)];
-    let started = (node(), because(), vec(words(), 0..3), words());
+    let started = (node(), because(), vec(words(), 0..3), words(), any::<bool>());
     prop_oneof![
         run_started(),
         vec((node(), 0u64..100_000), 0..5).prop_map(|took_ms| Event::Expected { took_ms }),
-        started.prop_map(|(node, because, commands, dir)| Event::NodeStarted {
+        started.prop_map(|(node, because, commands, dir, interactive)| Event::NodeStarted {
             node,
             because,
             commands,
-            dir
+            dir,
+            interactive
         }),
         (node(), stream, vec(any::<u8>(), 0..40)).prop_map(|(node, stream, bytes)| Event::Output {
             node,
@@ -266,6 +267,7 @@ fn what_is_left() {
         because: Because { reason: String::new(), more: 0 },
         commands: Vec::new(),
         dir: String::new(),
+        interactive: false,
     };
     let finish = |node| Event::NodeFinished {
         node: NodeIx(node),

@@ -103,7 +103,7 @@ impl Script {
         let because = Because { reason: reason.to_owned(), more };
         let commands = vec![format!("make part-{node}")];
         let dir = if node == 0 { ".".to_owned() } else { "api".to_owned() };
-        self.and(5, Event::NodeStarted { node: NodeIx(node), because, commands, dir })
+        self.and(5, Event::NodeStarted { node: NodeIx(node), because, commands, dir, interactive: false })
     }
 
     fn prints(self, node: u32, stream: Stream, bytes: &[u8]) -> Self {

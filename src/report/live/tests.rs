@@ -43,6 +43,7 @@ fn state(labels: &[&str], running: u32, more: &[Event]) -> RunState {
             because: Because { reason: String::new(), more: 0 },
             commands: vec![format!("cc -O2 -c part-{node}.c\nand more")],
             dir: String::new(),
+            interactive: false,
         });
     }
     more.iter().cloned().for_each(tell);

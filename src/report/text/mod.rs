@@ -81,7 +81,7 @@ impl Text {
                 let labels = tasks.map(|node| &*node.label);
                 self.weave = Weave::new(self.output, self.github, labels);
             }
-            Event::NodeStarted { node, because, commands, dir } => {
+            Event::NodeStarted { node, because, commands, dir, .. } => {
                 let because = format!(" because {}", words::because(because));
                 self.status(Some(*node), (Ink::Begin, "run"), state.label(*node), &self.faint(&because));
                 if self.verbose {
@@ -309,6 +309,8 @@ impl Text {
     /// Brings the live view up to date, or begins or ends it.
     fn show_live(&mut self, event: &Event, state: &RunState) {
         match event {
+            // Someone else has the terminal now.
+            Event::NodeStarted { interactive: true, .. } => self.page.end_live(),
             Event::NodeStarted { .. } if self.page.live().is_none() => {
                 let welcome = matches!(self.output, Output::Prefix | Output::Group | Output::Errors);
                 if let Some(size) = self.size.as_ref().filter(|_| welcome) {
