@@ -16,7 +16,7 @@ pub fn run(invocation: &Invocation<'_>, args: &GraphArgs) -> Result<u8, Problem>
     let mut targets = Vec::new();
     if args.targets.is_empty() {
         for path in envfile.node_paths() {
-            if matches!(envfile.node(default.as_ref(), &path), Some(crate::model::Node::Task(_))) {
+            if envfile.node(default.as_ref(), &path).is_some() {
                 targets.push(crate::graph::Target { path, env: default.clone(), args: Vec::new() });
             }
         }

@@ -343,7 +343,7 @@ fn secret_key(cache_dir: &Path) -> Result<SecretKey, FsError> {
     Err(FsError::new("read back", path, std::io::Error::other("it is not 32 bytes long")))
 }
 
-/// The graph of targets.
+/// The graph of targets: for a run, or, without one, to look at.
 pub fn graph_of(
     context: &Context,
     project: &mut Project,
@@ -363,7 +363,8 @@ pub fn graph_of(
         wrong: Vec::new(),
         unread: None,
     };
-    let graph = graph::build(&loaded.envfile, targets, &mut |project, env| values.values(project, env));
+    let build = if run.is_some() { graph::build } else { graph::sketch };
+    let graph = build(&loaded.envfile, targets, &mut |project, env| values.values(project, env));
     if let Some(error) = values.unread {
         return Err(error.into());
     }

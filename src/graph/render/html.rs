@@ -170,7 +170,7 @@ fn draw(page: &mut String, id: u32, node: &ConfiguredTask, rect: &Rect, look: &L
     // The environment stands back, so that the name stands out.
     let split = node.env.as_ref().map_or(0, |env| env.as_str().len() + 1);
     let (env, name) = label.split_at_checked(split).unwrap_or(("", &label));
-    write!(page, "<text x=\"{:.1}\" y=\"{:.1}\">", width / 2.0, HEIGHT / 2.0)
+    write!(page, "<text x=\"{:.1}\" y=\"{:.1}\">", width / 2.0, HEIGHT / 2.0 + 4.2)
         .expect("a String takes everything");
     if !env.is_empty() {
         write!(page, "<tspan class=\"env\">{}</tspan>", escaped(env)).expect("a String takes everything");

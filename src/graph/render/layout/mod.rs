@@ -124,7 +124,8 @@ fn shaped(graph: &TaskGraph, groups: Vec<Vec<NodeIx>>, item_of: &[usize], shape:
         })
         .collect();
     let sizes: Vec<(f64, f64)> = drawings.iter().map(|drawing| (drawing.width, drawing.height)).collect();
-    let (corners, width, height) = shelve(&sizes);
+    let alone: Vec<bool> = part_edges.iter().map(Vec::is_empty).collect();
+    let (corners, width, height) = shelve(&sizes, &alone);
 
     let mut nodes = vec![Rect::default(); graph.len()];
     let mut items = Vec::with_capacity(groups.len());
@@ -236,14 +237,14 @@ fn parts(count: usize, wires: &[(usize, usize, EdgeKind)]) -> Vec<Vec<usize>> {
     parts.into_values().collect()
 }
 
-/// Puts parts on shelves, high ones first, about as wide as a screen is for its height. Gives their upper left corners,
-/// and the room that all take.
-fn shelve(sizes: &[(f64, f64)]) -> (Vec<(f64, f64)>, f64, f64) {
+/// Puts parts on shelves, those without edges last, high ones first, about as wide as a screen is for its height. Gives
+/// their upper left corners, and the room that all take.
+fn shelve(sizes: &[(f64, f64)], alone: &[bool]) -> (Vec<(f64, f64)>, f64, f64) {
     let area: f64 = sizes.iter().map(|(width, height)| (width + PART_GAP) * (height + PART_GAP)).sum();
     let widest = sizes.iter().map(|size| size.0).fold(0.0, f64::max);
     let limit = widest.max((area * 1.7).sqrt());
     let mut order: Vec<usize> = (0..sizes.len()).collect();
-    order.sort_by(|&a, &b| sizes[b].1.total_cmp(&sizes[a].1).then(a.cmp(&b)));
+    order.sort_by(|&a, &b| alone[a].cmp(&alone[b]).then(sizes[b].1.total_cmp(&sizes[a].1)).then(a.cmp(&b)));
     let mut corners = vec![(0.0, 0.0); sizes.len()];
     let (mut x, mut y, mut shelf, mut width) = (0.0_f64, 0.0_f64, 0.0_f64, 0.0_f64);
     for part in order {
