@@ -31,33 +31,41 @@ use crate::ops::{Context, Problem};
 use args::{Cli, Command, Place};
 use terminal::Terminal;
 
+/// A terminal of which nothing is known yet.
+const PLAIN: Terminal = Terminal { colour: false, colour_out: false, interactive: false, unicode: false };
+
 /// A bug in envrun.
 const EXIT_BUG: u8 = 70;
 
 /// The program.
 pub fn main() -> ExitCode {
     std::panic::set_hook(Box::new(|panic| {
-        let terminal = Terminal { colour: false, colour_out: false, interactive: false, unicode: false };
-        terminal.say(&format!(
+        PLAIN.say(&format!(
             "envrun has a bug: {panic}\nhint: please report it, with the command line and the Envfile; nothing half-written counts as done"
         ));
         std::process::exit(i32::from(EXIT_BUG));
     }));
-    let words = words::with_command(std::env::args_os().collect());
-    let cli = match Cli::try_parse_from(words) {
-        Ok(cli) => cli,
-        Err(error) => return clap_exit(&error),
+    let args: Vec<OsString> = std::env::args_os().collect();
+    // A run's words cannot all be told apart before its Envfile is read, so clap sees them only then.
+    let (place, asked) = match words::of_run(args.get(1..).unwrap_or_default()) {
+        Some(run) => match words::place(&run) {
+            Ok(place) => (place, Asked::Run(run)),
+            Err(error) => return clap_exit(&error),
+        },
+        None => match Cli::try_parse_from(args) {
+            Ok(cli) => (cli.place, Asked::Command(cli.command)),
+            Err(error) => return clap_exit(&error),
+        },
     };
-    let context = match context(&cli.place) {
+    let context = match context(&place) {
         Ok(context) => context,
         Err(error) => {
-            Terminal { colour: false, colour_out: false, interactive: false, unicode: false }
-                .say(&format!("error: {error}"));
+            PLAIN.say(&format!("error: {error}"));
             return ExitCode::from(2);
         }
     };
-    let terminal = Terminal::new(&context, cli.place.color);
-    match command(&context, &terminal, cli) {
+    let terminal = Terminal::new(&context, place.color);
+    match command(&context, &terminal, place, asked) {
         Ok(exit) => ExitCode::from(exit),
         Err(problem) => {
             terminal.problem(&problem);
@@ -73,11 +81,23 @@ struct Invocation<'a> {
     place: Place,
 }
 
-fn command(context: &Context, terminal: &Terminal, cli: Cli) -> Result<u8, Problem> {
-    let invocation = Invocation { context, terminal, place: cli.place };
-    match cli.command {
+/// What was asked for.
+enum Asked {
+    /// A run, by words that are not sorted yet.
+    Run(Vec<OsString>),
+    /// Another command, or nothing.
+    Command(Option<Command>),
+}
+
+fn command(context: &Context, terminal: &Terminal, place: Place, asked: Asked) -> Result<u8, Problem> {
+    let invocation = Invocation { context, terminal, place };
+    let command = match asked {
+        Asked::Run(words) => return run::run(&invocation, words),
+        Asked::Command(command) => command,
+    };
+    match command {
         None => list::no_target(&invocation),
-        Some(Command::Run(args)) => run::run(invocation, args),
+        Some(Command::Run(args)) => run::run(&invocation, args.words.into_iter().map(Into::into).collect()),
         Some(Command::List(args)) => list::run(&invocation, &args),
         Some(Command::Show(args)) => show::run(&invocation, &args),
         Some(Command::Graph(args)) => graph::run(&invocation, &args),

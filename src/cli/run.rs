@@ -1,5 +1,7 @@
 //! `envrun run`, which is what `envrun TARGET` means.
 
+use std::ffi::OsString;
+
 use crate::model::EnvName;
 use crate::ops::run::{Request, run as run_request};
 use crate::ops::target::{Asked, declared};
@@ -7,38 +9,40 @@ use crate::ops::{Problem, Project};
 use crate::plan::{Force, OnFailure};
 use crate::report::Reporters;
 
-use super::args::{CacheUse, OutputStyle, RunArgs, RunOptions};
-use super::words::{TargetWords, WordsError, merge_options, split};
+use super::args::{CacheUse, OutputStyle, RunOptions};
+use super::words::{TargetWords, WordsError, split};
 use super::{Invocation, help, list};
 
 /// Nothing was up to date that was asked about (`-q`).
 const EXIT_NOT_UP_TO_DATE: u8 = 4;
 
-pub fn run(mut invocation: Invocation<'_>, args: RunArgs) -> Result<u8, Problem> {
-    let mut options = args.options;
-    // Options behind a target count as well, but `-f` and `-C` have to be known before there is an Envfile to ask
-    // which words are a target's own.
-    let place = super::words::place_behind(&args.words);
-    if let Some(file) = place.file {
-        invocation.place.file = Some(file);
-    }
+/// Runs what `words` name.
+pub fn run(invocation: &Invocation<'_>, words: Vec<OsString>) -> Result<u8, Problem> {
+    let words: Vec<String> = words
+        .into_iter()
+        .map(|word| {
+            word.into_string().map_err(|word| {
+                Problem::usage(
+                    format!("`{}` is not UTF-8, and names of targets and arguments are", word.display()),
+                    None,
+                )
+            })
+        })
+        .collect::<Result<_, _>>()?;
     let mut project = Project::open(invocation.context, invocation.place.file.as_deref(), false)?;
-    let default = default_env(&project, &options);
-    let words = split(&args.words, |name| declared(project.envfile(), name, default.as_ref()))
+    let default = default_env(&project, &words);
+    let words = split(&words, |name| declared(project.envfile(), name, default.as_ref()))
         .map_err(|error| words_problem(&error))?;
-    if let Err(error) = merge_options(&mut options, &mut invocation.place, &words.options) {
-        return Err(Problem::usage(
-            error.render().to_string().trim_start_matches("error: ").trim_end().to_owned(),
-            None,
-        ));
-    }
+    let options = super::words::options(&words.options).map_err(|error| {
+        Problem::usage(error.render().to_string().trim_start_matches("error: ").trim_end().to_owned(), None)
+    })?;
     if let Some(target) = words.targets.iter().find(|target| target.help) {
-        return help::print(&invocation, &project, target, default.as_ref());
+        return help::print(invocation, &project, target, default.as_ref());
     }
     if words.targets.is_empty() {
-        return list::without_target(&invocation, &project);
+        return list::without_target(invocation, &project);
     }
-    warn(&invocation, &project, &options);
+    warn(invocation, &project, &options);
     let quiet = options.question;
     let mut reporters = Reporters::new(invocation.context.clock.clone());
     if !quiet {
@@ -50,8 +54,18 @@ pub fn run(mut invocation: Invocation<'_>, args: RunArgs) -> Result<u8, Problem>
     Ok(if quiet && ending.exit == 0 && ending.changed > 0 { EXIT_NOT_UP_TO_DATE } else { ending.exit })
 }
 
-fn default_env(project: &Project, options: &RunOptions) -> Option<EnvName> {
-    let named = options.env.as_deref().map(EnvName::from);
+/// The environment in which targets are looked up to know their arguments: the one of `-e`, wherever it stands.
+fn default_env(project: &Project, words: &[String]) -> Option<EnvName> {
+    let mut words = words.iter();
+    let mut named = None;
+    while let Some(word) = words.next() {
+        named = match word.as_str() {
+            "-e" | "--env" => words.next().cloned(),
+            word => word.strip_prefix("--env=").or_else(|| word.strip_prefix("-e")).map(str::to_owned),
+        }
+        .or(named);
+    }
+    let named = named.as_deref().map(EnvName::from);
     named.or_else(|| project.envfile().default_env.as_ref().map(|env| env.value.clone()))
 }
 

@@ -13,36 +13,82 @@ use crate::model::{ArgKind, ArgSpec};
 
 use super::args::{Cli, Place, RunOptions};
 
-/// `envrun build` is `envrun run build`: puts `run` in front where the first word that is no option is no command.
-pub fn with_command(mut args: Vec<OsString>) -> Vec<OsString> {
+/// The words of a run, `run` itself left out: `envrun build` is `envrun run build`. `None` for every other command, and
+/// where help or the version is asked for before a target is named.
+pub fn of_run(args: &[OsString]) -> Option<Vec<OsString>> {
     let cli = Cli::command();
-    let options = Place::augment_args(RunOptions::augment_args(Command::new("run")));
-    let mut at = 1;
+    let options = run_options();
+    let mut at = 0;
     while let Some(word) = args.get(at) {
-        let Some(word) = word.to_str() else { break };
-        if word == "--" || !word.starts_with('-') || word == "-" {
+        let Some(word) = word.to_str().filter(|word| word.starts_with('-') && *word != "-" && *word != "--")
+        else {
             break;
-        }
+        };
         if ["-h", "--help", "-V", "--version"].contains(&word) {
-            return args;
+            return None;
         }
         at += 1 + usize::from(takes_next(&options, word));
     }
     let first = args.get(at).and_then(|word| word.to_str());
-    let known = first.is_some_and(|first| cli.get_subcommands().any(|command| command.get_name() == first));
-    if !known && (first.is_some() || args.len() > 1 && names_run_option(&cli, &args[1..])) {
-        args.insert(1, "run".into());
+    if first == Some("run") {
+        let after: Vec<OsString> = args[..at].iter().chain(&args[at + 1..]).cloned().collect();
+        // `envrun run --help` is clap's to answer, `envrun run build --help` is the task's.
+        return if args[at + 1..].is_empty() {
+            Some(after)
+        } else {
+            of_run_after(&args[at + 1..], &options).then_some(after)
+        };
     }
-    args
+    let known = first.is_some_and(|first| cli.get_subcommands().any(|command| command.get_name() == first));
+    let place = Place::augment_args(Command::new("place"));
+    let of_a_run = |word: &OsString| {
+        word.to_str().is_some_and(|word| word.starts_with('-') && option(&place, word).is_none())
+    };
+    (!known && (first.is_some() || args[..at].iter().any(of_a_run))).then(|| args.to_vec())
 }
 
-/// Whether one of the words is an option that only a run has, so that a missing target is a missing target of a run.
-fn names_run_option(cli: &Command, args: &[OsString]) -> bool {
-    let place = Place::augment_args(Command::new("place"));
-    let _ = cli;
-    args.iter()
-        .filter_map(|word| word.to_str())
-        .any(|word| word.starts_with('-') && option(&place, word).is_none())
+/// Whether a target is named before help is asked for.
+fn of_run_after(args: &[OsString], options: &Command) -> bool {
+    let mut at = 0;
+    while let Some(word) = args.get(at).and_then(|word| word.to_str()).filter(|word| word.starts_with('-')) {
+        if ["-h", "--help"].contains(&word) {
+            return false;
+        }
+        at += 1 + usize::from(takes_next(options, word));
+    }
+    true
+}
+
+/// Everything that may stand among the words of a run.
+fn run_options() -> Command {
+    Place::augment_args(RunOptions::augment_args(Command::new("envrun run")))
+}
+
+/// Where the words of a run say that the Envfile is. Behind a target only the short letters count: a task may have a flag
+/// `--file` of its own.
+pub fn place(words: &[OsString]) -> Result<Place, clap::Error> {
+    let options = run_options();
+    let place = Place::augment_args(Command::new("envrun run"));
+    let mut found: Vec<OsString> = Vec::new();
+    let mut behind_target = false;
+    let mut words = words.iter().take_while(|word| *word != "--");
+    while let Some(word) = words.next() {
+        let Some(text) = word.to_str().filter(|text| text.starts_with('-') && text.len() > 1) else {
+            behind_target = true;
+            continue;
+        };
+        let ours = option(&place, text).is_some() && !(behind_target && text.starts_with("--"));
+        if ours {
+            found.push(word.clone());
+        }
+        if takes_next(&options, text)
+            && let Some(value) = words.next()
+            && ours
+        {
+            found.push(value.clone());
+        }
+    }
+    Place::from_arg_matches(&place.no_binary_name(true).try_get_matches_from(found)?)
 }
 
 /// The option that a word such as `-j4`, `--jobs=4` or `-k` names, and its value if the word holds it.
@@ -102,7 +148,7 @@ pub struct WordsError {
 /// Sorts the words. `specs` tells the arguments that a target declares; an unknown target has none, and is found out
 /// later with its nearest names.
 pub fn split(words: &[String], specs: impl Fn(&str) -> Vec<ArgSpec>) -> Result<Words, WordsError> {
-    let options = Place::augment_args(RunOptions::augment_args(Command::new("run")));
+    let options = run_options();
     let mut out = Words::default();
     let mut declared: Vec<ArgSpec> = Vec::new();
     let mut words = words.iter();
@@ -237,35 +283,7 @@ fn unknown_option(
     WordsError { message, hint }
 }
 
-/// Reads options that stood behind a target into those that stood before.
-pub fn merge_options(
-    before: &mut RunOptions,
-    place: &mut Place,
-    words: &[String],
-) -> Result<(), clap::Error> {
-    if words.is_empty() {
-        return Ok(());
-    }
-    let command =
-        Place::augment_args_for_update(RunOptions::augment_args_for_update(Command::new("envrun run")));
-    let mut matches = command.no_binary_name(true).try_get_matches_from(words)?;
-    before.update_from_arg_matches_mut(&mut matches.clone())?;
-    place.update_from_arg_matches_mut(&mut matches)
-}
-
-/// The `-f` and `-C` among words behind a target, as far as that can be known before the Envfile is read.
-pub fn place_behind(words: &[String]) -> Place {
-    let mut place = Place::default();
-    let mut words = words.iter().take_while(|word| *word != "--");
-    while let Some(word) = words.next() {
-        let value = if word == "-f" || word == "--file" {
-            words.next().map(String::as_str)
-        } else {
-            word.strip_prefix("--file=").or_else(|| word.strip_prefix("-f").filter(|rest| !rest.is_empty()))
-        };
-        if let Some(value) = value {
-            place.file = Some(value.into());
-        }
-    }
-    place
+/// Reads the options of a run, wherever they stood.
+pub fn options(words: &[String]) -> Result<RunOptions, clap::Error> {
+    RunOptions::from_arg_matches(&run_options().no_binary_name(true).try_get_matches_from(words)?)
 }

@@ -3,5 +3,6 @@
 mod ending;
 mod hello_deploy;
 mod ninja;
+mod run;
 mod sandbox;
 mod tidy;
