@@ -5,7 +5,7 @@
 pub mod args;
 mod check;
 mod complete;
-// mod fmt;
+mod fmt;
 mod graph;
 mod help;
 mod import;
@@ -101,7 +101,7 @@ fn command(context: &Context, terminal: &Terminal, place: Place, asked: Asked) -
         Some(Command::List(args)) => list::run(&invocation, &args),
         Some(Command::Show(args)) => show::run(&invocation, &args),
         Some(Command::Graph(args)) => graph::run(&invocation, &args),
-        Some(Command::Fmt(_)) => Err(Problem::usage("not built yet", None)),
+        Some(Command::Fmt(args)) => fmt::run(&invocation, &args),
         Some(Command::Why(args)) => why::run(&invocation, &args),
         Some(Command::Check(args)) => check::run(&invocation, &args),
         Some(Command::Init(args)) => init::run(&invocation, &args),
