@@ -52,12 +52,14 @@ fn standard_input(check: bool) -> Result<u8, Problem> {
     if check {
         return Ok(if formatted == text { 0 } else { EXIT_DIFFERS });
     }
-    terminal::print(&formatted).map_err(|source| Problem::System { doing: "write to standard output", source })?;
+    terminal::print(&formatted)
+        .map_err(|source| Problem::System { doing: "write to standard output", source })?;
     Ok(0)
 }
 
 fn format(name: &str, path: &std::path::Path, text: &str) -> Result<String, Problem> {
     let mut sources = SourceMap::default();
     let file = sources.add(name, path, text);
-    syntax::format(file, text).map_err(|diagnostics| Problem::Diagnostics { diagnostics, sources: Box::new(sources) })
+    syntax::format(file, text)
+        .map_err(|diagnostics| Problem::Diagnostics { diagnostics, sources: Box::new(sources) })
 }

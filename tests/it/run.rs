@@ -527,17 +527,23 @@ fn dotenv_files_and_set() {
     assert_eq!(sandbox.ok(&["-o", "stream", "print"]).stdout, "$literal file 80\n");
     assert_eq!(sandbox.ok(&["-o", "stream", "prod.print"]).stdout, "$literal prod 80\n");
     assert_eq!(sandbox.ok(&["-o", "stream", "-s", "B=set", "prod.print"]).stdout, "$literal set 80\n");
-    sandbox.check(&["-s", "PORT=none", "print"], expect![[r#"
+    sandbox.check(
+        &["-s", "PORT=none", "print"],
+        expect![[r#"
         exit: 2
         --- stderr
         Envfile.kdl:2:42: error: `PORT` from --set: `none` is not a port, 1 to 65535 [vars/invalid-value]
-    "#]]);
-    sandbox.check(&["-s", "PROT=1", "print"], expect![[r#"
+    "#]],
+    );
+    sandbox.check(
+        &["-s", "PROT=1", "print"],
+        expect![[r#"
         exit: 2
         --- stderr
         error: `--set PROT=…`: there is no variable `PROT` in the Envfile
         hint: did you mean `PORT`?
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]

@@ -117,7 +117,8 @@ fn unsafe_lives_under_exec() {
 fn star_imports_only_in_tests() {
     for (path, text) in sources() {
         let tests_from = text.find("#[cfg(test)]").unwrap_or(text.len());
-        let in_tests = path.components().any(|part| part.as_os_str() == "tests" || part.as_os_str() == "tests.rs");
+        let in_tests =
+            path.components().any(|part| part.as_os_str() == "tests" || part.as_os_str() == "tests.rs");
         assert!(
             in_tests
                 || !code_lines(&text[..tests_from])
