@@ -1,0 +1,184 @@
+//! Looking at files: stat first, content only where the stat does not vouch for it.
+
+use std::fs::File;
+use std::io::Read;
+use std::sync::Arc;
+
+use rayon::prelude::*;
+
+use crate::base::Digest;
+use crate::base::codec::Put;
+use crate::base::fs::{self, FsError, Root};
+
+use super::Workspace;
+use super::stamp::StampClock;
+use super::table::{Entry, FileKind, NOTHING, PathId};
+
+/// The names in a folder, sorted, without those that never count.
+pub(super) type Listing = Vec<fs::Entry>;
+
+/// So many files are looked at by one thread before it pays to ask the others.
+const ALONE: usize = 48;
+/// Files up to this size are read in one piece.
+const PIECE: u64 = 1 << 20;
+
+impl Workspace {
+    /// Makes sure that what the table says of these paths is what the file system says now, or has said since the last
+    /// command ended.
+    pub(super) fn look(&self, ids: &[PathId]) -> Result<(), FsError> {
+        self.look_all(ids).into_iter().next().map_or(Ok(()), |(_, error)| Err(error))
+    }
+
+    /// Like [`Workspace::look`], and tells of every path that could not be looked at, which then stays unknown.
+    pub(super) fn look_all(&self, ids: &[PathId]) -> Vec<(PathId, FsError)> {
+        let epoch = self.epoch();
+        let todo: Vec<(PathId, Box<[u8]>, Entry)> = {
+            let state = self.state();
+            let table = &state.table;
+            ids.iter()
+                .filter(|id| !table.entry(**id).is_fresh(epoch))
+                .map(|id| (*id, table.path(*id).into(), *table.entry(*id)))
+                .collect()
+        };
+        if todo.is_empty() {
+            return Vec::new();
+        }
+        let look = |(id, path, old): &(PathId, Box<[u8]>, Entry)| (*id, self.look_at(path, old));
+        let looked: Vec<(PathId, Result<Entry, FsError>)> = if todo.len() > ALONE {
+            todo.par_iter().with_min_len(ALONE / 2).map(look).collect()
+        } else {
+            todo.iter().map(look).collect()
+        };
+        let mut errors = Vec::new();
+        let mut state = self.state_mut();
+        for (id, result) in looked {
+            match result {
+                Ok(entry) => state.table.put(id, Entry { epoch, ..entry }),
+                Err(error) => {
+                    state.table.entries[id as usize].known = false;
+                    errors.push((id, error));
+                }
+            }
+        }
+        errors
+    }
+
+    /// What a path is now. The epoch is left to the caller.
+    fn look_at(&self, path: &[u8], old: &Entry) -> Result<Entry, FsError> {
+        let missing = Entry { known: true, trusted: true, changed: false, kind: FileKind::Missing, digest: NOTHING, ..*old };
+        let Some(stat) = self.root.stat(path)? else { return Ok(missing) };
+        if old.vouches(&stat) {
+            return Ok(*old);
+        }
+        let clock = self.clock();
+        // Between the stat and the reading: whatever changes from here on has a later stamp, or one that is not believed.
+        let read_ns = clock.now_ns();
+        let kind = FileKind::of(&stat);
+        let digest = match kind {
+            FileKind::File | FileKind::Executable => hash_file(&self.root, path, stat.size),
+            FileKind::Link => self.root.read_link(path).map(|target| Digest::of(&target)),
+            FileKind::Dir => self.root.list(path).map(|names| names.map_or(NOTHING, |names| digest_of(&countable(names)))),
+            FileKind::Special | FileKind::Missing => Ok(NOTHING),
+        };
+        let digest = match digest {
+            Err(error) if error.is_missing() => return Ok(missing),
+            other => other?,
+        };
+        Ok(entry(stat, kind, digest, clock, read_ns, old))
+    }
+
+    /// The names in a folder as they are now, and their digest; `None` if it is none.
+    pub(super) fn listing(&self, id: PathId) -> Result<Option<(Arc<Listing>, Digest)>, FsError> {
+        self.look(&[id])?;
+        let (digest, path): (Digest, Box<[u8]>) = {
+            let state = self.state();
+            let entry = state.table.entry(id);
+            if entry.kind != FileKind::Dir {
+                return Ok(None);
+            }
+            if let Some((listing, digest)) = self.listings().get(&id)
+                && *digest == entry.digest
+            {
+                return Ok(Some((listing.clone(), *digest)));
+            }
+            (entry.digest, state.table.path(id).into())
+        };
+        let Some(names) = self.root.list(&path)? else { return Ok(None) };
+        let names = Arc::new(countable(names));
+        let found = digest_of(&names);
+        if found != digest {
+            // It changed since it was looked at: whoever asks next shall look again.
+            self.state_mut().table.entries[id as usize].known = false;
+        }
+        self.listings().insert(id, (names.clone(), found));
+        Ok(Some((names, found)))
+    }
+}
+
+/// An entry made of what was just seen.
+pub(super) fn entry(
+    stat: fs::Stat,
+    kind: FileKind,
+    digest: Digest,
+    clock: &StampClock,
+    read_ns: i64,
+    old: &Entry,
+) -> Entry {
+    let trusted = clock.trusts(&stat, read_ns);
+    let same = old.known && old.trusted && old.stat == stat && old.digest == digest && old.kind == kind;
+    Entry { stat, digest, kind, known: true, trusted, changed: old.changed || (trusted && !same), epoch: 0 }
+}
+
+/// Leaves out what never counts: git's and our own folder, and files of ours that are being written.
+fn countable(mut names: Listing) -> Listing {
+    names.retain(|entry| !never_counts(&entry.name));
+    names
+}
+
+/// Whether a name is never an input, and never a reason to look again.
+pub(super) fn never_counts(name: &[u8]) -> bool {
+    name == b".git" || name == b".envrun" || name.ends_with(b".envrun-tmp")
+}
+
+/// The digest of a folder's names.
+pub(super) fn digest_of(names: &Listing) -> Digest {
+    let mut buffer = Vec::with_capacity(names.len() * 24);
+    for entry in names {
+        buffer.put_bytes(&entry.name);
+        buffer.put(&[entry.kind as u8]);
+    }
+    Digest::of(&buffer)
+}
+
+/// The digest of a file's content; `size` is what it is expected to have.
+pub(super) fn hash_file(root: &Root, path: &[u8], size: u64) -> Result<Digest, FsError> {
+    let mut file = root.open_file(path)?;
+    let error = |error| FsError::new("read", root.join(path), error);
+    if size < PIECE {
+        let mut bytes = Vec::with_capacity(size as usize + 1);
+        file.read_to_end(&mut bytes).map_err(error)?;
+        return Ok(Digest::of(&bytes));
+    }
+    hash_large(&mut file).map_err(error)
+}
+
+/// The digest of a large file, on all cores.
+pub(crate) fn hash_large(file: &mut File) -> std::io::Result<Digest> {
+    let mut hasher = blake3::Hasher::new();
+    let mut buffer = vec![0; 4 << 20];
+    loop {
+        let mut filled = 0;
+        while filled < buffer.len() {
+            match file.read(&mut buffer[filled..]) {
+                Ok(0) => break,
+                Ok(count) => filled += count,
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        if filled == 0 {
+            return Ok(hasher.finalize().into());
+        }
+        hasher.update_rayon(&buffer[..filled]);
+    }
+}

@@ -1,0 +1,267 @@
+//! The state file: what the journal's records say, and how they are written.
+//!
+//! | record | payload |
+//! |---|---|
+//! | `1` paths | a count, then each path; ids are given in the order of the file |
+//! | `2` entries | path id, kind, stat, digest: 81 bytes each; a later one counts |
+//! | `3` task | the label, then the record of its last good run; a later one counts |
+//!
+//! Ids on disk and in memory are the same for what was loaded; two processes that write at once give the same numbers to
+//! different paths, so whoever appends translates.
+
+use std::collections::HashMap;
+use std::ops::Range;
+use std::sync::Arc;
+
+use crate::base::codec::{Put, Reader};
+use crate::base::fs::Stat;
+
+use super::journal::{push_record, records};
+use super::record::{Record, renumber};
+use super::table::{Entry, FileKind, PathId, Table};
+
+/// The first bytes of the state file. The number at the end is the format's version.
+pub(super) const MAGIC: &[u8; 16] = b"envrun state  01";
+
+const PATHS: u8 = 1;
+const ENTRIES: u8 = 2;
+const TASK: u8 = 3;
+
+const ENTRY: usize = 4 + 1 + 44 + 32;
+
+/// The record of a task's last good run: in the bytes that were loaded, or made since.
+#[derive(Debug, Clone)]
+pub(super) enum Kept {
+    Loaded(Range<usize>),
+    New(Arc<[u8]>),
+}
+
+/// What was loaded.
+#[derive(Debug, Default)]
+pub(super) struct State {
+    pub(super) table: Table,
+    /// Last good runs by label.
+    pub(super) tasks: HashMap<Box<str>, Kept>,
+    /// What `Kept::Loaded` points into.
+    pub(super) loaded: Vec<u8>,
+}
+
+impl State {
+    /// Reads good records.
+    pub(super) fn parse(loaded: Vec<u8>) -> Self {
+        let mut state = Self::default();
+        for payload in records(&loaded).0 {
+            let start = payload.as_ptr() as usize - loaded.as_ptr() as usize;
+            match payload.split_first() {
+                Some((&PATHS, rest)) => read_paths(rest, &mut state.table),
+                Some((&ENTRIES, rest)) => read_entries(rest, &mut state.table),
+                Some((&TASK, rest)) => {
+                    let mut from = Reader::new(rest);
+                    let Some(label) = from.text() else { continue };
+                    let at = start + payload.len() - from.len();
+                    state.tasks.insert(label.into(), Kept::Loaded(at..start + payload.len()));
+                }
+                // Of a later version that thought it could add to this format.
+                _ => {}
+            }
+        }
+        state.loaded = loaded;
+        state
+    }
+
+    /// The bytes of a task's record.
+    pub(super) fn record(&self, label: &str) -> Option<Record<'_>> {
+        let bytes = match self.tasks.get(label)? {
+            Kept::Loaded(range) => &self.loaded[range.clone()],
+            Kept::New(bytes) => bytes,
+        };
+        Record::new(bytes, self.table.len())
+    }
+
+    /// Every record.
+    pub(super) fn all_records(&self) -> impl Iterator<Item = (&str, Record<'_>)> {
+        self.tasks.keys().filter_map(|label| Some((&**label, self.record(label)?)))
+    }
+
+    /// How long the file would be if it held nothing twice.
+    pub(super) fn live_size(&self) -> u64 {
+        let tasks: usize = self
+            .tasks
+            .iter()
+            .map(|(label, kept)| {
+                label.len()
+                    + 20
+                    + match kept {
+                        Kept::Loaded(range) => range.len(),
+                        Kept::New(bytes) => bytes.len(),
+                    }
+            })
+            .sum();
+        let paths: usize = (0..self.table.len()).map(|id| self.table.path(id as PathId).len() + 2 + ENTRY).sum();
+        (tasks + paths) as u64
+    }
+}
+
+fn read_paths(bytes: &[u8], table: &mut Table) {
+    let mut from = Reader::new(bytes);
+    let Some(count) = from.count(1) else { return };
+    table.reserve(count, bytes.len());
+    for _ in 0..count {
+        let Some(path) = from.bytes() else { return };
+        table.push(path);
+    }
+}
+
+fn read_entries(bytes: &[u8], table: &mut Table) {
+    for one in bytes.chunks_exact(ENTRY) {
+        let mut from = Reader::new(one);
+        let read = (|| {
+            let id = from.u32()?;
+            let kind = FileKind::from_byte(from.byte()?)?;
+            let stat = Stat {
+                size: from.u64()?,
+                mtime_ns: from.u64()? as i64,
+                ctime_ns: from.u64()? as i64,
+                inode: from.u64()?,
+                dev: from.u64()?,
+                mode: from.u32()?,
+            };
+            let digest = from.digest()?;
+            Some((id, Entry { stat, digest, kind, known: true, trusted: true, changed: false, epoch: 0 }))
+        })();
+        if let Some((id, entry)) = read
+            && let Some(slot) = table.entries.get_mut(id as usize)
+        {
+            *slot = entry;
+        }
+    }
+}
+
+fn put_entry(to: &mut Vec<u8>, id: PathId, entry: &Entry) {
+    to.put_u32(id);
+    to.put(&[entry.kind as u8]);
+    let stat = &entry.stat;
+    to.put_u64(stat.size);
+    to.put_u64(stat.mtime_ns as u64);
+    to.put_u64(stat.ctime_ns as u64);
+    to.put_u64(stat.inode);
+    to.put_u64(stat.dev);
+    to.put_u32(stat.mode);
+    to.put_digest(&entry.digest);
+}
+
+/// Which id a path of this process has in the file.
+#[derive(Debug, Default)]
+pub(super) struct Translation {
+    /// By id in memory; `None` for a path that is not in the file yet.
+    disk: Vec<Option<PathId>>,
+    /// How many paths the file has.
+    count: u32,
+}
+
+impl Translation {
+    /// For a table that was just loaded.
+    pub(super) fn loaded(table: &Table) -> Self {
+        let count = table.len() as u32;
+        Self { disk: (0..count).map(Some).collect(), count }
+    }
+
+    /// Takes in what another process wrote.
+    pub(super) fn learn(&mut self, replaced: bool, bytes: &[u8], table: &mut Table) {
+        if replaced {
+            *self = Self::default();
+        }
+        for payload in records(bytes).0 {
+            if payload.first() != Some(&PATHS) {
+                continue;
+            }
+            let mut theirs = Table::default();
+            read_paths(&payload[1..], &mut theirs);
+            for at in 0..theirs.len() {
+                let id = table.intern(theirs.path(at as PathId)) as usize;
+                if self.disk.len() <= id {
+                    self.disk.resize(id + 1, None);
+                }
+                self.disk[id] = Some(self.count);
+                self.count += 1;
+            }
+        }
+    }
+
+    fn disk(&self, id: PathId) -> Option<PathId> {
+        self.disk.get(id as usize).copied().flatten()
+    }
+
+    /// The records that tell of everything that changed in `state`, and of these tasks.
+    pub(super) fn write(&mut self, state: &mut State, tasks: &[Box<str>]) -> Vec<u8> {
+        let State { table, tasks: kept, loaded } = state;
+        self.disk.resize(table.len().max(self.disk.len()), None);
+        let mut buffer = Vec::new();
+        let new: Vec<PathId> = (0..table.len() as PathId).filter(|id| self.disk(*id).is_none()).collect();
+        if !new.is_empty() {
+            push_record(&mut buffer, |to| {
+                to.put(&[PATHS]);
+                to.put_int(new.len() as u64);
+                for id in &new {
+                    to.put_bytes(table.path(*id));
+                    self.disk[*id as usize] = Some(self.count);
+                    self.count += 1;
+                }
+            });
+        }
+        if table.entries.iter().any(|entry| entry.changed) {
+            push_record(&mut buffer, |to| {
+                to.put(&[ENTRIES]);
+                for (id, entry) in table.entries.iter_mut().enumerate().filter(|(_, entry)| entry.changed) {
+                    entry.changed = false;
+                    if entry.known && entry.trusted && entry.kind != FileKind::Missing {
+                        let disk = self.disk(id as PathId).expect("every path has its number by now");
+                        put_entry(to, disk, entry);
+                    }
+                }
+            });
+        }
+        for label in tasks {
+            let Some(kept) = kept.get(label) else { continue };
+            let mut bytes = match kept {
+                Kept::Loaded(range) => loaded[range.clone()].to_vec(),
+                Kept::New(bytes) => bytes.to_vec(),
+            };
+            if renumber(&mut bytes, |id| self.disk(id)) {
+                push_record(&mut buffer, |to| {
+                    to.put(&[TASK]);
+                    to.put_bytes(label.as_bytes());
+                    to.put(&bytes);
+                });
+            }
+        }
+        buffer
+    }
+}
+
+/// The same state with nothing twice, and without paths that no task speaks of.
+pub(super) fn compact(bytes: &[u8]) -> Vec<u8> {
+    let mut state = State::parse(bytes.to_vec());
+    let mut used = vec![false; state.table.len()];
+    for (_, record) in state.all_records() {
+        record.ids().for_each(|id| used[id as usize] = true);
+    }
+    let mut table = Table::default();
+    let mut new_ids = vec![None; used.len()];
+    for id in (0..used.len()).filter(|id| used[*id]) {
+        new_ids[id] = Some(table.len() as PathId);
+        table.push(state.table.path(id as PathId));
+        *table.entries.last_mut().expect("just pushed") = Entry { changed: true, ..*state.table.entry(id as PathId) };
+    }
+    let mut labels: Vec<Box<str>> = state.tasks.keys().cloned().collect();
+    labels.sort_unstable();
+    for kept in state.tasks.values_mut() {
+        if let Kept::Loaded(range) = kept {
+            let mut bytes = state.loaded[range.clone()].to_vec();
+            renumber(&mut bytes, |id| new_ids.get(id as usize).copied().flatten());
+            *kept = Kept::New(bytes.into());
+        }
+    }
+    state.table = table;
+    Translation::default().write(&mut state, &labels)
+}
