@@ -1,6 +1,7 @@
 //! Content digests.
 
 use std::fmt;
+use std::io::{self, Read};
 
 /// A blake3 digest of some bytes, 32 bytes long.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -10,6 +11,27 @@ impl Digest {
     /// The digest of `bytes`.
     pub fn of(bytes: &[u8]) -> Self {
         Self(*blake3::hash(bytes).as_bytes())
+    }
+
+    /// The digest of everything that `from` gives, on all cores.
+    pub fn read(from: &mut impl Read) -> io::Result<Self> {
+        let mut hasher = blake3::Hasher::new();
+        let mut buffer = vec![0; 4 << 20];
+        loop {
+            let mut filled = 0;
+            while filled < buffer.len() {
+                match from.read(&mut buffer[filled..]) {
+                    Ok(0) => break,
+                    Ok(count) => filled += count,
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    Err(error) => return Err(error),
+                }
+            }
+            if filled == 0 {
+                return Ok(hasher.finalize().into());
+            }
+            hasher.update_rayon(&buffer[..filled]);
+        }
     }
 
     /// The bytes of the digest.

@@ -2,9 +2,12 @@
 //!
 //! Invariant: knows nothing of tasks; never fails a run: what cannot be read is a miss.
 
+mod entry;
+mod restore;
 mod store;
 
-pub use store::{Hit, Limits, LocalStore};
+pub use restore::RestoreError;
+pub use store::{Hit, Limits, LocalStore, Lookup, StoreError};
 
 use std::time::Duration;
 
@@ -49,8 +52,9 @@ pub enum OutputKind {
         digest: Digest,
         /// In bytes.
         size: u64,
-        /// Whether its owner may execute it.
-        executable: bool,
+        /// Its permissions. Only whether its owner may execute it is part of the digest of all outputs: the rest is the
+        /// umask's, which differs between users.
+        mode: u32,
     },
     /// A symbolic link and what it says.
     Link(Vec<u8>),
@@ -75,8 +79,8 @@ impl ActionResult {
             let path = output.path.as_bytes();
             hasher.update(&(path.len() as u64).to_le_bytes()).update(path);
             match &output.kind {
-                OutputKind::File { digest, executable, .. } => {
-                    hasher.update(&[1, u8::from(*executable)]).update(digest.as_bytes())
+                OutputKind::File { digest, mode, .. } => {
+                    hasher.update(&[1, u8::from(mode & 0o100 != 0)]).update(digest.as_bytes())
                 }
                 OutputKind::Link(target) => {
                     hasher.update(&[2]).update(&(target.len() as u64).to_le_bytes()).update(target)

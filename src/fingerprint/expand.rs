@@ -13,9 +13,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::base::{Digest, RelPath};
 use crate::base::fs::{self, FsError, Kind};
 use crate::base::glob::{Alternative, Glob, GlobError, Pattern, Position};
+use crate::base::{Digest, RelPath};
 
 use super::Workspace;
 use super::ignored::{Rules, is_ignored};
@@ -205,7 +205,9 @@ impl Walk<'_> {
                 let rules = (!ignores_folder(&rules, path)).then_some(rules);
                 self.folder(path.as_bytes(), &Wanted::All, rules)?;
             }
-            FileKind::File | FileKind::Executable | FileKind::Link => self.found.push(path.as_bytes().to_vec()),
+            FileKind::File | FileKind::Executable | FileKind::Link => {
+                self.found.push(path.as_bytes().to_vec())
+            }
         }
         Ok(())
     }

@@ -93,7 +93,8 @@ impl Outside {
     /// Looks for the repository that `root` is in.
     pub(super) fn find(root: &Root) -> Self {
         let Ok(absolute) = std::path::absolute(root.path()) else { return Self::default() };
-        let Some(top) = absolute.ancestors().find(|folder| folder.join(".git").symlink_metadata().is_ok()) else {
+        let Some(top) = absolute.ancestors().find(|folder| folder.join(".git").symlink_metadata().is_ok())
+        else {
             return Self::default();
         };
         let between = |from: &Path, to: &Path| -> Vec<u8> {

@@ -109,9 +109,12 @@ impl Journal {
 
     /// Appends what `write` makes of the news, under the lock. Gives the length of the file.
     pub(super) fn append(&mut self, write: impl FnOnce(&News) -> Vec<u8>) -> Result<u64, FsError> {
-        let path = self.path.clone();
         let mut file = self.locked()?;
-        self.append_locked(&mut file, write).map_err(|error| FsError::new("write", path, error))
+        self.append_locked(&mut file, write).map_err(|error| {
+            // What of it is in the file now is not worth guessing: whoever appends next reads it all.
+            self.known = None;
+            FsError::new("write", &self.path, error)
+        })
     }
 
     fn append_locked(&mut self, file: &mut File, write: impl FnOnce(&News) -> Vec<u8>) -> io::Result<u64> {
@@ -133,8 +136,7 @@ impl Journal {
                 file.seek(SeekFrom::Start(0))?;
                 file.write_all(self.magic)?;
                 let meta = file.metadata()?;
-                self.known =
-                    Some(Known { dev: meta.dev(), inode: meta.ino(), end: self.magic.len() as u64 });
+                self.known = Some(Known { dev: meta.dev(), inode: meta.ino(), end: self.magic.len() as u64 });
             }
         }
         let bytes = write(&news);
@@ -157,7 +159,8 @@ impl Journal {
     /// Replaces the whole file by what `write` makes of its records, under the lock.
     pub(super) fn rewrite(&mut self, write: impl FnOnce(&[u8]) -> Vec<u8>) -> Result<(), FsError> {
         let mut file = self.locked()?;
-        let (bytes, _) = self.read_from(&mut file, 0).map_err(|error| FsError::new("read", &self.path, error))?;
+        let (bytes, _) =
+            self.read_from(&mut file, 0).map_err(|error| FsError::new("read", &self.path, error))?;
         let new = write(&bytes);
         let magic = self.magic;
         write_atomic_with(&self.path, 0o666, |file| {
@@ -173,7 +176,8 @@ impl Journal {
     fn locked(&self) -> Result<File, FsError> {
         let error = |error: io::Error| FsError::new("write", &self.path, error);
         loop {
-            let open = || File::options().read(true).write(true).create(true).truncate(false).open(&self.path);
+            let open =
+                || File::options().read(true).write(true).create(true).truncate(false).open(&self.path);
             let file = match open() {
                 Err(missing) if missing.kind() == io::ErrorKind::NotFound => {
                     crate::base::fs::create_folder(self.path.parent().unwrap_or(Path::new(".")))?;

@@ -1,6 +1,5 @@
 //! Looking at files: stat first, content only where the stat does not vouch for it.
 
-use std::fs::File;
 use std::io::Read;
 use std::sync::Arc;
 
@@ -50,23 +49,71 @@ impl Workspace {
             todo.iter().map(look).collect()
         };
         let mut errors = Vec::new();
+        let mut learned = false;
         let mut state = self.state_mut();
         for (id, result) in looked {
             match result {
-                Ok(entry) => state.table.put(id, Entry { epoch, ..entry }),
+                Ok(entry) => {
+                    learned |= entry.changed;
+                    state.table.put(id, Entry { epoch, ..entry });
+                }
                 Err(error) => {
                     state.table.entries[id as usize].known = false;
                     errors.push((id, error));
                 }
             }
         }
+        drop(state);
+        if learned {
+            self.learned();
+        }
         errors
+    }
+
+    /// Looks at the stat of many paths at once, on several threads, and takes in what needs no reading.
+    pub(super) fn glance(&self, ids: &[PathId]) {
+        let epoch = self.epoch();
+        let glanced: Vec<(PathId, Option<fs::Stat>)> = {
+            let state = self.state();
+            let table = &state.table;
+            let glance = |ids: &[PathId]| -> Vec<(PathId, Option<fs::Stat>)> {
+                let stat = |id: &PathId| Some((*id, self.root.stat(table.path(*id)).ok()?));
+                ids.iter().filter_map(stat).collect()
+            };
+            // Not as many as there are cores: asking for their number costs as much as fifty files, and on a cold disk
+            // more threads than cores are faster anyway.
+            let threads = match ids.len() {
+                0..512 => 1,
+                512..4096 => 2,
+                _ => 4,
+            };
+            let share = ids.len().div_ceil(threads).max(1);
+            std::thread::scope(|scope| {
+                let mut shares = ids.chunks(share);
+                let mine = shares.next().unwrap_or_default();
+                let others: Vec<_> = shares.map(|share| scope.spawn(move || glance(share))).collect();
+                let mut all = glance(mine);
+                for other in others {
+                    // A thread that could not look leaves its share to those who need it.
+                    all.extend(other.join().unwrap_or_default());
+                }
+                all
+            })
+        };
+        let mut state = self.state_mut();
+        for (id, stat) in glanced {
+            let old = *state.table.entry(id);
+            match stat {
+                None => state.table.put(id, Entry { epoch, ..missing(&old) }),
+                Some(stat) if old.vouches(&stat) => state.table.put(id, Entry { epoch, ..old }),
+                Some(_) => {}
+            }
+        }
     }
 
     /// What a path is now. The epoch is left to the caller.
     fn look_at(&self, path: &[u8], old: &Entry) -> Result<Entry, FsError> {
-        let missing = Entry { known: true, trusted: true, changed: false, kind: FileKind::Missing, digest: NOTHING, ..*old };
-        let Some(stat) = self.root.stat(path)? else { return Ok(missing) };
+        let Some(stat) = self.root.stat(path)? else { return Ok(missing(old)) };
         if old.vouches(&stat) {
             return Ok(*old);
         }
@@ -77,11 +124,13 @@ impl Workspace {
         let digest = match kind {
             FileKind::File | FileKind::Executable => hash_file(&self.root, path, stat.size),
             FileKind::Link => self.root.read_link(path).map(|target| Digest::of(&target)),
-            FileKind::Dir => self.root.list(path).map(|names| names.map_or(NOTHING, |names| digest_of(&countable(names)))),
+            FileKind::Dir => {
+                self.root.list(path).map(|names| names.map_or(NOTHING, |names| digest_of(&countable(names))))
+            }
             FileKind::Special | FileKind::Missing => Ok(NOTHING),
         };
         let digest = match digest {
-            Err(error) if error.is_missing() => return Ok(missing),
+            Err(error) if error.is_missing() => return Ok(missing(old)),
             other => other?,
         };
         Ok(entry(stat, kind, digest, clock, read_ns, old))
@@ -115,6 +164,11 @@ impl Workspace {
     }
 }
 
+/// An entry for what is not there.
+fn missing(old: &Entry) -> Entry {
+    Entry { known: true, trusted: true, changed: false, kind: FileKind::Missing, digest: NOTHING, ..*old }
+}
+
 /// An entry made of what was just seen.
 pub(super) fn entry(
     stat: fs::Stat,
@@ -126,7 +180,16 @@ pub(super) fn entry(
 ) -> Entry {
     let trusted = clock.trusts(&stat, read_ns);
     let same = old.known && old.trusted && old.stat == stat && old.digest == digest && old.kind == kind;
-    Entry { stat, digest, kind, known: true, trusted, changed: old.changed || (trusted && !same), epoch: 0 }
+    Entry {
+        stat,
+        digest,
+        kind,
+        known: true,
+        trusted,
+        changed: old.changed || (trusted && !same),
+        epoch: 0,
+        observed: 0,
+    }
 }
 
 /// Leaves out what never counts: git's and our own folder, and files of ours that are being written.
@@ -159,26 +222,5 @@ pub(super) fn hash_file(root: &Root, path: &[u8], size: u64) -> Result<Digest, F
         file.read_to_end(&mut bytes).map_err(error)?;
         return Ok(Digest::of(&bytes));
     }
-    hash_large(&mut file).map_err(error)
-}
-
-/// The digest of a large file, on all cores.
-pub(crate) fn hash_large(file: &mut File) -> std::io::Result<Digest> {
-    let mut hasher = blake3::Hasher::new();
-    let mut buffer = vec![0; 4 << 20];
-    loop {
-        let mut filled = 0;
-        while filled < buffer.len() {
-            match file.read(&mut buffer[filled..]) {
-                Ok(0) => break,
-                Ok(count) => filled += count,
-                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
-        if filled == 0 {
-            return Ok(hasher.finalize().into());
-        }
-        hasher.update_rayon(&buffer[..filled]);
-    }
+    Digest::read(&mut file).map_err(error)
 }

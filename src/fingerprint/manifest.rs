@@ -172,10 +172,7 @@ pub(super) fn discovered_key<'a>(
     Digest::of(&buffer)
 }
 
-fn put_files<'a>(
-    buffer: &mut Vec<u8>,
-    files: impl ExactSizeIterator<Item = (&'a [u8], FileKind, Digest)>,
-) {
+fn put_files<'a>(buffer: &mut Vec<u8>, files: impl ExactSizeIterator<Item = (&'a [u8], FileKind, Digest)>) {
     buffer.put_int(files.len() as u64);
     for (path, kind, digest) in files {
         buffer.put_bytes(path);
@@ -337,7 +334,9 @@ fn files(
             let path = String::from_utf8_lossy(&file.path).into_owned();
             let there = |file: Option<&FilePart>| file.is_some_and(|file| file.kind != FileKind::Missing);
             found.push(match (old, new) {
-                (Some(old), Some(new)) if old.digest == new.digest && old.kind.is_file() && new.kind.is_file() => {
+                (Some(old), Some(new))
+                    if old.digest == new.digest && old.kind.is_file() && new.kind.is_file() =>
+                {
                     Difference::InputMode(path)
                 }
                 // A name written out is in the key even when there is no such file.

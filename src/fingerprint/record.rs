@@ -15,6 +15,9 @@ use super::Need;
 use super::manifest::{Part, Tag};
 use super::table::{FileKind, PathId};
 
+/// The digest of a row that only asks for the kind.
+pub(super) const ANY: Digest = Digest([0xff; 32]);
+
 const HEAD: usize = 4 * 32 + 8 + 5 * 4;
 const ROW: usize = 4 + 1 + 32;
 /// The key has a second level: the files that depfiles named.
@@ -65,11 +68,7 @@ impl NewRecord<'_> {
             to.put_u32(u32::try_from(list.len()).expect("fewer than four billion paths"));
         }
         to.put_u32(if self.discovered.is_some() { DISCOVERS } else { 0 });
-        for row in lists.into_iter().flatten() {
-            to.put_u32(row.id);
-            to.put(&[row.kind as u8]);
-            to.put_digest(&row.digest);
-        }
+        lists.into_iter().flatten().for_each(|row| put_row(&mut to, row));
         to.put_bytes(self.run.as_bytes());
         to.put_int(self.parts.len() as u64);
         for part in self.parts {
@@ -172,6 +171,22 @@ impl<'a> Record<'a> {
         })
     }
 
+    /// The same record with another list of what was looked at to find the files.
+    pub(super) fn with_walked(&self, patterns: Digest, walked: &[Row]) -> Vec<u8> {
+        let mut to = self.bytes[..HEAD].to_vec();
+        to[64..96].copy_from_slice(patterns.as_bytes());
+        let at = 136 + List::Walked as usize * 4;
+        to[at..at + 4]
+            .copy_from_slice(&u32::try_from(walked.len()).expect("fewer than four billion").to_le_bytes());
+        for list in [List::Files, List::Discovered] {
+            self.rows(list).for_each(|row| put_row(&mut to, &row));
+        }
+        walked.iter().for_each(|row| put_row(&mut to, row));
+        self.rows(List::Outputs).for_each(|row| put_row(&mut to, &row));
+        to.put(&self.bytes[self.end_of_rows() as usize..]);
+        to
+    }
+
     /// Every path id in it.
     pub(super) fn ids(&self) -> impl Iterator<Item = PathId> + use<'a> {
         self.row_bytes().chunks_exact(ROW).map(id_of)
@@ -199,6 +214,12 @@ impl<'a> Record<'a> {
         }
         Some(Tail { run, parts, tools, needs })
     }
+}
+
+fn put_row(to: &mut Vec<u8>, row: &Row) {
+    to.put_u32(row.id);
+    to.put(&[row.kind as u8]);
+    to.put_digest(&row.digest);
 }
 
 fn id_of(row: &[u8]) -> PathId {

@@ -97,7 +97,8 @@ impl State {
                     }
             })
             .sum();
-        let paths: usize = (0..self.table.len()).map(|id| self.table.path(id as PathId).len() + 2 + ENTRY).sum();
+        let paths: usize =
+            (0..self.table.len()).map(|id| self.table.path(id as PathId).len() + 2 + ENTRY).sum();
         (tasks + paths) as u64
     }
 }
@@ -127,7 +128,19 @@ fn read_entries(bytes: &[u8], table: &mut Table) {
                 mode: from.u32()?,
             };
             let digest = from.digest()?;
-            Some((id, Entry { stat, digest, kind, known: true, trusted: true, changed: false, epoch: 0 }))
+            Some((
+                id,
+                Entry {
+                    stat,
+                    digest,
+                    kind,
+                    known: true,
+                    trusted: true,
+                    changed: false,
+                    epoch: 0,
+                    observed: 0,
+                },
+            ))
         })();
         if let Some((id, entry)) = read
             && let Some(slot) = table.entries.get_mut(id as usize)
@@ -251,7 +264,8 @@ pub(super) fn compact(bytes: &[u8]) -> Vec<u8> {
     for id in (0..used.len()).filter(|id| used[*id]) {
         new_ids[id] = Some(table.len() as PathId);
         table.push(state.table.path(id as PathId));
-        *table.entries.last_mut().expect("just pushed") = Entry { changed: true, ..*state.table.entry(id as PathId) };
+        *table.entries.last_mut().expect("just pushed") =
+            Entry { changed: true, ..*state.table.entry(id as PathId) };
     }
     let mut labels: Vec<Box<str>> = state.tasks.keys().cloned().collect();
     labels.sort_unstable();

@@ -73,6 +73,8 @@ pub(super) struct Entry {
     pub(super) changed: bool,
     /// The epoch in which it was last found to be so.
     pub(super) epoch: u32,
+    /// How many times the table had taken something in when this stat was first seen; zero if another process saw it.
+    pub(super) observed: u32,
 }
 
 const UNKNOWN: Entry = Entry {
@@ -83,6 +85,7 @@ const UNKNOWN: Entry = Entry {
     trusted: false,
     changed: false,
     epoch: 0,
+    observed: 0,
 };
 
 /// The digest of what has no content.
@@ -105,6 +108,8 @@ impl Entry {
 pub(super) struct Table {
     names: Names,
     pub(super) entries: Vec<Entry>,
+    /// How many times it took something in.
+    pub(super) taken: u32,
 }
 
 impl Table {
@@ -138,9 +143,17 @@ impl Table {
     /// Takes in what was seen, unless somebody saw it later.
     pub(super) fn put(&mut self, id: PathId, entry: Entry) {
         let old = &mut self.entries[id as usize];
-        if entry.epoch >= old.epoch || !old.known {
-            *old = entry;
+        if entry.epoch < old.epoch && old.known {
+            return;
         }
+        let same = old.known && old.stat == entry.stat && old.kind == entry.kind;
+        let observed = if same {
+            old.observed
+        } else {
+            self.taken = self.taken.saturating_add(1);
+            self.taken
+        };
+        *old = Entry { observed, ..entry };
     }
 
     /// Adds a path that is known to be new, as a loaded file's are.

@@ -1,12 +1,22 @@
 //! One checkout: its files as they are now, and what each task's last good run saw.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::{Duration, Instant};
 
 use crate::base::Digest;
 use crate::base::fs::{FsError, Root};
-use crate::cache::{ActionResult, CacheKey, Discovered, Hit, LocalStore, Output};
 
-use super::{Definition, Difference, Need};
+use super::ignored::{Outside, Rules};
+use super::journal::Journal;
+use super::look::Listing;
+use super::record::Record;
+use super::stamp::StampClock;
+use super::state::{MAGIC, State, Translation, compact};
+use super::table::{Entry, PathId};
+use super::tool::Tools;
 
 /// What hashes secrets: random, made once per user and never leaving the machine.
 #[derive(Clone)]
@@ -21,139 +31,62 @@ impl std::fmt::Debug for SecretKey {
 /// A checkout. Every method may be called from any number of threads at once.
 #[derive(Debug)]
 pub struct Workspace {
-    root: Root,
+    pub(super) root: Root,
+    pub(super) secrets: SecretKey,
+    folder: PathBuf,
+    state: RwLock<State>,
+    /// Counts the commands that ended: what was looked at before may have changed since.
+    epoch: AtomicU32,
+    clock: OnceLock<StampClock>,
+    outside: OnceLock<Outside>,
+    outside_digest: OnceLock<Digest>,
+    listings: Mutex<HashMap<PathId, (Arc<Listing>, Digest)>>,
+    rules: Mutex<HashMap<PathId, (Digest, Rules)>>,
+    pub(super) tools: Mutex<Tools>,
+    unsaved: Mutex<Unsaved>,
+    learned: AtomicBool,
 }
 
-/// A [`Definition`] whose patterns are understood and whose own part of the key is computed.
-#[derive(Debug, Clone)]
-pub struct Prepared {
-    label: String,
-}
-
-/// A task's key, and all that went into it.
-#[derive(Debug, Clone)]
-pub struct Fingerprint {
-    key: CacheKey,
-}
-
-/// Whether a task has to do something.
+/// What is not in the state file yet, and who writes it there.
 #[derive(Debug)]
-pub enum Freshness {
-    /// The key is that of the last good run, and its outputs are in place.
-    UpToDate {
-        /// Of its result, for those who need it.
-        outputs: Digest,
-    },
-    /// Something differs.
-    Stale {
-        /// The key of today, to look for in the cache.
-        fingerprint: Fingerprint,
-        /// What differs; never empty, the most telling first.
-        reasons: Vec<Difference>,
-    },
+struct Unsaved {
+    journal: Journal,
+    translation: Translation,
+    tasks: Vec<Box<str>>,
+    last: Instant,
 }
 
-/// What the cache has.
-#[derive(Debug)]
-pub enum Lookup {
-    /// A result.
-    Hit(Box<Hit>),
-    /// Nothing, and perhaps a word on why.
-    Miss {
-        /// An entry was there and could not be used; a person should hear of it once.
-        warning: Option<String>,
-    },
-}
+/// How often what was learned goes to the state file while commands run: a run that is killed loses no more than that.
+const SAVE_EVERY: Duration = Duration::from_millis(250);
 
-/// What a command left behind, once it succeeded.
-#[derive(Debug)]
-pub struct Finished {
-    /// The key with what the depfiles named.
-    pub fingerprint: Fingerprint,
-    /// Every declared output.
-    pub outputs: Vec<Output>,
-    /// What the depfiles named.
-    pub discovered: Vec<Discovered>,
-    /// Inputs that moved while it ran. If there are any, the result must be neither stored nor recorded.
-    pub moved: Vec<Moved>,
-}
-
-/// An input that is not what it was when the task began.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Moved {
-    /// Which, as shown to people.
-    pub path: String,
-    /// It is one of the task's own outputs: the task modifies its own input.
-    pub own: bool,
-}
-
-/// Why a task that ended well is not good all the same.
-#[derive(Debug, thiserror::Error)]
-pub enum FinishError {
-    /// A declared output is not there.
-    #[error("its output `{0}` is missing")]
-    Missing(String),
-    /// A declared output is neither file nor link nor folder.
-    #[error("its output `{0}` is neither a file, a link nor a folder")]
-    Special(String),
-    /// A depfile is not there.
-    #[error("its depfile `{0}` is missing")]
-    NoDepfile(String),
-    /// A depfile is not in make's format.
-    #[error("its depfile `{path}` cannot be read: {reason}")]
-    BadDepfile {
-        /// Which.
-        path: String,
-        /// Why.
-        reason: String,
-    },
-    /// A file could not be looked at.
-    #[error(transparent)]
-    Fs(#[from] FsError),
-}
-
-/// Why there is no key.
-#[derive(Debug, thiserror::Error)]
-pub enum FingerprintError {
-    /// An input or a folder could not be read.
-    #[error(transparent)]
-    Fs(#[from] FsError),
-    /// A pattern cannot be understood, or leaves the project.
-    #[error("`{pattern}`: {reason}")]
-    Pattern {
-        /// As written.
-        pattern: String,
-        /// Why.
-        reason: String,
-    },
-    /// A tool is not in the search path.
-    #[error("the tool `{name}` is not in {path}")]
-    Tool {
-        /// Its name.
-        name: String,
-        /// The PATH looked in.
-        path: String,
-    },
-}
-
-/// Why a result could not be put in place. Nothing that was there is damaged; the task has to be executed.
-#[derive(Debug, thiserror::Error)]
-pub enum RestoreError {
-    /// The stored bytes are not what was stored, or no longer there.
-    #[error("{0}")]
-    Damaged(String),
-    /// A file could not be written.
-    #[error(transparent)]
-    Fs(#[from] FsError),
-}
+/// A state file is written anew when more than half of it, and more than this, says nothing any more.
+const SLACK: u64 = 256 << 10;
 
 impl Workspace {
     /// Opens the checkout at `root`, whose state lies in `state` (the `.envrun/state` folder).
     ///
     /// State that cannot be read counts as none.
     pub fn open(root: &Path, state: &Path, secrets: SecretKey) -> Result<Self, FsError> {
-        let _ = (state, secrets);
-        Ok(Self { root: Root::open(root)? })
+        let root = Root::open(root)?;
+        let mut journal = Journal::new(state.join("files"), MAGIC);
+        let state_now = State::parse(journal.load());
+        let translation = Translation::loaded(&state_now.table);
+        let unsaved = Unsaved { journal, translation, tasks: Vec::new(), last: Instant::now() };
+        Ok(Self {
+            root,
+            secrets,
+            folder: state.to_path_buf(),
+            state: RwLock::new(state_now),
+            epoch: AtomicU32::new(1),
+            clock: OnceLock::new(),
+            outside: OnceLock::new(),
+            outside_digest: OnceLock::new(),
+            listings: Mutex::default(),
+            rules: Mutex::default(),
+            tools: Mutex::default(),
+            unsaved: Mutex::new(unsaved),
+            learned: AtomicBool::new(false),
+        })
     }
 
     /// Where the checkout lies.
@@ -164,94 +97,127 @@ impl Workspace {
     /// Looks at every file that the last good runs of these tasks knew, on all cores at once: a hint that makes the
     /// checks which follow free of system calls.
     pub fn prefetch<'a>(&self, labels: impl IntoIterator<Item = &'a str>) {
-        let _ = labels.into_iter().count();
+        let ids: Vec<PathId> = {
+            let state = self.state();
+            let mut wanted = vec![false; state.table.len()];
+            let records = labels.into_iter().filter_map(|label| state.record(label));
+            records.flat_map(|record: Record<'_>| record.ids()).for_each(|id| wanted[id as usize] = true);
+            (0..wanted.len()).filter(|id| wanted[*id]).map(|id| id as PathId).collect()
+        };
+        self.glance(&ids);
     }
 
     /// Says that a command is over or that files were written in another way: whatever was seen before may have changed.
     /// [`Workspace::finish`] and [`Workspace::restore`] say it by themselves; a task that is never cached needs it.
-    pub fn touched(&self) {}
-
-    /// Understands a definition.
-    pub fn prepare(&self, definition: &Definition) -> Result<Prepared, FingerprintError> {
-        Ok(Prepared { label: definition.label.clone() })
+    pub fn touched(&self) {
+        self.epoch.fetch_add(1, Ordering::SeqCst);
     }
 
-    /// Computes a task's key, whatever its last good run says.
-    pub fn fingerprint(&self, task: &Prepared, needs: &[Need]) -> Result<Fingerprint, FingerprintError> {
-        let _ = needs;
-        Ok(Fingerprint { key: CacheKey(Digest::of(task.label.as_bytes())) })
+    pub(super) fn epoch(&self) -> u32 {
+        self.epoch.load(Ordering::SeqCst)
     }
 
-    /// Whether a task is up to date: its key is that of its last good run, and its outputs are as that run left them.
-    pub fn check(&self, task: &Prepared, needs: &[Need]) -> Result<Freshness, FingerprintError> {
-        let fingerprint = self.fingerprint(task, needs)?;
-        Ok(Freshness::Stale { fingerprint, reasons: vec![Difference::NeverRan] })
+    pub(super) fn state(&self) -> RwLockReadGuard<'_, State> {
+        // A thread that panicked left facts behind, each of them whole.
+        self.state.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Looks for a result: by the declared inputs first, then by those that depfiles of earlier runs named.
-    pub fn lookup(&self, store: &LocalStore, task: &Prepared, fingerprint: &Fingerprint) -> Lookup {
-        let _ = (store, task, fingerprint);
-        Lookup::Miss { warning: None }
+    pub(super) fn state_mut(&self) -> RwLockWriteGuard<'_, State> {
+        self.state.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Puts a result in place, file by file; removes what the task's last good run made and this result does not have;
-    /// records it as the task's last good run.
-    ///
-    /// Files that are already right are not written. Gives the digest for those who need the task.
-    pub fn restore(
-        &self,
-        store: &LocalStore,
-        task: &Prepared,
-        fingerprint: &Fingerprint,
-        hit: &Hit,
-    ) -> Result<Digest, RestoreError> {
-        let _ = (store, task, fingerprint, hit);
-        Err(RestoreError::Damaged("nothing is stored".into()))
+    pub(super) fn listings(&self) -> MutexGuard<'_, HashMap<PathId, (Arc<Listing>, Digest)>> {
+        self.listings.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// After the last command succeeded: reads the depfiles, looks at the inputs again and collects the outputs.
-    pub fn finish(&self, task: &Prepared, fingerprint: Fingerprint) -> Result<Finished, FinishError> {
-        let _ = task;
-        Ok(Finished { fingerprint, outputs: Vec::new(), discovered: Vec::new(), moved: Vec::new() })
+    pub(super) fn rules_memo(&self) -> MutexGuard<'_, HashMap<PathId, (Digest, Rules)>> {
+        self.rules.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Keeps a result in the cache. Never fails a run: gives a warning if it could not be kept.
-    pub fn store(
-        &self,
-        store: &LocalStore,
-        fingerprint: &Fingerprint,
-        result: &ActionResult,
-    ) -> Option<String> {
-        let _ = (store, fingerprint, result);
-        None
+    /// The file system's clock; found out when a file first has to be read.
+    pub(super) fn clock(&self) -> &StampClock {
+        self.clock.get_or_init(|| {
+            let _ = crate::base::fs::create_folder(&self.folder);
+            StampClock::probe(&self.folder)
+        })
     }
 
-    /// Records the last good run of a task, and removes files that the one before made and this one did not.
-    pub fn commit(&self, task: &Prepared, fingerprint: &Fingerprint, result: &ActionResult) {
-        let _ = (task, fingerprint, result);
+    /// Ignore files that no walk comes to.
+    pub(super) fn outside(&self) -> &Outside {
+        self.outside.get_or_init(|| Outside::find(&self.root))
+    }
+
+    /// Which files these are.
+    pub(super) fn outside_digest(&self) -> Digest {
+        *self.outside_digest.get_or_init(|| self.outside().digest())
+    }
+
+    pub(super) fn intern(&self, path: &[u8]) -> PathId {
+        if let Some(id) = self.state().table.find(path) {
+            return id;
+        }
+        self.state_mut().table.intern(path)
+    }
+
+    pub(super) fn intern_all<'a>(&self, paths: impl Iterator<Item = &'a [u8]>) -> Vec<PathId> {
+        let mut state = self.state_mut();
+        paths.map(|path| state.table.intern(path)).collect()
+    }
+
+    /// Notes that there is something to save.
+    pub(super) fn learned(&self) {
+        self.learned.store(true, Ordering::Relaxed);
+    }
+
+    /// Takes in what is known of a file without looking: it was just written.
+    pub(super) fn know(&self, id: PathId, entry: Entry) {
+        let epoch = self.epoch();
+        self.state_mut().table.put(id, Entry { epoch, ..entry });
+        self.learned();
+    }
+
+    /// Keeps a task's record, and writes it to the disk soon.
+    pub(super) fn keep(&self, label: &str, record: Vec<u8>) {
+        self.state_mut().tasks.insert(label.into(), super::state::Kept::New(record.into()));
+        self.learned();
+        let mut unsaved = self.unsaved();
+        unsaved.tasks.push(label.into());
+        if unsaved.last.elapsed() >= SAVE_EVERY {
+            // A full disk is told once, at the end of the run.
+            let _ = self.write(&mut unsaved);
+        }
+    }
+
+    fn unsaved(&self) -> MutexGuard<'_, Unsaved> {
+        self.unsaved.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Writes what was learned to the state folder. Whoever is killed before only has to look again.
     pub fn save(&self) -> Result<(), FsError> {
+        if !self.learned.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let mut unsaved = self.unsaved();
+        let length = self.write(&mut unsaved)?;
+        if length > SLACK && length > 2 * self.state().live_size() + SLACK {
+            unsaved.journal.rewrite(compact)?;
+        }
         Ok(())
     }
 
-    /// The whole path of a file of the checkout.
-    pub fn path(&self, relative: &crate::base::RelPath) -> PathBuf {
-        relative.below(self.root.path())
-    }
-}
-
-impl Prepared {
-    /// The name it is kept under.
-    pub fn label(&self) -> &str {
-        &self.label
-    }
-}
-
-impl Fingerprint {
-    /// What its result is found by.
-    pub fn key(&self) -> CacheKey {
-        self.key
+    fn write(&self, unsaved: &mut Unsaved) -> Result<u64, FsError> {
+        self.learned.store(false, Ordering::Relaxed);
+        let Unsaved { journal, translation, tasks, last } = unsaved;
+        let result = journal.append(|news| {
+            let mut state = self.state_mut();
+            translation.learn(news.replaced, &news.bytes, &mut state.table);
+            translation.write(&mut state, tasks)
+        });
+        *last = Instant::now();
+        match &result {
+            Ok(_) => tasks.clear(),
+            Err(_) => self.learned(),
+        }
+        result
     }
 }
