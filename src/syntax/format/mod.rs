@@ -2,7 +2,7 @@
 //!
 //! The printer walks the tokens, not the tree, and changes only what stands between them: four spaces per block, one node
 //! per line, one space between entries, at most one blank line between groups. A block that is written on one line and
-//! fits there stays on it (`when { branch "main" }`). Strings, numbers and comments stay as they are written; a string of
+//! fits there stays on it (`when { branch "main" }`), and lines that are aligned stay aligned ([`table`]). Strings, numbers and comments stay as they are written; a string of
 //! several lines moves as a whole, so that it stands one step further in than its word.
 //!
 //! Invariant: the tree of the text, and its comments, are the same before and after; the form of a form is itself.
@@ -13,6 +13,7 @@ use super::parse;
 use super::text;
 use super::token::{Form, Lexer, Token, TokenKind, is_newline, is_space};
 
+mod table;
 #[cfg(test)]
 mod tests;
 
@@ -25,12 +26,11 @@ const WIDTH: usize = 120;
 /// The standard form of `text`; on failure, everything that is wrong with it.
 pub fn format(file: FileId, text: &str) -> Result<String, Vec<Diagnostic>> {
     parse(file, text)?;
-    let mut printer = Printer::new(text);
-    printer.items(0);
-    if !printer.out.is_empty() {
-        printer.out.push('\n');
+    let mut out = Printer::new(text).print();
+    if !out.is_empty() {
+        out.push('\n');
     }
-    Ok(printer.out)
+    Ok(out)
 }
 
 struct Printer<'a> {
@@ -44,6 +44,8 @@ struct Printer<'a> {
     breaks: usize,
     /// Inside of a block that is tried on one line.
     inline: bool,
+    /// Up to here the lines were looked at, and are no table.
+    no_table_before: usize,
 }
 
 /// What was printed last, as far as the next thing must know.
@@ -74,9 +76,23 @@ impl<'a> Printer<'a> {
             }
             tokens.push(token);
             if token.kind == TokenKind::End {
-                return Self { text, tokens, closes, at: 0, out: String::new(), breaks: 0, inline: false };
+                return Self {
+                    text,
+                    tokens,
+                    closes,
+                    at: 0,
+                    out: String::new(),
+                    breaks: 0,
+                    inline: false,
+                    no_table_before: 0,
+                };
             }
         }
+    }
+
+    fn print(mut self) -> String {
+        self.items(0);
+        self.out
     }
 
     fn kind(&self) -> TokenKind {
@@ -120,13 +136,44 @@ impl<'a> Printer<'a> {
                 kind if kind.is_line_space() => {}
                 _ => {
                     self.place(last, Last::Node, depth);
-                    self.node(depth);
+                    if !self.table(depth) {
+                        self.node(depth);
+                    }
                     last = Last::Node;
                     continue;
                 }
             }
             self.at += 1;
         }
+    }
+
+    /// Prints the lines that begin here as they are, if they are a table.
+    fn table(&mut self, depth: usize) -> bool {
+        if self.inline || self.at < self.no_table_before || !self.begins_line() {
+            return false;
+        }
+        let form = |line: &str| Printer::new(line).print();
+        let group = table::group(self.text, &self.tokens, self.at, form);
+        let indent = depth * STEP.len();
+        let fits = |line: &&str| !line.contains('{') || indent + line.chars().count() <= WIDTH;
+        let Some(lines) = group.lines.filter(|lines| lines.iter().all(fits)) else {
+            self.no_table_before = group.end;
+            return false;
+        };
+        for (index, line) in lines.iter().enumerate() {
+            if index > 0 {
+                self.line_break(depth);
+            }
+            self.out.push_str(line);
+        }
+        self.at = group.end;
+        true
+    }
+
+    /// Whether the current token is the first of its line in the text.
+    fn begins_line(&self) -> bool {
+        let before = self.tokens[..self.at].iter().rev().find(|token| token.kind != TokenKind::Space);
+        before.is_none_or(|token| token.kind == TokenKind::Newline)
     }
 
     /// Prints what comes between the last thing of a block and the next.

@@ -145,6 +145,46 @@ fn strange_places() {
     );
 }
 
+#[test]
+fn aligned_lines() {
+    expect_form(
+        r#"
+  stage "test"  env="test"               { run "lint" "unit" }
+  stage "uat"   env="uat"  after="test"  { when { branch "main" "release/*" }; run "verify" } // then
+  stage "prod"  env="prod" after="build" { run "deploy" }
+
+vars {
+  A     1   // one
+  LONG  2   // two
+  (t)B  "3"
+}
+// Not aligned with anything, or not in standard form besides.
+a   1
+bb 2
+
+a  { b;c }
+bb { d }
+"#,
+        expect![[r#"
+            stage "test"  env="test"               { run "lint" "unit" }
+            stage "uat"   env="uat"  after="test"  { when { branch "main" "release/*" }; run "verify" } // then
+            stage "prod"  env="prod" after="build" { run "deploy" }
+
+            vars {
+                A     1   // one
+                LONG  2   // two
+                (t)B  "3"
+            }
+            // Not aligned with anything, or not in standard form besides.
+            a 1
+            bb 2
+
+            a { b; c }
+            bb { d }
+        "#]],
+    );
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 512, ..ProptestConfig::default() })]
 
@@ -152,4 +192,36 @@ proptest! {
     fn the_form_keeps_the_tree_and_the_comments_and_is_stable(text in document()) {
         formatted(&text);
     }
+
+    #[test]
+    fn tables_too(text in "(( {0,2}[ab](  ?[cd1]){0,2}(  ?\\{ e \\})?(  ?// f)?)?\n){0,6}") {
+        formatted(&text);
+    }
+}
+
+/// Every Envfile of this repository is good and in standard form; `envrun fmt` makes it so.
+#[test]
+fn our_own_envfiles() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut folders = vec![root.to_path_buf(), root.join("tasks"), root.join("examples")];
+    let mut seen = 0;
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() && folder != root {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "kdl") {
+                let text = std::fs::read_to_string(&path).unwrap();
+                assert_eq!(formatted(&text), text, "{}", path.display());
+                assert_eq!(
+                    crate::syntax::words::check(&parse(FILE, &text).unwrap()),
+                    [],
+                    "{}",
+                    path.display()
+                );
+                seen += 1;
+            }
+        }
+    }
+    assert!(seen > 3);
 }
