@@ -151,3 +151,110 @@ pub(super) fn settle(line: &[u8]) -> &[u8] {
     let line = &line[..end];
     &line[line.iter().rposition(|byte| *byte == b'\r').map_or(0, |at| at + 1)..]
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn passed(keep: Keep, pieces: &[&[u8]]) -> Vec<u8> {
+        let mut filter = Filter::new(keep);
+        let mut into = Vec::new();
+        pieces.iter().for_each(|piece| filter.pass(piece, &mut into));
+        into
+    }
+
+    /// What is left with colours, and without.
+    fn check(bytes: &[u8], colours: &str, text: &str) {
+        let lossy = |keep| String::from_utf8_lossy(&passed(keep, &[bytes])).into_owned();
+        assert_eq!((lossy(Keep::Colours).as_str(), lossy(Keep::Text).as_str()), (colours, text));
+        assert_eq!(passed(Keep::All, &[bytes]), bytes);
+    }
+
+    #[test]
+    fn colours_pass_and_cursors_do_not() {
+        check(
+            b"\x1b[31mred\x1b[m \x1b[38;2;1;2;3mtrue\x1b[0m",
+            "\x1b[31mred\x1b[m \x1b[38;2;1;2;3mtrue\x1b[0m",
+            "red true",
+        );
+        check(b"a\x1b[2Jb\x1b[3;4Hc\x1b[Kd\x1b[?1049he", "abcde", "abcde");
+        // These end in `m` and are no colours.
+        check(b"a\x1b[>4;2mb\x1b[?1mc", "abc", "abc");
+        check(b"a\x1b7b\x1bcc\x1b(0d\x1b#8e\x1b=f", "abcdef", "abcdef");
+        check(
+            b"\x1b]0;title\x07a\x1b]8;;http://x\x1b\\link\x1b]8;;\x1b\\ \x1bPq#0\x1b\\b",
+            "alink b",
+            "alink b",
+        );
+        check(
+            b"bell\x07 back\x08\x08 form\x0c del\x7f\ttab\r\n",
+            "bell back form del\ttab\r\n",
+            "bell back form del\ttab\r\n",
+        );
+    }
+
+    #[test]
+    fn eight_bit_controls_are_controls_only_in_unicode() {
+        check("a\u{9b}2Jb\u{9d}title\u{7}c\u{85}d".as_bytes(), "abcd", "abcd");
+        check(
+            "caf\u{e9} \u{a0}\u{4e2d}\u{6587} \u{1f980}".as_bytes(),
+            "caf\u{e9} \u{a0}\u{4e2d}\u{6587} \u{1f980}",
+            "caf\u{e9} \u{a0}\u{4e2d}\u{6587} \u{1f980}",
+        );
+        assert_eq!(passed(Keep::Text, &[b"\xff\xfe latin \xe9"]), b"\xff\xfe latin \xe9");
+        // The halves of a sequence do not meet behind something that is dropped between them.
+        check(b"\xc2\x07\x9b2J", "\u{fffd}\u{fffd}2J", "\u{fffd}\u{fffd}2J");
+        check(b"\xc2\xc2\x9b2Jx", "\u{fffd}x", "\u{fffd}x");
+    }
+
+    #[test]
+    fn what_is_broken_off_swallows_no_more_than_its_line() {
+        check(b"a\x1b[12\nb\x1b]0;no end\nc\x1b[1\x18d", "a\nb\ncd", "a\nb\ncd");
+        let endless = [b"\x1b[".as_slice(), &[b'1'; 200], b"m text"].concat();
+        assert!(String::from_utf8(passed(Keep::Colours, &[&endless])).unwrap().ends_with("1m text"));
+    }
+
+    #[test]
+    fn a_line_settles() {
+        for (line, shown) in [
+            ("plain\n", "plain"),
+            ("windows\r\n", "windows"),
+            ("10%\r50%\r100%\n", "100%"),
+            ("10%\r50%\r\r\n", "50%"),
+            ("\r\n", ""),
+            ("", ""),
+        ] {
+            assert_eq!(settle(line.as_bytes()), shown.as_bytes(), "{line:?}");
+        }
+    }
+
+    /// Bytes of which most mean something.
+    fn bytes() -> impl Strategy<Value = Vec<u8>> {
+        let special = prop::sample::select(b"\x1b\x1b[[]];?01m;JHP\\\x07\x18\xc2\x9b\x9d\n\r\tx".to_vec());
+        vec(prop_oneof![4 => special, 1 => any::<u8>()], 0..60)
+    }
+
+    proptest! {
+        /// Whatever a node prints, the only sequences that reach the terminal are colours, however it is cut up.
+        #[test]
+        fn nothing_else_gets_through(bytes in bytes(), cut in any::<prop::sample::Index>()) {
+            let colours = passed(Keep::Colours, &[&bytes]);
+            let text = passed(Keep::Text, &[&bytes]);
+            let (before, after) = bytes.split_at(cut.index(bytes.len() + 1));
+            prop_assert_eq!(&passed(Keep::Colours, &[before, after]), &colours);
+            for (at, byte) in colours.iter().enumerate() {
+                if *byte == 0x1b {
+                    let rest = &colours[at + 1..];
+                    let end = rest.iter().position(|byte| *byte == b'm').expect("it ends");
+                    prop_assert!(rest[0] == b'[' && rest[1..end].iter().all(|byte| b"0123456789;:".contains(byte)));
+                }
+            }
+            let control = |byte: &u8| matches!(byte, 0..=8 | 11 | 12 | 14..=31 | 127);
+            prop_assert!(!text.iter().any(control), "{:?}", text);
+            prop_assert!(!text.windows(2).any(|pair| pair[0] == 0xc2 && (0x80..0xa0).contains(&pair[1])));
+        }
+    }
+}

@@ -16,6 +16,8 @@ mod json;
 mod live;
 mod page;
 mod reporters;
+#[cfg(test)]
+mod script;
 mod style;
 #[cfg(test)]
 mod tests;

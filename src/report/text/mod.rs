@@ -12,6 +12,8 @@
 //! one line that counts.
 
 mod held;
+#[cfg(test)]
+mod tests;
 mod weave;
 
 use std::io;
@@ -219,14 +221,15 @@ impl Text {
             fact("directory", &executed.dir);
             fact("because", &words::because(&executed.because));
         }
-        if let Some(log) = &failed.log {
+        let silent = left.is_none_or(|left| left.held.bytes().is_empty() && left.held.earlier() == 0);
+        if let Some(log) = failed.log.as_ref().filter(|_| seen || !silent) {
             fact("log", log);
         }
-        match left {
-            Some(left) if left.held.bytes().is_empty() && left.held.earlier() == 0 => fact("output", "none"),
-            Some(_) => fact("output", ""),
-            None if failed.executed.is_some() && !seen => fact("output", "none"),
-            None => {}
+        match silent {
+            _ if seen => {}
+            false => fact("output", ""),
+            true if failed.executed.is_some() => fact("output", "none"),
+            true => {}
         }
         for line in text {
             self.page.line(Channel::Err, line.trim_end().as_bytes());
