@@ -447,3 +447,106 @@ fn the_guardian_is_there_while_it_is_needed() {
     assert_eq!(rustix::event::poll(&mut fds, Some(&rustix::event::Timespec::default())), Ok(1), "it is over");
     assert!(rustix::process::test_kill_process(pid).is_err(), "and nobody has to ask how");
 }
+
+/// Runs shell text on a thread of its own, and calls `then` with the first line it prints, as soon as it has.
+fn while_running<R>(place: &Place, text: &str, then: impl FnOnce(&str) -> R) -> (Ran, R) {
+    let (send, receive) = std::sync::mpsc::channel();
+    std::thread::scope(|scope| {
+        let command = scope.spawn(move || {
+            let shell = Shell::default();
+            let (mut stdout, mut told) = (Vec::new(), false);
+            let mut spec = place.spec(Invocation::Shell { text, shell: &shell });
+            spec.grace = Duration::from_millis(100);
+            let ended = run(&spec, &place.processes, &mut |_, bytes| {
+                stdout.extend_from_slice(bytes);
+                if let (false, Some(end)) = (told, stdout.iter().position(|byte| *byte == b'\n')) {
+                    told = true;
+                    send.send(String::from_utf8(stdout[..end].to_vec()).unwrap()).unwrap();
+                }
+            });
+            let ended = ended.unwrap();
+            Ran { exit: ended.exit, left_behind: ended.left_behind, stdout, stderr: Vec::new() }
+        });
+        let result = then(&receive.recv().expect("the command prints a line"));
+        (command.join().unwrap(), result)
+    })
+}
+
+const SIGINT: i32 = signal_hook::consts::SIGINT;
+
+#[test]
+fn an_interrupt_is_passed_on_and_cancels() {
+    let place = Place::new();
+    let (ran, ()) = while_running(
+        &place,
+        "trap 'echo bye; exit 0' INT; echo ready; while :; do sleep 0.01; done",
+        |_| {
+            place.processes.interrupt(Interrupt::Told { signal: SIGINT });
+        },
+    );
+    assert_eq!(ran.exit, Exit::Cancelled, "whatever it says, it did not do what it was there for");
+    assert_eq!(ran.stdout, b"ready\nbye\n");
+}
+
+#[test]
+fn after_an_interrupt_only_cleanup_starts() {
+    let place = Place::new();
+    let words = ["echo".to_owned(), "clean".to_owned()];
+    let cleanup = CommandSpec { cleanup: true, ..place.spec(Invocation::Argv(&words)) };
+    place.processes.interrupt(Interrupt::Told { signal: SIGINT });
+    assert_eq!(place.shell("echo on").exit, Exit::Cancelled);
+    let ran = place.ran(&cleanup).unwrap();
+    assert_eq!((ran.exit, &ran.stdout[..]), (Exit::Status(0), &b"clean\n"[..]));
+    place.processes.interrupt(Interrupt::Terminate);
+    assert_eq!(place.ran(&cleanup).unwrap().exit, Exit::Cancelled);
+    assert_eq!(place.processes.interrupted(), Some(Interrupt::Terminate));
+    // What is weaker changes nothing.
+    place.processes.interrupt(Interrupt::Told { signal: SIGINT });
+    assert_eq!(place.processes.interrupted(), Some(Interrupt::Terminate));
+    assert!(!place.processes.pause(Duration::from_secs(1000)));
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn what_does_not_end_is_ended_harder_by_itself() {
+    let mut place = Place::new();
+    place.processes = Processes::new(Duration::from_millis(50));
+    let text = format!("trap '' INT TERM; {DAEMON} sh -c 'echo $$; exec sleep 1000' & wait; sleep 1000");
+    let (ran, sleeps) = while_running(&place, &text, |line| {
+        place.processes.interrupt(Interrupt::Told { signal: SIGINT });
+        pid(line.as_bytes())
+    });
+    assert_eq!(ran.exit, Exit::Cancelled);
+    assert_eq!(place.processes.interrupted(), Some(Interrupt::Kill));
+    assert!(is_over(sleeps));
+    assert!(is_over(pid(&std::fs::read(place.path().join("pid")).unwrap())));
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn an_interrupt_spares_what_a_finished_command_left_on_purpose() {
+    let place = Place::new();
+    assert_eq!(place.shell(DAEMON).exit, Exit::Status(0));
+    let daemon = pid(&std::fs::read(place.path().join("pid")).unwrap());
+    let (ran, ()) = while_running(&place, "trap '' INT TERM; echo ready; sleep 1000; sleep 1000", |_| {
+        place.processes.interrupt(Interrupt::Kill);
+    });
+    assert_eq!(ran.exit, Exit::Cancelled);
+    assert!(!is_over(daemon));
+    rustix::process::kill_process(daemon, rustix::process::Signal::KILL).unwrap();
+}
+
+#[test]
+fn one_run_does_not_touch_another() {
+    let (one, other) = (Place::new(), Place::new());
+    let (ran, ()) =
+        while_running(&other, "echo ready; until test -e go; do sleep 0.01; done; exit 5", |_| {
+            let (ran, ()) =
+                while_running(&one, "trap '' INT TERM; echo ready; sleep 1000; sleep 1000", |_| {
+                    one.processes.interrupt(Interrupt::Kill);
+                });
+            assert_eq!(ran.exit, Exit::Cancelled);
+            other.file("go", 0o644, "");
+        });
+    assert_eq!(ran.exit, Exit::Status(5));
+}

@@ -2,6 +2,8 @@
 
 mod ending;
 mod hello_deploy;
+#[cfg(target_os = "linux")]
+mod interrupt;
 mod ninja;
 mod run;
 mod sandbox;
