@@ -107,7 +107,7 @@ impl Drop for Ledger {
     }
 }
 
-/// The hold on the guardian. Dropped, the guardian ends; envrun gone without that, it goes to work.
+/// The hold on the guardian. Dropped, the guardian has ended; envrun gone without that, it goes to work.
 #[derive(Debug)]
 pub(super) struct Guard {
     pid: Pid,
@@ -143,6 +143,12 @@ impl Guard {
         Ok(Self { pid, _pipe: write })
     }
 
+    /// The guardian ends, some time soon.
+    pub(super) fn dismiss(&self) {
+        // It blocks every other signal. As long as it is our child, its number is its own.
+        let _ = rustix::process::kill_process(self.pid, Signal::KILL);
+    }
+
     #[cfg(test)]
     pub(super) fn pid(&self) -> Pid {
         self.pid
@@ -151,8 +157,7 @@ impl Guard {
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        // It blocks every other signal. Neither can fail while it is our child.
-        let _ = rustix::process::kill_process(self.pid, Signal::KILL);
+        self.dismiss();
         while let Err(rustix::io::Errno::INTR) =
             rustix::process::waitpid(Some(self.pid), WaitOptions::empty())
         {}

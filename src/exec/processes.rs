@@ -50,8 +50,8 @@ struct Ground {
     /// What every captured command reads.
     null: OwnedFd,
     ledger: Option<Ledger>,
-    guard: Mutex<Option<Guard>>,
-    unguarded: Option<String>,
+    /// The guardian, or why there is none.
+    guard: Result<Guard, String>,
 }
 
 #[derive(Debug, Default)]
@@ -98,7 +98,7 @@ impl Processes {
 
     /// Why nothing would end the children if envrun were killed at this moment, where that is so.
     pub fn unguarded(&self) -> Option<&str> {
-        self.ground.get()?.as_ref().ok()?.unguarded.as_deref()
+        self.ground.get()?.as_ref().ok()?.guard.as_ref().err().map(String::as_str)
     }
 
     /// Stops the run, or stops it harder: returns at once, and goes on to the next step by itself when the children do
@@ -150,16 +150,17 @@ impl Processes {
         self.lock().live.values().any(|live| live.io == Io::Inherited)
     }
 
-    /// The orderly end, when no command is running any longer: the guardian ends. Being dropped does it too.
+    /// The orderly end, when no command is running any longer: the guardian is told to end. What is done between this and
+    /// the moment that this is dropped, when the guardian has ended, costs no waiting.
     pub fn finish(&self) {
-        let Some(Ok(ground)) = self.ground.get() else { return };
-        drop(ground.guard.lock().unwrap_or_else(PoisonError::into_inner).take());
+        if let Some(Ok(Ground { guard: Ok(guard), .. })) = self.ground.get() {
+            guard.dismiss();
+        }
     }
 
     #[cfg(test)]
     pub(super) fn guardian(&self) -> Option<Pid> {
-        let ground = self.ground.get()?.as_ref().ok()?;
-        ground.guard.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(Guard::pid)
+        self.ground.get()?.as_ref().ok()?.guard.as_ref().ok().map(Guard::pid)
     }
 
     /// Whether a command may start now.
@@ -246,12 +247,6 @@ impl Processes {
     }
 }
 
-impl Drop for Processes {
-    fn drop(&mut self) {
-        self.finish();
-    }
-}
-
 impl Ground {
     fn lay(run: RunId) -> Result<Self, rustix::io::Errno> {
         use rustix::fs::{Mode, OFlags};
@@ -261,8 +256,7 @@ impl Ground {
         let ledger = Ledger::new();
         let guard = ledger.as_ref().map_err(ToString::to_string);
         let guard = guard.and_then(|ledger| Guard::start(run, ledger).map_err(|error| error.to_string()));
-        let unguarded = guard.as_ref().err().cloned();
-        Ok(Self { null, ledger: ledger.ok(), guard: Mutex::new(guard.ok()), unguarded })
+        Ok(Self { null, ledger: ledger.ok(), guard })
     }
 }
 

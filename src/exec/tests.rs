@@ -415,13 +415,11 @@ fn descriptors_are_given_back() {
 #[test]
 #[cfg(target_os = "linux")]
 fn the_guardian_is_there_while_it_is_needed() {
-    let processes = Processes::new(Duration::from_secs(1));
-    let place = Place { processes: std::sync::Arc::clone(&processes), ..Place::new() };
-    let guardian = || processes.guardian();
-    assert_eq!(guardian(), None, "nothing was started yet");
+    let place = Place::new();
+    assert_eq!(place.processes.guardian(), None, "nothing was started yet");
     place.shell("true");
-    assert_eq!(processes.unguarded(), None);
-    let pid = guardian().expect("a command was started");
+    assert_eq!(place.processes.unguarded(), None);
+    let pid = place.processes.guardian().expect("a command was started");
     let pidfd = pidfd_open(pid, PidfdFlags::empty()).unwrap();
     let comm = format!("/proc/{}/comm", pid.as_raw_nonzero());
     while std::fs::read_to_string(&comm).unwrap() != "run-guardian\n" {
@@ -441,8 +439,8 @@ fn the_guardian_is_there_while_it_is_needed() {
         rustix::process::kill_process(pid, signal).unwrap();
     }
     assert!(!is_over(pid));
-    processes.finish();
-    assert_eq!(guardian(), None);
+    place.processes.finish();
+    drop(place);
     let mut fds = [rustix::event::PollFd::new(&pidfd, rustix::event::PollFlags::IN)];
     assert_eq!(rustix::event::poll(&mut fds, Some(&rustix::event::Timespec::default())), Ok(1), "it is over");
     assert!(rustix::process::test_kill_process(pid).is_err(), "and nobody has to ask how");

@@ -4,6 +4,7 @@ mod ending;
 mod hello_deploy;
 #[cfg(target_os = "linux")]
 mod interrupt;
+mod jobserver;
 mod ninja;
 mod run;
 mod sandbox;

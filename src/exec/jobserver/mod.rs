@@ -324,3 +324,6 @@ fn has_old_make(path: &OsStr) -> bool {
     };
     ["make", "gmake"].into_iter().any(|name| old(name).unwrap_or(false))
 }
+
+#[cfg(test)]
+mod tests;
