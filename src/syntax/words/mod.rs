@@ -9,6 +9,7 @@
 
 mod check;
 mod condition;
+mod cron;
 mod deploy;
 mod env;
 mod kind;

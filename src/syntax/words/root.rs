@@ -1,14 +1,14 @@
 //! The words at the root of a file, and those blocks that only stand there.
 
 use crate::diag::Diagnostic;
-use crate::syntax::ast::Node;
+use crate::syntax::ast::{Node, Prop};
 
 use super::env::{DEPLOY_WORD, ENV_WORD, SNAPSHOT_WORD, TASK_WORD};
 use super::row::{block, one, optional, prop, some, word};
 use super::service::SERVICE_WORD;
 use super::task::{DESC, GUARD_WORD, REQUIRES_WORD, WHEN_WORD};
 use super::variable::{DOTENV, SECRETS_WORD, VARS_WORD};
-use super::{Block, Kind};
+use super::{Block, Kind, cron};
 
 /// About the project as a whole.
 pub static PROJECT: Block = block(
@@ -143,6 +143,16 @@ fn one_depth(node: &Node, errors: &mut Vec<Diagnostic>) {
     }
 }
 
+fn wrong_cron(prop: &Prop) -> Option<Diagnostic> {
+    let text = prop.value.value.as_str()?;
+    let reason = cron::check(text).err()?;
+    Some(
+        Diagnostic::error("syntax/cron", format!("`{text}` names no time: {reason}"))
+            .at(prop.value.span, "")
+            .help("write for instance `\"30 2 * * *\"`, half past two every night"),
+    )
+}
+
 fn one_time(node: &Node, errors: &mut Vec<Diagnostic>) {
     match (node.prop("cron"), node.prop("every")) {
         (Some(cron), Some(every)) => errors.push(
@@ -155,6 +165,7 @@ fn one_time(node: &Node, errors: &mut Vec<Diagnostic>) {
                 .at(node.name.span, "")
                 .help("add `cron=\"0 2 * * *\" tz=\"UTC\"` or `every=\"1h\"`"),
         ),
+        (Some(cron), None) if let Some(error) = wrong_cron(cron) => errors.push(error),
         (Some(cron), None) if node.prop("tz").is_none() => errors.push(
             Diagnostic::error("syntax/missing-property", "`cron=` needs a time zone")
                 .at(cron.key.span, "in which zone?")

@@ -219,6 +219,7 @@ schedule "x"
 schedule "x" cron="* * * * *"
 schedule "x" cron="* * * * *" tz="UTC" every="1h"
 schedule "x" every="1h" tz="UTC"
+schedule "x" cron="0 0 30 feb *" tz="UTC"
 requires { memory; disk min="1GiB"; cpu min="4" }
 service "s" { run "a"; start "b" }
 snapshot "s2" { keep }
@@ -237,18 +238,20 @@ task "t" { render "x"; matrix { python "3.11"; exclude } }
             Envfile.kdl:7:40: error: a schedule has `cron=` or `every=`, not both [syntax/contradiction]
             Envfile.kdl:7:14: note: given here already
             Envfile.kdl:8:25: error: `tz=` belongs to `cron=`; `every=` has no time zone [syntax/contradiction]
-            Envfile.kdl:9:12: error: `memory` says no amount [syntax/missing-property]
+            Envfile.kdl:9:19: error: `0 0 30 feb *` names no time: no month it names has such a day [syntax/cron]
+              help: write for instance `"30 2 * * *"`, half past two every night
+            Envfile.kdl:10:12: error: `memory` says no amount [syntax/missing-property]
               help: write `min=` for what is required, `want=` for what is recommended
-            Envfile.kdl:9:45: error: `"4"` is not a whole number from 1 [syntax/value]
+            Envfile.kdl:10:45: error: `"4"` is not a whole number from 1 [syntax/value]
               help: write `4` without quotes
-            Envfile.kdl:10:24: error: a service has `run` or `start`, not both [syntax/contradiction]
-            Envfile.kdl:10:15: note: a child of envrun
+            Envfile.kdl:11:24: error: a service has `run` or `start`, not both [syntax/contradiction]
+            Envfile.kdl:11:15: note: a child of envrun
               help: take one away
-            Envfile.kdl:11:17: error: `keep` does not say how many [syntax/missing-property]
+            Envfile.kdl:12:17: error: `keep` does not say how many [syntax/missing-property]
               help: write for instance `keep last=5 daily=7`
-            Envfile.kdl:12:12: error: `render` does not say what to write [syntax/missing-property]
+            Envfile.kdl:13:12: error: `render` does not say what to write [syntax/missing-property]
               help: add `format="dotenv"` (or `json`, `k8s-secret`, `shell`), or `template="…"`
-            Envfile.kdl:12:48: error: `exclude` names no combination [syntax/missing-property]
+            Envfile.kdl:13:48: error: `exclude` names no combination [syntax/missing-property]
               help: write the axes and their values: `exclude python="3.11" os="linux"`
         "#]],
     );
