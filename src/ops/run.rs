@@ -25,7 +25,7 @@ use crate::graph::{self, NodeIx, Target, TaskGraph};
 use crate::model::{Condition, ConditionKind, EnvName};
 use crate::plan::{Force, Limits, OnFailure, Plan};
 use crate::preflight::{Git, Verdict};
-use crate::record::{self, Durations, Recorder, RunId, STATE_DIR};
+use crate::record::{self, Durations, RecordError, Recorder, RunId, STATE_DIR};
 use crate::report::Reporters;
 
 use super::target::{Asked, environment, targets};
@@ -67,6 +67,8 @@ pub struct Ready {
     root: PathBuf,
     run: RunId,
     recorder: Option<Recorder>,
+    /// Why there is no recorder.
+    unrecorded: Option<RecordError>,
     durations: Durations,
     processes: Arc<Processes>,
     jobserver: Jobserver,
@@ -83,10 +85,13 @@ impl Ready {
         declared_sets(project, request)?;
         let root = project.root().to_path_buf();
         let now = context.clock.now();
-        let recorder = if request.dry_run {
-            None
+        let (recorder, unrecorded) = if request.dry_run {
+            (None, None)
         } else {
-            Recorder::create(&root, &context.clock, record_limits(project)).ok()
+            match Recorder::create(&root, &context.clock, record_limits(project)) {
+                Ok(recorder) => (Some(recorder), None),
+                Err(error) => (None, Some(error)),
+            }
         };
         let run = recorder.as_ref().map_or_else(|| RunId::draw(now), |recorder| recorder.id().clone());
         let graph = graph_of(context, project, &targets, &request.set, Some(&run))?;
@@ -117,6 +122,7 @@ impl Ready {
             root,
             run,
             recorder,
+            unrecorded,
             durations,
             jobserver,
         })
@@ -151,6 +157,10 @@ impl Ready {
             reporters.record(recorder);
         }
         reporters.tell(Event::RunStarted(started(&self.plan, &self.run, project, request)));
+        if let Some(error) = self.unrecorded.take() {
+            let message = format!("this run is not recorded: {error}");
+            reporters.tell(Event::Notice(Notice { node: None, message, hint: None }));
+        }
     }
 }
 

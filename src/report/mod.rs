@@ -4,9 +4,9 @@
 //! stamps an event, folds it, hands it to the record and to every reporter, and retires a listener that fails.
 //! [`open`] makes the one that fits: text for people, or the wire format for machines.
 //!
-//! Text has three layers: [`words`] says things, [`text`] decides which of them to say and how the nodes' own output is
-//! woven in ([`Output`]), [`page`] puts it where it belongs: on two streams, or above the [`live`] view, which is the
-//! only thing that ever moves a cursor. What nodes print passes [`ansi`] first.
+//! Text has three layers: `words` says things, `text` decides which of them to say and how the nodes' own output is
+//! woven in ([`Output`]), `page` puts it where it belongs: on two streams, or above the `live` view, which is the only
+//! thing that ever moves a cursor. What nodes print passes `ansi` first.
 //!
 //! Invariant: reporters see events only. Times in text are the events' own, so replaying a record prints the same text.
 //! Invariant: knows no terminal: streams, size and colour are handed in.
