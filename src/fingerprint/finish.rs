@@ -154,7 +154,7 @@ impl Workspace {
                 path: depfile.display().into_owned(),
                 reason: reason.to_owned(),
             })?;
-            paths.extend(named.into_iter().map(|path| self.from_task(task, &path)));
+            paths.extend(named.into_iter().map(|path| self.as_meant_in(task, &path)));
         }
         let mut ids = self.intern_all(paths.iter().map(Vec::as_slice));
         ids.sort_unstable();
@@ -175,7 +175,7 @@ impl Workspace {
 
     /// A path as a command in the task's folder means it, in the table's form: relative to the root where it lies in it,
     /// so that a checkout in another place has the same key.
-    fn from_task(&self, task: &Prepared, path: &[u8]) -> Vec<u8> {
+    fn as_meant_in(&self, task: &Prepared, path: &[u8]) -> Vec<u8> {
         use std::os::unix::ffi::OsStrExt;
 
         if path.starts_with(b"/") {

@@ -64,6 +64,7 @@ pub(super) struct Seen {
 
 /// Whether a task has to do something.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "one at a time, on its way to the one who asked")]
 pub enum Freshness {
     /// The key is that of the last good run, and its outputs are in place.
     UpToDate {

@@ -863,7 +863,7 @@ fn an_input_that_cannot_be_read_is_an_error_that_names_it() {
         return;
     }
     let here = Checkout::new(&[("in", "1")]);
-    fs::set_permissions(here.path("in"), fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(here.path("in"), fs::Permissions::from_mode(0o000)).unwrap();
     let said = here.run(&task(&["in"], &[]), never);
     assert!(said.starts_with("error: cannot open `") && said.contains("/in`"), "{said}");
 }
@@ -902,8 +902,9 @@ fn state_is_compacted_and_keeps_what_counts() {
     let build = task(&["src/*.c"], &["out"]);
     let wide = |root: &Path| {
         cat(root);
+        let _ = fs::remove_dir_all(root.join("wide"));
+        fs::create_dir_all(root.join("wide")).unwrap();
         for at in 0..600 {
-            fs::create_dir_all(root.join("wide")).unwrap();
             fs::write(root.join(format!("wide/{at}")), "x").unwrap();
         }
     };

@@ -40,12 +40,15 @@ pub struct Workspace {
     clock: OnceLock<StampClock>,
     outside: OnceLock<Outside>,
     outside_digest: OnceLock<Digest>,
-    listings: Mutex<HashMap<PathId, (Arc<Listing>, Digest)>>,
+    listings: Mutex<Listings>,
     rules: Mutex<HashMap<PathId, (Digest, Rules)>>,
     pub(super) tools: Mutex<Tools>,
     unsaved: Mutex<Unsaved>,
     learned: AtomicBool,
 }
+
+/// The names in folders, with their digests.
+pub(super) type Listings = HashMap<PathId, (Arc<Listing>, Digest)>;
 
 /// What is not in the state file yet, and who writes it there.
 #[derive(Debug)]
@@ -126,7 +129,7 @@ impl Workspace {
         self.state.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn listings(&self) -> MutexGuard<'_, HashMap<PathId, (Arc<Listing>, Digest)>> {
+    pub(super) fn listings(&self) -> MutexGuard<'_, Listings> {
         self.listings.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
