@@ -163,6 +163,18 @@ impl Entry {
     }
 }
 
+impl Entry {
+    /// The blobs it rests on, and how long they are.
+    pub(super) fn blobs(&self) -> impl Iterator<Item = (Digest, u64)> {
+        let loose =
+            self.result.outputs.iter().zip(&self.places).filter_map(|(output, place)| match &output.kind {
+                OutputKind::File { digest, size, .. } if *place == Place::Loose => Some((*digest, *size)),
+                _ => None,
+            });
+        self.packs.iter().copied().chain(loose)
+    }
+}
+
 fn read_output(list: &mut Reader<'_>, inline: u64, packs: &[(Digest, u64)]) -> Option<(Output, Place)> {
     let path = RelPath::from_bytes(list.bytes()?).filter(|path| !path.is_root())?;
     let (kind, place) = match list.byte()? {

@@ -1,10 +1,26 @@
 //! Keys, results and blobs, in the user's cache folder, shared by every checkout and worktree.
 //!
-//! Invariant: knows nothing of tasks; never fails a run: what cannot be read is a miss.
+//! A result is one file under its key (see `entry`): the list of what was made, the small files themselves, the log, and
+//! a digest over it all. Large files lie beside it under their own digests, once for all results that have them. A file
+//! is written under another name and renamed when it is whole; nothing is synced, because what a power cut leaves behind
+//! does not fit its digest.
+//!
+//! Invariant: knows nothing of tasks.
+//!
+//! Invariant: never fails a run and never makes it wrong. What cannot be read is a miss, what cannot be written is not
+//! kept, and no byte reaches a checkout that was not checked against its digest.
+//!
+//! Invariant: an entry is not trusted because it lies in the right place. Paths that climb, links that lead out, lengths
+//! that lie, outputs that the task does not declare: a miss, before anything is written.
 
+mod collect;
 mod entry;
 mod restore;
 mod store;
+#[cfg(test)]
+mod tests;
+
+pub use collect::{Collected, Listed, Stats, Verified};
 
 pub use restore::RestoreError;
 pub use store::{Hit, Limits, LocalStore, Lookup, StoreError};

@@ -335,7 +335,7 @@ pub enum StoreError {
 }
 
 /// Reads a file that nobody vouches for; `None` if it is not there.
-fn read_limited(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, FsError> {
+pub(super) fn read_limited(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, FsError> {
     let error = |error| FsError::new("read", path, error);
     let file = match File::open(path) {
         Ok(file) => file,
