@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use crate::base::Timestamp;
 use crate::base::unit::show_duration;
 use crate::ops::{Problem, Project};
 use crate::record::{Recorded, RunSummary, runs};
@@ -45,5 +46,13 @@ fn line(summary: &RunSummary) -> String {
         Some(status) => format!("failed ({status})"),
     };
     let took = show_duration(summary.took);
-    format!("{}  {ended:12}  {took:>7}  {}", summary.id, summary.targets.join(" "))
+    let (id, began, targets) = (&summary.id, local(summary.began), summary.targets.join(" "));
+    format!("{id}  {began}  {ended:12}  {took:>7}  {targets}")
+}
+
+/// Day and time where the user is; ids are in UTC, which never goes back.
+fn local(time: Timestamp) -> String {
+    let millis = i64::try_from(time.0).unwrap_or(i64::MAX);
+    let moment = jiff::Timestamp::from_millisecond(millis).unwrap_or(jiff::Timestamp::MAX);
+    moment.to_zoned(jiff::tz::TimeZone::system()).strftime("%Y-%m-%d %H:%M").to_string()
 }

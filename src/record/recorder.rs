@@ -101,7 +101,11 @@ impl Recorder {
         };
         match kept {
             // The room for logs is used up: not even a line says so again and again.
-            Some(Kept::Log { len: 0, .. }) if matches!(told.event, Event::Output { .. }) => return Ok(()),
+            Some(Kept::Log { len: 0, .. })
+                if self.room == 0 && matches!(told.event, Event::Output { .. }) =>
+            {
+                return Ok(());
+            }
             Some(_) => self.push_line(&Line { event: line::shortened(told), kept }),
             None => self.push_line(told),
         }

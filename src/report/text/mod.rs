@@ -16,6 +16,7 @@ mod held;
 mod tests;
 mod weave;
 
+use std::collections::HashMap;
 use std::io;
 use std::time::Duration;
 
@@ -46,7 +47,7 @@ pub(super) struct Text {
     size: Option<Size>,
     /// How long a run has to take before the live view appears.
     pub(super) patience: Duration,
-    failed: Vec<(NodeIx, Left)>,
+    failed: HashMap<NodeIx, Left>,
     failed_bytes: usize,
 }
 
@@ -64,7 +65,7 @@ impl Text {
             github,
             size,
             patience: PATIENCE,
-            failed: Vec::new(),
+            failed: HashMap::new(),
             failed_bytes: 0,
         }
     }
@@ -164,7 +165,7 @@ impl Text {
             left.held.forget();
         }
         self.failed_bytes += left.held.bytes().len();
-        self.failed.push((node, left));
+        self.failed.insert(node, left);
     }
 
     fn run_finished(&mut self, state: &RunState) {
@@ -172,9 +173,8 @@ impl Text {
             self.weave.end(node, state.label(node), &mut self.page);
         }
         let kept = std::mem::take(&mut self.failed);
-        let left = |node| kept.iter().find(|(kept, _)| *kept == node).map(|(_, left)| left);
         for failed in state.failures() {
-            let left = left(failed.node);
+            let left = kept.get(&failed.node);
             // Nothing came after its output: no need to read it twice.
             let seen = state.failures().len() == 1 && left.is_some_and(|left| self.weave.is_last(left));
             self.failure(failed, left.filter(|_| !seen), seen, state);

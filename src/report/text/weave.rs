@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use unicode_width::UnicodeWidthStr;
+
 use super::held::Held;
 use crate::event::Stream;
 use crate::graph::NodeIx;
@@ -55,9 +57,7 @@ impl Weave {
     /// `labels` are those that may stand before lines.
     pub(super) fn new<'a>(how: Output, github: bool, labels: impl Iterator<Item = &'a str>) -> Self {
         let width = match how {
-            Output::Prefix => {
-                labels.map(|label| label.chars().count()).filter(|width| *width <= WIDEST).max()
-            }
+            Output::Prefix => labels.map(UnicodeWidthStr::width).filter(|width| *width <= WIDEST).max(),
             _ => None,
         };
         Self { how, github, width: width.unwrap_or(0), strands: HashMap::new(), stretch: 0, speaker: None }
@@ -194,7 +194,8 @@ impl Weave {
         }
         self.show(node, strand);
         let style = page.style(channel);
-        let prefix = format!("{label:width$} {}", style.bar(), width = self.width);
+        let pad = self.width.saturating_sub(label.width());
+        let prefix = format!("{label}{:pad$} {}", "", style.bar());
         let prefix = style.paint(Ink::of(label), &prefix);
         let mut text = Vec::new();
         for line in lines.split_inclusive(|byte| *byte == b'\n').map(settle) {
