@@ -38,7 +38,8 @@ impl Example {
     fn ask(&mut self, env: &'static str, path: &str) -> String {
         let port = self.port(env);
         let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
-        write!(stream, "GET {path} HTTP/1.0\r\n\r\n").unwrap();
+        // One write: the server answers what its first read gives.
+        stream.write_all(format!("GET {path} HTTP/1.0\r\n\r\n").as_bytes()).unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
         answer.split_once("\r\n\r\n").expect("an answer has a head and a body").1.to_owned()
