@@ -142,16 +142,14 @@ type Chain = Vec<(PathBuf, String, Option<Span>)>;
 impl Reader<'_> {
     fn add(&mut self, name: &str, path: &Path, identity: PathBuf, text: &str) -> FileId {
         let file = self.sources.add(name, path, text);
-        let document = match syntax::parse(file, text) {
-            Ok(document) => {
-                self.diagnostics.extend(syntax::words::check(&document));
-                document
-            }
-            Err(diagnostics) => {
-                self.diagnostics.extend(diagnostics);
-                self.units.incomplete = true;
-                Document::default()
-            }
+        let read = syntax::parse::recover(file, text);
+        self.diagnostics.extend(read.errors);
+        let document = if read.is_whole {
+            self.diagnostics.extend(syntax::words::check(&read.document));
+            read.document
+        } else {
+            self.units.incomplete = true;
+            Document::default()
         };
         self.units.documents.push(document);
         self.files.insert(identity, file);

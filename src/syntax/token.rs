@@ -472,7 +472,7 @@ impl<'a> Lexer<'a> {
             if depth == 0 {
                 // `[a-z].c` is a glob, no list.
                 return match self.char() {
-                    Some(c) if is_bare(c) || c == '/' => self.unquoted(),
+                    Some(c) if (is_bare(c) && c != ',') || c == '/' => self.unquoted(),
                     _ => TokenKind::Flawed(Flaw::Brackets),
                 };
             }

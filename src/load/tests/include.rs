@@ -285,19 +285,49 @@ fn errors_of_all_files_are_told_at_once_and_a_broken_one_hides_no_other() {
                 "Envfile.kdl",
                 "include \"a.kdl\"\ninclude \"b.kdl\"\ntask \"x\" { needs \"from-a\"; pool \"nope\"; timeout \"0s\" }",
             ),
-            ("a.kdl", "task \"from-a\" { cache=true }"),
+            ("a.kdl", "task \"from-a\" {"),
             ("b.kdl", "task \"b\" { rum \"x\" }"),
         ],
         expect![[r#"
             error[load/limit]: a task cannot be over in no time
               Envfile.kdl:3:49 `"0s"`
               help: take `timeout` out to let it run as long as it likes
-            error[syntax/assignment]: the values of `cache` follow it without `=`
-              a.kdl:1:17 `cache=true`
-              help: write `cache #true`
+            error[syntax/unclosed-block]: this block is never closed
+              a.kdl:1:15 `{`: opened here
+              help: add the missing `}`
             error[syntax/unknown-word]: unknown `rum` in task
               b.kdl:1:12 `rum`
               help: did you mean `run`?
+        "#]],
+    );
+}
+
+#[test]
+fn an_error_of_which_the_meaning_is_plain_hides_nothing() {
+    check(
+        &[(
+            "Envfile.kdl",
+            "task \"a\" { cache=true; timeout 30s; needs [\"b\", \"c\"]; pool \"nope\"; uses \"a-b\" }\ntask \"b\"",
+        )],
+        expect![[r#"
+            error[syntax/assignment]: the values of `cache` follow it without `=`
+              Envfile.kdl:1:12 `cache=true`
+              help: write `cache #true`
+            error[syntax/number]: `30s` begins like a number and is none, so it needs quotes
+              Envfile.kdl:1:32 `30s`
+              help: write `"30s"`
+            error[syntax/brackets]: a list has no brackets and no commas here
+              Envfile.kdl:1:43 `["b", "c"]`
+              help: write `"b" "c"`
+            error[load/unknown-node]: there is no node `c`
+              Envfile.kdl:1:49 `"c"`
+              help: did you mean `a`?
+            error[load/unknown-pool]: there is no pool `nope`
+              Envfile.kdl:1:60 `"nope"`
+              help: declare it at the root: `pool "nope" 2`
+            error[syntax/value]: `"a-b"` is not a variable's name
+              Envfile.kdl:1:73 `"a-b"`: a value of `uses`
+              help: write for instance `"DATABASE_URL"`
         "#]],
     );
 }

@@ -18,6 +18,8 @@ pub(in crate::syntax) mod judges;
 mod tests;
 mod wording;
 
+use std::ops::Range;
+
 use crate::diag::{Diagnostic, FileId, Span, Spanned};
 
 use super::ast::{Arg, Document, Node, Prop, Value};
@@ -29,22 +31,46 @@ pub const MAX_DEPTH: usize = 128;
 
 /// Reads `text`. On failure: everything that is wrong with it, in the order of the text.
 pub fn parse(file: FileId, text: &str) -> Result<Document, Vec<Diagnostic>> {
+    let read = recover(file, text);
+    if read.errors.is_empty() { Ok(read.document) } else { Err(read.errors) }
+}
+
+/// What was read of a text that may have errors.
+#[derive(Debug)]
+pub struct Recovered {
+    /// What it says; where something was plainly meant (`30s` without quotes), what was meant.
+    pub document: Document,
+    /// Everything that is wrong with it, in the order of the text.
+    pub errors: Vec<Diagnostic>,
+    /// Whether the document is all that the text says, so that it is worth being looked at further. Nothing may be
+    /// concluded from what is not in it otherwise.
+    pub is_whole: bool,
+}
+
+/// Reads `text`, and goes on where something is wrong.
+pub fn recover(file: FileId, text: &str) -> Recovered {
     let mut lexer = Lexer::new(text);
     let current = lexer.cut();
-    let errors = Vec::new();
-    let mut parser =
-        Parser { file, text, lexer, current, last_end: 0, open: Vec::new(), suspects: Vec::new(), errors };
+    let mut parser = Parser {
+        file,
+        text,
+        lexer,
+        current,
+        last_end: 0,
+        open: Vec::new(),
+        suspects: Vec::new(),
+        errors: Vec::new(),
+        is_whole: true,
+    };
     if u32::try_from(text.len()).is_err() {
-        return Err(vec![wording::too_long(parser.span(0, 0))]);
+        let errors = vec![wording::too_long(parser.span(0, 0))];
+        return Recovered { document: Document::default(), errors, is_whole: false };
     }
     parser.forbidden_characters();
     let nodes = parser.nodes();
     parser.unclosed_blocks();
-    if parser.errors.is_empty() {
-        return Ok(Document { nodes });
-    }
     parser.errors.sort_by_key(|error| error.labels[0].span.start);
-    Err(parser.errors)
+    Recovered { document: Document { nodes }, errors: parser.errors, is_whole: parser.is_whole }
 }
 
 struct Parser<'a> {
@@ -59,9 +85,22 @@ struct Parser<'a> {
     /// Braces whose closing one stands further left than their line: probably another block's.
     suspects: Vec<Token>,
     errors: Vec<Diagnostic>,
+    /// Nothing was left out.
+    is_whole: bool,
 }
 
 impl<'a> Parser<'a> {
+    /// Tells an error after which the reading goes on with what was meant.
+    fn mended(&mut self, error: Diagnostic) {
+        self.errors.push(error);
+    }
+
+    /// Tells an error after which something of the text is missing in the tree, or stands in another place.
+    fn broken(&mut self, error: Diagnostic) {
+        self.errors.push(error);
+        self.is_whole = false;
+    }
+
     fn span(&self, start: usize, end: usize) -> Span {
         let narrow = |at: usize| u32::try_from(at).expect("the length was checked");
         Span { file: self.file, start: narrow(start), len: narrow(end - start) }
@@ -103,11 +142,9 @@ impl<'a> Parser<'a> {
                 // The characters were told by `forbidden_characters`.
                 TokenKind::Flawed(Flaw::Forbidden) => {}
                 TokenKind::Flawed(flaw @ (Flaw::HashComment | Flaw::UnclosedComment | Flaw::Backslash)) => {
-                    self.errors.push(wording::flaw(
-                        flaw,
-                        self.token_text(self.current),
-                        self.token_span(self.current),
-                    ));
+                    let error =
+                        wording::flaw(flaw, self.token_text(self.current), self.token_span(self.current));
+                    if flaw == Flaw::HashComment { self.mended(error) } else { self.broken(error) }
                 }
                 _ => return self.current.start > self.last_end,
             }
@@ -125,13 +162,13 @@ impl<'a> Parser<'a> {
                 TokenKind::CloseBrace if !self.open.is_empty() => return nodes,
                 TokenKind::CloseBrace | TokenKind::Semicolon | TokenKind::CloseParen => {
                     let token = self.bump();
-                    self.errors.push(wording::stray(self.token_text(token), self.token_span(token)));
+                    self.broken(wording::stray(self.token_text(token), self.token_span(token)));
                 }
                 TokenKind::Slashdash => {
                     let slashdash = self.bump();
                     self.line_space();
                     if matches!(self.current.kind, TokenKind::End | TokenKind::CloseBrace) {
-                        self.errors.push(wording::nothing_switched_off(self.token_span(slashdash)));
+                        self.mended(wording::nothing_switched_off(self.token_span(slashdash)));
                     } else {
                         self.node();
                     }
@@ -150,8 +187,9 @@ impl<'a> Parser<'a> {
         let mut end = self.last_end;
         let (mut args, mut props) = (Vec::new(), Vec::new());
         let mut children = None;
-        if let Some(name) = &name {
-            self.no_assignment(name);
+        if let Some(arg) = name.as_ref().and_then(|name| self.assigned(name)) {
+            args.push(arg);
+            end = self.last_end;
         }
         let mut after_block = false;
         loop {
@@ -165,7 +203,7 @@ impl<'a> Parser<'a> {
                 }
                 TokenKind::OpenBrace => {
                     if children.is_some() {
-                        self.errors.push(wording::second_block(self.token_span(token)));
+                        self.broken(wording::second_block(self.token_span(token)));
                     }
                     children = Some(self.block());
                     after_block = true;
@@ -181,7 +219,7 @@ impl<'a> Parser<'a> {
                             after_block = true;
                         }
                         TokenKind::End | TokenKind::CloseBrace | TokenKind::Semicolon => {
-                            self.errors.push(wording::nothing_switched_off(self.token_span(token)));
+                            self.mended(wording::nothing_switched_off(self.token_span(token)));
                         }
                         _ if !self.may_begin_entry(spaced, after_block, token) => break,
                         _ => {
@@ -190,6 +228,13 @@ impl<'a> Parser<'a> {
                     }
                 }
                 _ if !self.may_begin_entry(spaced, after_block, token) => break,
+                _ if !spaced && self.token_text(token) == "," => {
+                    self.bump();
+                }
+                TokenKind::Flawed(Flaw::Brackets) => {
+                    args.extend(self.list());
+                    end = self.last_end;
+                }
                 _ => {
                     match self.entry() {
                         Some(Entry::Arg(arg)) => args.push(arg),
@@ -207,9 +252,12 @@ impl<'a> Parser<'a> {
     /// follows is read as a node of its own.
     fn may_begin_entry(&mut self, spaced: bool, after_block: bool, token: Token) -> bool {
         if after_block {
-            self.errors.push(wording::after_block(self.token_span(token)));
+            self.mended(wording::after_block(self.token_span(token)));
         } else if !spaced && !matches!(token.kind, TokenKind::Equals | TokenKind::CloseParen) {
-            self.errors.push(wording::missing_space(self.token_text(token), self.token_span(token)));
+            let text = self.token_text(token);
+            let error = wording::missing_space(text, self.token_span(token));
+            // What else begins with a comma is read as a value of its own.
+            if text.starts_with(',') && text != "," { self.broken(error) } else { self.mended(error) }
         }
         !after_block
     }
@@ -220,56 +268,69 @@ impl<'a> Parser<'a> {
         match token.kind {
             TokenKind::String(_) => return Some(self.string()),
             TokenKind::OpenBrace => {
-                self.errors.push(wording::block_alone(span));
+                self.broken(wording::block_alone(span));
                 return None;
             }
-            TokenKind::Number | TokenKind::Keyword => self.errors.push(wording::value_as_name(text, span)),
+            TokenKind::Number | TokenKind::Keyword => self.broken(wording::value_as_name(text, span)),
             TokenKind::Flawed(Flaw::UnknownKeyword) => {
                 while !matches!(self.current.kind, TokenKind::Newline | TokenKind::End) {
                     self.bump();
                 }
                 let comment = self.span(token.start, self.current.start);
-                self.errors.push(wording::flaw(Flaw::HashComment, text, comment));
+                self.mended(wording::flaw(Flaw::HashComment, text, comment));
                 return None;
             }
-            TokenKind::Flawed(flaw) => self.errors.push(wording::flaw(flaw, text, span)),
+            TokenKind::Flawed(flaw) => self.broken(wording::flaw(flaw, text, span)),
             TokenKind::Newline | TokenKind::LineComment | TokenKind::End => {
                 self.nothing_annotated(told);
                 return None;
             }
-            _ => self.errors.push(wording::stray(text, span)),
+            _ => self.broken(wording::stray(text, span)),
         }
         self.bump();
         None
     }
 
-    /// `word = value`, as other languages have it.
-    fn no_assignment(&mut self, name: &Spanned<String>) {
+    /// `word = value`, as other languages have it: the value, which was meant to follow the word.
+    fn assigned(&mut self, name: &Spanned<String>) -> Option<Arg> {
         self.node_space();
         if self.current.kind != TokenKind::Equals {
-            return;
+            return None;
         }
         self.bump();
         self.node_space();
-        let value = self.current;
-        let text = self.token_text(value);
-        let right = match value.kind {
-            TokenKind::String(_) | TokenKind::Number | TokenKind::Keyword => Some(text.to_owned()),
-            TokenKind::Flawed(flaw) => wording::correction(flaw, text),
-            _ => None,
+        let token = self.current;
+        let told = self.errors.len();
+        let value = matches!(
+            token.kind,
+            TokenKind::String(_) | TokenKind::Number | TokenKind::Keyword | TokenKind::Flawed(_)
+        )
+        .then(|| self.value(false))
+        .flatten();
+        let written = match &value {
+            Some(_) if matches!(token.kind, TokenKind::String(_)) => self.token_text(token).to_owned(),
+            Some(value) => {
+                // What is wrong with the value is put right by the same remedy.
+                self.errors.truncate(told);
+                wording::written(&value.value)
+            }
+            None => "…".to_owned(),
         };
-        if right.is_some() {
-            self.bump();
-        }
         let name_text = &self.text[name.span.start as usize..name.span.end() as usize];
-        let span = self.span(name.span.start as usize, self.last_end);
-        self.errors.push(wording::assignment(name_text, right.as_deref(), span));
+        let error =
+            wording::assignment(name_text, &written, self.span(name.span.start as usize, self.last_end));
+        if value.is_some() {
+            self.mended(error)
+        } else {
+            self.broken(error)
+        }
+        value.map(|value| Arg { ty: None, value })
     }
 
     /// An annotation with nothing after it, unless something was told of it already.
     fn nothing_annotated(&mut self, told: bool) {
         if !told {
-            self.errors.push(wording::annotation_alone(self.span(self.last_end, self.last_end)));
+            self.broken(wording::annotation_alone(self.span(self.last_end, self.last_end)));
         }
     }
 
@@ -286,7 +347,7 @@ impl<'a> Parser<'a> {
         match token.kind {
             TokenKind::String(_) => ty = Some(self.string()),
             TokenKind::Flawed(flaw) => {
-                self.errors.push(wording::flaw(flaw, self.token_text(token), self.token_span(token)));
+                self.broken(wording::flaw(flaw, self.token_text(token), self.token_span(token)));
                 self.bump();
                 told = true;
             }
@@ -305,13 +366,29 @@ impl<'a> Parser<'a> {
                 self.bump();
             }
             let closed = self.current.kind == TokenKind::CloseParen;
-            self.errors.push(wording::annotation(self.span(open.start, self.last_end.max(open.end)), closed));
+            self.broken(wording::annotation(self.span(open.start, self.last_end.max(open.end)), closed));
         }
         if self.current.kind == TokenKind::CloseParen {
             self.bump();
         }
         self.node_space();
         if good { Ok(ty) } else { Err(Told) }
+    }
+
+    /// `["a", "b"]`, as other languages have it: the values, which were meant to stand one after the other.
+    fn list(&mut self) -> Vec<Arg> {
+        let token = self.bump();
+        let (text, span) = (self.token_text(token), self.token_span(token));
+        let meant = wording::meant_list(text);
+        let error = wording::flaw(Flaw::Brackets, text, span);
+        if meant.is_some() {
+            self.mended(error)
+        } else {
+            self.broken(error)
+        }
+        let place = |at: Range<usize>| self.span(token.start + at.start, token.start + at.end);
+        let arg = |(value, at)| Arg { ty: None, value: Spanned::new(value, place(at)) };
+        meant.into_iter().flatten().map(arg).collect()
     }
 
     fn entry(&mut self) -> Option<Entry> {
@@ -339,7 +416,7 @@ impl<'a> Parser<'a> {
                 | TokenKind::OpenBrace
                 | TokenKind::CloseBrace
         ) {
-            self.errors.push(wording::property_without_value(
+            self.broken(wording::property_without_value(
                 &key.value,
                 self.span(key.span.start as usize, equals.end),
             ));
@@ -357,13 +434,19 @@ impl<'a> Parser<'a> {
         let value = match token.kind {
             TokenKind::String(_) => return Some(self.string().map(Value::String)),
             TokenKind::Keyword => Some(text::keyword(text)),
-            TokenKind::Number => text::number(text).or_else(|| {
-                self.errors.push(wording::number(text, span));
-                None
-            }),
+            TokenKind::Number => Some(text::number(text).unwrap_or_else(|| {
+                self.mended(wording::number(text, span));
+                wording::meant_number(text)
+            })),
             TokenKind::Flawed(flaw) => {
-                self.errors.push(wording::flaw(flaw, text, span));
-                None
+                let meant = wording::meant(flaw, text);
+                let error = wording::flaw(flaw, text, span);
+                if meant.is_some() {
+                    self.mended(error)
+                } else {
+                    self.broken(error)
+                }
+                meant
             }
             // After an annotation; what stands here has a meaning of its own.
             kind if kind.is_line_space() || matches!(kind, TokenKind::End | TokenKind::CloseBrace) => {
@@ -371,7 +454,7 @@ impl<'a> Parser<'a> {
                 return None;
             }
             _ => {
-                self.errors.push(wording::stray(text, span));
+                self.broken(wording::stray(text, span));
                 None
             }
         };
@@ -387,7 +470,7 @@ impl<'a> Parser<'a> {
         for (at, trouble) in troubles {
             let span = self.span(token.start + at.start, token.start + at.end);
             let closing = self.span(token.end - 1, token.end);
-            self.errors.push(wording::in_string(trouble, self.token_text(token), &at, span, closing));
+            self.mended(wording::in_string(trouble, self.token_text(token), &at, span, closing));
         }
         Spanned::new(value.into_owned(), self.token_span(token))
     }
@@ -396,7 +479,7 @@ impl<'a> Parser<'a> {
     fn block(&mut self) -> Vec<Node> {
         let brace = self.current;
         if self.open.len() == MAX_DEPTH {
-            self.errors.push(wording::too_deep(self.token_span(brace)));
+            self.broken(wording::too_deep(self.token_span(brace)));
             self.skip_block();
             return Vec::new();
         }
@@ -451,7 +534,7 @@ impl<'a> Parser<'a> {
         let text = self.text.trim_end();
         let last = self.span(text.char_indices().next_back().map_or(0, |(at, _)| at), text.len());
         for brace in blamed {
-            self.errors.push(wording::unclosed_block(self.token_span(brace), last));
+            self.broken(wording::unclosed_block(self.token_span(brace), last));
         }
     }
 
@@ -461,7 +544,7 @@ impl<'a> Parser<'a> {
         let mut from = 0;
         while let Some((at, c)) = next_forbidden(self.text, from).filter(|_| self.errors.len() < ENOUGH) {
             from = at + c.len_utf8();
-            self.errors.push(wording::forbidden(c, self.span(at, from)));
+            self.mended(wording::forbidden(c, self.span(at, from)));
         }
     }
 }

@@ -156,7 +156,7 @@ i """
             f:2:48: error: `\u` needs the number of a character between braces [syntax/escape]
               help: write 1 to 6 hexadecimal digits: `\u{1F600}`; `\\u` for the backslash itself
             f:3:3: error: `r"…"` is the raw string of KDL 1 [syntax/old-raw-string]
-              help: write `#"raw"#`
+              help: write `"raw"`
             f:3:10: error: `r"…"` is the raw string of KDL 1 [syntax/old-raw-string]
               help: write `#"more "raw""#`
             f:4:3: error: a string stands in double quotes, not in single ones [syntax/single-quotes]
@@ -206,7 +206,7 @@ fn unquoted_texts() {
             f:8:7: error: a list has no brackets and no commas here [syntax/brackets]
               help: write `"a" "b" "c"`
             f:9:7: error: a list has no brackets and no commas here [syntax/brackets]
-              help: write the values one after the other: `"a" "b"`
+              help: write `"a"`
             f:12:10: error: values stand one after the other, without a comma [syntax/comma]
               help: write a space instead of the comma
             f:13:1: error: `/usr/bin/env` needs quotes [syntax/needs-quotes]
@@ -258,6 +258,42 @@ fn nodes() {
             f:21:1: error: `/-` switches off what follows it, and nothing does [syntax/slashdash]
         "#]],
     );
+}
+
+/// Where it is plain what was meant, the reading goes on with that, so that everything else is found as well.
+#[test]
+fn what_was_meant_is_read() {
+    let broken = r#"
+task "a" {
+    timeout 30s
+    cache=true
+    hidden #yes # never
+    needs ["b", 'c,d', e,f], "g"
+    inputs ./src/**/*.c
+    run r"raw" "x"y
+    retry .5 "\$"
+} task "b" {}
+"#;
+    let meant = r##"
+task "a" {
+    timeout "30s"
+    cache #true
+    hidden #true
+    needs "b" "c,d" "e" "f" "g"
+    inputs "./src/**/*.c"
+    run #"raw"# "x" "y"
+    retry 0.5 "$"
+}
+task "b" {}
+"##;
+    let read = recover(FILE, broken);
+    assert!(read.is_whole, "{:?}", read.errors);
+    assert_eq!(without(&read.document, true), without(&parse(FILE, meant).unwrap(), true));
+    for not_whole in
+        ["a {", "}", "a key=", "a [b {", "a \"b", "5", "{}", "a {} {}", "/usr/bin x", "a #maybe", "/*"]
+    {
+        assert!(!recover(FILE, not_whole).is_whole, "{not_whole}");
+    }
 }
 
 #[test]

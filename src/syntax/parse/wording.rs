@@ -3,38 +3,82 @@
 use std::ops::Range;
 
 use crate::diag::{Diagnostic, Span, nearest};
-use crate::syntax::text::{Trouble, number as read_number};
-use crate::syntax::token::Flaw;
+use crate::syntax::ast::Value;
+use crate::syntax::text::{Trouble, decode, keyword as read_keyword, number as read_number};
+use crate::syntax::token::{Flaw, Form, Lexer, TokenKind};
 
-/// What to write instead of a flawed token, where that is plain.
-pub fn correction(flaw: Flaw, text: &str) -> Option<String> {
+/// The value that a flawed token was meant for, where that is plain.
+pub fn meant(flaw: Flaw, text: &str) -> Option<Value> {
+    let inner = |text: &str, quote: char| {
+        let open = text.strip_prefix(quote).unwrap_or(text);
+        open.strip_suffix(quote).unwrap_or(open).to_owned()
+    };
     match flaw {
-        Flaw::BareKeyword => Some(format!("#{text}")),
-        Flaw::UnknownKeyword => keyword(text).map(str::to_owned),
-        Flaw::NeedsQuotes => Some(quoted(text)),
-        Flaw::SingleQuotes => {
-            let inner = text.strip_prefix('\'').unwrap_or(text);
-            Some(quoted(inner.strip_suffix('\'').unwrap_or(inner)))
-        }
-        Flaw::Brackets => {
-            let inner = text.strip_prefix('[')?.strip_suffix(']')?;
-            // Only a plain list on one line is taken apart with certainty.
-            let plain = !inner.contains(['[', ']', '{', '\n', '\\']) && !inner.trim().is_empty();
-            let values = inner.split(',').map(str::trim).filter(|value| !value.is_empty());
-            plain.then(|| values.map(requoted).collect::<Vec<_>>().join(" "))
-        }
-        Flaw::OldRaw => Some(format!("#{}#", text.trim_start_matches('r').trim_matches('#'))),
+        Flaw::BareKeyword => Some(read_keyword(&format!("#{text}"))),
+        Flaw::UnknownKeyword => keyword(text).map(read_keyword),
+        Flaw::NeedsQuotes => Some(Value::String(text.to_owned())),
+        Flaw::SingleQuotes => Some(Value::String(inner(text, '\''))),
+        Flaw::OldRaw => Some(Value::String(inner(text.trim_start_matches('r').trim_matches('#'), '"'))),
         _ => None,
     }
 }
 
-/// An item of another language's list.
-fn requoted(value: &str) -> String {
-    match value {
-        "true" | "false" | "null" => format!("#{value}"),
-        _ if value.starts_with('"') || read_number(value).is_some() => value.to_owned(),
-        _ => quoted(value.trim_matches('\'')),
+/// The value that a number was meant for, malformed or not; text otherwise.
+pub fn meant_number(text: &str) -> Value {
+    if let Some(number) = read_number(text) {
+        return number;
     }
+    let completed = [text.replacen('.', "0.", 1), format!("{text}0")];
+    let is_half = text.trim_start_matches(['+', '-']).starts_with('.') || text.ends_with('.');
+    let number = completed.iter().filter(|_| is_half).find_map(|number| read_number(number));
+    number.unwrap_or_else(|| Value::String(text.to_owned()))
+}
+
+/// `value` as KDL.
+pub fn written(value: &Value) -> String {
+    match value {
+        Value::String(text) => quoted(text),
+        Value::Int(number) => number.to_string(),
+        Value::Float(number) if number.is_nan() => "#nan".to_owned(),
+        Value::Float(number) if number.is_infinite() => {
+            if *number > 0.0 { "#inf" } else { "#-inf" }.to_owned()
+        }
+        Value::Float(number) => format!("{number:?}"),
+        Value::Bool(yes) => format!("#{yes}"),
+        Value::Null => "#null".to_owned(),
+    }
+}
+
+/// The values that a list in brackets was meant for and where they stand in it, if it is a plain one.
+pub fn meant_list(list: &str) -> Option<Vec<(Value, Range<usize>)>> {
+    let inner = list.strip_prefix('[')?.strip_suffix(']')?;
+    let mut lexer = Lexer::new(inner);
+    let mut values = Vec::new();
+    loop {
+        let token = lexer.cut();
+        let text = &inner[token.start..token.end];
+        let mut take = |value| values.push((value, token.start + 1..token.end + 1));
+        match token.kind {
+            TokenKind::End => return (!values.is_empty()).then_some(values),
+            TokenKind::Space | TokenKind::Newline => {}
+            TokenKind::String(Form::Bare) | TokenKind::Number => {
+                text.split(',').filter(|item| !item.is_empty()).map(meant_number).for_each(take);
+            }
+            TokenKind::String(form) => take(Value::String(decode(text, form).0.into_owned())),
+            TokenKind::Keyword => take(read_keyword(text)),
+            TokenKind::Flawed(flaw) => take(meant(flaw, text.trim_end_matches(','))?),
+            _ => return None,
+        }
+    }
+}
+
+/// What to write instead of a flawed token, where that is plain.
+fn correction(flaw: Flaw, text: &str) -> Option<String> {
+    if flaw != Flaw::Brackets {
+        return meant(flaw, text).as_ref().map(written);
+    }
+    let values: Vec<String> = meant_list(text)?.iter().map(|(value, _)| written(value)).collect();
+    Some(values.join(" "))
 }
 
 /// `text` as a string of KDL.
@@ -160,13 +204,11 @@ pub fn number(text: &str, span: Span) -> Diagnostic {
     if digits.bytes().all(|byte| byte.is_ascii_digit() || byte == b'_') {
         return error("is too large for a number", format!("write `\"{text}\"` for the text"));
     }
-    let completed = [text.replacen('.', "0.", 1), format!("{text}0")];
-    let is_half = digits.starts_with('.') || digits.ends_with('.');
-    match completed.into_iter().find(|number| is_half && read_number(number).is_some()) {
-        Some(number) => error("has no digit on one side of its point", format!("write `{number}`")),
-        None => {
+    match meant_number(text) {
+        Value::String(_) => {
             error("begins like a number and is none, so it needs quotes", format!("write `{}`", quoted(text)))
         }
+        number => error("has no digit on one side of its point", format!("write `{}`", written(&number))),
     }
 }
 
@@ -229,10 +271,10 @@ pub fn nothing_switched_off(span: Span) -> Diagnostic {
 }
 
 /// `word = value`.
-pub fn assignment(name: &str, value: Option<&str>, span: Span) -> Diagnostic {
+pub fn assignment(name: &str, value: &str, span: Span) -> Diagnostic {
     Diagnostic::error("syntax/assignment", format!("the values of `{name}` follow it without `=`"))
         .at(span, "")
-        .help(format!("write `{name} {}`", value.unwrap_or("…")))
+        .help(format!("write `{name} {value}`"))
 }
 
 /// A `{` where a word should be.
@@ -308,10 +350,10 @@ pub fn too_deep(span: Span) -> Diagnostic {
 
 /// A block without its end.
 pub fn unclosed_block(brace: Span, end: Span) -> Diagnostic {
-    Diagnostic::error("syntax/unclosed-block", "this block is never closed")
+    let error = Diagnostic::error("syntax/unclosed-block", "this block is never closed")
         .at(brace, "opened here")
-        .at(end, "the file ends here")
-        .help("add the missing `}`")
+        .help("add the missing `}`");
+    if end == brace { error } else { error.at(end, "the file ends here") }
 }
 
 /// A character that no text may hold.

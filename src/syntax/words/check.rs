@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::diag::{Diagnostic, Span, did_you_mean};
+use crate::diag::{Diagnostic, Span, did_you_mean, nearest};
 use crate::syntax::ast::{Arg, Document, Node, Prop, Value};
 
 use super::kind::{Kind, Mismatch, is_variable};
@@ -318,15 +318,17 @@ fn takes_away(node: &Node) -> bool {
         && node.children.is_none()
 }
 
+/// The blocks that have a word of this name.
+fn blocks_of(word: &str) -> Vec<&'static str> {
+    let blocks = BLOCKS.iter().filter(|block| block.find(word).is_some());
+    blocks.map(|block| if block.name == "root" { "the root" } else { block.name }).collect()
+}
+
 fn unknown_word(node: &Node, block: &'static Block) -> Diagnostic {
     let name = node.name.value.as_str();
     let place = if block.name == "root" { "at the root".to_owned() } else { format!("in {}", block.name) };
     let synonym = SYNONYMS.iter().find(|(other, ours)| *other == name && block.find(ours).is_some());
-    let elsewhere: Vec<&str> = BLOCKS
-        .iter()
-        .filter(|other| other.find(name).is_some())
-        .map(|other| if other.name == "root" { "the root" } else { other.name })
-        .collect();
+    let elsewhere = blocks_of(name);
     if synonym.is_none() && !elsewhere.is_empty() {
         return Diagnostic::error("syntax/misplaced-word", format!("`{name}` is not allowed {place}"))
             .at(node.name.span, "")
@@ -336,6 +338,10 @@ fn unknown_word(node: &Node, block: &'static Block) -> Diagnostic {
     let help = synonym
         .map(|(_, ours)| format!("did you mean `{ours}`?"))
         .or_else(|| did_you_mean(name, words()))
+        .or_else(|| {
+            let near = nearest(name, BLOCKS.iter().flat_map(|block| block.words).map(|word| word.name))?;
+            Some(format!("did you mean `{near}`? it is a word of {}", listed(blocks_of(near).into_iter())))
+        })
         .unwrap_or_else(|| format!("the words {place} are {}", listed(words())));
     Diagnostic::error("syntax/unknown-word", format!("unknown `{name}` {place}"))
         .at(node.name.span, "")

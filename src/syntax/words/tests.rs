@@ -27,6 +27,7 @@ deploy "d" { verfy "health" }
 task "a" { cmd "make"; branch "main"; zzzzzzzzzzzz 1 }
 guard { clean }
 tsak "x"
+task "b" { verfy "x" }
 "#,
         expect![[r#"
             Envfile.kdl:2:14: error: unknown `verfy` in deploy [syntax/unknown-word]
@@ -41,6 +42,8 @@ tsak "x"
               help: it is a word of `env`, `task`, `deploy`, `stage`
             Envfile.kdl:5:1: error: unknown `tsak` at the root [syntax/unknown-word]
               help: did you mean `task`?
+            Envfile.kdl:6:12: error: unknown `verfy` in task [syntax/unknown-word]
+              help: did you mean `verify`? it is a word of `deploy`, `snapshot`
         "#]],
     );
 }
