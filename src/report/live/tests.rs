@@ -17,6 +17,20 @@ use unicode_width::UnicodeWidthStr;
 
 const UNICODE: Style = Style { colour: false, unicode: true };
 
+fn run_started(labels: &[&str]) -> Event {
+    let info = |label: &&str| NodeInfo { label: (*label).into(), desc: None, group: false, target: false };
+    Event::RunStarted(RunStarted {
+        format: FORMAT,
+        run: String::new(),
+        envrun: String::new(),
+        root: String::new(),
+        targets: Vec::new(),
+        jobs: 4,
+        dry_run: false,
+        nodes: labels.iter().map(info).collect(),
+    })
+}
+
 /// A run of these nodes, of which the first `running` have begun a second apart.
 fn state(labels: &[&str], running: u32, more: &[Event]) -> RunState {
     let clock = Clock::manual(Timestamp(1_000_000));
@@ -26,17 +40,7 @@ fn state(labels: &[&str], running: u32, more: &[Event]) -> RunState {
         state.apply(&sequencer.stamp(event));
         clock.advance(Duration::from_secs(1));
     };
-    let info = |label: &&str| NodeInfo { label: (*label).into(), desc: None, group: false, target: false };
-    tell(Event::RunStarted(RunStarted {
-        format: FORMAT,
-        run: String::new(),
-        envrun: String::new(),
-        root: String::new(),
-        targets: Vec::new(),
-        jobs: 4,
-        dry_run: false,
-        nodes: labels.iter().map(info).collect(),
-    }));
+    tell(run_started(labels));
     for node in 0..running {
         tell(Event::NodeStarted {
             node: NodeIx(node),
@@ -169,9 +173,8 @@ proptest! {
     }
 }
 
-/// What is told, on a terminal, with a view that appears at once or never.
-fn screen_of(told: &[Sequenced], output: Output, live: bool) -> String {
-    let screen = Screen::new(60, 400);
+/// A reporter on a terminal, with a view that appears at once or never.
+fn text_on(screen: &Screen, output: Output, live: bool) -> Text {
     let sink = |to| Sink { to, terminal: true, style: UNICODE };
     let mut text = Text::new(Options {
         output,
@@ -184,12 +187,66 @@ fn screen_of(told: &[Sequenced], output: Output, live: bool) -> String {
         size: live.then(|| screen.size()),
     });
     text.patience = Duration::ZERO;
+    text
+}
+
+/// What is on the screen when all is told.
+fn screen_of(told: &[Sequenced], output: Output, live: bool) -> String {
+    let screen = Screen::new(60, 400);
+    let mut text = text_on(&screen, output, live);
     let mut state = RunState::new();
     for event in told {
         state.apply(event);
         text.on(event, &state).unwrap();
     }
     screen.text()
+}
+
+#[test]
+fn an_interactive_task_has_the_terminal_to_itself() {
+    let screen = Screen::new(60, 20);
+    let mut text = text_on(&screen, Output::Auto, true);
+    let (mut state, mut sequencer) = (RunState::new(), Sequencer::new(Clock::manual(Timestamp(1_000_000))));
+    let mut tell = |event| {
+        let told = sequencer.stamp(event);
+        state.apply(&told);
+        text.on(&told, &state).unwrap();
+        without_times(&screen.text())
+    };
+    let start = |node, interactive| Event::NodeStarted {
+        node: NodeIx(node),
+        because: Because { reason: "it always runs".to_owned(), more: 0 },
+        commands: vec!["psql".to_owned()],
+        dir: String::new(),
+        interactive,
+    };
+    let done = |node| Event::NodeFinished {
+        node: NodeIx(node),
+        outcome: Outcome::Succeeded { stored: false },
+        took: Duration::ZERO,
+    };
+    tell(run_started(&["build", "shell", "test"]));
+    tell(start(0, false));
+    expect![[r#"
+               run build because it always runs
+              done build in 0.0s
+          1/3 ━━━━━━━━──────────────── 0.0s"#]]
+    .assert_eq(&tell(done(0)));
+    expect![[r#"
+               run build because it always runs
+              done build in 0.0s
+               run shell because it always runs"#]]
+    .assert_eq(&tell(start(1, true)));
+    tell(done(1));
+    expect![[r#"
+               run build because it always runs
+              done build in 0.0s
+               run shell because it always runs
+              done shell in 0.0s
+               run test because it always runs
+          test     0.0s  psql
+          2/3 ━━━━━━━━━━━━━━━━──────── 0.0s"#]]
+    .assert_eq(&tell(start(2, false)));
 }
 
 proptest! {
@@ -241,13 +298,15 @@ impl Screen {
 impl Write for Screen {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.1.fetch_add(1, Ordering::SeqCst);
+        // All of it at once: a screen that is looked at meanwhile shows what was before.
+        let mut screen = self.0.lock().unwrap();
         // As a terminal's driver does with line ends.
         let mut last = 0;
         for byte in bytes {
             if *byte == b'\n' && last != b'\r' {
-                self.0.lock().unwrap().process(b"\r");
+                screen.process(b"\r");
             }
-            self.0.lock().unwrap().process(&[*byte]);
+            screen.process(&[*byte]);
             last = *byte;
         }
         Ok(bytes.len())
