@@ -204,7 +204,8 @@ fn screen_of(told: &[Sequenced], output: Output, live: bool) -> String {
 
 #[test]
 fn an_interactive_task_has_the_terminal_to_itself() {
-    let screen = Screen::new(60, 20);
+    let mut screen = Screen::new(60, 20);
+    screen.write_all(b"$ envrun test\n").unwrap();
     let mut text = text_on(&screen, Output::Auto, true);
     let (mut state, mut sequencer) = (RunState::new(), Sequencer::new(Clock::manual(Timestamp(1_000_000))));
     let mut tell = |event| {
@@ -228,17 +229,20 @@ fn an_interactive_task_has_the_terminal_to_itself() {
     tell(run_started(&["build", "shell", "test"]));
     tell(start(0, false));
     expect![[r#"
+        $ envrun test
                run build because it always runs
               done build in 0.0s
           1/3 ━━━━━━━━──────────────── 0.0s"#]]
     .assert_eq(&tell(done(0)));
     expect![[r#"
+        $ envrun test
                run build because it always runs
               done build in 0.0s
                run shell because it always runs"#]]
     .assert_eq(&tell(start(1, true)));
     tell(done(1));
     expect![[r#"
+        $ envrun test
                run build because it always runs
               done build in 0.0s
                run shell because it always runs
