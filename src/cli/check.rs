@@ -7,7 +7,7 @@ use super::args::{CheckArgs, DiagnosticFormat};
 use super::{Invocation, terminal};
 
 pub fn run(invocation: &Invocation<'_>, args: &CheckArgs) -> Result<u8, Problem> {
-    let project = Project::open_with_errors(invocation.context, invocation.place.file.as_deref(), true)?;
+    let project = Project::open_with_errors(invocation.context, invocation.place.file.as_deref())?;
     let diagnostics = check(&project);
     let text = invocation.terminal.diagnostics(&diagnostics, project.sources(), args.format);
     // For people on standard error like every diagnostic; what a program asked for is data.

@@ -99,7 +99,7 @@ fn candidates(invocation: &Invocation<'_>, words: &[String]) -> Vec<Candidate> {
     };
     let file = place.file.or_else(|| invocation.place.file.clone());
     // An Envfile with errors still has names.
-    let project = Project::open_with_errors(&context, file.as_deref(), false).ok();
+    let project = Project::open_with_errors(&context, file.as_deref()).ok();
     let envfile = project.as_ref().map(Project::envfile);
     let previous = before.last().map(String::as_str).unwrap_or_default();
 

@@ -19,7 +19,7 @@ pub fn run(invocation: &Invocation<'_>, args: &FmtArgs) -> Result<u8, Problem> {
         return standard_input(args.check);
     }
     let files: Vec<PathBuf> = if args.files.is_empty() {
-        let project = Project::open_with_errors(invocation.context, invocation.place.file.as_deref(), false)?;
+        let project = Project::open_with_errors(invocation.context, invocation.place.file.as_deref())?;
         project.sources().files().iter().map(|file| file.path.clone()).collect()
     } else {
         args.files.iter().map(|file| invocation.context.cwd.join(file)).collect()

@@ -10,7 +10,7 @@ use super::args::{GraphArgs, GraphFormat};
 use super::{Invocation, terminal};
 
 pub fn run(invocation: &Invocation<'_>, args: &GraphArgs) -> Result<u8, Problem> {
-    let mut project = Project::open(invocation.context, invocation.place.file.as_deref(), false)?;
+    let mut project = Project::open(invocation.context, invocation.place.file.as_deref())?;
     let envfile = project.envfile();
     let default = envfile.default_env.as_ref().map(|env| env.value.clone());
     let mut targets = Vec::new();

@@ -81,7 +81,7 @@ fn row(out: &mut String, name: &str, width: usize, rest: &[&str]) {
 
 /// `envrun list`.
 pub fn run(invocation: &Invocation<'_>, args: &ListArgs) -> Result<u8, Problem> {
-    let project = Project::open(invocation.context, invocation.place.file.as_deref(), false)?;
+    let project = Project::open(invocation.context, invocation.place.file.as_deref())?;
     let mut listing = list(project.envfile(), args.filter.as_deref());
     let text = if args.json {
         listing.nodes.retain(|node| args.all || !node.hidden);
@@ -103,7 +103,7 @@ pub fn run(invocation: &Invocation<'_>, args: &ListArgs) -> Result<u8, Problem> 
 
 /// `envrun` without anything: the default task, else the list; without an Envfile what to do about that.
 pub fn no_target(invocation: &Invocation<'_>) -> Result<u8, Problem> {
-    let project = Project::open(invocation.context, invocation.place.file.as_deref(), false)?;
+    let project = Project::open(invocation.context, invocation.place.file.as_deref())?;
     without_target(invocation, &project)
 }
 

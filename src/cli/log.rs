@@ -15,7 +15,7 @@ use super::{Invocation, terminal};
 const LISTED: usize = 30;
 
 pub fn run(invocation: &Invocation<'_>, args: &LogArgs) -> Result<u8, Problem> {
-    let project = Project::open_with_errors(invocation.context, invocation.place.file.as_deref(), false)?;
+    let project = Project::open_with_errors(invocation.context, invocation.place.file.as_deref())?;
     let Some(name) = &args.run else {
         let mut text = String::new();
         for run in runs(project.root())?.into_iter().take(LISTED) {

@@ -29,7 +29,7 @@ pub fn run(invocation: &Invocation<'_>, words: Vec<OsString>) -> Result<u8, Prob
             })
         })
         .collect::<Result<_, _>>()?;
-    let mut project = Project::open(invocation.context, invocation.place.file.as_deref(), false)?;
+    let mut project = Project::open(invocation.context, invocation.place.file.as_deref())?;
     let default = default_env(&project, &words);
     let words = split(&words, |name| declared(project.envfile(), name, default.as_ref()))
         .map_err(|error| words_problem(&error))?;

@@ -7,7 +7,7 @@ use super::args::ShowArgs;
 use super::{Invocation, terminal};
 
 pub fn run(invocation: &Invocation<'_>, args: &ShowArgs) -> Result<u8, Problem> {
-    let project = Project::open(invocation.context, invocation.place.file.as_deref(), true)?;
+    let project = Project::open(invocation.context, invocation.place.file.as_deref())?;
     let default = project.envfile().default_env.as_ref().map(|env| env.value.clone());
     let (found, _) = target(project.envfile(), &args.target, default.as_ref())?;
     let lines = project.loaded.definition(&found.path, found.env.as_ref()).unwrap_or_default();

@@ -12,7 +12,7 @@ use super::{Invocation, terminal};
 
 pub fn run(invocation: &Invocation<'_>, args: &CacheArgs) -> Result<u8, Problem> {
     let _ = (args, CacheCommand::Stats, show_duration, show_size);
-    let project = Project::open_with_errors(invocation.context, invocation.place.file.as_deref(), false)?;
+    let project = Project::open_with_errors(invocation.context, invocation.place.file.as_deref())?;
     let store: LocalStore = local_store(invocation.context, &project);
     let mut out = String::new();
     let _ = writeln!(out, "{}", store.dir().display());

@@ -19,7 +19,7 @@ use crate::vars::{Request, Source};
 fn loaded(text: &str) -> Loaded {
     let file = PathBuf::from("/p/Envfile.kdl");
     let texts = Texts::Memory(BTreeMap::from([(file.clone(), text.to_owned())]));
-    load(&file, &Options { texts, exact: false }).unwrap()
+    load(&file, &Options { texts }).unwrap()
 }
 
 /// Values of an Envfile without dotenv files, `--set` and caller.

@@ -48,9 +48,6 @@ pub const FILE_NAME: &str = "Envfile.kdl";
 pub struct Options {
     /// Where texts come from.
     pub texts: Texts,
-    /// Warnings too have exact places. Errors always have; for warnings alone the slow, exact parser is not worth its time
-    /// unless they are what was asked for.
-    pub exact: bool,
 }
 
 /// What was loaded.

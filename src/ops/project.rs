@@ -22,8 +22,8 @@ pub struct Project {
 impl Project {
     /// Opens the project around the context's folder, or the one of `file`. Errors in the texts end it here; warnings are
     /// in `loaded.diagnostics`.
-    pub fn open(context: &Context, file: Option<&Path>, exact: bool) -> Result<Self, Problem> {
-        let project = Self::open_with_errors(context, file, exact)?;
+    pub fn open(context: &Context, file: Option<&Path>) -> Result<Self, Problem> {
+        let project = Self::open_with_errors(context, file)?;
         if project.loaded.has_errors() {
             return Err(Problem::Diagnostics {
                 diagnostics: project.loaded.diagnostics,
@@ -34,8 +34,8 @@ impl Project {
     }
 
     /// Opens the project even if there are errors in its texts.
-    pub fn open_with_errors(context: &Context, file: Option<&Path>, exact: bool) -> Result<Self, Problem> {
-        let options = load::Options { exact, ..load::Options::default() };
+    pub fn open_with_errors(context: &Context, file: Option<&Path>) -> Result<Self, Problem> {
+        let options = load::Options::default();
         let file = match file {
             Some(file) => {
                 let file = context.cwd.join(file);

@@ -21,7 +21,7 @@ fn the_nearest_envfile_above_is_found() {
     let texts = Texts::Memory([("/p/Envfile.kdl".into(), String::new())].into());
     assert_eq!(find(Path::new("/p/a/b"), &texts).as_deref(), Some(Path::new("/p/Envfile.kdl")));
     assert_eq!(find(Path::new("/q"), &texts), None);
-    let error = load(Path::new("/q/Envfile.kdl"), &Options { texts, exact: false }).unwrap_err();
+    let error = load(Path::new("/q/Envfile.kdl"), &Options { texts }).unwrap_err();
     expect!["cannot read `/q/Envfile.kdl`: entity not found"].assert_eq(&error.to_string());
 }
 

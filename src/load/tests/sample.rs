@@ -25,7 +25,11 @@ fn the_example_says_nothing() {
 
 #[test]
 fn a_deploy_is_what_its_chain_makes_of_it() {
-    shown(&cluster(), "prod", "deploy", expect![[r#"
+    shown(
+        &cluster(),
+        "prod",
+        "deploy",
+        expect![[r#"
         deploy "deploy" {                               Envfile.kdl:73
             needs "migrate" "test.check"                Envfile.kdl:47
             call "k8s.apply"                            Envfile.kdl:48
@@ -36,7 +40,8 @@ fn a_deploy_is_what_its_chain_makes_of_it() {
             snapshot "db"                               Envfile.kdl:75
             tag "rollback-${ENVRUN_TIME}"               Envfile.kdl:77
         }
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -74,7 +79,8 @@ fn every_node_is_where_it_should_be() {
         service mock dev
         deploy deploy cluster,staging,prod,pr
         task refresh staging
-    "#]].assert_eq(&table);
+    "#]]
+    .assert_eq(&table);
     let Some(Node::Task(apply)) = envfile.node(None, &path("k8s.apply")) else { panic!() };
     assert_eq!(apply.needs[0].path, path("k8s.namespace"));
     assert_eq!(envfile.default_env.as_ref().map(|env| env.value.as_str()), Some("dev"));
