@@ -2,7 +2,7 @@
 //!
 //! The printer walks the tokens, not the tree, and changes only what stands between them: four spaces per block, one node
 //! per line, one space between entries, at most one blank line between groups. A block that is written on one line and
-//! fits there stays on it (`when { branch "main" }`), and lines that are aligned stay aligned ([`table`]). Strings, numbers and comments stay as they are written; a string of
+//! fits there stays on it (`when { branch "main" }`), and lines that are aligned stay aligned (`table`). Strings, numbers and comments stay as they are written; a string of
 //! several lines moves as a whole, so that it stands one step further in than its word.
 //!
 //! Invariant: the tree of the text, and its comments, are the same before and after; the form of a form is itself.

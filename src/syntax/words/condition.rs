@@ -4,7 +4,7 @@ use crate::diag::Diagnostic;
 use crate::syntax::ast::Node;
 
 use super::row::{block, one, optional, prop, some, word};
-use super::{Block, Kind, Prop, Word};
+use super::{Block, Kind, Prop, Word, rule};
 
 const HINT: Prop = prop("hint", Kind::Text, "what to do when it does not hold");
 const NAME: Prop = prop("name", Kind::Word, "what to call it in messages");
@@ -109,11 +109,11 @@ const fn amount(name: &'static str, doc: &'static str, props: &'static [Prop]) -
 
 fn some_amount(node: &Node, errors: &mut Vec<Diagnostic>) {
     if node.prop("min").is_none() && node.prop("want").is_none() {
-        errors.push(
-            Diagnostic::error("syntax/missing-property", format!("`{}` says no amount", node.name.value))
-                .at(node.name.span, "")
-                .help("write `min=` for what is required, `want=` for what is recommended"),
-        );
+        errors.push(rule::missing(
+            node,
+            format!("`{}` says no amount", node.name.value),
+            "write `min=` for what is required, `want=` for what is recommended",
+        ));
     }
 }
 

@@ -4,7 +4,7 @@ use super::row::{block, one, prop, some, word};
 use super::task::{
     CALL, DESC, GUARD_WORD, NEEDS, ON_FAIL, ON_SUCCESS, RENDER, RUN, TIMEOUT, USES, WHEN_WORD,
 };
-use super::{Block, Kind};
+use super::{Block, Kind, rule};
 use crate::diag::Diagnostic;
 use crate::syntax::ast::Node;
 
@@ -80,11 +80,11 @@ pub static SNAPSHOT: Block = block(
 .patches();
 
 fn some_count(node: &Node, errors: &mut Vec<Diagnostic>) {
-    if node.props.is_empty() && node.args.is_empty() {
-        errors.push(
-            Diagnostic::error("syntax/missing-property", "`keep` does not say how many")
-                .at(node.name.span, "")
-                .help("write for instance `keep last=5 daily=7`"),
-        );
+    if node.props.is_empty() {
+        errors.push(rule::missing(
+            node,
+            "`keep` does not say how many",
+            "write for instance `keep last=5 daily=7`",
+        ));
     }
 }

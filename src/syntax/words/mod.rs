@@ -15,6 +15,7 @@ mod env;
 mod kind;
 mod reference;
 mod root;
+mod rule;
 mod service;
 mod task;
 #[cfg(test)]

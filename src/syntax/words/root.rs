@@ -8,7 +8,7 @@ use super::row::{block, one, optional, prop, some, word};
 use super::service::SERVICE_WORD;
 use super::task::{DESC, GUARD_WORD, REQUIRES_WORD, WHEN_WORD};
 use super::variable::{DOTENV, SECRETS_WORD, VARS_WORD};
-use super::{Block, Kind, cron};
+use super::{Block, Kind, cron, rule};
 
 /// About the project as a whole.
 pub static PROJECT: Block = block(
@@ -129,16 +129,14 @@ pub static ROOT: Block = block("root", "The words that may stand at the root of 
 
 fn one_depth(node: &Node, errors: &mut Vec<Diagnostic>) {
     match (node.args.get(1), node.prop("depth")) {
-        (Some(arg), Some(prop)) => errors.push(
-            Diagnostic::error("syntax/contradiction", "a pool has one depth")
-                .at(prop.key.span, "")
-                .at(arg.value.span, "given here already"),
-        ),
-        (None, None) => errors.push(
-            Diagnostic::error("syntax/missing-argument", "the pool has no depth")
-                .at(node.name.span, "")
-                .help("write how many may run at once: `pool \"link\" 2`"),
-        ),
+        (Some(arg), Some(prop)) => {
+            errors.push(rule::contradiction("a pool has one depth", prop.key.span, arg.value.span));
+        }
+        (None, None) => errors.push(rule::missing(
+            node,
+            "the pool has no depth",
+            "write how many may run at once: `pool \"link\" 2`",
+        )),
         _ => {}
     }
 }
@@ -154,34 +152,29 @@ fn wrong_cron(prop: &Prop) -> Option<Diagnostic> {
 }
 
 fn one_time(node: &Node, errors: &mut Vec<Diagnostic>) {
-    match (node.prop("cron"), node.prop("every")) {
-        (Some(cron), Some(every)) => errors.push(
-            Diagnostic::error("syntax/contradiction", "a schedule has `cron=` or `every=`, not both")
-                .at(every.key.span, "")
-                .at(cron.key.span, "given here already"),
-        ),
-        (None, None) => errors.push(
-            Diagnostic::error("syntax/missing-property", "the schedule does not say when")
-                .at(node.name.span, "")
-                .help("add `cron=\"0 2 * * *\" tz=\"UTC\"` or `every=\"1h\"`"),
-        ),
-        (Some(cron), None) if let Some(error) = wrong_cron(cron) => errors.push(error),
-        (Some(cron), None) if node.prop("tz").is_none() => errors.push(
-            Diagnostic::error("syntax/missing-property", "`cron=` needs a time zone")
-                .at(cron.key.span, "in which zone?")
-                .help("add `tz=\"UTC\"`, or a zone such as `tz=\"Europe/Berlin\"`"),
-        ),
-        (None, Some(_)) => {
-            if let Some(tz) = node.prop("tz") {
-                errors.push(
-                    Diagnostic::error(
-                        "syntax/contradiction",
-                        "`tz=` belongs to `cron=`; `every=` has no time zone",
-                    )
-                    .at(tz.key.span, ""),
-                );
-            }
-        }
+    let (cron, every, tz) = (node.prop("cron"), node.prop("every"), node.prop("tz"));
+    errors.extend(cron.and_then(wrong_cron));
+    match (cron, every, tz) {
+        (Some(cron), Some(every), _) => errors.push(rule::contradiction(
+            "a schedule has `cron=` or `every=`, not both",
+            every.key.span,
+            cron.key.span,
+        )),
+        (None, None, _) => errors.push(rule::missing(
+            node,
+            "the schedule does not say when",
+            "add `cron=\"0 2 * * *\" tz=\"UTC\"` or `every=\"1h\"`",
+        )),
+        (Some(_), None, None) => errors.push(rule::missing(
+            node,
+            "`cron=` needs a time zone",
+            "add `tz=\"UTC\"`, or a zone such as `tz=\"Europe/Berlin\"`",
+        )),
+        (None, Some(every), Some(tz)) => errors.push(rule::contradiction(
+            "`tz=` belongs to `cron=`; `every=` has no time zone",
+            tz.key.span,
+            every.key.span,
+        )),
         _ => {}
     }
 }

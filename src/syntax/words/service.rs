@@ -6,7 +6,7 @@ use crate::syntax::ast::Node;
 use super::row::{block, one, optional, prop, some, word};
 use super::task::{DESC, DIR, HINT, NEEDS, REQUIRES_WORD, RUN, TIMEOUT, USES};
 use super::variable::VARS_WORD;
-use super::{Block, Kind, Prop, Word};
+use super::{Block, Kind, Prop, Word, rule};
 
 const NAME: Prop = prop("name", Kind::Word, "what to call it in messages");
 
@@ -91,11 +91,7 @@ pub const SERVICE_WORD: Word = word("service", "something that stays up")
 
 fn run_or_start(node: &Node, errors: &mut Vec<Diagnostic>) {
     if let (Some(run), Some(start)) = (node.child("run"), node.child("start")) {
-        errors.push(
-            Diagnostic::error("syntax/contradiction", "a service has `run` or `start`, not both")
-                .at(start.name.span, "somebody else's daemon")
-                .at(run.name.span, "a child of envrun")
-                .help("take one away"),
-        );
+        let message = "a service is a child of envrun (`run`) or somebody else's daemon (`start`), not both";
+        errors.push(rule::contradiction(message, start.name.span, run.name.span));
     }
 }

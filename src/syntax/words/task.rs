@@ -5,7 +5,7 @@ use crate::syntax::ast::Node;
 
 use super::row::{block, one, optional, prop, some, word};
 use super::variable::{ARG, FLAG, MATRIX, VARS_WORD};
-use super::{Block, GUARD, Kind, Prop, REQUIRES, WHEN, Word};
+use super::{Block, GUARD, Kind, Prop, REQUIRES, WHEN, Word, rule};
 
 pub(super) const DESC: Word = word("desc", "what it is for, in one line").args(&[one("text", Kind::Text)]);
 pub(super) const GROUP: Word =
@@ -70,16 +70,16 @@ const ON: Prop = prop("on", Kind::Failures, "which failures are tried again; all
 
 fn format_or_template(node: &Node, errors: &mut Vec<Diagnostic>) {
     match (node.prop("format"), node.prop("template")) {
-        (Some(format), Some(template)) => errors.push(
-            Diagnostic::error("syntax/contradiction", "`render` takes a format or a template, not both")
-                .at(template.key.span, "")
-                .at(format.key.span, "given here"),
-        ),
-        (None, None) => errors.push(
-            Diagnostic::error("syntax/missing-property", "`render` does not say what to write")
-                .at(node.name.span, "")
-                .help("add `format=\"dotenv\"` (or `json`, `k8s-secret`, `shell`), or `template=\"…\"`"),
-        ),
+        (Some(format), Some(template)) => errors.push(rule::contradiction(
+            "`render` takes a format or a template, not both",
+            template.key.span,
+            format.key.span,
+        )),
+        (None, None) => errors.push(rule::missing(
+            node,
+            "`render` does not say what to write",
+            "add `format=\"dotenv\"` (or `json`, `k8s-secret`, `shell`), or `template=\"…\"`",
+        )),
         _ => {}
     }
 }

@@ -229,26 +229,30 @@ snapshot "s2" { keep }
 task "t" { render "x"; matrix { python "3.11"; exclude } }
 "#,
         expect![[r#"
-            Envfile.kdl:2:1: error: the pool has no depth [syntax/missing-argument]
+            Envfile.kdl:2:1: error: the pool has no depth [syntax/missing-property]
               help: write how many may run at once: `pool "link" 2`
             Envfile.kdl:3:12: error: a pool has one depth [syntax/contradiction]
             Envfile.kdl:3:10: note: given here already
+              help: take one away
             Envfile.kdl:4:10: error: `0` is not a whole number from 1 [syntax/value]
             Envfile.kdl:5:1: error: the schedule does not say when [syntax/missing-property]
               help: add `cron="0 2 * * *" tz="UTC"` or `every="1h"`
-            Envfile.kdl:6:14: error: `cron=` needs a time zone [syntax/missing-property]
+            Envfile.kdl:6:1: error: `cron=` needs a time zone [syntax/missing-property]
               help: add `tz="UTC"`, or a zone such as `tz="Europe/Berlin"`
             Envfile.kdl:7:40: error: a schedule has `cron=` or `every=`, not both [syntax/contradiction]
             Envfile.kdl:7:14: note: given here already
+              help: take one away
             Envfile.kdl:8:25: error: `tz=` belongs to `cron=`; `every=` has no time zone [syntax/contradiction]
+            Envfile.kdl:8:14: note: given here already
+              help: take one away
             Envfile.kdl:9:19: error: `0 0 30 feb *` names no time: no month it names has such a day [syntax/cron]
               help: write for instance `"30 2 * * *"`, half past two every night
             Envfile.kdl:10:12: error: `memory` says no amount [syntax/missing-property]
               help: write `min=` for what is required, `want=` for what is recommended
             Envfile.kdl:10:45: error: `"4"` is not a whole number from 1 [syntax/value]
               help: write `4` without quotes
-            Envfile.kdl:11:24: error: a service has `run` or `start`, not both [syntax/contradiction]
-            Envfile.kdl:11:15: note: a child of envrun
+            Envfile.kdl:11:24: error: a service is a child of envrun (`run`) or somebody else's daemon (`start`), not both [syntax/contradiction]
+            Envfile.kdl:11:15: note: given here already
               help: take one away
             Envfile.kdl:12:17: error: `keep` does not say how many [syntax/missing-property]
               help: write for instance `keep last=5 daily=7`

@@ -4,7 +4,7 @@ use crate::diag::Diagnostic;
 use crate::syntax::ast::Node;
 
 use super::row::{block, one, optional, prop, some, word};
-use super::{ANY_NAME, Block, Kind, Prop, Word};
+use super::{ANY_NAME, Block, Kind, Prop, Word, rule};
 
 /// The types a variable can be annotated with.
 pub const TYPES: &[&str] = &["port", "url", "path", "duration", "size", "enum"];
@@ -122,11 +122,11 @@ const EXCLUDE: Word = word("exclude", "a combination that is left out")
 
 fn some_pair(node: &Node, errors: &mut Vec<Diagnostic>) {
     if node.props.is_empty() {
-        errors.push(
-            Diagnostic::error("syntax/missing-property", "`exclude` names no combination")
-                .at(node.name.span, "")
-                .help("write the axes and their values: `exclude python=\"3.11\" os=\"linux\"`"),
-        );
+        errors.push(rule::missing(
+            node,
+            "`exclude` names no combination",
+            "write the axes and their values: `exclude python=\"3.11\" os=\"linux\"`",
+        ));
     }
 }
 
