@@ -142,24 +142,24 @@ pub(super) fn follow(
     output: &mut dyn FnMut(Stream, &[u8]),
 ) -> Ended {
     let mut pipes = pipes.unwrap_or_else(Pipes::none);
-    let mut limit = Limit::Asks(timeout.and_then(|timeout| Instant::now().checked_add(timeout)));
+    let mut limit = Limit::Asks(timeout.and_then(|timeout| running.now().checked_add(timeout)));
     let status = loop {
         let until = match limit {
             Limit::Asks(until) => until,
             Limit::Kills(until) => Some(until),
             Limit::Killed => None,
         };
-        let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+        let left = until.map(|until| until.saturating_duration_since(running.now()));
         let wait = if ending.is_some() { left } else { Some(left.unwrap_or(TICK).min(TICK)) };
         let look = pipes.wait(ending, wait, output) || ending.is_none();
         if let Some(status) = look.then(|| running.reap()).flatten() {
             break status;
         }
-        if until.is_some_and(|until| until <= Instant::now()) {
+        if until.is_some_and(|until| until <= running.now()) {
             limit = match limit {
                 Limit::Asks(_) => {
                     running.terminate();
-                    Limit::Kills(Instant::now() + grace)
+                    Limit::Kills(running.now() + grace)
                 }
                 Limit::Kills(_) | Limit::Killed => {
                     running.kill();
@@ -179,7 +179,7 @@ pub(super) fn follow(
     let left_behind = match limit {
         Limit::Kills(until) => see_off(running, &mut pipes, Some(until), until, output),
         Limit::Asks(_) if cancelled => {
-            let asks = Instant::now() + REST;
+            let asks = running.now() + REST;
             see_off(running, &mut pipes, Some(asks), asks + grace, output)
         }
         Limit::Asks(_) => {
@@ -210,8 +210,8 @@ fn see_off(
     output: &mut dyn FnMut(Stream, &[u8]),
 ) -> bool {
     let mut tick = Duration::from_millis(1);
-    while running.group_is_alive() && Instant::now() < kills {
-        if asks.is_some_and(|asks| asks <= Instant::now()) {
+    while running.group_is_alive() && running.now() < kills {
+        if asks.is_some_and(|asks| asks <= running.now()) {
             asks = None;
             running.signal_group(Signal::TERM);
             running.signal_group(Signal::CONT);

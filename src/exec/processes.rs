@@ -42,6 +42,30 @@ pub struct Processes {
     state: Mutex<State>,
     /// Something in `state` has changed.
     changed: Condvar,
+    pause: Mutex<Pause>,
+}
+
+/// How long the run stood still, so that no command's time runs out meanwhile.
+#[derive(Debug, Default)]
+struct Pause {
+    before: Duration,
+    since: Option<Instant>,
+}
+
+impl Pause {
+    /// The time, on a clock that stands still with the run.
+    fn now(&self, now: Instant) -> Instant {
+        let now = self.since.unwrap_or(now);
+        now.checked_sub(self.before).unwrap_or(now)
+    }
+
+    fn begin(&mut self, now: Instant) {
+        self.since.get_or_insert(now);
+    }
+
+    fn end(&mut self, now: Instant) {
+        self.before += self.since.take().map_or(Duration::ZERO, |since| now.saturating_duration_since(since));
+    }
 }
 
 /// What is there from the first command on.
@@ -88,6 +112,7 @@ impl Processes {
             ground: OnceLock::new(),
             state: Mutex::default(),
             changed: Condvar::new(),
+            pause: Mutex::default(),
         })
     }
 
@@ -136,6 +161,25 @@ impl Processes {
         let state = self.lock();
         let wait = self.changed.wait_timeout_while(state, time, |state| state.interrupted.is_none());
         wait.unwrap_or_else(PoisonError::into_inner).0.interrupted.is_none()
+    }
+
+    /// Stops every command and then envrun itself (Ctrl-Z); returns when envrun is continued, and continues them. The time
+    /// in between counts against no timeout.
+    pub fn suspend(&self) {
+        let pause = || self.pause.lock().unwrap_or_else(PoisonError::into_inner);
+        pause().begin(Instant::now());
+        self.signal_groups(Signal::TSTP);
+        // Everything stands still within this call: a signal to this very thread is there before the call returns.
+        let _ = signal_hook::low_level::raise(Signal::STOP.as_raw());
+        self.signal_groups(Signal::CONT);
+        pause().end(Instant::now());
+    }
+
+    /// To every command that does not share envrun's own group: that one the terminal has signalled.
+    fn signal_groups(&self, signal: Signal) {
+        for live in self.lock().live.values().filter(|live| live.io == Io::Captured) {
+            let _ = rustix::process::kill_process_group(live.pid, signal);
+        }
     }
 
     /// Waits until no command is running.
@@ -294,7 +338,9 @@ impl Live {
         match self.io {
             // The keys of the terminal have reached it already.
             Io::Inherited if signal == Signal::INT || self.reaped => {}
-            Io::Inherited => end(self.pid, signal),
+            Io::Inherited => {
+                end(self.pid, signal);
+            }
             Io::Captured => end_group(self.pid, signal),
         }
     }
@@ -330,11 +376,18 @@ impl Running<'_> {
         self.processes.lock().live.get(&self.number).is_some_and(|live| live.cancelled)
     }
 
+    /// The time, on a clock that stands still while the run does.
+    pub(super) fn now(&self) -> Instant {
+        self.processes.pause.lock().unwrap_or_else(PoisonError::into_inner).now(Instant::now())
+    }
+
     /// Asks it to end: its group, or its first process if it shares envrun's. Before it is reaped.
     pub(super) fn terminate(&self) {
         match self.io {
             Io::Captured => end_group(self.pid, Signal::TERM),
-            Io::Inherited => end(self.pid, Signal::TERM),
+            Io::Inherited => {
+                end(self.pid, Signal::TERM);
+            }
         }
     }
 
@@ -412,25 +465,27 @@ fn end_strays(run: RunId, number: Number, patience: Duration) {
         for ended in strays.extract_if(.., |stray| stray.zombie) {
             let _ = rustix::process::waitpid(Some(ended.pid), WaitOptions::NOHANG);
         }
-        if strays.is_empty() {
-            return;
-        }
         let kill = since.elapsed() >= patience;
         if kill || !told {
-            told = true;
             let signal = if kill { Signal::KILL } else { Signal::TERM };
-            strays.iter().for_each(|stray| end(stray.pid, signal));
+            strays.retain(|stray| end(stray.pid, signal));
+        }
+        told = true;
+        if strays.is_empty() {
+            return;
         }
         std::thread::sleep(Duration::from_millis(2));
     }
 }
 
-/// Signals a process that is to end. One that is stopped is continued, or it would not notice.
-fn end(pid: Pid, signal: Signal) {
-    let _ = rustix::process::kill_process(pid, signal);
+/// Signals a process that is to end; whether that may be done: what became somebody else's (`sudo`) is his affair. One
+/// that is stopped is continued, or it would not notice.
+fn end(pid: Pid, signal: Signal) -> bool {
+    let sent = rustix::process::kill_process(pid, signal);
     if signal != Signal::KILL {
         let _ = rustix::process::kill_process(pid, Signal::CONT);
     }
+    sent != Err(rustix::io::Errno::PERM)
 }
 
 /// Signals a process group that is to end.
@@ -438,5 +493,24 @@ fn end_group(group: Pid, signal: Signal) {
     let _ = rustix::process::kill_process_group(group, signal);
     if signal != Signal::KILL {
         let _ = rustix::process::kill_process_group(group, Signal::CONT);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_clock_of_a_run_stands_still_with_it() {
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let mut pause = Pause::default();
+        assert_eq!(pause.now(at(1)), at(1));
+        pause.begin(at(2));
+        assert_eq!(pause.now(at(5)), at(2));
+        pause.end(at(10));
+        assert_eq!(pause.now(at(11)), at(3));
+        pause.end(at(12));
+        assert_eq!(pause.now(at(13)), at(5));
     }
 }

@@ -82,26 +82,37 @@ mod system {
         let child = Child { start, argv: argv.as_ptr(), env: env.as_ptr(), error: AtomicI32::new(0) };
         let mut stack = Stack(MaybeUninit::uninit());
         let mut pidfd: c_int = -1;
-        let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::CLONE_PIDFD | libc::SIGCHLD;
         let (mut all, mut before) = (MaybeUninit::uninit(), MaybeUninit::uninit());
-        // SAFETY: the child runs `become_program` on a stack of its own while this thread, which owns everything the child
-        // reads, is suspended until the child has become a program or ended (CLONE_VFORK). The stack grows down from its
-        // aligned end. Signals are blocked in between, so that no handler of envrun runs in the child; the child's own
-        // mask is set by itself. The last argument is where CLONE_PIDFD writes to.
-        let (pid, error) = unsafe {
+        let mut clone = |with| {
+            let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD | with;
+            // SAFETY: the child runs `become_program` on a stack of its own while this thread, which owns everything the
+            // child reads, is suspended until the child has become a program or ended (CLONE_VFORK). The stack grows down
+            // from its aligned end. The last argument is where CLONE_PIDFD writes to.
+            let pid = unsafe {
+                let stack = (&raw mut stack).add(1).cast();
+                libc::clone(
+                    become_program,
+                    stack,
+                    flags,
+                    (&raw const child).cast_mut().cast(),
+                    &raw mut pidfd,
+                )
+            };
+            (pid, io::Error::last_os_error())
+        };
+        // SAFETY: the sets are written before they are read. Signals are blocked around the clone, so that no handler of
+        // envrun runs in the child; the child sets its own mask.
+        unsafe {
             libc::sigfillset(all.as_mut_ptr());
             libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), before.as_mut_ptr());
-            let pid = libc::clone(
-                become_program,
-                (&raw mut stack).add(1).cast(),
-                flags,
-                (&raw const child).cast_mut().cast(),
-                &raw mut pidfd,
-            );
-            let error = io::Error::last_os_error();
-            libc::pthread_sigmask(libc::SIG_SETMASK, before.as_ptr(), ptr::null_mut());
-            (pid, error)
-        };
+        }
+        let (mut pid, mut error) = clone(libc::CLONE_PIDFD);
+        if pid < 0 && error.raw_os_error() == Some(libc::EINVAL) {
+            // A system that looks like Linux, and does not know what is new in it.
+            (pid, error) = clone(0);
+        }
+        // SAFETY: the mask was written above.
+        unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, before.as_ptr(), ptr::null_mut()) };
         let Some(pid) = Pid::from_raw(pid).filter(|_| pid > 0) else { return Err(error) };
         // SAFETY: a descriptor that was just made, if one was.
         let ending = (pidfd >= 0).then(|| unsafe { OwnedFd::from_raw_fd(pidfd) });

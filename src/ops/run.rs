@@ -185,7 +185,7 @@ pub fn run(
         reporters.tell(Event::Notice(Notice { node: None, message, hint: refusal.hint }));
     }
     let (send, receive) = mpsc::channel();
-    let _signals = listen(&send);
+    let _signals = listen(&ready.processes, &send);
     let around = ready.surroundings(context, project, request);
     let plan = &ready.plan;
     ready.workspace.prefetch(plan.graph.iter().map(|(_, node)| node.label.as_str()));
@@ -263,9 +263,9 @@ fn declared_sets(project: &Project, request: &Request) -> Result<(), Problem> {
     Ok(())
 }
 
-fn listen(send: &Sender<Message>) -> Option<Signals> {
+fn listen(processes: &Arc<Processes>, send: &Sender<Message>) -> Option<Signals> {
     let send = send.clone();
-    Signals::listen(move |signal, before| {
+    Signals::listen(Arc::clone(processes), move |signal, before| {
         // The run may be over already; then there is nothing left to stop.
         let _ = send.send(Message::Signal(signal, before));
     })

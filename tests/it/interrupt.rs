@@ -206,3 +206,27 @@ fn a_daemon_that_was_left_on_purpose_survives() {
         kill_process(*daemon, Signal::KILL).unwrap();
     }
 }
+
+#[test]
+fn ctrl_z_stops_everything_and_goes_on_later() {
+    let sandbox = Sandbox::new(r#"task "a" { run "echo $$; until test -e go; do sleep 0.01; done; echo over"; timeout "1h" }"#);
+    let mut envrun = sandbox.command(&["a"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut output = BufReader::new(envrun.stdout.take().unwrap());
+    let mut line = String::new();
+    output.read_line(&mut line).unwrap();
+    let stopped = |pid: &str| std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap().contains(") T ");
+    let wait = |pid: &str| {
+        while !stopped(pid) {
+            std::thread::yield_now()
+        }
+    };
+    kill_process(Pid::from_child(&envrun), Signal::TSTP).unwrap();
+    wait(&envrun.id().to_string());
+    wait(line.trim());
+    sandbox.write("go", "");
+    kill_process(Pid::from_child(&envrun), Signal::CONT).unwrap();
+    let mut rest = String::new();
+    output.read_to_string(&mut rest).unwrap();
+    assert_eq!(rest, "over\n");
+    assert!(envrun.wait().unwrap().success());
+}
