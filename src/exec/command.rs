@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::termios::{OptionalActions, Termios};
 use serde::{Deserialize, Serialize};
 
 use super::environ::CTexts;
@@ -160,10 +161,33 @@ pub fn run(
     if let Some(name) = spec.env.nul() {
         return Err(StartError::Nul(format!("the variable `{name}`")));
     }
+    let terminal = (spec.io == Io::Inherited).then(Terminal::save).flatten();
     let (number, mark) = processes.number();
     let (started, pipes, _script) = Launch::new(spec, processes)?.start(mark)?;
     let running = processes.enter(number, started.pid, spec.io, spec.cleanup);
-    Ok(follow(&running, started.ending.as_ref(), pipes, (spec.timeout, spec.grace), output))
+    let ended = follow(&running, started.ending.as_ref(), pipes, (spec.timeout, spec.grace), output);
+    if let (Some(terminal), false) = (terminal, matches!(ended.exit, Exit::Status(_))) {
+        terminal.restore();
+    }
+    Ok(ended)
+}
+
+/// How the terminal was before a command had it: one that is killed (an editor, a password prompt) leaves it as it was
+/// in the middle of its work, where keys are not shown.
+struct Terminal(Termios);
+
+impl Terminal {
+    fn save() -> Option<Self> {
+        rustix::termios::tcgetattr(rustix::stdio::stdin()).ok().map(Self)
+    }
+
+    fn restore(&self) {
+        let stdin = rustix::stdio::stdin();
+        // Who is not in the foreground is stopped for trying.
+        if rustix::termios::tcgetpgrp(stdin).is_ok_and(|group| group == rustix::process::getpgrp()) {
+            let _ = rustix::termios::tcsetattr(stdin, OptionalActions::Now, &self.0);
+        }
+    }
 }
 
 /// The longest word that the system takes (Linux: 32 pages).

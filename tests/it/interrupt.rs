@@ -7,7 +7,7 @@ use std::process::{Child, Stdio};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 
-use crate::sandbox::Sandbox;
+use crate::sandbox::{Sandbox, need};
 
 /// Processes of every kind that are hard to catch; each writes its number before `ready` is printed.
 const TREE: &str = r##"
@@ -209,7 +209,9 @@ fn a_daemon_that_was_left_on_purpose_survives() {
 
 #[test]
 fn ctrl_z_stops_everything_and_goes_on_later() {
-    let sandbox = Sandbox::new(r#"task "a" { run "echo $$; until test -e go; do sleep 0.01; done; echo over"; timeout "1h" }"#);
+    let sandbox = Sandbox::new(
+        r#"task "a" { run "echo $$; until test -e go; do sleep 0.01; done; echo over"; timeout "1h" }"#,
+    );
     let mut envrun = sandbox.command(&["a"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut output = BufReader::new(envrun.stdout.take().unwrap());
     let mut line = String::new();
@@ -229,4 +231,21 @@ fn ctrl_z_stops_everything_and_goes_on_later() {
     output.read_to_string(&mut rest).unwrap();
     assert_eq!(rest, "over\n");
     assert!(envrun.wait().unwrap().success());
+}
+
+#[test]
+fn a_killed_interactive_command_leaves_the_terminal_as_it_was() {
+    if !need("script", "bsdutils") {
+        return;
+    }
+    let sandbox = Sandbox::new(r#"task "a" { interactive; run "stty -echo raw; kill -9 $$" }"#);
+    let text = format!("stty echo cooked; {} a; stty -a", env!("CARGO_BIN_EXE_envrun"));
+    let envrun = sandbox.command(&[]);
+    let mut script = std::process::Command::new("script");
+    script.args(["-qec", &text, "/dev/null"]).current_dir(sandbox.root()).env_clear().stdin(Stdio::null());
+    script.envs(envrun.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let output = String::from_utf8_lossy(&script.output().unwrap().stdout).into_owned();
+    assert!(output.contains("SIGKILL"), "it was not killed: {output}");
+    let modes: Vec<_> = output.split_whitespace().map(|mode| mode.trim_end_matches(';')).collect();
+    assert!(modes.contains(&"echo") && modes.contains(&"icanon"), "{output}");
 }

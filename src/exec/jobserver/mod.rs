@@ -309,18 +309,10 @@ fn open_again(fd: i32, access: OFlags) -> Result<OwnedFd, Errno> {
 /// Whether a `make` on this PATH does not know `fifo:`. What knows the word has it in its text; asking each for its version
 /// would cost a process.
 fn has_old_make(path: &OsStr) -> bool {
-    const WORD: &[u8] = b"fifo:";
     let old = |name| {
         let make = which::which_in(name, Some(path), "/").ok()?;
         let program = std::fs::read(make).ok()?;
-        let mut rest = &program[..];
-        while let Some(at) = rest.iter().position(|byte| *byte == WORD[0]) {
-            if rest[at..].starts_with(WORD) {
-                return Some(false);
-            }
-            rest = &rest[at + 1..];
-        }
-        Some(true)
+        Some(memchr::memmem::find(&program, b"fifo:").is_none())
     };
     ["make", "gmake"].into_iter().any(|name| old(name).unwrap_or(false))
 }
