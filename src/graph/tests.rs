@@ -12,14 +12,14 @@ use super::fixture::{nowhere, task};
 use super::*;
 use crate::diag::render::{Style, render};
 use crate::diag::{Diagnostic, Spanned};
-use crate::load::{Loaded, Options, Texts, load};
+use crate::load::{Loaded, Texts, load};
 use crate::model::{Envfile, Node, NodeName, NodeRef, Project, ProjectName, Value, Var};
 use crate::vars::{Request, Source};
 
 fn loaded(text: &str) -> Loaded {
     let file = PathBuf::from("/p/Envfile.kdl");
     let texts = Texts::Memory(BTreeMap::from([(file.clone(), text.to_owned())]));
-    load(&file, &Options { texts }).unwrap()
+    load(&file, &texts).unwrap()
 }
 
 /// Values of an Envfile without dotenv files, `--set` and caller.

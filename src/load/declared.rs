@@ -387,7 +387,10 @@ impl Declared {
                     let Some(text) = arg.value.value.as_str() else { continue };
                     let alias = namespaced_text(namespace, text);
                     let span = arg.value.span;
-                    if let Some(&other) = decls.nodes.get(alias.as_str()) {
+                    let in_blocks =
+                        || decls.patches.values().find_map(|nodes| nodes.get(alias.as_str())?.first());
+                    let other = decls.nodes.get(alias.as_str()).copied();
+                    if let Some(other) = other.or_else(|| in_blocks().map(|(_, decl)| *decl)) {
                         let first = first_text(self.node(other)).map_or(span, |name| name.span);
                         clashes.push((alias, span, first, "a node"));
                         continue;

@@ -43,13 +43,6 @@ pub use texts::{Listed, Texts};
 /// What the file is called that [`find`] looks for, and that a folder must have to be included.
 pub const FILE_NAME: &str = "Envfile.kdl";
 
-/// How to load.
-#[derive(Debug, Clone, Default)]
-pub struct Options {
-    /// Where texts come from.
-    pub texts: Texts,
-}
-
 /// What was loaded.
 #[derive(Debug)]
 pub struct Loaded {
@@ -104,13 +97,11 @@ pub fn find(start: &Path, texts: &Texts) -> Option<PathBuf> {
 }
 
 /// Loads the Envfile `root_file` and everything that it includes.
-pub fn load(root_file: &Path, options: &Options) -> Result<Loaded, LoadError> {
-    let text = options
-        .texts
-        .read(root_file)
-        .map_err(|source| LoadError::Read { path: root_file.to_path_buf(), source })?;
+pub fn load(root_file: &Path, texts: &Texts) -> Result<Loaded, LoadError> {
+    let text =
+        texts.read(root_file).map_err(|source| LoadError::Read { path: root_file.to_path_buf(), source })?;
     let root = root_file.parent().unwrap_or(Path::new("")).to_path_buf();
-    let (units, sources, mut diagnostics) = include::assemble(root_file, &text, &options.texts);
+    let (units, sources, mut diagnostics) = include::assemble(root_file, &text, texts);
     let declared = declared::declare(units, &mut diagnostics);
     let (envfile, more) = lower::lower(&declared, &sources);
     diagnostics.extend(more);

@@ -35,18 +35,18 @@ impl Project {
 
     /// Opens the project even if there are errors in its texts.
     pub fn open_with_errors(context: &Context, file: Option<&Path>) -> Result<Self, Problem> {
-        let options = load::Options::default();
+        let texts = load::Texts::Disk;
         let file = match file {
             Some(file) => {
                 let file = context.cwd.join(file);
                 if file.is_dir() { file.join(load::FILE_NAME) } else { file }
             }
-            None => load::find(&context.cwd, &options.texts)
+            None => load::find(&context.cwd, &texts)
                 .ok_or_else(|| Problem::NoEnvfile { dir: context.cwd.clone() })?,
         };
         // Real paths, so that what is shown and what children see do not depend on the way that led here.
         let file = file.canonicalize().unwrap_or(file);
-        Ok(Self { loaded: load::load(&file, &options)? })
+        Ok(Self { loaded: load::load(&file, &texts)? })
     }
 
     /// What the Envfile says.

@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
+use indexmap::IndexMap;
+
 use crate::diag::{Diagnostic, Spanned};
-use crate::model::{EnvName, Node, NodeName, Placeholder};
+use crate::model::{EnvName, Node, NodeName, Placeholder, Var, VarName};
 use crate::syntax::words;
 
 use super::super::declared::Decl;
@@ -55,7 +57,7 @@ impl<'d> Lower<'d> {
     fn placeholder(
         &self,
         project: usize,
-        env: Option<&EnvName>,
+        env: Option<&'d EnvName>,
         kind: &'static str,
         name: &NodeName,
         patched: &Patched<'_>,
@@ -64,6 +66,9 @@ impl<'d> Lower<'d> {
             Placeholder { kind, name: name.clone(), span: patched.span, desc: None, needs: Vec::new() };
         let mut conditions = Vec::new();
         let mut has_action = false;
+        let rows = patched.words.iter().filter(|word| word.node.name.value == "vars");
+        let rows = rows.flat_map(|word| word.node.children()).filter_map(|row| self.var(row)).collect();
+        let own = self.lay(self.vars_of(project, env), rows).1;
         for word in &patched.words {
             match word.node.name.value.as_str() {
                 "desc" => node.desc = texts(word.node).next().map(|text| text.value),
@@ -78,17 +83,17 @@ impl<'d> Lower<'d> {
                 }
                 "run" | "render" => {
                     has_action = true;
-                    self.texts_are_known(project, word);
+                    self.texts_are_known(project, word, &own);
                 }
                 // The `verify` of a snapshot is a command.
                 "verify" if kind == "snapshot" => {}
                 "verify" | "snapshot" | "on-fail" | "on-success" => drop(self.references(word)),
                 "when" => self.conditions(project, word, &words::WHEN, &mut conditions),
                 "guard" => self.conditions(project, word, &words::GUARD, &mut conditions),
-                "url" | "tag" | "dir" => self.texts_are_known(project, word),
+                "url" | "tag" | "dir" => self.texts_are_known(project, word, &own),
                 "ready" => {
                     for probe in word.node.children().iter().filter(|probe| probe.name.value != "exec") {
-                        self.texts_are_known(project, &Word { node: probe, ..*word });
+                        self.texts_are_known(project, &Word { node: probe, ..*word }, &own);
                     }
                 }
                 _ => {}
@@ -106,16 +111,16 @@ impl<'d> Lower<'d> {
 
     /// Every text of a word, its properties included, mentions only what is declared. A single text of `run` is the
     /// shell's.
-    pub(super) fn texts_are_known(&self, project: usize, word: &Word<'_>) {
+    pub(super) fn texts_are_known(&self, project: usize, word: &Word<'_>, own: &IndexMap<VarName, Var>) {
         let is_shell = word.node.name.value == "run" && word.node.args.len() == 1;
         if !is_shell {
             for text in texts(word.node) {
-                self.mentioned(project, &text, None);
+                self.mentioned(project, &text, Some(own));
             }
         }
         for prop in &word.node.props {
             if let Some(text) = prop.value.value.as_str() {
-                self.mentioned(project, &Spanned::new(text.to_owned(), prop.value.span), None);
+                self.mentioned(project, &Spanned::new(text.to_owned(), prop.value.span), Some(own));
             }
         }
     }

@@ -70,7 +70,6 @@ impl<'d> Lower<'d> {
                 task.actions.extend(called.map(|called| Spanned::new(Action::Call(called), node.span)));
             }
             "render" => {
-                self.texts_are_known(project, word);
                 task.actions.push(Spanned::new(Action::Unbuilt("render"), node.span));
             }
             "load" => {
@@ -104,6 +103,9 @@ impl<'d> Lower<'d> {
     /// What only the whole definition shows.
     fn check(&self, project: usize, env: Option<&EnvName>, patched: &Patched<'d>, task: &Task) {
         self.paths(project, task);
+        for word in patched.words.iter().filter(|word| word.node.name.value == "render") {
+            self.texts_are_known(project, word, &task.vars);
+        }
         self.arguments(&task.args);
         if let Some(pool) = &task.pool
             && !self.declared.pools.contains_key(&pool.value)

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use expect_test::expect;
 
-use super::super::{Options, find, load};
+use super::super::{find, load};
 use super::{check, good, path, said};
 use crate::load::Texts;
 use crate::model::{Node, Task};
@@ -21,7 +21,7 @@ fn the_nearest_envfile_above_is_found() {
     let texts = Texts::Memory([("/p/Envfile.kdl".into(), String::new())].into());
     assert_eq!(find(Path::new("/p/a/b"), &texts).as_deref(), Some(Path::new("/p/Envfile.kdl")));
     assert_eq!(find(Path::new("/q"), &texts), None);
-    let error = load(Path::new("/q/Envfile.kdl"), &Options { texts }).unwrap_err();
+    let error = load(Path::new("/q/Envfile.kdl"), &texts).unwrap_err();
     expect!["cannot read `/q/Envfile.kdl`: entity not found"].assert_eq(&error.to_string());
 }
 
@@ -386,11 +386,11 @@ fn files_on_disk() {
     write("s/a/b/Envfile.kdl", "task \"x\" { run \"true\" }");
     #[cfg(unix)]
     std::os::unix::fs::symlink("..", dir.path().join("s/a/up")).unwrap();
-    let loaded = load(&dir.path().join("Envfile.kdl"), &Options::default()).unwrap();
+    let loaded = load(&dir.path().join("Envfile.kdl"), &Texts::Disk).unwrap();
     assert_eq!(said(&loaded), "");
     let names: Vec<String> = loaded.envfile.projects.keys().map(ToString::to_string).collect();
     assert_eq!(names, ["", "a", "b"]);
     std::fs::write(dir.path().join("Envfile.kdl"), b"task \"\xff\"").unwrap();
-    let error = load(&dir.path().join("Envfile.kdl"), &Options::default()).unwrap_err();
+    let error = load(&dir.path().join("Envfile.kdl"), &Texts::Disk).unwrap_err();
     assert!(error.to_string().contains("UTF-8"), "{error}");
 }

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use expect_test::Expect;
 
-use super::{Loaded, Options, Texts, load};
+use super::{Loaded, Texts, load};
 use crate::diag::{Label, Severity};
 use crate::model::{EnvName, NodePath, ProjectName};
 
@@ -21,7 +21,7 @@ use crate::model::{EnvName, NodePath, ProjectName};
 fn loaded(files: &[(&str, &str)]) -> Loaded {
     let files = files.iter().map(|(path, text)| (Path::new("/p").join(path), (*text).to_owned()));
     let texts = Texts::Memory(files.collect::<BTreeMap<PathBuf, String>>());
-    load(Path::new("/p/Envfile.kdl"), &Options { texts }).unwrap()
+    load(Path::new("/p/Envfile.kdl"), &texts).unwrap()
 }
 
 /// Everything that is said, with what stands at each place.

@@ -195,6 +195,36 @@ fn conditions_are_understood_before_a_run() {
 }
 
 #[test]
+fn variables_of_a_service_are_an_overlay_too() {
+    one(
+        r#"
+        vars { (port)PORT 80 }
+        service "s" { vars { PORT 0; OWN "x" }; run "s"; url "http://h:${PORT}/${OWN}/${NOPE}" }
+        "#,
+        expect![[r#"
+            error[load/value]: `PORT`: `0` is not a port, 1 to 65535
+              Envfile.kdl:3:35 `0`
+              Envfile.kdl:2:22 `PORT`: declared here
+            error[load/undeclared]: `NOPE` is not declared
+              Envfile.kdl:3:87 `${NOPE}`
+              help: declare it in `vars`, or give it a default: `${NOPE:-…}`
+        "#]],
+    );
+}
+
+#[test]
+fn an_alias_is_nobody_elses_name() {
+    one(
+        "task \"a\" { alias \"only\"; run \"true\" }\nenv \"x\" { task \"only\" { run \"true\" } }",
+        expect![[r#"
+        error[load/duplicate]: the alias `only` is already a node
+          Envfile.kdl:1:18 `"only"`: the alias
+          Envfile.kdl:2:16 `"only"`: the first
+    "#]],
+    );
+}
+
+#[test]
 fn a_deploy_does_something() {
     one(
         r#"

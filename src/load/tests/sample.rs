@@ -4,7 +4,7 @@ use std::path::Path;
 
 use expect_test::expect;
 
-use super::super::{Loaded, Options, load};
+use super::super::{Loaded, Texts, load};
 use super::{good, path, said, shown};
 use crate::model::{EnvName, Node};
 
@@ -20,7 +20,7 @@ fn cluster() -> Loaded {
 #[test]
 fn the_example_says_nothing() {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/hello-deploy/Envfile.kdl");
-    assert_eq!(said(&load(&file, &Options::default()).unwrap()), "");
+    assert_eq!(said(&load(&file, &Texts::Disk).unwrap()), "");
 }
 
 #[test]
