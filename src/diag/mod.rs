@@ -172,13 +172,17 @@ impl Diagnostic {
     }
 }
 
-/// The name among `known` nearest to `word`, if one is near enough to have been meant.
+/// The name among `known` nearest to `word`, if one is near enough to have been meant: a third of it may differ, and
+/// something must be the same.
 pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let word = word.to_lowercase();
+    let distance = |name: &str| strsim::damerau_levenshtein(&word, &name.to_lowercase());
     known
         .into_iter()
-        .map(|name| (strsim::damerau_levenshtein(&word.to_lowercase(), &name.to_lowercase()), name))
+        .map(|name| (distance(name), name))
         .filter(|(distance, name)| {
-            *distance <= (word.chars().count().max(name.chars().count())).div_ceil(3).max(1)
+            let longest = word.chars().count().max(name.chars().count());
+            *distance <= longest.div_ceil(3) && *distance < longest
         })
         .min()
         .map(|(_, name)| name)

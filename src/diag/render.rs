@@ -173,7 +173,8 @@ impl<'a> Shown<'a> {
 impl fmt::Display for Shown<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.main {
-            write!(f, "{} [{}]", self.diagnostic.message, self.diagnostic.code)
+            let Diagnostic { severity, code, message, .. } = self.diagnostic;
+            write!(f, "{}[{code}]: {message}", severity.as_str())
         } else {
             let text = self.labels.iter().map(|label| label.text.as_str()).find(|text| !text.is_empty());
             f.write_str(text.unwrap_or("here too"))

@@ -95,7 +95,7 @@ fn fancy() {
     shown(
         Style::Fancy { color: false, width: 70 },
         expect![[r#"
-            |  × unknown `verfy` in task [syntax/unknown-word]
+            |  × error[syntax/unknown-word]: unknown `verfy` in task
             |   ╭─[Envfile.kdl:3:2]
             | 2 │     desc "x"
             | 3 │     verfy "a"
@@ -104,8 +104,8 @@ fn fancy() {
             |   ╰────
             |  help: did you mean `verify`?
             |
-            |  ⚠ the node `build` is 100% twice
-            |  │ here [load/duplicate]
+            |  ⚠ warning[load/duplicate]: the node `build` is 100% twice
+            |  │ here
             |   ╭─[Envfile.kdl:1:6]
             | 1 │ task "ä" {
             |   ·      ─┬─
@@ -124,11 +124,11 @@ fn fancy() {
             | 3 │ }
             |   ╰────
             |
-            |  × no file [load/nothing]
+            |  × error[load/nothing]: no file
             |  help: write one
             |        or two
             |
-            |  × this block is never closed [syntax/unclosed-block]
+            |  × error[syntax/unclosed-block]: this block is never closed
             |   ╭─[Envfile.kdl:1:10]
             | 1 │ task "ä" {
             |   ·          ┬
@@ -163,5 +163,22 @@ fn a_place_outside_of_the_text_is_shown_somehow() {
     let diagnostic = Diagnostic::error("a/b", "far away").at(span(FileId(0), 1000, 5), "here");
     for style in [Style::Fancy { color: false, width: 80 }, Style::Short, Style::Json, Style::Github] {
         assert!(render(std::slice::from_ref(&diagnostic), &sources, style).contains("far away"));
+    }
+}
+
+#[test]
+fn the_nearest_name_is_one_that_may_have_been_meant() {
+    let known = ["build", "test", "a", "verify"];
+    for (word, meant) in [
+        ("biuld", Some("build")),
+        ("BUILD", Some("build")),
+        ("tests", Some("test")),
+        ("verfy", Some("verify")),
+        ("ab", Some("a")),
+        ("c", None),
+        ("deploy", None),
+        ("", None),
+    ] {
+        assert_eq!(nearest(word, known), meant, "{word}");
     }
 }

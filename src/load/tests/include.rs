@@ -321,7 +321,6 @@ fn an_error_of_which_the_meaning_is_plain_hides_nothing() {
               help: write `"b" "c"`
             error[load/unknown-node]: there is no node `c`
               Envfile.kdl:1:49 `"c"`
-              help: did you mean `a`?
             error[load/unknown-pool]: there is no pool `nope`
               Envfile.kdl:1:60 `"nope"`
               help: declare it at the root: `pool "nope" 2`

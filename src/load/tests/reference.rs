@@ -221,7 +221,6 @@ fn circles_of_stages_and_unknown_ones() {
               Envfile.kdl:3:15 `"nope"`
             error[load/unknown-node]: there is no node `y`
               Envfile.kdl:3:28 `"y"`
-              help: did you mean `x`?
         "#]],
     );
 }
