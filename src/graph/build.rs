@@ -1,25 +1,22 @@
 //! From targets to the graph: environments propagate, pins override, equal nodes are shared.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
-
-use indexmap::IndexMap;
 
 use crate::base::RelPath;
 use crate::diag::{Diagnostic, Span};
-use crate::model::{
-    EnvName, Envfile, Node, NodePath, NodeRef, Placeholder, Project, ProjectName, Task, VarName,
-};
-use crate::vars::{EnvironmentNames, Values, reads};
+use crate::model::{EnvName, Envfile, Node, NodePath, NodeRef, Placeholder, ProjectName, Task, VarName};
+use crate::vars::{Values, reads};
 
 use super::call::{Calls, Expansion};
 use super::task_graph::{Edge, EdgeKind, Occasion, TaskGraph};
+use super::visits::{State, Visits};
 use super::{ConfiguredTask, Target, say, share};
 
 /// Where the values of a project in an environment come from. Asked once for each.
 pub type ValuesOf<'a> = dyn FnMut(&ProjectName, Option<&EnvName>) -> Arc<Values> + 'a;
 
-/// A node in the environment in which it is reached. Several of them may come to one shared node.
+/// A node in an environment.
 pub(super) type Key = (NodePath, Option<EnvName>);
 
 /// Builds the graph of everything that `targets` need, or says all that is in the way.
@@ -50,58 +47,52 @@ pub fn sketch(
 
 /// Every ring there is among the needs and calls of an Envfile, whatever the target: what `check` says of them.
 pub fn cycles(envfile: &Envfile) -> Vec<Diagnostic> {
-    let mut builder = Builder::new(envfile);
-    let start = |builder: &mut Builder<'_>, project: &Project, names: Vec<_>, env: Option<&EnvName>| {
-        for name in names {
-            let path = NodePath { project: project.name.clone(), name };
-            let visit = builder.entry((path, env.cloned()));
-            builder.visit(visit, None, None);
-        }
-    };
+    let mut builder = Builder { sketch: true, ..Builder::new(envfile) };
     for project in envfile.projects.values() {
-        start(&mut builder, project, project.base.nodes.keys().cloned().collect(), None);
         // A ring that is not in the base leads through a node that an environment patches or adds.
-        for (env, scope) in &project.overlays {
-            start(&mut builder, project, scope.nodes.keys().cloned().collect(), Some(env));
+        let patched = project.overlays.iter().map(|(env, scope)| (Some(env), scope));
+        for (env, scope) in std::iter::once((None, &project.base)).chain(patched) {
+            let slot = builder.visits.slot(env);
+            for name in scope.nodes.keys() {
+                let path = NodePath { project: project.name.clone(), name: name.clone() };
+                if let Some(visit) = builder.visits.entry(&path, slot) {
+                    builder.visit(visit, None, None);
+                }
+            }
         }
     }
     builder.diagnostics.retain(|diagnostic| diagnostic.code == say::CYCLE);
     builder.diagnostics
 }
 
-/// The values of every project and environment that was asked for.
-struct Table<'a, 'b> {
-    of: &'a mut ValuesOf<'b>,
-    known: HashMap<(ProjectName, Option<EnvName>), Arc<Values>>,
-}
-
-impl Table<'_, '_> {
-    fn of(&mut self, project: &ProjectName, env: Option<&EnvName>) -> Arc<Values> {
-        let key = (project.clone(), env.cloned());
-        Arc::clone(self.known.entry(key).or_insert_with(|| (self.of)(project, env)))
-    }
-}
-
-/// How far a visit is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
-    /// Nobody looked at it yet.
-    New,
-    /// What it needs is being visited: to meet it again is a ring.
-    Open,
-    /// Its node; none if there is something wrong with it, which was said.
-    Closed(Option<usize>),
-}
-
 /// One node whose needs are being visited.
-struct Frame {
+struct Frame<'a> {
     visit: usize,
-    task: Arc<Task>,
-    kind: &'static str,
+    task: Definition<'a>,
     expansion: Arc<Expansion>,
     needs: Vec<Link>,
     /// The need that is visited now.
     next: usize,
+}
+
+/// What a node is.
+enum Definition<'a> {
+    Task(&'a Arc<Task>),
+    /// What is known of a node that is not built yet, and its kind.
+    StandIn(Arc<Task>, &'static str),
+}
+
+impl Definition<'_> {
+    fn task(&self) -> &Arc<Task> {
+        match self {
+            Self::Task(task) => task,
+            Self::StandIn(task, _) => task,
+        }
+    }
+
+    fn kind(&self) -> &'static str {
+        if let Self::StandIn(_, kind) = self { kind } else { "task" }
+    }
 }
 
 /// The visit that leads to another one, and where that is written.
@@ -113,18 +104,15 @@ struct Link {
     span: Span,
     /// It names its environment.
     pinned: bool,
-    /// Whose need it is, if it is that of a called task: the task, and where it is called.
-    through: Option<(NodePath, Span)>,
+    /// Whose need it is, if it is that of a called task: its place among the needs that come with calls.
+    through: Option<usize>,
 }
 
 struct Builder<'a> {
     envfile: &'a Envfile,
-    visits: IndexMap<Key, State>,
+    visits: Visits<'a>,
     nodes: Vec<ConfiguredTask>,
     edges: Vec<(usize, usize, Edge)>,
-    /// The nodes without an environment.
-    shared: HashMap<NodePath, usize>,
-    names: HashMap<ProjectName, EnvironmentNames>,
     calls: Calls,
     diagnostics: Vec<Diagnostic>,
     said: HashSet<(String, Vec<Span>)>,
@@ -138,11 +126,9 @@ impl<'a> Builder<'a> {
     fn new(envfile: &'a Envfile) -> Self {
         Self {
             envfile,
-            visits: IndexMap::new(),
+            visits: Visits::new(envfile),
             nodes: Vec::new(),
             edges: Vec::new(),
-            shared: HashMap::new(),
-            names: HashMap::new(),
             calls: Calls::default(),
             diagnostics: Vec::new(),
             said: HashSet::new(),
@@ -152,176 +138,203 @@ impl<'a> Builder<'a> {
     }
 
     fn graph(mut self, targets: &[Target], values: &mut ValuesOf<'_>) -> Result<TaskGraph, Vec<Diagnostic>> {
-        let mut values = Table { of: values, known: HashMap::new() };
         for target in targets {
-            let visit = self.entry((target.path.clone(), target.env.clone()));
-            self.visit(visit, None, Some(&mut values));
-            if let Some(node) = self.node(visit) {
+            let slot = self.visits.slot(target.env.as_ref());
+            let Some(visit) = self.entry(&target.path, slot, None) else { continue };
+            self.visit(visit, None, Some(values));
+            if let Some(node) = self.visits.node(visit) {
                 self.mark(node, target);
             }
         }
         self.follow_up = true;
         let mut at = 0;
         while at < self.visits.len() {
-            self.follow(at, &mut values);
+            self.follow(at, values);
             at += 1;
         }
         self.order();
         if !self.diagnostics.is_empty() {
             return Err(self.diagnostics);
         }
-        let labels: Vec<String> = self.nodes.iter().map(|node| node.label.clone()).collect();
-        TaskGraph::new(self.nodes, self.edges).map_err(|ring| vec![say::ring(&ring, &labels)])
+        TaskGraph::new(self.nodes, self.edges).map_err(|ring| vec![say::ring(&ring)])
     }
 
     /// Visits a node and everything it needs, depth first, on a stack of its own. `asked` is the node and the place that
     /// lead to it. Without values, only rings are looked for and no node is made.
-    fn visit(&mut self, start: usize, asked: Option<Asked>, mut values: Option<&mut Table<'_, '_>>) {
-        if self.visits[start] != State::New {
+    fn visit(&mut self, start: usize, asked: Option<Asked>, mut values: Option<&mut ValuesOf<'_>>) {
+        if self.visits.state(start) != State::New {
             return;
         }
-        let mut stack: Vec<Frame> = Vec::new();
+        let mut stack: Vec<Frame<'a>> = Vec::new();
         stack.extend(self.open(start, asked));
         while let Some(frame) = stack.last_mut() {
             let Some(link) = frame.needs.get(frame.next) else {
                 let frame = stack.pop().expect("there is a last one");
                 let node = values.as_deref_mut().map(|values| self.close(&frame, values));
-                self.visits[frame.visit] = State::Closed(node);
-                if let Some(outer) = stack.last_mut() {
-                    outer.next += 1;
-                }
+                self.visits.set(frame.visit, State::Closed(node));
                 continue;
             };
-            let (inner, asked) = (link.visit, (frame.visit, link.span));
-            match self.visits[inner] {
-                State::New => match self.open(inner, Some(asked)) {
-                    Some(inner) => stack.push(inner),
-                    None => stack.last_mut().expect("it was just looked at").next += 1,
-                },
-                State::Open => {
-                    let begin = stack.iter().position(|frame| frame.visit == inner);
-                    let begin = begin.expect("what is open is on the stack");
-                    let ring = self.ring(&stack[begin..]);
-                    self.say(ring);
-                    stack.last_mut().expect("it was just looked at").next += 1;
+            frame.next += 1;
+            match self.visits.state(link.visit) {
+                State::New => {
+                    let (inner, asked) = (link.visit, (frame.visit, link.span));
+                    stack.extend(self.open(inner, Some(asked)));
                 }
-                State::Closed(_) => frame.next += 1,
+                State::Open => {
+                    let inner = link.visit;
+                    let begin = stack.iter().position(|frame| frame.visit == inner);
+                    let ring = self.ring(&stack[begin.expect("what is open is on the stack")..]);
+                    self.say(ring);
+                }
+                State::Closed(_) => {}
             }
         }
     }
 
-    fn entry(&mut self, key: Key) -> usize {
-        let entry = self.visits.entry(key);
-        let at = entry.index();
-        entry.or_insert(State::New);
-        at
+    /// The visit of a node; that there is no such node is said.
+    fn entry(&mut self, path: &NodePath, slot: u32, asked: Option<Asked>) -> Option<usize> {
+        let visit = self.visits.entry(path, slot);
+        if visit.is_none() {
+            let asked = asked.map(|(visit, span)| (self.visits.label(visit), span));
+            self.say(say::not_in_environment(self.envfile, path, None, asked));
+        }
+        visit
     }
 
-    fn node(&self, visit: usize) -> Option<usize> {
-        if let State::Closed(node) = self.visits[visit] { node } else { None }
+    /// Where a reference written in the environment of `slot` leads.
+    fn aim(&mut self, reference: &NodeRef, slot: u32, from: usize) -> Option<usize> {
+        let slot = if reference.env.is_some() { self.visits.slot(reference.env.as_ref()) } else { slot };
+        self.entry(&reference.path, slot, Some((from, reference.span)))
     }
 
     /// Looks a node up and lists its needs. What is wrong with it is said, with the place that leads to it.
-    fn open(&mut self, visit: usize, asked: Option<Asked>) -> Option<Frame> {
-        let (path, env) = self.visits.get_index(visit).expect("visits are never removed").0.clone();
-        let asked = asked.map(|(visit, span)| (self.label(visit), span));
-        let (task, kind) = match self.envfile.node(env.as_ref(), &path) {
-            Some(Node::Task(task)) => (Arc::clone(task), "task"),
-            Some(Node::Placeholder(node)) if self.sketch => (Arc::new(stand_in(node)), node.kind),
-            Some(Node::Placeholder(node)) => {
-                self.say(say::kind_not_built(&path, env.as_ref(), node, asked));
-                self.visits[visit] = State::Closed(None);
-                return None;
+    fn open(&mut self, visit: usize, asked: Option<Asked>) -> Option<Frame<'a>> {
+        let task = match self.visits.definition(visit) {
+            Some(Node::Task(task)) => Definition::Task(task),
+            Some(Node::Placeholder(node)) if self.sketch => {
+                Definition::StandIn(Arc::new(stand_in(node)), node.kind)
             }
-            None => {
-                self.say(say::not_in_environment(self.envfile, &path, env.as_ref(), asked));
-                self.visits[visit] = State::Closed(None);
+            found => {
+                let (path, env) = (self.visits.path(visit), self.visits.env(visit));
+                let asked = asked.map(|(visit, span)| (self.visits.label(visit), span));
+                let diagnostic = match found {
+                    Some(Node::Placeholder(node)) => say::kind_not_built(&path, env, node, asked),
+                    _ => say::not_in_environment(self.envfile, &path, env, asked),
+                };
+                self.say(diagnostic);
+                self.visits.set(visit, State::Closed(None));
                 return None;
             }
         };
         if !self.sketch {
-            let label = label(&path, env.as_ref());
-            for diagnostic in say::words_not_built(self.envfile, &label, &path, env.as_ref(), &task) {
-                self.say(diagnostic);
-            }
-            if let Some((label, span)) = &asked
-                && let Some(diagnostic) = say::argument_missing(&path, &task, label, *span)
-            {
-                self.say(diagnostic);
+            self.refuse(visit, task.task(), asked);
+        }
+        let expansion = self.expand(visit, task.task());
+        let slot = self.visits.env_slot(visit);
+        let mut needs: Vec<Link> = Vec::with_capacity(task.task().needs.len());
+        for need in &task.task().needs {
+            if let Some(inner) = self.aim(need, slot, visit) {
+                needs.push(Link { visit: inner, span: need.span, pinned: need.env.is_some(), through: None });
             }
         }
+        for (at, need) in expansion.needs.iter().enumerate() {
+            let slot = self.visits.slot(need.env.as_ref());
+            if let Some(inner) = self.entry(&need.path, slot, Some((visit, need.span))) {
+                needs.push(Link { visit: inner, span: need.span, pinned: need.pinned, through: Some(at) });
+            }
+        }
+        self.visits.set(visit, State::Open);
+        Some(Frame { visit, task, expansion, needs, next: 0 })
+    }
+
+    /// Says which words of a task no code carries out yet, and which argument nobody gives.
+    fn refuse(&mut self, visit: usize, task: &Task, asked: Option<Asked>) {
+        let mut words = say::words_not_built(task);
+        let scope = self.visits.unbuilt(visit).iter();
+        words.extend(scope.filter(|word| task.mutates || !word.2).map(|&(word, span, _)| (word, span)));
+        for (word, span) in words {
+            let diagnostic = say::word_not_built(word, span, &self.visits.label(visit));
+            self.say(diagnostic);
+        }
+        if let Some((from, span)) = asked
+            && let Some(argument) = say::argument_missing(task)
+        {
+            let (path, from) = (self.visits.path(visit), self.visits.label(from));
+            self.say(say::no_argument(&path, argument, &from, span));
+        }
+    }
+
+    fn expand(&mut self, visit: usize, task: &Task) -> Arc<Expansion> {
+        if !Calls::has_any(task) {
+            return self.calls.none();
+        }
+        let (path, env) = (self.visits.path(visit), self.visits.env(visit));
         let mut wrong = Vec::new();
-        let expansion = self.calls.expand(self.envfile, &path, env.as_ref(), &task, &mut wrong);
+        let expansion = self.calls.expand(self.envfile, &path, env, task, &mut wrong);
         wrong.retain(|diagnostic| !self.sketch || diagnostic.code != say::NOT_BUILT);
         wrong.into_iter().for_each(|diagnostic| self.say(diagnostic));
-        let mut needs: Vec<Link> = Vec::with_capacity(task.needs.len());
-        for need in &task.needs {
-            let visit = self.entry(aim(need, env.as_ref()));
-            needs.push(Link { visit, span: need.span, pinned: need.env.is_some(), through: None });
-        }
-        for need in &expansion.needs {
-            let visit = self.entry((need.path.clone(), need.env.clone()));
-            let through = Some((need.of.clone(), need.call));
-            needs.push(Link { visit, span: need.span, pinned: need.pinned, through });
-        }
-        self.visits[visit] = State::Open;
-        Some(Frame { visit, task, kind, expansion, needs, next: 0 })
+        expansion
     }
 
     /// Makes the node, or finds the one that is shared already.
-    fn close(&mut self, frame: &Frame, values: &mut Table<'_, '_>) -> usize {
-        let (path, env) = self.visits.get_index(frame.visit).expect("visits are never removed").0.clone();
-        let needs_shared = frame.needs.iter().all(|link| {
-            link.pinned || self.node(link.visit).is_none_or(|node| self.nodes[node].env.is_none())
-        });
+    fn close(&mut self, frame: &Frame<'_>, values: &mut ValuesOf<'_>) -> usize {
+        let (visit, task) = (frame.visit, frame.task.task());
+        let is_root = self.visits.env(visit).is_none();
         let mut names = None;
-        let env = env.filter(|env| {
-            let may = needs_shared
-                && frame.kind == "task"
-                && share::may_be(self.envfile, &path, env, &frame.task, &frame.expansion);
-            if may && let Some(&known) = self.shared.get(&path) {
+        let is_shared = is_root || {
+            let may = self.may_share(frame);
+            if may && let Some(known) = self.visits.shared(visit) {
                 names = Some(Arc::clone(&self.nodes[known].reads));
             }
-            !may || {
-                let reads =
-                    names.get_or_insert_with(|| Arc::new(reads(self.envfile, Some(env), &frame.task)));
-                let project = &path.project;
-                let of = self.names.entry(project.clone());
-                let decided = of.or_insert_with(|| EnvironmentNames::of(self.envfile, project));
-                let (here, root) = (values.of(project, Some(env)), values.of(project, None));
-                !share::same_values(reads, decided, &here, &root)
+            may && {
+                let env = self.visits.env(visit);
+                let reads = names.get_or_insert_with(|| Arc::new(reads(self.envfile, env, task)));
+                let here = self.visits.values(visit, false, values);
+                let root = self.visits.values(visit, true, values);
+                share::same_values(reads, self.visits.decided(visit), &here, &root)
             }
-        });
-        if env.is_none()
-            && let Some(&node) = self.shared.get(&path)
-        {
+        };
+        if is_shared && let Some(node) = self.visits.shared(visit) {
             return node;
         }
         let at = self.nodes.len();
-        if env.is_none() {
-            self.shared.insert(path.clone(), at);
+        if is_shared {
+            self.visits.share(visit, at);
         }
+        let env = if is_shared { None } else { self.visits.env(visit).cloned() };
         let names: Arc<BTreeSet<VarName>> =
-            names.unwrap_or_else(|| Arc::new(reads(self.envfile, env.as_ref(), &frame.task)));
+            names.unwrap_or_else(|| Arc::new(reads(self.envfile, env.as_ref(), task)));
+        let path = self.visits.path(visit);
         self.nodes.push(ConfiguredTask {
             label: label(&path, env.as_ref()),
-            values: values.of(&path.project, env.as_ref()),
+            values: self.visits.values(visit, is_shared, values),
             path,
             env,
-            task: Arc::clone(&frame.task),
+            task: Arc::clone(task),
             calls: Arc::clone(&frame.expansion.calls),
             reads: names,
             args: Vec::new(),
             target: false,
-            kind: frame.kind,
+            kind: frame.task.kind(),
             follow_up: self.follow_up,
         });
         for link in &frame.needs {
-            if let Some(need) = self.node(link.visit) {
+            if let Some(need) = self.visits.node(link.visit) {
                 self.edges.push((need, at, Edge { kind: EdgeKind::Needs, span: link.span }));
             }
         }
         at
+    }
+
+    /// Whether a node may be shared, values apart.
+    fn may_share(&self, frame: &Frame<'_>) -> bool {
+        let is_shared = |link: &Link| {
+            link.pinned || self.visits.node(link.visit).is_none_or(|node| self.nodes[node].env.is_none())
+        };
+        frame.task.kind() == "task"
+            && frame.needs.iter().all(is_shared)
+            && !self.visits.is_patched(frame.visit)
+            && share::may_be(frame.task.task(), &frame.expansion)
     }
 
     /// Notes that a node was asked for by name.
@@ -338,16 +351,16 @@ impl<'a> Builder<'a> {
 
     /// Visits what a node calls when it failed or succeeded. A shared node calls that of each environment in which it
     /// is reached.
-    fn follow(&mut self, visit: usize, values: &mut Table<'_, '_>) {
-        let Some(node) = self.node(visit) else { return };
+    fn follow(&mut self, visit: usize, values: &mut ValuesOf<'_>) {
+        let Some(node) = self.visits.node(visit) else { return };
         let task = Arc::clone(&self.nodes[node].task);
-        let env = self.visits.get_index(visit).expect("visits are never removed").0.1.clone();
+        let slot = self.visits.env_slot(visit);
         let lists = [(&task.on_fail, Occasion::Failure), (&task.on_success, Occasion::Success)];
         for (list, occasion) in lists {
             for called in list {
-                let inner = self.entry(aim(called, env.as_ref()));
+                let Some(inner) = self.aim(called, slot, visit) else { continue };
                 self.visit(inner, Some((visit, called.span)), Some(values));
-                if let Some(later) = self.node(inner) {
+                if let Some(later) = self.visits.node(inner) {
                     let edge = Edge { kind: EdgeKind::FollowUp(occasion), span: called.span };
                     self.edges.push((node, later, edge));
                 }
@@ -355,20 +368,17 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// Adds the edges of `after`: only to what is in the graph anyway.
+    /// Adds the edges of `after`: only to what is in the graph anyway, be it that another environment has brought the
+    /// shared node in.
     fn order(&mut self) {
         for visit in 0..self.visits.len() {
-            let Some(node) = self.node(visit) else { continue };
-            let env = self.visits.get_index(visit).expect("visits are never removed").0.1.as_ref();
+            let Some(node) = self.visits.node(visit) else { continue };
             for earlier in &self.nodes[node].task.after {
-                let key = aim(earlier, env);
-                let known = match self.visits.get(&key) {
-                    Some(State::Closed(node)) => *node,
-                    _ => None,
+                let slot = match &earlier.env {
+                    None => self.visits.env_slot(visit),
+                    env => self.visits.slot(env.as_ref()),
                 };
-                // Another environment may have brought the shared node in.
-                let found = known.or_else(|| self.shared.get(&key.0).copied());
-                if let Some(found) = found.filter(|found| *found != node) {
+                if let Some(found) = self.visits.find(&earlier.path, slot).filter(|found| *found != node) {
                     self.edges.push((found, node, Edge { kind: EdgeKind::After, span: earlier.span }));
                 }
             }
@@ -376,28 +386,22 @@ impl<'a> Builder<'a> {
     }
 
     /// The ring that the frames make: each needs the next one, and the last one the first.
-    fn ring(&self, frames: &[Frame]) -> Diagnostic {
-        let name = |frame: &Frame| self.label(frame.visit);
+    fn ring(&self, frames: &[Frame<'_>]) -> Diagnostic {
+        let name = |frame: &Frame<'_>| self.visits.label(frame.visit);
         let mut steps = Vec::new();
         for (at, frame) in frames.iter().enumerate() {
-            let link = &frame.needs[frame.next];
+            let link = &frame.needs[frame.next - 1];
             let next = name(&frames[(at + 1) % frames.len()]);
-            match &link.through {
+            match link.through.map(|at| &frame.expansion.needs[at]) {
                 None => steps.push((name(frame), "needs", next, link.span)),
-                Some((called, call)) => {
-                    let env = self.visits.get_index(frame.visit).and_then(|(key, _)| key.1.as_ref());
-                    let called = label(called, env);
-                    steps.push((name(frame), "calls", called.clone(), *call));
+                Some(need) => {
+                    let called = label(&need.of, self.visits.env(frame.visit));
+                    steps.push((name(frame), "calls", called.clone(), need.call));
                     steps.push((called, "needs", next, link.span));
                 }
             }
         }
         say::cycle(&steps)
-    }
-
-    fn label(&self, visit: usize) -> String {
-        let (path, env) = self.visits.get_index(visit).expect("visits are never removed").0;
-        label(path, env.as_ref())
     }
 
     /// Adds a diagnostic, unless the same was said of the same place.
@@ -428,5 +432,14 @@ pub(super) fn aim(reference: &NodeRef, env: Option<&EnvName>) -> Key {
 
 /// `prod.api:deploy`.
 pub(super) fn label(path: &NodePath, env: Option<&EnvName>) -> String {
-    env.map_or_else(|| path.to_string(), |env| format!("{env}.{path}"))
+    let (env, project, name) = (env.map_or("", EnvName::as_str), path.project.as_str(), path.name.as_str());
+    let mut label = String::with_capacity(env.len() + project.len() + name.len() + 2);
+    for (part, end) in [(env, "."), (project, ":")] {
+        if !part.is_empty() {
+            label.push_str(part);
+            label.push_str(end);
+        }
+    }
+    label.push_str(name);
+    label
 }

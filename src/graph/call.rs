@@ -51,6 +51,16 @@ pub(super) struct Calls {
 }
 
 impl Calls {
+    /// Whether a task calls anything.
+    pub fn has_any(task: &Task) -> bool {
+        task.actions.iter().any(|action| matches!(action.value, Action::Call(_)))
+    }
+
+    /// The expansion of a task that calls nothing.
+    pub fn none(&self) -> Arc<Expansion> {
+        Arc::clone(&self.none)
+    }
+
     /// Expands the calls of `task`, which is the node at `path` in `env`. What is wrong is added to `wrong`, once.
     pub fn expand(
         &mut self,
@@ -71,8 +81,8 @@ impl Calls {
         ring: &mut Vec<(Key, Span)>,
         wrong: &mut Vec<Diagnostic>,
     ) -> Arc<Expansion> {
-        if !task.actions.iter().any(|action| matches!(action.value, Action::Call(_))) {
-            return Arc::clone(&self.none);
+        if !Self::has_any(task) {
+            return self.none();
         }
         let key: Key = (path.clone(), env.cloned());
         if let Some(known) = self.known.get(&key) {
@@ -93,13 +103,10 @@ impl Calls {
                     Some(Node::Task(inner)) => {
                         let (inner_path, inner_env) = (&inner_key.0, inner_key.1.as_ref());
                         let inner_label = label(inner_path, inner_env);
-                        wrong.extend(say::words_not_built(
-                            envfile,
-                            &inner_label,
-                            inner_path,
-                            inner_env,
-                            inner,
-                        ));
+                        let words = say::words_not_built(inner);
+                        wrong.extend(
+                            words.iter().map(|(word, span)| say::word_not_built(word, *span, &inner_label)),
+                        );
                         let nested = self.inner(envfile, (inner_path, inner_env, inner), ring, wrong);
                         let pinned = called.env.is_some();
                         patched |= !pinned

@@ -57,6 +57,6 @@ pub fn node(task: Task) -> ConfiguredTask {
 
 /// A graph of `nodes` with `edges` between their places.
 pub fn graph(nodes: Vec<ConfiguredTask>, edges: &[(usize, usize, EdgeKind)]) -> TaskGraph {
-    let edges = edges.iter().map(|&(from, to, kind)| (from, to, Edge { kind, span: nowhere() }));
-    TaskGraph::new(nodes, edges).expect("the edges of a fixture make no ring")
+    let edge = |&(from, to, kind): &(usize, usize, EdgeKind)| (from, to, Edge { kind, span: nowhere() });
+    TaskGraph::new(nodes, edges.iter().map(edge).collect()).expect("the edges of a fixture make no ring")
 }

@@ -25,6 +25,7 @@ mod share;
 mod task_graph;
 #[cfg(test)]
 mod tests;
+mod visits;
 
 pub use address::{resolve_environment, resolve_target};
 pub use build::{ValuesOf, build, cycles, sketch};

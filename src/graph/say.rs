@@ -1,9 +1,7 @@
 //! The words for what keeps a graph from being built.
 
 use crate::diag::{Diagnostic, Span};
-use crate::model::{
-    Action, ArgKind, Condition, ConditionKind, EnvName, Envfile, NodePath, Placeholder, Scope, Task,
-};
+use crate::model::{Action, ArgKind, ArgSpec, ConditionKind, EnvName, Envfile, NodePath, Placeholder, Task};
 
 use super::build::label;
 use super::task_graph::{EdgeKind, Occasion, Ring};
@@ -48,7 +46,7 @@ pub(super) fn cycle(steps: &[(String, &'static str, String, Span)]) -> Diagnosti
 }
 
 /// A ring in which an `after`, `on-fail` or `on-success` takes part.
-pub(super) fn ring(ring: &Ring, labels: &[String]) -> Diagnostic {
+pub(super) fn ring(ring: &Ring) -> Diagnostic {
     let steps: Vec<_> = ring
         .0
         .iter()
@@ -61,7 +59,7 @@ pub(super) fn ring(ring: &Ring, labels: &[String]) -> Diagnostic {
                 EdgeKind::FollowUp(Occasion::Failure) => "runs on the failure of",
                 EdgeKind::FollowUp(Occasion::Success) => "runs on the success of",
             };
-            (labels[*to].clone(), does, labels[*from].clone(), edge.span)
+            (to.clone(), does, from.clone(), edge.span)
         })
         .collect();
     cycle(&steps)
@@ -121,74 +119,44 @@ pub(super) fn kind_not_built(
     }
 }
 
-/// Every word of a task, and of its environment as far as it concerns the task, that no code carries out yet.
-pub(super) fn words_not_built(
-    envfile: &Envfile,
-    label: &str,
-    path: &NodePath,
-    env: Option<&EnvName>,
-    task: &Task,
-) -> Vec<Diagnostic> {
+/// Every word of a task that no code carries out yet, and where it stands.
+pub(super) fn words_not_built(task: &Task) -> Vec<(&'static str, Span)> {
     let mut found: Vec<(&'static str, Span)> = Vec::new();
     found.extend(task.unbuilt.iter().map(|word| (word.word, word.span)));
     found.extend(task.actions.iter().filter_map(|action| match action.value {
         Action::Unbuilt(word) => Some((word, action.span)),
         _ => None,
     }));
-    let mut add = |conditions: &[Condition]| {
-        found.extend(conditions.iter().filter_map(|condition| match condition.kind {
-            ConditionKind::Unbuilt(word) => Some((word, condition.span)),
-            _ => None,
-        }));
-    };
-    add(&task.when);
-    add(&task.guard);
-    for scope in scopes(envfile, path, env) {
-        add(&scope.when);
-        if task.mutates {
-            add(&scope.guard);
-        }
-    }
+    found.extend(task.when.iter().chain(&task.guard).filter_map(|condition| match condition.kind {
+        ConditionKind::Unbuilt(word) => Some((word, condition.span)),
+        _ => None,
+    }));
     found
-        .into_iter()
-        .map(|(word, span)| {
-            Diagnostic::error(NOT_BUILT, format!("`{word}` is not built yet"))
-                .at(span, format!("`{label}` would need it"))
-                .help("take it out, or run something that does not need it")
-        })
-        .collect()
 }
 
-/// The scopes whose conditions hold for a node: the root of its project, and each environment of the chain.
-fn scopes<'a>(
-    envfile: &'a Envfile,
-    path: &NodePath,
-    env: Option<&EnvName>,
-) -> impl Iterator<Item = &'a Scope> {
-    let project = envfile.projects.get(&path.project);
-    let chain = env.and_then(|env| envfile.environments.get(env)).map_or(&[][..], |env| &env.chain);
-    project.into_iter().flat_map(move |project| {
-        std::iter::once(&project.base).chain(chain.iter().filter_map(|env| project.overlays.get(env)))
+/// A word that no code carries out yet.
+pub(super) fn word_not_built(word: &str, span: Span, label: &str) -> Diagnostic {
+    Diagnostic::error(NOT_BUILT, format!("`{word}` is not built yet"))
+        .at(span, format!("`{label}` would need it"))
+        .help("take it out, or run something that does not need it")
+}
+
+/// The argument that a task cannot do without.
+pub(super) fn argument_missing(task: &Task) -> Option<&ArgSpec> {
+    task.args.iter().find(|arg| {
+        matches!(arg.kind, ArgKind::Positional { repeat: false })
+            && arg.default.is_none()
+            && arg.env.is_none()
     })
 }
 
 /// A task that is needed without the argument that it cannot do without.
-pub(super) fn argument_missing(path: &NodePath, task: &Task, asked: &str, span: Span) -> Option<Diagnostic> {
-    let needed = task.args.iter().find(|arg| {
-        matches!(arg.kind, ArgKind::Positional { repeat: false })
-            && arg.default.is_none()
-            && arg.env.is_none()
-    })?;
-    let name = &needed.name.value;
-    Some(
-        Diagnostic::error(
-            "graph/argument-missing",
-            format!("`{path}` needs a value for its argument `{name}`"),
-        )
-        .at(span, format!("`{asked}` gives none"))
-        .at(needed.name.span, "declared without a default")
-        .help(format!("give `{name}` a `default=`, or run `{path}` by name")),
-    )
+pub(super) fn no_argument(path: &NodePath, argument: &ArgSpec, from: &str, span: Span) -> Diagnostic {
+    let name = &argument.name.value;
+    Diagnostic::error("graph/argument-missing", format!("`{path}` needs a value for its argument `{name}`"))
+        .at(span, format!("`{from}` gives none"))
+        .at(argument.name.span, "declared without a default")
+        .help(format!("give `{name}` a `default=`, or run `{path}` by name"))
 }
 
 /// One node asked for twice, with different arguments.

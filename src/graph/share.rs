@@ -22,20 +22,13 @@ use crate::vars::{EnvironmentNames, Lookup, Values};
 
 use super::call::Expansion;
 
-/// Whether the definition as such, without values and needs, may be shared.
-pub(super) fn may_be(
-    envfile: &Envfile,
-    path: &NodePath,
-    env: &EnvName,
-    task: &Task,
-    expansion: &Expansion,
-) -> bool {
+/// Whether the definition as such, without patches, values and needs, may be shared.
+pub(super) fn may_be(task: &Task, expansion: &Expansion) -> bool {
     // A guard is asked for the environment, so what it asks about must not be a matter of the environment.
     let asks_variables = |kind: &ConditionKind| {
         matches!(kind, ConditionKind::Set(_) | ConditionKind::Unset(_) | ConditionKind::Exec { .. })
     };
     (task.is_cacheable() || task.is_group())
-        && !is_patched(envfile, path, env)
         && !expansion.patched
         && !task.guard.iter().any(|condition| asks_variables(&condition.kind))
 }

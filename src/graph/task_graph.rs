@@ -4,7 +4,6 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::ops::Index;
 
-use indexmap::IndexMap;
 use petgraph::graph::{DiGraph, NodeIndex};
 use petgraph::visit::EdgeRef;
 use petgraph::{Incoming, Outgoing};
@@ -51,47 +50,44 @@ pub enum Occasion {
     Success,
 }
 
-/// Edges that lead in a ring, each beginning where the one before ends; places are those of the list that was given.
+/// Edges that lead in a ring, each beginning where the one before ends: the labels of the two nodes, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Ring(pub Vec<(usize, usize, Edge)>);
+pub struct Ring(pub Vec<(String, String, Edge)>);
+
+/// An edge between two places of a list of nodes.
+type Between = (usize, usize, Edge);
 
 impl TaskGraph {
-    /// Numbers `nodes` topologically, as near to the given order as the edges allow, or finds a ring.
+    /// Numbers `nodes` topologically, as near to the given order as the edges allow, or finds a ring. Edges lead between
+    /// places of `nodes`.
     ///
     /// Of `needs` and `after` between the same two nodes only `needs` is kept. Nothing waits for what may never come:
     /// `after` a follow-up is dropped, and so is a follow-up's call of an ordinary node.
-    pub fn new(
-        nodes: Vec<ConfiguredTask>,
-        edges: impl IntoIterator<Item = (usize, usize, Edge)>,
-    ) -> Result<Self, Ring> {
-        let mut kept = Kept::new();
-        for (from, to, edge) in edges {
-            let dropped = match edge.kind {
-                EdgeKind::Needs => false,
-                EdgeKind::After => nodes[from].follow_up,
-                EdgeKind::FollowUp(_) => nodes[from].follow_up && !nodes[to].follow_up,
-            };
-            if dropped {
-                continue;
-            }
-            let occasion = if let EdgeKind::FollowUp(occasion) = edge.kind { Some(occasion) } else { None };
-            let known = kept.entry((from, to, occasion)).or_insert(edge);
-            if edge.kind < known.kind {
-                *known = edge;
-            }
+    pub fn new(nodes: Vec<ConfiguredTask>, mut edges: Vec<Between>) -> Result<Self, Ring> {
+        edges.retain(|&(from, to, edge)| match edge.kind {
+            EdgeKind::Needs => true,
+            EdgeKind::After => !nodes[from].follow_up,
+            EdgeKind::FollowUp(_) => !nodes[from].follow_up || nodes[to].follow_up,
+        });
+        // Stable, and nearly nothing to do: edges come in by the node they lead to.
+        edges.sort_by_key(|&(_, to, _)| to);
+        let edges = distinct(nodes.len(), edges);
+        let mut graph = DiGraph::with_capacity(nodes.len(), edges.len());
+        // petgraph lists a node's edges newest first: added backwards, they come out as written.
+        let backwards = edges.iter().rev();
+        if edges.iter().all(|&(from, to, _)| from < to) {
+            nodes.into_iter().for_each(|node| _ = graph.add_node(node));
+            backwards.for_each(|&(from, to, edge)| _ = graph.add_edge(at(from), at(to), edge));
+            return Ok(Self { graph });
         }
-        let place = number(nodes.len(), &kept)?;
+        let place = number(&nodes, &edges)?;
         let mut order: Vec<usize> = (0..nodes.len()).collect();
         order.sort_unstable_by_key(|&at| place[at]);
         let mut slots: Vec<Option<ConfiguredTask>> = nodes.into_iter().map(Some).collect();
-        let mut graph = DiGraph::with_capacity(slots.len(), kept.len());
         for at in order {
             graph.add_node(slots[at].take().expect("an order names each node once"));
         }
-        // petgraph lists a node's edges newest first: added backwards, they come out as written.
-        for ((from, to, _), edge) in kept.into_iter().rev() {
-            graph.add_edge(NodeIndex::from(place[from]), NodeIndex::from(place[to]), edge);
-        }
+        backwards.for_each(|&(from, to, edge)| _ = graph.add_edge(at(place[from]), at(place[to]), edge));
         Ok(Self { graph })
     }
 
@@ -164,8 +160,9 @@ impl Index<NodeIx> for TaskGraph {
     }
 }
 
-/// Edges, each once per pair of nodes and occasion.
-type Kept = IndexMap<(usize, usize, Option<Occasion>), Edge>;
+fn at(place: usize) -> NodeIndex {
+    NodeIndex::new(place)
+}
 
 fn ours(index: NodeIndex) -> NodeIx {
     NodeIx(index.index() as u32)
@@ -175,17 +172,46 @@ fn theirs(node: NodeIx) -> NodeIndex {
     NodeIndex::new(node.index())
 }
 
-/// The new place of each of `count` nodes: the topological order that is smallest by old places (Kahn's algorithm over
-/// a heap), or a ring.
-fn number(count: usize, edges: &Kept) -> Result<Vec<u32>, Ring> {
+/// Edges that are sorted by the node they lead to, each once per pair of nodes: of `needs` and `after` the stronger, and
+/// a follow-up once for each occasion.
+fn distinct(count: usize, edges: Vec<Between>) -> Vec<Between> {
+    let sort = |kind: EdgeKind| match kind {
+        EdgeKind::Needs | EdgeKind::After => 0,
+        EdgeKind::FollowUp(Occasion::Failure) => 1,
+        EdgeKind::FollowUp(Occasion::Success) => 2,
+    };
+    // For each node and sort: where the last edge from it is kept.
+    let mut last = vec![[usize::MAX; 3]; count];
+    let mut kept: Vec<Between> = Vec::with_capacity(edges.len());
+    for (from, to, edge) in edges {
+        let last = &mut last[from][sort(edge.kind)];
+        match kept.get_mut(*last).filter(|known| known.1 == to) {
+            Some(known) => {
+                if edge.kind < known.2.kind {
+                    known.2 = edge;
+                }
+            }
+            None => {
+                *last = kept.len();
+                kept.push((from, to, edge));
+            }
+        }
+    }
+    kept
+}
+
+/// The new place of each node: the topological order that is smallest by old places (Kahn's algorithm over a heap), or a
+/// ring.
+fn number(nodes: &[ConfiguredTask], edges: &[Between]) -> Result<Vec<usize>, Ring> {
+    let count = nodes.len();
     let mut behind: Vec<Vec<usize>> = vec![Vec::new(); count];
     let mut waits = vec![0_usize; count];
-    for &(from, to, _) in edges.keys() {
+    for &(from, to, _) in edges {
         behind[from].push(to);
         waits[to] += 1;
     }
     let mut free: BinaryHeap<Reverse<usize>> = (0..count).filter(|&at| waits[at] == 0).map(Reverse).collect();
-    let mut place = vec![0_u32; count];
+    let mut place = vec![0; count];
     let mut placed = 0;
     while let Some(Reverse(at)) = free.pop() {
         place[at] = placed;
@@ -197,15 +223,15 @@ fn number(count: usize, edges: &Kept) -> Result<Vec<u32>, Ring> {
             }
         }
     }
-    if placed as usize == count { Ok(place) } else { Err(ring(&waits, edges)) }
+    if placed == count { Ok(place) } else { Err(ring(nodes, &waits, edges)) }
 }
 
 /// A ring among the nodes that still wait: each of them waits for another one of them, so going back must come round.
-fn ring(waits: &[usize], edges: &Kept) -> Ring {
+fn ring(nodes: &[ConfiguredTask], waits: &[usize], edges: &[Between]) -> Ring {
     let mut back: Vec<Option<(usize, Edge)>> = vec![None; waits.len()];
-    for (&(from, to, _), edge) in edges {
+    for &(from, to, edge) in edges {
         if waits[from] > 0 && waits[to] > 0 {
-            back[to].get_or_insert((from, *edge));
+            back[to].get_or_insert((from, edge));
         }
     }
     let mut at = waits.iter().position(|&count| count > 0).expect("not all nodes were placed");
@@ -217,7 +243,7 @@ fn ring(waits: &[usize], edges: &Kept) -> Ring {
     let end = at;
     loop {
         let (from, edge) = back[at].expect("what waits, waits for another that waits");
-        edges.push((from, at, edge));
+        edges.push((nodes[from].label.clone(), nodes[at].label.clone(), edge));
         at = from;
         if at == end {
             break;

@@ -60,9 +60,6 @@ impl Found<'_> {
     }
 
     fn task(&mut self, env: Option<&EnvName>, task: &Task) {
-        if !self.called.insert(std::ptr::from_ref(task)) {
-            return;
-        }
         let lists = [task.inputs.as_ref(), task.outputs.as_ref(), Some(&task.depfile), Some(&task.tools)];
         for text in lists.into_iter().flatten().flatten() {
             self.text(&text.value, Form::Text);
@@ -84,7 +81,9 @@ impl Found<'_> {
                 Action::Run(command) => self.command(command),
                 Action::Call(called) => {
                     let env = called.env.as_ref().or(env);
-                    if let Some(crate::model::Node::Task(task)) = self.envfile.node(env, &called.path) {
+                    if let Some(crate::model::Node::Task(task)) = self.envfile.node(env, &called.path)
+                        && self.called.insert(std::ptr::from_ref::<Task>(task))
+                    {
                         self.task(env, task);
                     }
                 }
