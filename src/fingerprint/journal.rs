@@ -12,6 +12,7 @@
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::ops::Range;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -40,26 +41,40 @@ struct Known {
 /// What others wrote since the last look.
 #[derive(Debug, Default)]
 pub(super) struct News {
-    /// The file is another one: forget what was known of the old one, and read all of `bytes`.
+    /// The file is another one: forget what was known of the old one, and read all of `records`.
     pub(super) replaced: bool,
-    /// Good records, one after the other, without the magic.
-    pub(super) bytes: Vec<u8>,
+    pub(super) records: Records,
 }
 
-/// Good records at the front of `bytes`, and where the last of them ends.
-pub(super) fn records(bytes: &[u8]) -> (Vec<&[u8]>, usize) {
-    let mut found = Vec::new();
-    let mut at = 0;
-    while let Some(head) = bytes.get(at..at + HEAD) {
-        let len = u32::from_le_bytes([head[0], head[1], head[2], head[3]]) as usize;
-        let Some(payload) = bytes.get(at + HEAD..).and_then(|rest| rest.get(..len)) else { break };
-        if check(payload) != head[4..] {
-            break;
+/// Good records as they were read.
+#[derive(Debug, Default)]
+pub(super) struct Records {
+    pub(super) bytes: Vec<u8>,
+    /// Where in `bytes` the payload of each lies.
+    pub(super) payloads: Vec<Range<usize>>,
+}
+
+impl Records {
+    /// The good records from `start` on.
+    fn check(bytes: Vec<u8>, start: usize) -> Self {
+        let mut payloads = Vec::new();
+        let mut at = start;
+        while let Some(head) = bytes.get(at..).and_then(|rest| rest.first_chunk::<HEAD>()) {
+            let len = u32::from_le_bytes([head[0], head[1], head[2], head[3]]) as usize;
+            let Some(payload) = bytes[at + HEAD..].get(..len) else { break };
+            if check(payload) != head[4..] {
+                break;
+            }
+            payloads.push(at + HEAD..at + HEAD + len);
+            at += HEAD + len;
         }
-        found.push(payload);
-        at += HEAD + len;
+        Self { bytes, payloads }
     }
-    (found, at)
+
+    /// Where the last of them ends.
+    fn end(&self, start: usize) -> usize {
+        self.payloads.last().map_or(start, |payload| payload.end)
+    }
 }
 
 /// Adds a record to `buffer`, made by `write`.
@@ -84,13 +99,13 @@ impl Journal {
     }
 
     /// Reads the file for the first time. What cannot be read counts as empty.
-    pub(super) fn load(&mut self) -> Vec<u8> {
-        let Ok(mut file) = File::open(&self.path) else { return Vec::new() };
-        self.read_from(&mut file, 0).map(|(bytes, _)| bytes).unwrap_or_default()
+    pub(super) fn load(&mut self) -> Records {
+        let Ok(mut file) = File::open(&self.path) else { return Records::default() };
+        self.read_from(&mut file, 0).map(|(records, _)| records).unwrap_or_default()
     }
 
     /// Reads from `start` on (0: the magic too) and remembers where the good records end; whether the file has the magic.
-    fn read_from(&mut self, file: &mut File, start: u64) -> io::Result<(Vec<u8>, bool)> {
+    fn read_from(&mut self, file: &mut File, start: u64) -> io::Result<(Records, bool)> {
         let meta = file.metadata()?;
         let mut bytes = Vec::with_capacity(usize::try_from(meta.len().saturating_sub(start)).unwrap_or(0));
         file.seek(SeekFrom::Start(start))?;
@@ -98,13 +113,12 @@ impl Journal {
         let magic = if start == 0 { self.magic.len() } else { 0 };
         if start == 0 && !bytes.starts_with(self.magic) {
             self.known = None;
-            return Ok((Vec::new(), false));
+            return Ok((Records::default(), false));
         }
-        bytes.drain(..magic);
-        let (_, end) = records(&bytes);
-        bytes.truncate(end);
-        self.known = Some(Known { dev: meta.dev(), inode: meta.ino(), end: start + (magic + end) as u64 });
-        Ok((bytes, true))
+        let records = Records::check(bytes, magic);
+        self.known =
+            Some(Known { dev: meta.dev(), inode: meta.ino(), end: start + records.end(magic) as u64 });
+        Ok((records, true))
     }
 
     /// Appends what `write` makes of the news, under the lock. Gives the length of the file.
@@ -123,14 +137,14 @@ impl Journal {
         match self.known.filter(|known| known.dev == meta.dev() && known.inode == meta.ino()) {
             // Shorter than it was: somebody emptied it by hand.
             Some(known) if known.end > meta.len() => self.known = None,
-            Some(known) if known.end < meta.len() => news.bytes = self.read_from(file, known.end)?.0,
+            Some(known) if known.end < meta.len() => news.records = self.read_from(file, known.end)?.0,
             Some(_) => {}
             None => self.known = None,
         }
         if self.known.is_none() {
             news.replaced = true;
-            let (bytes, magic) = self.read_from(file, 0)?;
-            news.bytes = bytes;
+            let (records, magic) = self.read_from(file, 0)?;
+            news.records = records;
             if !magic {
                 file.set_len(0)?;
                 file.seek(SeekFrom::Start(0))?;
@@ -157,11 +171,11 @@ impl Journal {
     }
 
     /// Replaces the whole file by what `write` makes of its records, under the lock.
-    pub(super) fn rewrite(&mut self, write: impl FnOnce(&[u8]) -> Vec<u8>) -> Result<(), FsError> {
+    pub(super) fn rewrite(&mut self, write: impl FnOnce(Records) -> Vec<u8>) -> Result<(), FsError> {
         let mut file = self.locked()?;
-        let (bytes, _) =
+        let (records, _) =
             self.read_from(&mut file, 0).map_err(|error| FsError::new("read", &self.path, error))?;
-        let new = write(&bytes);
+        let new = write(records);
         let magic = self.magic;
         write_atomic_with(&self.path, 0o666, |file| {
             file.write_all(magic)?;
@@ -216,8 +230,14 @@ mod tests {
         bytes
     }
 
-    fn texts(bytes: &[u8]) -> Vec<String> {
-        records(bytes).0.iter().map(|one| String::from_utf8(one.to_vec()).unwrap()).collect()
+    fn texts(records: &Records) -> Vec<String> {
+        let text =
+            |payload: &Range<usize>| String::from_utf8(records.bytes[payload.clone()].to_vec()).unwrap();
+        records.payloads.iter().map(text).collect()
+    }
+
+    fn copy(records: Records) -> Vec<u8> {
+        texts(&records).iter().flat_map(|text| record(text)).collect()
     }
 
     fn journal(dir: &Path) -> Journal {
@@ -228,10 +248,10 @@ mod tests {
     fn what_is_appended_is_loaded() {
         let dir = tempfile::tempdir().unwrap();
         let mut one = journal(dir.path());
-        assert!(one.load().is_empty());
+        assert!(one.load().payloads.is_empty());
         one.append(|_| record("a")).unwrap();
         one.append(|news| {
-            assert!(!news.replaced && news.bytes.is_empty());
+            assert!(!news.replaced && news.records.payloads.is_empty());
             record("b")
         })
         .unwrap();
@@ -246,18 +266,18 @@ mod tests {
         two.load();
         one.append(|_| record("b")).unwrap();
         two.append(|news| {
-            assert_eq!(texts(&news.bytes), ["b"]);
+            assert_eq!(texts(&news.records), ["b"]);
             record("c")
         })
         .unwrap();
-        one.rewrite(|bytes| {
-            assert_eq!(texts(bytes), ["a", "b", "c"]);
+        one.rewrite(|records| {
+            assert_eq!(texts(&records), ["a", "b", "c"]);
             record("abc")
         })
         .unwrap();
         two.append(|news| {
             assert!(news.replaced);
-            assert_eq!(texts(&news.bytes), ["abc"]);
+            assert_eq!(texts(&news.records), ["abc"]);
             record("d")
         })
         .unwrap();
@@ -313,7 +333,7 @@ mod tests {
                     for count in 0..25 {
                         mine.append(|_| record(&format!("{thread}-{count}"))).unwrap();
                         if count % 10 == 9 {
-                            mine.rewrite(<[u8]>::to_vec).unwrap();
+                            mine.rewrite(copy).unwrap();
                         }
                     }
                 });

@@ -66,20 +66,46 @@ pub struct Manifest {
     pub(super) discovered: Option<Vec<FilePart>>,
 }
 
+/// Digests of parts that most tasks have in common: made once, not once per task.
+#[derive(Debug)]
+pub(super) struct Usual {
+    format: Digest,
+    platform: Digest,
+    shell: Digest,
+    nothing: Digest,
+}
+
+impl Usual {
+    pub(super) fn new() -> Self {
+        let mut platform = Vec::new();
+        platform.put_bytes(std::env::consts::OS.as_bytes());
+        platform.put_bytes(std::env::consts::ARCH.as_bytes());
+        Self {
+            format: Digest::of(&[FORMAT]),
+            platform: Digest::of(&platform),
+            shell: Digest::of(b"sh"),
+            nothing: Digest::of(b""),
+        }
+    }
+}
+
 /// The parts of a definition, sorted.
-pub(super) fn parts_of(definition: &Definition, secrets: &SecretKey) -> Vec<Part> {
+pub(super) fn parts_of(definition: &Definition, secrets: &SecretKey, usual: &Usual) -> Vec<Part> {
     let mut parts = Vec::with_capacity(8 + definition.variables.len());
+    let unnamed = |tag, digest| Part { tag, name: "".into(), digest };
+    parts.push(unnamed(Tag::Format, usual.format));
+    parts.push(unnamed(Tag::Platform, usual.platform));
     let mut buffer = Vec::with_capacity(256);
     let mut part = |tag: Tag, name: &str, write: &mut dyn FnMut(&mut Vec<u8>)| {
         buffer.clear();
         write(&mut buffer);
-        parts.push(Part { tag, name: name.into(), digest: Digest::of(&buffer) });
+        let digest = match &buffer[..] {
+            b"" => usual.nothing,
+            b"sh" => usual.shell,
+            bytes => Digest::of(bytes),
+        };
+        parts.push(Part { tag, name: name.into(), digest });
     };
-    part(Tag::Format, "", &mut |to| to.put(&[FORMAT]));
-    part(Tag::Platform, "", &mut |to| {
-        to.put_bytes(std::env::consts::OS.as_bytes());
-        to.put_bytes(std::env::consts::ARCH.as_bytes());
-    });
     part(Tag::Commands, "", &mut |to| {
         use crate::model::Command;
         for command in &definition.commands {
@@ -119,7 +145,7 @@ pub(super) fn parts_of(definition: &Definition, secrets: &SecretKey) -> Vec<Part
             }
         });
     }
-    parts.sort_unstable();
+    parts.sort_unstable_by(|a, b| (a.tag, &a.name).cmp(&(b.tag, &b.name)));
     // A name given twice is a mistake of the caller; the first in order counts, so that the walk stays a walk of a set.
     parts.dedup_by(|a, b| a.tag == b.tag && a.name == b.name);
     parts

@@ -1,6 +1,9 @@
 //! The state file: what the journal's records say, and how they are written.
 //!
-//! | record | payload |
+//! A record of the journal is what was written at one time, in sections (kind, length, payload). So many are checked at
+//! once that the check costs little more than reading.
+//!
+//! | section | payload |
 //! |---|---|
 //! | `1` paths | a count, then each path; ids are given in the order of the file |
 //! | `2` entries | path id, kind, stat, digest: 81 bytes each; a later one counts |
@@ -16,7 +19,7 @@ use std::sync::Arc;
 use crate::base::codec::{Put, Reader};
 use crate::base::fs::Stat;
 
-use super::journal::{push_record, records};
+use super::journal::{News, Records, push_record};
 use super::record::{Record, renumber};
 use super::table::{Entry, FileKind, PathId, Table};
 
@@ -26,6 +29,9 @@ pub(super) const MAGIC: &[u8; 16] = b"envrun state  01";
 const PATHS: u8 = 1;
 const ENTRIES: u8 = 2;
 const TASK: u8 = 3;
+
+/// Kind and length of a section.
+const SECTION: usize = 5;
 
 const ENTRY: usize = 4 + 1 + 44 + 32;
 
@@ -48,24 +54,23 @@ pub(super) struct State {
 
 impl State {
     /// Reads good records.
-    pub(super) fn parse(loaded: Vec<u8>) -> Self {
+    pub(super) fn parse(loaded: Records) -> Self {
         let mut state = Self::default();
-        for payload in records(&loaded).0 {
-            let start = payload.as_ptr() as usize - loaded.as_ptr() as usize;
-            match payload.split_first() {
-                Some((&PATHS, rest)) => read_paths(rest, &mut state.table),
-                Some((&ENTRIES, rest)) => read_entries(rest, &mut state.table),
-                Some((&TASK, rest)) => {
-                    let mut from = Reader::new(rest);
+        for (kind, range) in loaded.payloads.iter().flat_map(|range| sections(&loaded.bytes, range.clone())) {
+            let payload = &loaded.bytes[range.clone()];
+            match kind {
+                PATHS => read_paths(payload, &mut state.table),
+                ENTRIES => read_entries(payload, &mut state.table),
+                TASK => {
+                    let mut from = Reader::new(payload);
                     let Some(label) = from.text() else { continue };
-                    let at = start + payload.len() - from.len();
-                    state.tasks.insert(label.into(), Kept::Loaded(at..start + payload.len()));
+                    state.tasks.insert(label.into(), Kept::Loaded(range.end - from.len()..range.end));
                 }
                 // Of a later version that thought it could add to this format.
                 _ => {}
             }
         }
-        state.loaded = loaded;
+        state.loaded = loaded.bytes;
         state
     }
 
@@ -101,6 +106,27 @@ impl State {
             (0..self.table.len()).map(|id| self.table.path(id as PathId).len() + 2 + ENTRY).sum();
         (tasks + paths) as u64
     }
+}
+
+/// The sections of a record: kind, and where the payload lies in `bytes`.
+fn sections(bytes: &[u8], record: Range<usize>) -> impl Iterator<Item = (u8, Range<usize>)> {
+    let mut at = record.start;
+    std::iter::from_fn(move || {
+        let head = bytes[at..record.end].first_chunk::<SECTION>()?;
+        let len = u32::from_le_bytes([head[1], head[2], head[3], head[4]]) as usize;
+        let start = at + SECTION;
+        at = start.checked_add(len).filter(|end| *end <= record.end)?;
+        Some((head[0], start..at))
+    })
+}
+
+/// Adds a section to `to`, made by `write`.
+fn put_section(to: &mut Vec<u8>, kind: u8, write: impl FnOnce(&mut Vec<u8>)) {
+    let start = to.len();
+    to.put(&[kind, 0, 0, 0, 0]);
+    write(to);
+    let len = u32::try_from(to.len() - start - SECTION).expect("a section is cut long before four gigabytes");
+    to[start + 1..start + SECTION].copy_from_slice(&len.to_le_bytes());
 }
 
 fn read_paths(bytes: &[u8], table: &mut Table) {
@@ -180,16 +206,15 @@ impl Translation {
     }
 
     /// Takes in what another process wrote.
-    pub(super) fn learn(&mut self, replaced: bool, bytes: &[u8], table: &mut Table) {
-        if replaced {
+    pub(super) fn learn(&mut self, news: &News, table: &mut Table) {
+        if news.replaced {
             *self = Self::default();
         }
-        for payload in records(bytes).0 {
-            if payload.first() != Some(&PATHS) {
-                continue;
-            }
+        let Records { bytes, payloads } = &news.records;
+        let sections = payloads.iter().flat_map(|range| sections(bytes, range.clone()));
+        for (_, range) in sections.filter(|(kind, _)| *kind == PATHS) {
             let mut theirs = Table::default();
-            read_paths(&payload[1..], &mut theirs);
+            read_paths(&bytes[range], &mut theirs);
             for at in 0..theirs.len() {
                 let id = table.intern(theirs.path(at as PathId)) as usize;
                 if self.disk.len() <= id {
@@ -209,11 +234,10 @@ impl Translation {
     pub(super) fn write(&mut self, state: &mut State, tasks: &[Box<str>]) -> Vec<u8> {
         let State { table, tasks: kept, loaded } = state;
         self.disk.resize(table.len().max(self.disk.len()), None);
-        let mut buffer = Vec::new();
         let new: Vec<PathId> = (0..table.len() as PathId).filter(|id| self.disk(*id).is_none()).collect();
+        let mut sections = Vec::new();
         if !new.is_empty() {
-            push_record(&mut buffer, |to| {
-                to.put(&[PATHS]);
+            put_section(&mut sections, PATHS, |to| {
                 to.put_int(new.len() as u64);
                 for id in &new {
                     to.put_bytes(table.path(*id));
@@ -223,8 +247,7 @@ impl Translation {
             });
         }
         if table.entries.iter().any(|entry| entry.changed) {
-            push_record(&mut buffer, |to| {
-                to.put(&[ENTRIES]);
+            put_section(&mut sections, ENTRIES, |to| {
                 for (id, entry) in table.entries.iter_mut().enumerate().filter(|(_, entry)| entry.changed) {
                     entry.changed = false;
                     if entry.known && entry.trusted && entry.kind != FileKind::Missing {
@@ -241,20 +264,23 @@ impl Translation {
                 Kept::New(bytes) => bytes.to_vec(),
             };
             if renumber(&mut bytes, |id| self.disk(id)) {
-                push_record(&mut buffer, |to| {
-                    to.put(&[TASK]);
+                put_section(&mut sections, TASK, |to| {
                     to.put_bytes(label.as_bytes());
                     to.put(&bytes);
                 });
             }
         }
-        buffer
+        let mut record = Vec::new();
+        if !sections.is_empty() {
+            push_record(&mut record, |to| to.append(&mut sections));
+        }
+        record
     }
 }
 
 /// The same state with nothing twice, and without paths that no task speaks of.
-pub(super) fn compact(bytes: &[u8]) -> Vec<u8> {
-    let mut state = State::parse(bytes.to_vec());
+pub(super) fn compact(records: Records) -> Vec<u8> {
+    let mut state = State::parse(records);
     let mut used = vec![false; state.table.len()];
     for (_, record) in state.all_records() {
         record.ids().for_each(|id| used[id as usize] = true);

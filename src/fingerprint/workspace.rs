@@ -12,6 +12,7 @@ use crate::base::fs::{FsError, Root};
 use super::ignored::{Outside, Rules};
 use super::journal::Journal;
 use super::look::Listing;
+use super::manifest::Usual;
 use super::record::Record;
 use super::stamp::StampClock;
 use super::state::{MAGIC, State, Translation, compact};
@@ -33,6 +34,7 @@ impl std::fmt::Debug for SecretKey {
 pub struct Workspace {
     pub(super) root: Root,
     pub(super) secrets: SecretKey,
+    pub(super) usual: Usual,
     folder: PathBuf,
     state: RwLock<State>,
     /// Counts the commands that ended: what was looked at before may have changed since.
@@ -78,6 +80,7 @@ impl Workspace {
         Ok(Self {
             root,
             secrets,
+            usual: Usual::new(),
             folder: state.to_path_buf(),
             state: RwLock::new(state_now),
             epoch: AtomicU32::new(1),
@@ -213,7 +216,7 @@ impl Workspace {
         let Unsaved { journal, translation, tasks, last } = unsaved;
         let result = journal.append(|news| {
             let mut state = self.state_mut();
-            translation.learn(news.replaced, &news.bytes, &mut state.table);
+            translation.learn(news, &mut state.table);
             translation.write(&mut state, tasks)
         });
         *last = Instant::now();
