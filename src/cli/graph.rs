@@ -24,7 +24,7 @@ pub fn run(invocation: &Invocation<'_>, args: &GraphArgs) -> Result<u8, Problem>
     for name in &args.targets {
         targets.push(target(envfile, name, default.as_ref())?.0);
     }
-    let graph = graph_of(invocation.context, &mut project, &targets, &[], None)?;
+    let (graph, _) = graph_of(invocation.context, &mut project, &targets, &[], None)?;
     let envfile = project.envfile();
     let place = |span| project.sources().place(span);
     let text = match args.format {

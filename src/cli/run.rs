@@ -4,6 +4,7 @@ use std::ffi::OsString;
 
 use crate::model::EnvName;
 use crate::ops::run::{Request, run as run_request};
+use crate::ops::seal::{sealed, tell};
 use crate::ops::target::{Asked, declared};
 use crate::ops::{Problem, Project};
 use crate::plan::{Force, OnFailure};
@@ -29,9 +30,16 @@ pub fn run(invocation: &Invocation<'_>, words: Vec<OsString>) -> Result<u8, Prob
             })
         })
         .collect::<Result<_, _>>()?;
+    if let Some(sealed) = sealed(invocation.context, invocation.place.file.as_deref(), &words)
+        && let Ok(options) = super::words::options(&sealed.options)
+    {
+        tell(invocation.context, sealed, reporters(invocation, &options));
+        return Ok(0);
+    }
     let mut project = Project::open(invocation.context, invocation.place.file.as_deref())?;
     let default = default_env(&project, &words);
-    let words = split(&words, |name| declared(project.envfile(), name, default.as_ref()))
+    let all = words;
+    let words = split(&all, |name| declared(project.envfile(), name, default.as_ref()))
         .map_err(|error| words_problem(&error))?;
     let options = super::words::options(&words.options).map_err(|error| {
         Problem::usage(error.render().to_string().trim_start_matches("error: ").trim_end().to_owned(), None)
@@ -44,14 +52,21 @@ pub fn run(invocation: &Invocation<'_>, words: Vec<OsString>) -> Result<u8, Prob
     }
     warn(invocation, &project, &options);
     let quiet = options.question;
+    let mut request = request(&options, words.targets)?;
+    request.words = Some((all, words.options));
+    let reporters = reporters(invocation, &options);
+    let ending = run_request(invocation.context, &mut project, &request, reporters)?;
+    Ok(if quiet && ending.exit == 0 && ending.changed > 0 { EXIT_NOT_UP_TO_DATE } else { ending.exit })
+}
+
+/// Who listens to a run with these options.
+fn reporters(invocation: &Invocation<'_>, options: &RunOptions) -> Reporters {
     let mut reporters = Reporters::new(invocation.context.clock.clone());
-    if !quiet {
+    if !options.question {
         let output = if options.json { OutputStyle::Json } else { options.output };
         reporters.add("output", invocation.terminal.reporter(invocation.context, output, options.verbose));
     }
-    let request = request(&options, words.targets)?;
-    let ending = run_request(invocation.context, &mut project, &request, reporters)?;
-    Ok(if quiet && ending.exit == 0 && ending.changed > 0 { EXIT_NOT_UP_TO_DATE } else { ending.exit })
+    reporters
 }
 
 /// The environment in which targets are looked up to know their arguments: the one of `-e`, wherever it stands.
@@ -93,6 +108,7 @@ fn request(options: &RunOptions, targets: Vec<TargetWords>) -> Result<Request, P
         read_cache: matches!(options.cache, CacheUse::Rw | CacheUse::R),
         write_cache: matches!(options.cache, CacheUse::Rw | CacheUse::W),
         strict: options.strict,
+        words: None,
     })
 }
 

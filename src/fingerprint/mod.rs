@@ -51,6 +51,7 @@ mod keep;
 mod look;
 mod manifest;
 mod record;
+pub mod seal;
 mod stamp;
 mod state;
 mod table;

@@ -17,6 +17,13 @@ pub(super) struct Tools {
     found: HashMap<(String, OsString, RelPath), PathId>,
 }
 
+impl Tools {
+    /// Every tool that was found since the last command ended: name, search path, folder, and the file it is.
+    pub(super) fn known(&self, epoch: u32) -> impl Iterator<Item = (&(String, OsString, RelPath), PathId)> {
+        self.found.iter().filter(move |_| self.epoch == epoch).map(|(key, id)| (key, *id))
+    }
+}
+
 impl Workspace {
     /// The content of each tool, sorted by name. A name with a `/` is relative to `dir`.
     pub(super) fn tool_digests(

@@ -1,8 +1,9 @@
 //! Where Envfiles are read from: the disk, or a test's hand.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Component, Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// A source of texts.
 #[derive(Debug, Clone, Default)]
@@ -10,6 +11,8 @@ pub enum Texts {
     /// The file system.
     #[default]
     Disk,
+    /// The file system, and a note of every path that was asked for, there or not.
+    Watched(Arc<Mutex<BTreeSet<PathBuf>>>),
     /// Files by path, and the folders that these paths have; for tests.
     Memory(BTreeMap<PathBuf, String>),
 }
@@ -24,10 +27,17 @@ pub struct Listed {
 }
 
 impl Texts {
+    fn note(&self, path: &Path) {
+        if let Self::Watched(paths) = self {
+            paths.lock().unwrap_or_else(PoisonError::into_inner).insert(path.to_path_buf());
+        }
+    }
+
     /// What a file says.
     pub fn read(&self, path: &Path) -> io::Result<String> {
+        self.note(path);
         match self {
-            Self::Disk => std::fs::read_to_string(path),
+            Self::Disk | Self::Watched(_) => std::fs::read_to_string(path),
             Self::Memory(files) => {
                 files.get(path).cloned().ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))
             }
@@ -36,24 +46,27 @@ impl Texts {
 
     /// Whether there is a file.
     pub fn is_file(&self, path: &Path) -> bool {
+        self.note(path);
         match self {
-            Self::Disk => path.is_file(),
+            Self::Disk | Self::Watched(_) => path.is_file(),
             Self::Memory(files) => files.contains_key(path),
         }
     }
 
     /// Whether there is a folder.
     pub fn is_dir(&self, path: &Path) -> bool {
+        self.note(path);
         match self {
-            Self::Disk => path.is_dir(),
+            Self::Disk | Self::Watched(_) => path.is_dir(),
             Self::Memory(files) => files.keys().any(|file| file != path && file.starts_with(path)),
         }
     }
 
     /// What lies in a folder, sorted by name; names that are not UTF-8 cannot be written in an Envfile and are left out.
     pub fn list(&self, dir: &Path) -> io::Result<Vec<Listed>> {
+        self.note(dir);
         let mut found: Vec<Listed> = match self {
-            Self::Disk => std::fs::read_dir(dir)?
+            Self::Disk | Self::Watched(_) => std::fs::read_dir(dir)?
                 .filter_map(|entry| {
                     let entry = entry.ok()?;
                     let name = entry.file_name().into_string().ok()?;
@@ -77,7 +90,9 @@ impl Texts {
     /// The one path of a file or folder that can be reached by several.
     pub fn identity(&self, path: &Path) -> PathBuf {
         match self {
-            Self::Disk => std::fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf()),
+            Self::Disk | Self::Watched(_) => {
+                std::fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf())
+            }
             Self::Memory(_) => path.to_path_buf(),
         }
     }

@@ -14,6 +14,7 @@ mod matching;
 mod problem;
 mod project;
 pub mod run;
+pub mod seal;
 pub mod target;
 pub mod values;
 

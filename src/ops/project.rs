@@ -1,7 +1,8 @@
 //! The project that the program was started in: its Envfile, loaded.
 
-use std::path::Path;
-use std::sync::{Arc, OnceLock};
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use crate::diag::{Diagnostic, Severity, SourceMap};
 use crate::load::{self, Loaded};
@@ -17,6 +18,8 @@ use super::{Context, Problem};
 pub struct Project {
     /// The Envfile and everything it includes.
     pub loaded: Loaded,
+    /// Every path that was asked for to find and load it, there or not.
+    pub asked: Arc<Mutex<BTreeSet<PathBuf>>>,
 }
 
 impl Project {
@@ -35,18 +38,10 @@ impl Project {
 
     /// Opens the project even if there are errors in its texts.
     pub fn open_with_errors(context: &Context, file: Option<&Path>) -> Result<Self, Problem> {
-        let texts = load::Texts::Disk;
-        let file = match file {
-            Some(file) => {
-                let file = context.cwd.join(file);
-                if file.is_dir() { file.join(load::FILE_NAME) } else { file }
-            }
-            None => load::find(&context.cwd, &texts)
-                .ok_or_else(|| Problem::NoEnvfile { dir: context.cwd.clone() })?,
-        };
-        // Real paths, so that what is shown and what children see do not depend on the way that led here.
-        let file = file.canonicalize().unwrap_or(file);
-        Ok(Self { loaded: load::load(&file, &texts)? })
+        let asked: Arc<Mutex<BTreeSet<PathBuf>>> = Arc::default();
+        let texts = load::Texts::Watched(Arc::clone(&asked));
+        let file = root_file(context, file, &texts)?;
+        Ok(Self { loaded: load::load(&file, &texts)?, asked })
     }
 
     /// What the Envfile says.
@@ -96,4 +91,19 @@ impl Project {
             .collect();
         if warnings.is_empty() { Ok(()) } else { Err(self.problem(warnings)) }
     }
+}
+
+/// The root Envfile: the one of `file`, or the nearest. A real path, so that what is shown and what children see do not
+/// depend on the way that led here.
+pub fn root_file(context: &Context, file: Option<&Path>, texts: &load::Texts) -> Result<PathBuf, Problem> {
+    let file = match file {
+        Some(file) => {
+            let file = context.cwd.join(file);
+            if texts.is_dir(&file) { file.join(load::FILE_NAME) } else { file }
+        }
+        None => {
+            load::find(&context.cwd, texts).ok_or_else(|| Problem::NoEnvfile { dir: context.cwd.clone() })?
+        }
+    };
+    Ok(file.canonicalize().unwrap_or(file))
 }

@@ -10,6 +10,7 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::base::Timestamp;
 use crate::base::fs::{self, FsError};
@@ -27,16 +28,18 @@ use crate::plan::{Force, Limits, OnFailure, Plan};
 use crate::preflight::{Git, Verdict};
 use crate::record::{self, Durations, RecordError, Recorder, RunId, STATE_DIR};
 use crate::report::Reporters;
+use crate::vars::Source;
 
-use super::target::{Asked, environment, targets};
-use super::values::{ValueReader, caller_source};
+use super::seal::{Answer, Asked, seal_answer};
+use super::target::{self, environment, targets};
+use super::values::{AskedNames, ValueReader, caller_source};
 use super::{Context, Problem, Project, Refusal, has_errors};
 
 /// What a run is asked for.
 #[derive(Debug, Clone, Default)]
 pub struct Request {
     /// The targets.
-    pub targets: Vec<Asked>,
+    pub targets: Vec<target::Asked>,
     /// The environment of those that name none.
     pub env: Option<String>,
     /// `--set`.
@@ -55,6 +58,8 @@ pub struct Request {
     pub write_cache: bool,
     /// Warnings about the Envfile are errors.
     pub strict: bool,
+    /// The words of the command line, and those of them that are options: what a sealed answer is kept under.
+    pub words: Option<(Vec<String>, Vec<String>)>,
 }
 
 /// How long running commands have after each step of an interrupt before the next one follows by itself.
@@ -72,6 +77,7 @@ pub struct Ready {
     durations: Durations,
     processes: Arc<Processes>,
     jobserver: Jobserver,
+    asked: Asked,
     workspace: Workspace,
     store: LocalStore,
     git: Git,
@@ -94,14 +100,14 @@ impl Ready {
             }
         };
         let run = recorder.as_ref().map_or_else(|| RunId::draw(now), |recorder| recorder.id().clone());
-        let graph = graph_of(context, project, &targets, &request.set, Some(&run))?;
+        let (graph, asked) = graph_of(context, project, &targets, &request.set, Some(&run))?;
         let durations = Durations::load(&root);
         let variable = |name: &str| context.caller.get(OsStr::new(name)).map(OsString::as_os_str);
         // An explicit -j is the user's word; without one the places are those of the make above.
         let joined =
             request.jobs.is_none().then(|| variable("MAKEFLAGS").and_then(Jobserver::join)).flatten();
-        let asked = request.jobs.map_or(context.cores, |jobs| jobs as usize);
-        let jobs = joined.as_ref().and_then(Jobserver::jobs).unwrap_or(asked);
+        let wanted = request.jobs.map_or(context.cores, |jobs| jobs as usize);
+        let jobs = joined.as_ref().and_then(Jobserver::jobs).unwrap_or(wanted);
         let limits = Limits {
             jobs: NonZeroUsize::new(jobs).unwrap_or(NonZeroUsize::MIN),
             on_failure: request.on_failure,
@@ -125,6 +131,7 @@ impl Ready {
             unrecorded,
             durations,
             jobserver,
+            asked,
         })
     }
 
@@ -197,6 +204,12 @@ pub fn run(
         remember(plan, &ending, ready.durations.clone(), context.clock.now());
         // Whoever is not told what was learned only has to look again.
         let _ = ready.workspace.save();
+        if let (0, 0, Some((words, options)), Some(started)) =
+            (ending.exit, ending.changed, &request.words, reporters.state().started())
+        {
+            let answer = Answer { words, options };
+            seal_answer(context, project, plan, &around, &answer, started, ready.asked.clone());
+        }
     }
     Ok(ending)
 }
@@ -360,8 +373,17 @@ pub fn graph_of(
     targets: &[Target],
     set: &[(String, String)],
     run: Option<&RunId>,
-) -> Result<TaskGraph, Problem> {
+) -> Result<(TaskGraph, Asked), Problem> {
     let given = project.given(run, context.clock.now());
+    let was_asked = Arc::new(AtomicBool::new(false));
+    let given: Source = {
+        let was_asked = Arc::clone(&was_asked);
+        Arc::new(move |name: &str| {
+            was_asked.store(true, Ordering::Relaxed);
+            given(name)
+        })
+    };
+    let names = AskedNames::default();
     let loaded = &mut project.loaded;
     let mut values = ValueReader {
         envfile: &loaded.envfile,
@@ -369,9 +391,10 @@ pub fn graph_of(
         sources: &mut loaded.sources,
         set,
         given,
-        caller: caller_source(&context.caller),
+        caller: caller_source(&context.caller, &names),
         wrong: Vec::new(),
         unread: None,
+        asked: Vec::new(),
     };
     let build = if run.is_some() { graph::build } else { graph::sketch };
     let graph = build(&loaded.envfile, targets, &mut |project, env| values.values(project, env));
@@ -379,8 +402,9 @@ pub fn graph_of(
         return Err(error.into());
     }
     let mut wrong = values.wrong;
+    let files = values.asked;
     match graph {
-        Ok(graph) if !has_errors(&wrong) => Ok(graph),
+        Ok(graph) if !has_errors(&wrong) => Ok((graph, Asked { names, files, given: was_asked })),
         Ok(_) => Err(project.problem(wrong)),
         Err(diagnostics) => {
             wrong.extend(diagnostics);

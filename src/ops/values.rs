@@ -1,9 +1,9 @@
 //! The values of projects in environments, with their dotenv files read.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
-use std::path::Path;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::base::fs::{self, FsError};
 use crate::diag::{Diagnostic, SourceMap};
@@ -28,12 +28,23 @@ pub struct ValueReader<'a> {
     pub wrong: Vec<Diagnostic>,
     /// The first file that could not be read.
     pub unread: Option<FsError>,
+    /// Every dotenv file that was asked for, there or not.
+    pub asked: Vec<PathBuf>,
 }
 
-/// The caller's variables, as values are looked up.
-pub fn caller_source(variables: &BTreeMap<OsString, OsString>) -> Source {
-    let variables = variables.clone();
-    Arc::new(move |name: &str| variables.get(OsStr::new(name))?.to_str().map(str::to_owned))
+/// Which names were asked of a source.
+pub type AskedNames = Arc<Mutex<BTreeSet<String>>>;
+
+/// The caller's variables, as values are looked up; every name that is asked for is noted.
+pub fn caller_source(variables: &BTreeMap<OsString, OsString>, asked: &AskedNames) -> Source {
+    let (variables, asked) = (variables.clone(), Arc::clone(asked));
+    Arc::new(move |name: &str| {
+        let mut asked = asked.lock().unwrap_or_else(PoisonError::into_inner);
+        if !asked.contains(name) {
+            asked.insert(name.to_owned());
+        }
+        variables.get(OsStr::new(name))?.to_str().map(str::to_owned)
+    })
 }
 
 impl ValueReader<'_> {
@@ -76,6 +87,7 @@ impl ValueReader<'_> {
     fn read(&mut self, file: &mut DotenvFile) -> Result<(), FsError> {
         let folder = self.envfile.projects.get(&file.project).map(|project| project.dir.below(self.root));
         let path = folder.unwrap_or_else(|| self.root.to_path_buf()).join(&file.path);
+        self.asked.push(path.clone());
         let text = match fs::read_if_there(&path)? {
             Some(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
             None if file.optional => return Ok(()),

@@ -1,0 +1,261 @@
+//! The answer "nothing to do", kept so that it can be given again at a glance.
+//!
+//! A run that found everything up to date rests on what it looked at: the Envfiles, the caller's variables that somebody
+//! asked for, and every file, folder and tool of the checks. All of it is written down under the words of the command
+//! line. The next run with the same words looks at all of it again, and nothing else: if nothing moved, the answer is the
+//! same, and neither an Envfile is parsed nor a key computed.
+//!
+//! Invariant: only what the run's own walk looked at is sealed; where anything else had a say (a condition, a guard, a
+//! task that always runs, the time, git, a warning that has to be said again) nothing is sealed.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError};
+use std::time::Instant;
+
+use crate::base::codec::{Put, Reader};
+use crate::base::{Digest, fs};
+use crate::engine::surroundings::Surroundings;
+use crate::event::{self, Event, NodeInfo, NodeSet, Outcome, RunFinished, RunStarted};
+use crate::fingerprint::seal;
+use crate::graph::{EdgeKind, NodeIx};
+use crate::load::Texts;
+use crate::plan::{Force, Plan};
+use crate::record::{Limits, Recorder, RunId, STATE_DIR};
+use crate::report::Reporters;
+
+use super::project::root_file;
+use super::values::AskedNames;
+use super::{Context, Project};
+
+/// The first bytes of a seal. The version is part of it: another envrun may come to other answers.
+const MAGIC: &str = concat!("envrun seal 1 ", env!("CARGO_PKG_VERSION"), "\n");
+/// How many seals are kept in a project.
+const KEPT: usize = 64;
+
+/// An answer that still holds.
+#[derive(Debug)]
+pub struct Sealed {
+    root: PathBuf,
+    targets: Vec<String>,
+    jobs: usize,
+    nodes: Vec<NodeInfo>,
+    /// The options of the run among its words.
+    pub options: Vec<String>,
+}
+
+/// What a run has to know to seal its answer.
+pub struct Answer<'a> {
+    /// The words of the command line.
+    pub words: &'a [String],
+    /// Those of them that are options.
+    pub options: &'a [String],
+}
+
+fn path_of(root: &Path, file: &Path, words: &[String]) -> PathBuf {
+    let mut key = Vec::new();
+    key.put_bytes(file.as_os_str().as_encoded_bytes());
+    for word in words {
+        key.put_bytes(word.as_bytes());
+    }
+    root.join(STATE_DIR).join("state/seals").join(Digest::of(&key).short())
+}
+
+/// The answer to these words, if one is sealed and nothing moved since.
+pub fn sealed(context: &Context, file: Option<&Path>, words: &[String]) -> Option<Sealed> {
+    let file = root_file(context, file, &Texts::Disk).ok()?;
+    let root = file.parent()?.to_path_buf();
+    let bytes = std::fs::read(path_of(&root, &file, words)).ok()?;
+    let mut reader = Reader::new(&bytes);
+    if reader.take(MAGIC.len())? != MAGIC.as_bytes() {
+        return None;
+    }
+    // The digest is not for safety from anybody but the disk: a torn or foreign file must not count.
+    let digest = reader.digest()?;
+    if Digest::of(&bytes[bytes.len() - reader.len()..]) != digest {
+        return None;
+    }
+    for _ in 0..reader.int()? {
+        let name = reader.text()?;
+        let value = reader.digest()?;
+        if value_digest(context, name) != value {
+            return None;
+        }
+    }
+    let texts = |reader: &mut Reader<'_>| -> Option<Vec<String>> {
+        let count = reader.count(1)?;
+        (0..count).map(|_| reader.text().map(str::to_owned)).collect()
+    };
+    let options = texts(&mut reader)?;
+    let targets = texts(&mut reader)?;
+    let jobs = usize::try_from(reader.int()?).ok()?;
+    let count = reader.count(3)?;
+    let mut nodes = Vec::with_capacity(count);
+    for _ in 0..count {
+        let flags = reader.byte()?;
+        let label = reader.text()?.into();
+        let desc = if flags & 4 != 0 { Some(reader.text()?.into()) } else { None };
+        nodes.push(NodeInfo { label, desc, group: flags & 1 != 0, target: flags & 2 != 0 });
+    }
+    let search_path = context.caller.get(OsStr::new("PATH")).map(|path| path.as_os_str()).unwrap_or_default();
+    let rest = reader.bytes()?;
+    seal::holds(&root, search_path, rest).then_some(Sealed { root, targets, jobs, nodes, options })
+}
+
+/// Tells a run in which everything was up to date.
+pub fn tell(context: &Context, sealed: Sealed, mut reporters: Reporters) {
+    let begun = Instant::now();
+    let recorder = Recorder::create(&sealed.root, &context.clock, Limits::default()).ok();
+    let run =
+        recorder.as_ref().map_or_else(|| RunId::draw(context.clock.now()), |recorder| recorder.id().clone());
+    if let Some(recorder) = recorder {
+        reporters.record(recorder);
+    }
+    let mut up_to_date = NodeSet::default();
+    let mut grouped = NodeSet::default();
+    for (at, node) in (0..).zip(&sealed.nodes) {
+        if node.group { &mut grouped } else { &mut up_to_date }.insert(NodeIx(at));
+    }
+    reporters.tell(Event::RunStarted(RunStarted {
+        format: event::FORMAT,
+        run: run.to_string(),
+        envrun: env!("CARGO_PKG_VERSION").into(),
+        root: sealed.root.display().to_string(),
+        targets: sealed.targets,
+        jobs: sealed.jobs,
+        dry_run: false,
+        nodes: sealed.nodes.into(),
+    }));
+    for (nodes, outcome) in [(up_to_date, Outcome::UpToDate), (grouped, Outcome::Grouped)] {
+        if !nodes.is_empty() {
+            reporters.tell(Event::NodesFinished { nodes, outcome });
+        }
+    }
+    reporters.tell(Event::RunFinished(RunFinished { exit: 0, took: begun.elapsed() }));
+}
+
+/// Seals the answer of a run in which everything was up to date, if it rests on nothing but what was looked at.
+pub fn seal_answer(
+    context: &Context,
+    project: &Project,
+    plan: &Plan,
+    around: &Surroundings<'_>,
+    answer: &Answer<'_>,
+    started: &RunStarted,
+    asked: Asked,
+) {
+    let file = &project.sources().files()[0].path;
+    let path = path_of(around.root, file, answer.words);
+    let Some(bytes) = bytes(context, project, plan, around, answer, started, asked) else {
+        // An answer that was sealed before does not hold any more, or this run would not have come here.
+        let _ = std::fs::remove_file(path);
+        return;
+    };
+    // Only a shortcut: without it the next run walks.
+    let _ = fs::write_atomic(&path, &bytes);
+    prune(path.parent().unwrap_or(around.root));
+}
+
+/// What a run asked of its surroundings beside files.
+#[derive(Debug, Clone, Default)]
+pub struct Asked {
+    /// Names of the caller's variables, those included that are asked for only when a task's turn comes.
+    pub names: AskedNames,
+    /// dotenv files.
+    pub files: Vec<PathBuf>,
+    /// It asked for the time, the revision or the like.
+    pub given: Arc<AtomicBool>,
+}
+
+fn bytes(
+    context: &Context,
+    project: &Project,
+    plan: &Plan,
+    around: &Surroundings<'_>,
+    answer: &Answer<'_>,
+    started: &RunStarted,
+    asked: Asked,
+) -> Option<Vec<u8>> {
+    let envfile = project.envfile();
+    let chosen_by_match = envfile.default_env.is_none()
+        && envfile
+            .projects
+            .values()
+            .any(|project| project.overlays.values().any(|scope| !scope.matches.is_empty()));
+    let plain = !asked.given.load(Ordering::Relaxed)
+        && !chosen_by_match
+        && plan.limits.force == Force::Nothing
+        && !plan.limits.dry_run
+        && project.loaded.diagnostics.is_empty()
+        && plan.graph.edges().all(|(_, _, edge)| !matches!(edge.kind, EdgeKind::FollowUp(_)))
+        && plan.graph.iter().all(|(_, node)| {
+            (node.task.is_group() || node.task.is_cacheable())
+                && node.task.done.is_none()
+                && node.task.guard.is_empty()
+                && around.when(node).next().is_none()
+        });
+    if !plain {
+        return None;
+    }
+    let mut names = asked.names.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    for target in plan.graph.targets() {
+        names.extend(plan.graph[target].task.args.iter().filter_map(|arg| arg.env.clone()));
+    }
+    let mut files = asked.files;
+    files.extend(project.asked.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned());
+    // A link on the way counts with its text; what it leads to counts by its own path.
+    let real: Vec<PathBuf> = files.iter().filter_map(|file| file.canonicalize().ok()).collect();
+    files.extend(real);
+    files.retain(|file| file.is_absolute());
+    let sealed = around.workspace.seal(&files)?;
+
+    let mut body = Vec::with_capacity(sealed.len() + 64 * started.nodes.len());
+    body.put_int(names.len() as u64);
+    for name in names {
+        body.put_bytes(name.as_bytes());
+        body.put_digest(&value_digest(context, &name));
+    }
+    for texts in [answer.options, &started.targets] {
+        body.put_int(texts.len() as u64);
+        texts.iter().for_each(|text| body.put_bytes(text.as_bytes()));
+    }
+    body.put_int(started.jobs as u64);
+    body.put_int(started.nodes.len() as u64);
+    for node in &*started.nodes {
+        let flags = u8::from(node.group) | u8::from(node.target) << 1 | u8::from(node.desc.is_some()) << 2;
+        body.put(&[flags]);
+        body.put_bytes(node.label.as_bytes());
+        if let Some(desc) = &node.desc {
+            body.put_bytes(desc.as_bytes());
+        }
+    }
+    body.put_bytes(&sealed);
+    let mut bytes = MAGIC.as_bytes().to_vec();
+    bytes.put_digest(&Digest::of(&body));
+    bytes.put(&body);
+    Some(bytes)
+}
+
+/// Of a variable of the caller: whether it is set, and to what. The value itself is never written down.
+fn value_digest(context: &Context, name: &str) -> Digest {
+    match context.caller.get(OsStr::new(name)) {
+        Some(value) => Digest::of(&[b"=", value.as_encoded_bytes()].concat()),
+        None => Digest::of(b""),
+    }
+}
+
+/// Keeps the youngest seals.
+fn prune(folder: &Path) {
+    let Ok(entries) = std::fs::read_dir(folder) else { return };
+    let mut seals: Vec<_> = entries
+        .flatten()
+        .filter_map(|entry| Some((entry.metadata().ok()?.modified().ok()?, entry.path())))
+        .collect();
+    if seals.len() > KEPT {
+        seals.sort_unstable();
+        for (_, path) in seals.drain(..seals.len() - KEPT) {
+            let _ = std::fs::remove_file(path);
+        }
+    }
+}
