@@ -8,4 +8,6 @@ mod jobserver;
 mod ninja;
 mod run;
 mod sandbox;
+#[cfg(unix)]
+mod seal;
 mod tidy;

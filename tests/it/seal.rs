@@ -1,0 +1,186 @@
+//! The answer "nothing to do" is given at a glance only as long as everything it rests on is as it was.
+
+use crate::sandbox::{Ran, Sandbox};
+
+const ENVFILE: &str = r##"
+vars { LEVEL "${CALLER:-none}" }
+dotenv ".env" optional=#true
+include "parts/*"
+task "all" { needs "gather" "listed" "tool" "linked" }
+task "gather" { inputs "src/**/*.txt"; outputs "all.txt"; run "cat src/*.txt > all.txt" }
+task "listed" { inputs "one.txt"; outputs "out"; uses "LEVEL" "PASSED"; run #"mkdir -p out; cat one.txt > out/a; echo "$LEVEL ${PASSED:-}" > out/b"# }
+task "tool" { inputs "one.txt"; outputs "tool.out"; tools "mytool"; run "mytool > tool.out" }
+task "linked" { inputs "link.txt"; outputs "linked.out"; run "cat link.txt > linked.out" }
+"##;
+
+fn sandbox() -> Sandbox {
+    let mut sandbox = Sandbox::with(&[
+        ("Envfile.kdl", ENVFILE),
+        ("src/a.txt", "a\n"),
+        ("src/deep/b.txt", "b\n"),
+        ("one.txt", "one\n"),
+        ("target.txt", "target\n"),
+        ("parts/first/Envfile.kdl", "task \"x\" { run \"true\" }\n"),
+    ]);
+    std::fs::create_dir(sandbox.root().join("bin")).unwrap();
+    std::fs::create_dir(sandbox.root().join("bin2")).unwrap();
+    sandbox.script("bin2/mytool", "#!/bin/sh\necho version 1\n");
+    std::os::unix::fs::symlink("target.txt", sandbox.root().join("link.txt")).unwrap();
+    let path = format!(
+        "{0}/bin:{0}/bin2:{1}",
+        sandbox.root().display(),
+        std::env::var("PATH").expect("the tests run with a PATH")
+    );
+    sandbox.set("PATH", &path);
+    sandbox
+}
+
+fn executed(ran: &Ran) -> Vec<String> {
+    let mut labels: Vec<String> = ran
+        .stderr
+        .lines()
+        .filter_map(|line| {
+            Some(line.trim_start().strip_prefix("run ")?.split_once(" because ")?.0.to_owned())
+        })
+        .collect();
+    labels.sort();
+    labels
+}
+
+/// Runs until the answer is sealed, and sees that it is.
+#[track_caller]
+fn settle(sandbox: &Sandbox) {
+    sandbox.ok(&["all"]);
+    for _ in 0..200 {
+        sandbox.ok(&["all"]);
+        if sandbox.exists(".envrun/state/seals")
+            && std::fs::read_dir(sandbox.root().join(".envrun/state/seals")).unwrap().count() > 0
+        {
+            return;
+        }
+    }
+    panic!("nothing was sealed");
+}
+
+#[track_caller]
+fn check(sandbox: &Sandbox, expected: &[&str]) {
+    let ran = sandbox.ok(&["all"]);
+    assert_eq!(executed(&ran), expected, "{}", ran.text());
+    settle(sandbox);
+}
+
+#[test]
+fn a_sealed_answer_says_what_the_walk_says() {
+    let sandbox = sandbox();
+    settle(&sandbox);
+    let told = sandbox.ok(&["all"]);
+    std::fs::remove_dir_all(sandbox.root().join(".envrun/state/seals")).unwrap();
+    let walked = sandbox.ok(&["all"]);
+    assert_eq!(told.text(), walked.text());
+    assert!(told.stderr.contains("nothing to do: 4 up to date"), "{}", told.text());
+}
+
+#[test]
+fn whatever_moves_is_seen() {
+    let mut sandbox = sandbox();
+    settle(&sandbox);
+    sandbox.write("src/a.txt", "A\n");
+    check(&sandbox, &["gather"]);
+    sandbox.write("src/deep/new.txt", "new\n");
+    check(&sandbox, &["gather"]);
+    std::fs::remove_file(sandbox.root().join("src/deep/new.txt")).unwrap();
+    // What was made before is in the cache.
+    check(&sandbox, &[]);
+    sandbox.write("src/.gitignore", "deep\n");
+    check(&sandbox, &["gather"]);
+    sandbox.write("target.txt", "changed behind the link\n");
+    check(&sandbox, &["linked"]);
+    std::fs::remove_file(sandbox.root().join("link.txt")).unwrap();
+    std::os::unix::fs::symlink("one.txt", sandbox.root().join("link.txt")).unwrap();
+    check(&sandbox, &["linked"]);
+    sandbox.script("bin/mytool", "#!/bin/sh\necho version 2\n");
+    check(&sandbox, &["tool"]);
+    assert_eq!(
+        sandbox.read("tool.out"),
+        "version 2\n",
+        "a program that comes earlier on the PATH is another tool"
+    );
+    sandbox.set("PASSED", "yes");
+    check(&sandbox, &["listed"]);
+    sandbox.set("CALLER", "loud");
+    check(&sandbox, &["listed"]);
+    assert_eq!(sandbox.read("out/b"), "loud yes\n");
+    sandbox.write(".env", "LEVEL=file\n");
+    check(&sandbox, &["listed"]);
+    sandbox.write("Envfile.kdl", ENVFILE.replace("cat one.txt > out/a", "cp one.txt out/a"));
+    check(&sandbox, &["listed"]);
+}
+
+#[test]
+fn outputs_that_were_touched_are_put_right() {
+    let sandbox = sandbox();
+    settle(&sandbox);
+    std::fs::remove_file(sandbox.root().join("out/b")).unwrap();
+    sandbox.ok(&["all"]);
+    assert_eq!(sandbox.read("out/b"), "none \n");
+    settle(&sandbox);
+    sandbox.write("out/a", "ONE\n");
+    sandbox.ok(&["all"]);
+    assert_eq!(sandbox.read("out/a"), "one\n");
+}
+
+#[test]
+fn an_envfile_that_appears_is_seen() {
+    let sandbox = sandbox();
+    settle(&sandbox);
+    sandbox.write("parts/second/Envfile.kdl", "task \"y\" { run \"true\"; nonsense }\n");
+    let ran = sandbox.run(&["all"]);
+    assert_eq!(ran.exit, 2, "{}", ran.text());
+    std::fs::remove_dir_all(sandbox.root().join("parts/second")).unwrap();
+    settle(&sandbox);
+    let below = sandbox.root().join("src");
+    let inside = |sandbox: &Sandbox| sandbox.ran(sandbox.command_in(&below, &["all"]).output().unwrap());
+    assert_eq!(inside(&sandbox).exit, 0);
+    assert_eq!(inside(&sandbox).exit, 0);
+    sandbox.write("src/Envfile.kdl", "task \"all\" { run \"echo nearer\" }\n");
+    assert_eq!(inside(&sandbox).stdout, "nearer\n");
+}
+
+#[test]
+fn a_damaged_seal_is_no_seal() {
+    let sandbox = sandbox();
+    settle(&sandbox);
+    let folder = sandbox.root().join(".envrun/state/seals");
+    let seal = std::fs::read_dir(&folder).unwrap().next().unwrap().unwrap().path();
+    let good = std::fs::read(&seal).unwrap();
+    for at in (0..good.len()).step_by(97) {
+        let mut bad = good.clone();
+        bad[at] ^= 0x41;
+        std::fs::write(&seal, &bad).unwrap();
+        std::fs::remove_file(sandbox.root().join("all.txt")).unwrap();
+        let ran = sandbox.ok(&["all"]);
+        assert!(sandbox.exists("all.txt"), "byte {at}\n{}", ran.text());
+    }
+}
+
+#[test]
+fn what_rests_on_more_than_files_is_not_sealed() {
+    for more in [
+        r#"when { set "HOME" }"#,
+        r#"done "false""#,
+        r#"cache #false"#,
+        r#"mutates #true"#,
+        r#"uses "ENVRUN_TIME""#,
+        r#"uses "ENVRUN_REVISION""#,
+    ] {
+        let sandbox = Sandbox::new(&format!(
+            "task \"t\" {{ inputs \"Envfile.kdl\"; outputs \"t\"; {more}; run \"touch t\" }}\n"
+        ));
+        for _ in 0..3 {
+            sandbox.ok(&["t"]);
+        }
+        let folder = sandbox.root().join(".envrun/state/seals");
+        let count = std::fs::read_dir(folder).map_or(0, Iterator::count);
+        assert_eq!(count, 0, "{more}");
+    }
+}
