@@ -85,6 +85,12 @@ impl Declared {
         self.by_name.get(name).copied()
     }
 
+    /// Whether a node stands at the root of its project, and so is in every environment.
+    pub(super) fn is_everywhere(&self, path: &NodePath) -> bool {
+        self.project(&path.project)
+            .is_some_and(|project| self.projects[project].nodes.contains_key(&path.name))
+    }
+
     /// All that declares a node as an environment has it, weakest first, each with the environment it is written for.
     pub(super) fn layers<'d>(
         &'d self,
@@ -124,10 +130,9 @@ pub(super) fn declare(units: Units, diagnostics: &mut Vec<Diagnostic>) -> Declar
             declared.item(project, item, &mut decls, diagnostics);
         }
         // What a file includes is weaker than what it says itself, wherever the `include` stands.
-        let rank: HashMap<usize, usize> =
-            declared.units.projects[project].units.iter().enumerate().map(|(at, &unit)| (unit, at)).collect();
+        let ranks = declared.units.projects[project].ranks();
         for blocks in decls.blocks.values_mut() {
-            blocks.sort_by_key(|item| (rank.get(&item.unit).copied(), item.at));
+            blocks.sort_by_key(|item| (ranks.get(&item.unit), item.at));
         }
         declared.projects.push(decls);
     }

@@ -70,6 +70,13 @@ pub(super) struct Units {
     pub incomplete: bool,
 }
 
+impl ProjectUnits {
+    /// How strong what a unit says is, by the unit: the weakest first.
+    pub(super) fn ranks(&self) -> HashMap<usize, usize> {
+        self.units.iter().enumerate().map(|(rank, &unit)| (unit, rank)).collect()
+    }
+}
+
 impl Units {
     /// The node of an item.
     pub(super) fn node(&self, item: Item) -> &Node {

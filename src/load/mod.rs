@@ -2,12 +2,12 @@
 //!
 //! Four steps, each over everything that the one before found:
 //!
-//! 1. [`include`] reads the root file and whatever it includes, each text once, and says where each counts: in which
+//! 1. `include` reads the root file and whatever it includes, each text once, and says where each counts: in which
 //!    project, under which namespace.
-//! 2. [`declared`] sorts it by name: nodes, environments, stages, pools; `extends` chains become flat lists.
-//! 3. [`lower`] makes the model of it. What an environment says of a node is laid over what it inherits word by word
-//!    ([`patch`]), on the tree, so that every word keeps its place; references become canonical.
-//! 4. [`calls`] and [`outputs`] look at the whole: circles of calls, two tasks with one output.
+//! 2. `declared` sorts it by name: nodes, environments, stages, pools; `extends` chains become flat lists.
+//! 3. `lower` makes the model of it. What an environment says of a node is laid over what it inherits word by word
+//!    (`patch`), on the tree, so that every word keeps its place; references become canonical.
+//! 4. `calls` and `outputs` look at the whole: circles of calls, two tasks with one output.
 //!
 //! The shape of words has been held against the table of words by then, so only what takes more than one word is said
 //! here. The declarations are kept beside the model: [`Loaded::definition`] applies the patches again and prints the

@@ -217,7 +217,7 @@ fn part_at(here: &str, at: usize, form: Form) -> (Part<'_>, usize) {
 fn braced<'t>(here: &'t str, inside: &'t str, at: usize) -> (Part<'t>, usize) {
     let wrong = |reason, len| (Part::Malformed(Malformed { at, reason }, &here[..len]), len);
     let Some(end) = closing_brace(inside) else {
-        return wrong("its `}` is missing", 2);
+        return wrong("its `}` is missing, or it stands too deep in others", 2);
     };
     let len = 2 + end + 1;
     let inside = &inside[..end];
@@ -241,12 +241,16 @@ fn braced<'t>(here: &'t str, inside: &'t str, at: usize) -> (Part<'t>, usize) {
     (Part::Mention(Mention { name, at, otherwise }), len)
 }
 
+/// How deep defaults may stand in one another: nobody writes more, and every level costs stack.
+const MAX_DEPTH: usize = 32;
+
 /// Where the brace closes that was opened before `text`.
 fn closing_brace(text: &str) -> Option<usize> {
     let bytes = text.as_bytes();
     let mut depth = 0_usize;
     for (at, &byte) in bytes.iter().enumerate() {
         match byte {
+            _ if depth > MAX_DEPTH => return None,
             b'{' if at > 0 && bytes[at - 1] == b'$' => depth += 1,
             b'}' if depth == 0 => return Some(at),
             b'}' => depth -= 1,

@@ -16,12 +16,20 @@
 
 pub mod dotenv;
 mod interpolate;
+mod lookup;
 mod reads;
+mod request;
+mod resolver;
+mod slot;
+mod task_values;
 mod values;
 
 #[cfg(test)]
 mod tests;
 
 pub use interpolate::{Form, Malformed, Mention, Otherwise, Unset, interpolate, malformed, mentions};
+pub use lookup::{Layer, Lookup, Origin};
 pub use reads::{EnvironmentNames, reads};
-pub use values::{DotenvFile, Layer, Lookup, Origin, Request, Source, TaskValues, Values, dotenv_files};
+pub use request::{DotenvFile, Request, Source, dotenv_files};
+pub use task_values::TaskValues;
+pub use values::Values;

@@ -7,7 +7,7 @@ use crate::model::{
 };
 
 use super::interpolate::{Form, mentions};
-use super::values::lineage;
+use super::request::lineage;
 
 /// Every variable that `task`, as `env` has it, names: in its commands and those of the tasks it calls, its paths, its
 /// own variables' values, `uses`, `done`, `when`. A name too many is possible, a name too few is not (a shell can build

@@ -67,6 +67,9 @@ impl Lower<'_> {
     /// written in an environment's own block, there.
     fn reachable(&self, reference: &NodeRef, env: Option<&EnvName>, text: Spanned<&str>) {
         let path = &reference.path;
+        if self.declared.is_everywhere(path) {
+            return;
+        }
         let concrete =
             |env: &&EnvName| self.declared.environments.get(*env).is_some_and(|env| env.is_concrete());
         if let Some(env) = env.filter(concrete)
@@ -76,8 +79,7 @@ impl Lower<'_> {
             return self.refuse(AddressError::NotIn { path: path.clone(), env: env.clone(), has }, text);
         }
         let of = |env: &EnvName| self.declared.is_in(path, env);
-        let everywhere = self.declared.environments.keys().all(of);
-        if everywhere || self.declared.environments.iter().any(|(name, env)| !env.is_abstract && of(name)) {
+        if self.declared.environments.iter().any(|(name, env)| !env.is_abstract && of(name)) {
             return;
         }
         if let Some(only) = self.declared.environments.keys().find(|env| of(env)) {

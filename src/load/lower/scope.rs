@@ -8,7 +8,6 @@ use crate::syntax::words::{self, Block};
 use crate::vars::{Form, Otherwise, mentions};
 
 use super::super::declared::NODES;
-use super::super::include::Item;
 use super::super::patch::Word;
 use super::super::ring;
 use super::{Lower, bool_prop, texts, unbuilt};
@@ -17,15 +16,15 @@ impl<'d> Lower<'d> {
     /// The scopes of a project without their nodes: the base, and each environment that says something here.
     pub(super) fn scopes(&mut self, project: usize) -> (Scope, IndexMap<EnvName, Scope>) {
         let units = &self.declared.units.projects[project];
-        // Weakest first: what a file includes is below what it says itself, wherever the `include` stands.
-        let mut items: Vec<Item> = units.items.clone();
-        items.sort_by_key(|item| units.units.iter().position(|&unit| unit == item.unit));
-        let words = items.into_iter().filter_map(|item| {
-            let node = self.declared.units.node(item);
+        let words = units.items.iter().filter_map(|item| {
+            let node = self.declared.units.node(*item);
             let is_scope = !NODES.contains(&node.name.value.as_str());
             is_scope.then_some(Word { node, unit: item.unit, env: None })
         });
-        let words: Vec<Word<'d>> = words.collect();
+        let mut words: Vec<Word<'d>> = words.collect();
+        // Weakest first: what a file includes is below what it says itself, wherever the `include` stands.
+        let ranks = units.ranks();
+        words.sort_by_key(|word| ranks.get(&word.unit));
         let (base, vars) = self.scope(project, &IndexMap::new(), &words, &words::ROOT);
         self.vars.push([(None, vars)].into());
 

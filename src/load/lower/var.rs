@@ -337,13 +337,14 @@ impl<'d> Lower<'d> {
     /// Says which `${` of a text are not what they seem.
     pub(super) fn forms(&self, text: &str, span: Span) {
         for wrong in malformed(text, Form::Text) {
-            let shown: String = text[wrong.at..].chars().take(12).collect();
+            let rest = text[wrong.at..].lines().next().unwrap_or_default();
+            let shown = rest.find('}').map_or(rest, |end| &rest[..=end]);
             self.say(
                 Diagnostic::error(
                     "load/interpolation",
                     format!("`{shown}` cannot be replaced: {}", wrong.reason),
                 )
-                .at(span, "")
+                .at(self.part(span, shown).unwrap_or(span), "")
                 .help("write `$${` for the characters themselves"),
             );
         }
@@ -351,16 +352,15 @@ impl<'d> Lower<'d> {
 
     /// The place of a mention inside the string it is written in.
     pub(super) fn inside(&self, text: Span, name: &str) -> Span {
-        let snippet = self.sources.snippet(text);
-        let braced = snippet.find(&format!("${{{name}")).map(|at| (at, name.len() + 2));
+        let forms = [format!("${{{name}}}"), format!("${{{name}"), format!("${name}")];
         // An escape may hide it; then the whole string is the place.
-        let Some((at, len)) =
-            braced.or_else(|| snippet.find(&format!("${name}")).map(|at| (at, name.len() + 1)))
-        else {
-            return text;
-        };
-        let closing = usize::from(snippet[at + len..].starts_with('}'));
+        forms.iter().find_map(|form| self.part(text, form)).unwrap_or(text)
+    }
+
+    /// The place of `part` in what is written at `span`.
+    fn part(&self, span: Span, part: &str) -> Option<Span> {
+        let at = self.sources.snippet(span).find(part)?;
         let place = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
-        Span { file: text.file, start: text.start + place(at), len: place(len + closing) }
+        Some(Span { start: span.start + place(at), len: place(part.len()), ..span })
     }
 }

@@ -192,17 +192,17 @@ fn names_that_nobody_declares() {
             error[load/undeclared]: `PATHH` is not declared
               Envfile.kdl:4:45 `$PATHH`
               help: declare it in `vars`, or give it a default: `${PATHH:-…}`
-            error[load/interpolation]: `${HOST` cannot be replaced: its `}` is missing
-              Envfile.kdl:6:20 `"${HOST"`
+            error[load/interpolation]: `${HOST` cannot be replaced: its `}` is missing, or it stands too deep in others
+              Envfile.kdl:6:21 `${HOST`
               help: write `$${` for the characters themselves
             error[syntax/unknown-property]: unknown property `BAD` of `BROKEN`
               Envfile.kdl:6:29 `BAD`
               help: its properties are `min`, `max`, `one-of`, `pattern`, `desc`, `required`
-            error[load/interpolation]: `${HOST%.x} $` cannot be replaced: outside a shell there are only `${NAME}`, `${NAME:-default}` and `${NAME:+other}`
-              Envfile.kdl:7:17 `"${HOST%.x} ${}"`
+            error[load/interpolation]: `${HOST%.x}` cannot be replaced: outside a shell there are only `${NAME}`, `${NAME:-default}` and `${NAME:+other}`
+              Envfile.kdl:7:18 `${HOST%.x}`
               help: write `$${` for the characters themselves
             error[load/interpolation]: `${}` cannot be replaced: there is no name in it
-              Envfile.kdl:7:17 `"${HOST%.x} ${}"`
+              Envfile.kdl:7:29 `${}`
               help: write `$${` for the characters themselves
             error[load/undeclared]: `DIR` is not declared
               Envfile.kdl:10:18 `${DIR}`

@@ -1,0 +1,107 @@
+//! The values as one task sees them.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use indexmap::{IndexMap, IndexSet};
+
+use crate::diag::{Diagnostic, Span};
+use crate::model::{Task, Value, VarName};
+
+use super::interpolate::{Form, interpolate};
+use super::lookup::{Layer, Lookup};
+use super::resolver::{INVALID, Resolver};
+use super::slot::Slot;
+use super::values::Values;
+
+/// The values as one task sees them: its own variables and its arguments over those of its project.
+#[derive(Clone)]
+pub struct TaskValues {
+    values: Arc<Values>,
+    pub(super) own: IndexMap<VarName, Slot>,
+    extra: Vec<(String, String)>,
+}
+
+impl TaskValues {
+    /// Lays `task`'s own variables over `values`, and `extra` (its arguments as `ARG_NAME`, and what envrun gives it)
+    /// over both.
+    pub fn new(values: &Arc<Values>, task: &Task, extra: Vec<(String, String)>) -> Self {
+        let mut own = IndexMap::new();
+        for var in task.vars.values() {
+            let under = values.slots.get(&var.name);
+            let mut slot = under.cloned().unwrap_or_else(|| Slot::new(var.clone()));
+            slot.stack.pop_if(|top| top.origin.layer == Layer::Set);
+            if matches!(&var.value, Some(value) if value.value == Value::Null) {
+                slot = Slot::untyped(var.name.as_str(), var.span);
+                slot.asked.optional = true;
+            } else {
+                slot.lay(Layer::Task, var);
+            }
+            // `--set` wins over a task's own value.
+            slot.stack.extend(values.set(&var.name).cloned());
+            own.insert(var.name.clone(), slot);
+        }
+        Self { values: Arc::clone(values), own, extra }
+    }
+
+    /// What a name stands for in this task.
+    pub fn lookup(&self, name: &str) -> Lookup {
+        if self.own.is_empty() && self.extra.is_empty() {
+            return self.values.lookup(name);
+        }
+        Resolver::new(&self.values, Some(self)).resolve(name).lookup
+    }
+
+    /// Every name that the Envfile declares for this task, with what it stands for: the values of the project, then the
+    /// task's own, then what was laid over both.
+    pub fn iter(&self) -> impl Iterator<Item = (String, Lookup)> {
+        let mut resolver = Resolver::new(&self.values, Some(self));
+        let mut names: IndexSet<&str> = self.values.iter().map(|(name, _)| name.as_str()).collect();
+        names.extend(self.own.keys().map(VarName::as_str));
+        names.extend(self.extra.iter().map(|(name, _)| name.as_str()));
+        let found: Vec<_> =
+            names.into_iter().map(|name| (name.to_owned(), resolver.resolve(name).lookup)).collect();
+        found.into_iter()
+    }
+
+    /// Replaces what `text` mentions. The error is ready to be shown; `span` is where the text is written.
+    pub fn interpolate(&self, text: &str, form: Form, span: Span) -> Result<String, Arc<Diagnostic>> {
+        let mut missing = None;
+        let mut lookup = |name: &str| match self.lookup(name) {
+            Lookup::Value { text, .. } => Some(text.to_string()),
+            Lookup::Undeclared => None,
+            Lookup::Missing(diagnostic) => {
+                missing = Some(diagnostic);
+                None
+            }
+        };
+        let text = interpolate(text, form, &mut lookup);
+        match text {
+            // A default saves a name without a value, not one whose value is wrong.
+            Ok(text) => match missing {
+                Some(wrong) if wrong.code == INVALID => Err(wrong),
+                _ => Ok(text.into_owned()),
+            },
+            Err(unset) => Err(missing.unwrap_or_else(|| {
+                Arc::new(
+                    Diagnostic::error("vars/undeclared", format!("`{}` is not set", unset.0))
+                        .at(span, "mentioned here")
+                        .maybe_help(self.values.did_you_mean(&unset.0)),
+                )
+            })),
+        }
+    }
+
+    /// The values of its project.
+    pub fn values(&self) -> &Arc<Values> {
+        &self.values
+    }
+
+    pub(super) fn extra(&self, name: &str) -> Option<&str> {
+        self.extra.iter().rev().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+
+    pub(super) fn overrides(&self, names: &BTreeSet<String>) -> bool {
+        names.iter().any(|name| self.own.contains_key(name.as_str()) || self.extra(name).is_some())
+    }
+}
