@@ -1,5 +1,6 @@
 //! The program, run as a person runs it, and the house it is built in. One binary: it links once.
 
+mod bad_input;
 mod ending;
 mod hello_deploy;
 #[cfg(target_os = "linux")]
