@@ -264,7 +264,9 @@ task "e" { dir "${NOPE}"; run "true" }
         ("log/x", ""),
         (".gitignore", "log\n"),
     ]);
-    sandbox.check(&["check"], expect![[r#"
+    sandbox.check(
+        &["check"],
+        expect![[r#"
         exit: 0
         --- stderr
         Envfile.kdl:1:19: warning: the input `src/**/*.none` matches no file [check/no-file]
@@ -274,8 +276,11 @@ task "e" { dir "${NOPE}"; run "true" }
         Envfile.kdl:2:30: warning: the input `*.c` matches no file [check/no-file]
           help: look at its spelling and at `dir`; a glob does not see what `.gitignore` names
         2 nodes in 1 file: good
-    "#]]);
-    sandbox.check(&["check", "--strict"], expect![[r#"
+    "#]],
+    );
+    sandbox.check(
+        &["check", "--strict"],
+        expect![[r#"
         exit: 2
         --- stderr
         Envfile.kdl:1:19: warning: the input `src/**/*.none` matches no file [check/no-file]
@@ -284,7 +289,8 @@ task "e" { dir "${NOPE}"; run "true" }
           help: look at its spelling and at `dir`; a glob does not see what `.gitignore` names
         Envfile.kdl:2:30: warning: the input `*.c` matches no file [check/no-file]
           help: look at its spelling and at `dir`; a glob does not see what `.gitignore` names
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
