@@ -250,6 +250,12 @@ pub enum GraphFormat {
 /// `envrun why`.
 #[derive(Debug, Args)]
 pub struct WhyArgs {
+    /// Only the first cause, and the way to it
+    #[arg(long)]
+    pub first: bool,
+    /// Compare with a recorded run: an id, or `latest`
+    #[arg(long, value_name = "RUN")]
+    pub vs: Option<String>,
     /// Which node
     #[arg(value_name = "TARGET")]
     pub target: String,

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::event::OutcomeKind;
-use crate::ops::explain::{Explanation, explain};
+use crate::ops::explain::{Explanation, Versus, explain};
 use crate::ops::run::Request;
 use crate::ops::target::{Asked, declared};
 use crate::ops::{Problem, Project};
@@ -28,9 +28,13 @@ pub fn run(invocation: &Invocation<'_>, args: &WhyArgs) -> Result<u8, Problem> {
         read_cache: true,
         ..Request::default()
     };
-    let explanation = explain(invocation.context, &mut project, &request)?;
-    terminal::print(&text(&explanation))
-        .map_err(|source| Problem::System { doing: "write to standard output", source })?;
+    let explanation = explain(invocation.context, &mut project, &request, args.vs.as_deref())?;
+    let text = match (&explanation.versus, args.first) {
+        (Some(versus), _) => versus_text(&explanation, versus),
+        (None, true) => first_text(&explanation),
+        (None, false) => text(&explanation),
+    };
+    terminal::print(&text).map_err(|source| Problem::System { doing: "write to standard output", source })?;
     Ok(0)
 }
 
@@ -55,4 +59,30 @@ fn text(explanation: &Explanation) -> String {
         }
     }
     out
+}
+
+/// The way from the node to the first cause.
+fn first_text(explanation: &Explanation) -> String {
+    let Some(((label, reason), way)) = explanation.first.split_last() else { return text(explanation) };
+    let mut out = format!("`{label}` because {reason}\n");
+    for (label, _) in way.iter().rev() {
+        let _ = writeln!(out, "  and so `{label}`");
+    }
+    out
+}
+
+fn versus_text(explanation: &Explanation, versus: &Versus) -> String {
+    let label = &explanation.label;
+    match versus.differences.as_deref() {
+        Some([]) => format!("`{label}` is as run {} had it\n", versus.run),
+        Some(differences) => {
+            let lines: String = differences.iter().map(|difference| format!("  {difference}\n")).collect();
+            format!("`{label}` differs from run {}:\n{lines}", versus.run)
+        }
+        None => format!(
+            "`{label}` cannot be compared with run {} before what it needs has run\n{}",
+            versus.run,
+            text(explanation)
+        ),
+    }
 }

@@ -16,7 +16,7 @@ use crate::cache::ActionResult;
 use crate::diag::Diagnostic;
 use crate::event::{Because, Failure, Notice, Outcome};
 use crate::fingerprint::{
-    Difference, Fingerprint, FingerprintError, FinishError, Freshness, Lookup, Need, Prepared,
+    Difference, Fingerprint, FingerprintError, FinishError, Freshness, Lookup, Manifest, Need, Prepared,
 };
 use crate::graph::{ConfiguredTask, NodeIx};
 use crate::model::CacheMode;
@@ -154,12 +154,8 @@ impl<'a> Actions<'a> {
         let prepared = known.prepared.as_ref().filter(|_| configured.task.is_cacheable())?;
         let needs = match self.needs(node) {
             Ok(needs) => needs,
-            Err(waits_for) => {
-                self.set_stale(
-                    node,
-                    None,
-                    vec![Difference::Need(waits_for, crate::fingerprint::Change::Changed)],
-                );
+            Err(_) => {
+                self.set_stale(node, None, self.foreseen(node, prepared));
                 return None;
             }
         };
@@ -183,6 +179,28 @@ impl<'a> Actions<'a> {
                 None
             }
             Err(error) => Some(Checked::Over(self.failed(configured, unfingerprinted(error), false))),
+        }
+    }
+
+    /// What differs as far as a dry run can know: something that the node needs would run first, and what it will make is
+    /// unknown.
+    fn foreseen(&self, node: NodeIx, prepared: &Prepared) -> Vec<Difference> {
+        let unknown = Digest([0xff; 32]);
+        let needs: Vec<Need> = self
+            .plan
+            .graph
+            .needs(node)
+            .map(|need| Need {
+                label: self.plan.graph[need].label.clone(),
+                outputs: self.slots[need.index()].outputs.get().copied().unwrap_or(unknown),
+            })
+            .collect();
+        let workspace = self.around.workspace;
+        let Some(last) = workspace.last_good(prepared.label()) else { return vec![Difference::NeverRan] };
+        match workspace.fingerprint(prepared, &needs) {
+            Ok(fingerprint) => Manifest::diff(&last.manifest, &workspace.manifest(prepared, &fingerprint)),
+            // An input that cannot be read is told when the task really runs.
+            Err(_) => vec![Difference::NeverRan],
         }
     }
 
@@ -226,6 +244,8 @@ impl<'a> Actions<'a> {
         match self.around.workspace.restore(store, prepared, fingerprint, &hit) {
             Ok(digest) => {
                 self.set_outputs(node, digest);
+                let manifest = self.around.workspace.manifest(prepared, fingerprint);
+                self.around.manifests.add(&self.plan.graph[node].label, &manifest);
                 Some(outcome(hit.result.log))
             }
             Err(error) => {
@@ -378,6 +398,7 @@ impl<'a> Actions<'a> {
             }
         }
         workspace.commit(prepared, &finished.fingerprint, &result);
+        self.around.manifests.add(&configured.label, &workspace.manifest(prepared, &finished.fingerprint));
         Ok(Outcome::Succeeded { stored })
     }
 
@@ -460,6 +481,16 @@ impl<'a> Actions<'a> {
             "it has no inputs or outputs, so it always runs"
         };
         vec![reason.to_owned()]
+    }
+
+    /// Everything that differs from an earlier manifest of the node, in words; `None` if a dry run cannot know, because
+    /// something that it needs would run first.
+    pub fn differences(&self, node: NodeIx, earlier: &Manifest) -> Option<Vec<String>> {
+        let prepared = self.known(node).ok()?.prepared.as_ref()?;
+        let needs = self.needs(node).ok()?;
+        let fingerprint = self.around.workspace.fingerprint(prepared, &needs).ok()?;
+        let today = self.around.workspace.manifest(prepared, &fingerprint);
+        Some(Manifest::diff(earlier, &today).iter().map(Difference::words).collect())
     }
 
     fn commands(&self, node: NodeIx) -> Vec<String> {

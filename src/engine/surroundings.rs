@@ -13,7 +13,7 @@ use crate::fingerprint::{Definition, Variable, Workspace};
 use crate::graph::ConfiguredTask;
 use crate::model::{Action, Command, Condition, Envfile, Task, VarName};
 use crate::preflight::Git;
-use crate::record::RunId;
+use crate::record::{ManifestLog, RunId};
 use crate::vars::{Form, Lookup, TaskValues, reads};
 
 /// What every action of a run shares.
@@ -42,6 +42,8 @@ pub struct Surroundings<'a> {
     pub clock: &'a Clock,
     /// The run's id.
     pub run: &'a RunId,
+    /// Where what went into the keys is taken down.
+    pub manifests: &'a ManifestLog,
 }
 
 /// Variables that reach every command as the caller has them, and are part of no key: they say where things are on this

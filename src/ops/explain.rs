@@ -5,12 +5,15 @@ use std::sync::mpsc;
 use crate::engine::action::Actions;
 use crate::engine::dispatcher;
 use crate::event::{NodeState, OutcomeKind};
+use crate::graph::query::{self, Selection};
+use crate::graph::{NodeIx, TaskGraph};
+use crate::record::{Recorded, manifest_at};
 use crate::report::Reporters;
 
 use super::run::{Ready, Request};
 use super::{Context, Problem, Project};
 
-/// Why nodes would run.
+/// Why a node would run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Explanation {
     /// The node that was asked about.
@@ -19,34 +22,91 @@ pub struct Explanation {
     pub outcome: Option<OutcomeKind>,
     /// Every difference, in words that stand after "because"; empty if there is none.
     pub reasons: Vec<String>,
-    /// The nodes above it that would run too, with their first reason: the causes of the causes, nearest last.
+    /// The nodes before it that would run too, with their first reason, in the order in which they would.
     pub upstream: Vec<(String, String)>,
+    /// From the node to the first cause: each step is a node and why it would run; the last one has a cause of its own.
+    pub first: Vec<(String, String)>,
+    /// What differs from an earlier run that was named.
+    pub versus: Option<Versus>,
 }
 
-/// Explains what a run of `request` would do with its first target. Executes nothing but `when` and `done`.
-pub fn explain(context: &Context, project: &mut Project, request: &Request) -> Result<Explanation, Problem> {
+/// A comparison with an earlier run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Versus {
+    /// The run that made what is compared with: the one that was named, or the last before it in which the node was made.
+    pub run: String,
+    /// Every difference; `None` if something that the node needs would run first, so that nobody can know yet.
+    pub differences: Option<Vec<String>>,
+}
+
+/// Explains what a run of `request` would do with its first target. Executes nothing but `when` and `done`. `versus` names
+/// a recorded run to compare with.
+pub fn explain(
+    context: &Context,
+    project: &mut Project,
+    request: &Request,
+    versus: Option<&str>,
+) -> Result<Explanation, Problem> {
     let request = Request { dry_run: true, ..request.clone() };
     let mut ready = Ready::new(context, project, &request)?;
     let mut reporters = Reporters::new(context.clock.clone());
     ready.begin(project, &request, &mut reporters);
     let around = ready.surroundings(context, project, &request);
     let actions = Actions::new(&ready.plan, &around);
-    let processes = around.processes;
-    dispatcher::run(&ready.plan, &actions, processes, mpsc::channel(), &mut reporters);
+    dispatcher::run(&ready.plan, &actions, around.processes, mpsc::channel(), &mut reporters);
+
     let graph = &ready.plan.graph;
     let target = graph.targets().next().expect("a request for an explanation has a target");
     let state = reporters.state();
-    let would_run = |kind| matches!(kind, OutcomeKind::WouldRun | OutcomeKind::Restored);
-    let outcome = match state.state(target) {
+    let outcome = |node| match state.state(node) {
         Some(NodeState::Over(kind)) => Some(kind),
         _ => None,
     };
-    let upstream = graph
-        .indices()
-        .filter(|node| *node != target && !graph[*node].task.is_group())
-        .filter(|node| matches!(state.state(*node), Some(NodeState::Over(kind)) if would_run(kind)))
-        .map(|node| (graph[node].label.clone(), actions.reasons(node).into_iter().next().unwrap_or_default()))
+    let would_run = |node| matches!(outcome(node), Some(OutcomeKind::WouldRun | OutcomeKind::Restored));
+    let first_reason = |node| actions.reasons(node).into_iter().next().unwrap_or_default();
+    let before = query::ancestors(graph, &Selection::of(graph, [target]));
+    let upstream: Vec<NodeIx> = before
+        .iter()
+        .filter(|node| *node != target && !graph[*node].task.is_group() && would_run(*node))
         .collect();
-    let reasons = if outcome.is_some_and(would_run) { actions.reasons(target) } else { Vec::new() };
-    Ok(Explanation { label: graph[target].label.clone(), outcome, reasons, upstream })
+
+    // Up from the node to whatever it needs that would run, until nothing does: that one has a cause of its own.
+    let mut first = Vec::new();
+    let mut at = Some(target).filter(|target| would_run(*target) || graph[*target].task.is_group());
+    while let Some(node) = at {
+        if would_run(node) {
+            first.push((graph[node].label.clone(), first_reason(node)));
+        }
+        at = graph
+            .needs(node)
+            .find(|need| would_run(*need) || upstream.iter().any(|one| is_below(graph, *need, *one)));
+    }
+    let versus = match versus {
+        None => None,
+        Some(name) => {
+            let label = &graph[target].label;
+            let run = Recorded::open(project.root(), name)?.id().clone();
+            let Some((run, manifest)) = manifest_at(project.root(), &run, label) else {
+                return Err(Problem::usage(
+                    format!("neither run {run} nor one before it made or restored `{label}`"),
+                    Some("`envrun log` lists the runs that are recorded".into()),
+                ));
+            };
+            Some(Versus { run: run.to_string(), differences: actions.differences(target, &manifest) })
+        }
+    };
+    Ok(Explanation {
+        label: graph[target].label.clone(),
+        outcome: outcome(target),
+        reasons: if would_run(target) { actions.reasons(target) } else { Vec::new() },
+        upstream: upstream.into_iter().map(|node| (graph[node].label.clone(), first_reason(node))).collect(),
+        first,
+        versus,
+    })
+}
+
+/// Whether `group` is a group that needs `node`, itself or by way of other groups: a cause shines through it.
+fn is_below(graph: &TaskGraph, group: NodeIx, node: NodeIx) -> bool {
+    graph[group].task.is_group()
+        && graph.needs(group).any(|need| need == node || (need < group && is_below(graph, need, node)))
 }

@@ -26,7 +26,7 @@ use crate::graph::{self, NodeIx, Target, TaskGraph};
 use crate::model::{Condition, ConditionKind, EnvName};
 use crate::plan::{Force, Limits, OnFailure, Plan};
 use crate::preflight::{Git, Verdict};
-use crate::record::{self, Durations, RecordError, Recorder, RunId, STATE_DIR};
+use crate::record::{self, Durations, ManifestLog, RecordError, Recorder, RunId, STATE_DIR};
 use crate::report::Reporters;
 use crate::vars::Source;
 
@@ -78,6 +78,7 @@ pub struct Ready {
     processes: Arc<Processes>,
     jobserver: Jobserver,
     asked: Asked,
+    manifests: ManifestLog,
     workspace: Workspace,
     store: LocalStore,
     git: Git,
@@ -122,8 +123,9 @@ impl Ready {
         Ok(Self {
             processes: Processes::new(PATIENCE),
             workspace: Workspace::open(&root, &state.join("state"), secret_key(&context.cache_dir)?)?,
-            store: local_store(context, project),
+            store: local_store(context, Some(project)),
             git: Git::new(&root),
+            manifests: ManifestLog::new(&root, &run),
             plan,
             root,
             run,
@@ -155,6 +157,7 @@ impl Ready {
             host: &context.host,
             clock: &context.clock,
             run: &self.run,
+            manifests: &self.manifests,
         }
     }
 
@@ -200,6 +203,7 @@ pub fn run(
     let ending = dispatcher::run(plan, &actions, &ready.processes, (send, receive), &mut reporters);
     ready.processes.wait();
     ready.processes.finish();
+    ready.manifests.finish();
     if !request.dry_run {
         remember(plan, &ending, ready.durations.clone(), context.clock.now());
         // Whoever is not told what was learned only has to look again.
@@ -211,7 +215,16 @@ pub fn run(
             seal_answer(context, project, plan, &around, &answer, started, ready.asked.clone());
         }
     }
+    collect(&ready.store, ending.changed);
     Ok(ending)
+}
+
+/// Keeps the cache within its limits, now and then, after a run that may have added to it. Whoever cannot collect leaves it
+/// to the next.
+fn collect(store: &LocalStore, changed: usize) {
+    if changed > 0 && store.is_collection_due() {
+        let _ = store.collect();
+    }
 }
 
 /// The environment of targets that name none: `-e`, the project's default, or the first whose `match` holds.
@@ -231,11 +244,11 @@ pub fn chosen_environment(
 }
 
 /// The local store, where the Envfile or the context puts it.
-pub fn local_store(context: &Context, project: &Project) -> LocalStore {
-    let settings = &project.envfile().cache;
-    let dir = match &settings.dir {
-        Some(dir) => project.root().join(&**dir),
-        None => context.cache_dir.clone(),
+pub fn local_store(context: &Context, project: Option<&Project>) -> LocalStore {
+    let settings = project.map(|project| project.envfile().cache.clone()).unwrap_or_default();
+    let dir = match (&settings.dir, project) {
+        (Some(dir), Some(project)) => project.root().join(&**dir),
+        _ => context.cache_dir.clone(),
     };
     let limits = cache::Limits::default();
     let limits = cache::Limits {

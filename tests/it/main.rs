@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod ending;
+mod explain;
 mod hello_deploy;
 #[cfg(target_os = "linux")]
 mod interrupt;
