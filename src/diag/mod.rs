@@ -10,7 +10,7 @@ pub mod render;
 mod tests;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// Which text of the [`SourceMap`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -64,6 +64,20 @@ pub struct SourceFile {
     pub path: PathBuf,
     /// What it says.
     pub text: Arc<str>,
+    /// Where its lines begin but for the first, found when somebody asks.
+    line_starts: OnceLock<Box<[u32]>>,
+}
+
+impl SourceFile {
+    /// The line that holds the byte at `offset`, from 0, and where it begins.
+    fn line_at(&self, offset: usize) -> (usize, usize) {
+        let starts = self.line_starts.get_or_init(|| {
+            let newlines = self.text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
+            newlines.map(|(at, _)| u32::try_from(at + 1).expect("a text is shorter than 4 GiB")).collect()
+        });
+        let line = starts.partition_point(|&start| start as usize <= offset);
+        (line, line.checked_sub(1).map_or(0, |before| starts[before] as usize))
+    }
 }
 
 /// Every text that was read, in the order of reading; the root Envfile is the first.
@@ -76,7 +90,12 @@ impl SourceMap {
     /// Adds a text.
     pub fn add(&mut self, name: impl Into<String>, path: &Path, text: impl Into<Arc<str>>) -> FileId {
         let id = FileId(u32::try_from(self.files.len()).expect("fewer than four billion files"));
-        self.files.push(SourceFile { name: name.into(), path: path.to_path_buf(), text: text.into() });
+        self.files.push(SourceFile {
+            name: name.into(),
+            path: path.to_path_buf(),
+            text: text.into(),
+            line_starts: OnceLock::new(),
+        });
         id
     }
 
@@ -92,10 +111,11 @@ impl SourceMap {
 
     /// Line and column of a span's start, both from 1; the column counts characters.
     pub fn line_col(&self, span: Span) -> (usize, usize) {
-        let text = &self.file(span.file).text;
-        let before = &text[..(span.start as usize).min(text.len())];
-        let line_start = before.rfind('\n').map_or(0, |at| at + 1);
-        (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
+        let file = self.file(span.file);
+        let at = (span.start as usize).min(file.text.len());
+        let (line, start) = file.line_at(at);
+        let before = file.text.get(start..at).map_or(at - start, |before| before.chars().count());
+        (line + 1, before + 1)
     }
 
     /// `file:line` of a span's start.

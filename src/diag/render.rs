@@ -230,15 +230,21 @@ impl miette::SourceCode for Source<'_> {
         lines_after: usize,
     ) -> Result<Box<dyn SpanContents<'a> + 'a>, miette::MietteError> {
         let text = self.0.text.as_ref();
-        let contents = text.read_span(span, lines_before, lines_after)?;
-        // miette counts bytes where people count characters.
-        let start = contents.span().offset();
+        // miette reads from the beginning of the text to the span, for every span: it is given only the lines it needs.
+        let mut from = self.0.line_at(span.offset()).1;
+        for _ in 0..lines_before {
+            from = self.0.line_at(from.saturating_sub(1)).1;
+        }
+        let near = (span.offset() - from, span.len()).into();
+        let contents = text[from..].read_span(&near, lines_before, lines_after)?;
+        // It counts bytes where people count characters.
+        let start = from + contents.span().offset();
         let column = text.get(start - contents.column()..start).map_or(0, |before| before.chars().count());
         Ok(Box::new(MietteSpanContents::new_named(
             self.0.name.clone(),
             contents.data(),
-            *contents.span(),
-            contents.line(),
+            (start, contents.span().len()).into(),
+            self.0.line_at(from).0 + contents.line(),
             column,
             contents.line_count(),
         )))

@@ -28,6 +28,9 @@ use super::token::{Flaw, Lexer, Token, TokenKind, next_forbidden};
 /// How deep blocks may stand in one another.
 pub const MAX_DEPTH: usize = 128;
 
+/// How many errors of one text are told: a file that is no Envfile has thousands.
+const MAX_ERRORS: usize = 100;
+
 /// Reads `text`. On failure: everything that is wrong with it, in the order of the text.
 pub fn parse(file: FileId, text: &str) -> Result<Document, Vec<Diagnostic>> {
     let read = recover(file, text);
@@ -69,6 +72,12 @@ pub fn recover(file: FileId, text: &str) -> Recovered {
     let nodes = parser.nodes();
     parser.unclosed_blocks();
     parser.errors.sort_by_key(|error| error.labels[0].span.start);
+    if let Some(more) = parser.errors.len().checked_sub(MAX_ERRORS + 1) {
+        let place = parser.errors[MAX_ERRORS].labels[0].span;
+        parser.errors.truncate(MAX_ERRORS);
+        parser.errors.push(wording::too_many(more + 1, place));
+        parser.is_whole = false;
+    }
     Recovered { document: Document { nodes }, errors: parser.errors, is_whole: parser.is_whole }
 }
 
@@ -304,8 +313,9 @@ impl<'a> Parser<'a> {
         // At the end of the text the brace stays open, for `unclosed_blocks` to tell.
         if self.current.kind == TokenKind::CloseBrace {
             self.open.pop();
-            let alone = self.indent(self.current.start);
-            if alone.0 && alone.1 < self.indent(brace.start).1 {
+            if let Some(indent) = self.indent(self.current.start)
+                && indent < self.line_indent(brace.start)
+            {
                 self.suspects.push(brace);
             }
             self.bump();
@@ -329,12 +339,16 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// Whether only space stands before `at` on its line, and how much space the line begins with.
-    fn indent(&self, at: usize) -> (bool, usize) {
-        let line = &self.text[..at];
-        let line = &line[line.rfind('\n').map_or(0, |newline| newline + 1)..];
-        let rest = line.trim_start();
-        (rest.is_empty(), line.len() - rest.len())
+    /// How much space stands before `at`, if that is all there is on its line.
+    fn indent(&self, at: usize) -> Option<usize> {
+        let before = self.text[..at].trim_end_matches([' ', '\t']);
+        (before.is_empty() || before.ends_with('\n')).then_some(at - before.len())
+    }
+
+    /// How much space the line of `at` begins with.
+    fn line_indent(&self, at: usize) -> usize {
+        let line = self.text[..at].rsplit('\n').next().unwrap_or_default();
+        line.len() - line.trim_start_matches([' ', '\t']).len()
     }
 
     /// Tells which blocks are not closed: first those whose closing brace seems to have closed another one.

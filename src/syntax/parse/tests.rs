@@ -260,6 +260,14 @@ fn nodes() {
     );
 }
 
+#[test]
+fn a_file_that_is_no_envfile_does_not_flood_the_terminal() {
+    let errors = parse(FILE, &"}\n".repeat(100_000)).unwrap_err();
+    assert_eq!(errors.len(), MAX_ERRORS + 1);
+    assert_eq!(errors.last().unwrap().message, "and 99900 more errors in this file");
+    assert_eq!(parse(FILE, &"}\n".repeat(MAX_ERRORS)).unwrap_err().len(), MAX_ERRORS);
+}
+
 /// Where it is plain what was meant, the reading goes on with that, so that everything else is found as well.
 #[test]
 fn what_was_meant_is_read() {

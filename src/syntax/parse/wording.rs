@@ -367,6 +367,14 @@ pub fn forbidden(c: char, span: Span) -> Diagnostic {
     .help(format!("take it away; inside of a string write `\\u{{{number:x}}}`"))
 }
 
+/// More errors than anybody wants to read.
+pub fn too_many(more: usize, place: Span) -> Diagnostic {
+    let errors = if more == 1 { "1 more error".to_owned() } else { format!("{more} more errors") };
+    Diagnostic::error("syntax/too-many", format!("and {errors} in this file"))
+        .at(place, "the next one")
+        .help("is this an Envfile?")
+}
+
 /// A text whose places do not fit.
 pub fn too_long(span: Span) -> Diagnostic {
     Diagnostic::error("syntax/too-long", "the file is longer than 4 GiB").at(span, "")
