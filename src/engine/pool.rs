@@ -83,6 +83,8 @@ impl Admission {
             }
             self.waiting.pop();
             if !begins {
+                // It was called back for a place that is now another one's.
+                self.call_back(want);
                 continue;
             }
             if let Some(pool) = want.pool {
@@ -108,9 +110,15 @@ impl Admission {
             self.alone = false;
         }
         if let Some(pool) = want.pool {
-            let places = &mut self.pools[pool as usize];
-            places.taken -= 1;
-            self.waiting.extend(places.aside.pop());
+            self.pools[pool as usize].taken -= 1;
+            self.call_back(want);
+        }
+    }
+
+    /// Calls the best one back that stepped aside for a place in this pool.
+    fn call_back(&mut self, want: Want) {
+        if let Some(pool) = want.pool {
+            self.waiting.extend(self.pools[pool as usize].aside.pop());
         }
     }
 

@@ -15,8 +15,8 @@
 //! * After the first failure nothing new begins, unless the plan says to keep going. After a cancel neither.
 //! * A follow-up is dormant until its occasion comes. Called by a failure (or an interrupted execution) it begins even
 //!   when nothing new does, and so does what it needs, unless that was already over. Called by a success it is ordinary
-//!   new work. Its own failure blocks what needs it and is not the run's. A follow-up runs once, when every ordinary
-//!   node that may call it is over.
+//!   new work, which a stop sends back to sleep. Its own failure blocks what needs it and is not the run's. A follow-up
+//!   runs once, when every ordinary node that may call it is over.
 //! * The second cancel ends follow-ups too.
 //!
 //! Invariant: no clock and no IO; O((V + E) log V) for a whole run, whatever the order of facts.
@@ -121,6 +121,8 @@ struct Node {
     /// A follow-up of something that failed, or needed by one: begins although nothing new does.
     exempt: bool,
     follow_up: bool,
+    /// It was called, or needed by one that was: its end is to be told even if it went back to sleep.
+    called: bool,
     /// What was decided about a dormant node; told if it is called.
     fate: Option<Verdict>,
 }
@@ -166,6 +168,7 @@ impl Scheduler {
                 waits: 0,
                 exempt: false,
                 follow_up: node.follow_up,
+                called: false,
                 fate: None,
             })
             .collect();
@@ -292,7 +295,8 @@ impl Scheduler {
             for (at, node) in self.nodes.iter_mut().enumerate() {
                 if node.phase == Phase::Dormant {
                     node.phase = Phase::Over;
-                    steps.push(Step::Finish(NodeIx(at as u32), Verdict::NotCalled));
+                    let verdict = if node.called { Verdict::Cancelled } else { Verdict::NotCalled };
+                    steps.push(Step::Finish(NodeIx(at as u32), verdict));
                 }
             }
             steps.push(Step::AllDone);
@@ -385,6 +389,7 @@ impl Scheduler {
             state.exempt |= exempt;
             if state.phase == Phase::Dormant {
                 state.phase = Phase::Waiting;
+                state.called = true;
                 self.left += 1;
                 if let Some(fate) = state.fate {
                     self.finish(node, fate, steps);
@@ -396,11 +401,19 @@ impl Scheduler {
         }
     }
 
-    /// Ends every node that has not begun and may not any more.
+    /// Ends every node that has not begun and may not any more. A follow-up goes back to sleep instead: something that
+    /// still runs may fail and call it.
     fn sweep(&mut self, steps: &mut Vec<Step>) {
         for at in 0..self.nodes.len() {
             let node = NodeIx(at as u32);
-            if matches!(self.nodes[at].phase, Phase::Waiting | Phase::Queued) && !self.may_begin(node) {
+            let Node { phase, follow_up, .. } = self.nodes[at];
+            if !matches!(phase, Phase::Waiting | Phase::Queued) || self.may_begin(node) {
+                continue;
+            }
+            if follow_up && phase == Phase::Waiting && self.stop < Stop::Hard {
+                self.nodes[at].phase = Phase::Dormant;
+                self.left -= 1;
+            } else {
                 self.finish(node, Verdict::Cancelled, steps);
             }
         }
