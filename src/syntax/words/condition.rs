@@ -43,7 +43,7 @@ const DEPLOYED: Word = word("deployed", "the same artefacts are live and healthy
 const APPROVAL: Word = word("approval", "somebody else has approved this revision with a signed tag")
     .more("A signed git tag `approve/<env>/<revision>` that git itself verifies; the author of the revision does not count.")
     .props(&[
-        prop("signers", Kind::Path, "the file of allowed signers"),
+        prop("signers", Kind::Path, "the file of allowed signers").required(),
         prop("count", Kind::Positive, "how many must approve; one without it"),
         HINT,
     ])

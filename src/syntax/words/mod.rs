@@ -283,6 +283,10 @@ mod row {
     }
 
     impl Prop {
+        pub(super) const fn required(self) -> Self {
+            Self { required: true, ..self }
+        }
+
         pub(super) const fn unbuilt(self) -> Self {
             Self { built: false, ..self }
         }

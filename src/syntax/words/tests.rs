@@ -181,6 +181,7 @@ secrets { TOKEN "abc"; OTHER legnth=3 }
 (port)task "a" { shell "bash" verbose=#true }
 env "e" branch="main" vars=1
 store
+env "f" { guard { approval count=2 } }
 "#,
         expect![[r#"
             Envfile.kdl:3:6: error: `(prot)` is not a type [syntax/annotation]
@@ -207,6 +208,8 @@ store
               help: `vars` is a word of env: write it between the braces
             Envfile.kdl:11:1: error: `store` needs a <name> [syntax/arguments]
               help: its form: `store <name> { … }`
+            Envfile.kdl:12:19: error: `approval` needs `signers=` [syntax/missing-property]
+              help: `signers=` is the file of allowed signers
         "#]],
     );
 }
