@@ -10,8 +10,8 @@ use super::interpolate::{Form, mentions};
 use super::request::lineage;
 
 /// Every variable that `task`, as `env` has it, names: in its commands and those of the tasks it calls, its paths, its
-/// own variables' values, `uses`, `done`, `when`. A name too many is possible, a name too few is not (a shell can build
-/// a name at run time: that is what `uses` is for).
+/// own variables' values, `uses`, `done`, `when` and `guard`. A name too many is possible, a name too few is not (a shell
+/// can build a name at run time: that is what `uses` is for).
 pub fn reads(envfile: &Envfile, env: Option<&EnvName>, task: &Task) -> BTreeSet<VarName> {
     let mut found = Found { envfile, names: BTreeSet::new(), called: HashSet::new() };
     found.task(env, task);
@@ -73,6 +73,7 @@ impl Found<'_> {
             self.value(var);
         }
         self.conditions(&task.when);
+        self.conditions(&task.guard);
         if let Some(done) = &task.done {
             self.command(&done.value);
         }

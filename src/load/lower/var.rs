@@ -284,17 +284,19 @@ impl<'d> Lower<'d> {
                 .flat_map(|known| known.names.iter().map(String::as_str))
                 .chain(own.into_iter().flat_map(|own| own.keys().map(VarName::as_str)))
                 .collect();
+            let place = self.inside(text.span, name);
             let help = did_you_mean(name, names.iter().copied()).unwrap_or_else(|| {
-                let written = if form == Form::Word {
-                    format!(", or write `$${{{name}}}` for the text itself")
+                let written = self.sources.snippet(place);
+                let itself = if written.starts_with('$') {
+                    format!("; `${written}` is the text itself")
                 } else {
                     String::new()
                 };
-                format!("declare it in `vars`, or give it a default: `${{{name}:-…}}`{written}")
+                format!("declare it in `vars`, or give it a default: `${{{name}:-…}}`{itself}")
             });
             self.say(
                 Diagnostic::error("load/undeclared", format!("`{name}` is not declared"))
-                    .at(self.inside(text.span, name), "")
+                    .at(place, "")
                     .help(help),
             );
         }

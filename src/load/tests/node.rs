@@ -189,7 +189,7 @@ fn conditions_are_understood_before_a_run() {
               help: did you mean `Europe/Berlin`?
             error[load/undeclared]: `NOPE` is not declared
               Envfile.kdl:3:105 `${NOPE}`
-              help: declare it in `vars`, or give it a default: `${NOPE:-…}`
+              help: declare it in `vars`, or give it a default: `${NOPE:-…}`; `$${NOPE}` is the text itself
         "#]],
     );
 }
@@ -207,7 +207,7 @@ fn variables_of_a_service_are_an_overlay_too() {
               Envfile.kdl:2:22 `PORT`: declared here
             error[load/undeclared]: `NOPE` is not declared
               Envfile.kdl:3:87 `${NOPE}`
-              help: declare it in `vars`, or give it a default: `${NOPE:-…}`
+              help: declare it in `vars`, or give it a default: `${NOPE:-…}`; `$${NOPE}` is the text itself
         "#]],
     );
 }

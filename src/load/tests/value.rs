@@ -191,7 +191,7 @@ fn names_that_nobody_declares() {
               help: did you mean `HOST`?
             error[load/undeclared]: `PATHH` is not declared
               Envfile.kdl:4:45 `$PATHH`
-              help: declare it in `vars`, or give it a default: `${PATHH:-…}`
+              help: declare it in `vars`, or give it a default: `${PATHH:-…}`; `$$PATHH` is the text itself
             error[load/interpolation]: `${HOST` cannot be replaced: its `}` is missing, or it stands too deep in others
               Envfile.kdl:6:21 `${HOST`
               help: write `$${` for the characters themselves
@@ -206,16 +206,16 @@ fn names_that_nobody_declares() {
               help: write `$${` for the characters themselves
             error[load/undeclared]: `DIR` is not declared
               Envfile.kdl:10:18 `${DIR}`
-              help: declare it in `vars`, or give it a default: `${DIR:-…}`
+              help: declare it in `vars`, or give it a default: `${DIR:-…}`; `$${DIR}` is the text itself
             error[load/undeclared]: `INPUT` is not declared
               Envfile.kdl:11:37 `${INPUT}`
-              help: declare it in `vars`, or give it a default: `${INPUT:-…}`
+              help: declare it in `vars`, or give it a default: `${INPUT:-…}`; `$${INPUT}` is the text itself
             error[load/undeclared]: `OUTPUT` is not declared
               Envfile.kdl:12:26 `${OUTPUT}`
-              help: declare it in `vars`, or give it a default: `${OUTPUT:-…}`
+              help: declare it in `vars`, or give it a default: `${OUTPUT:-…}`; `$${OUTPUT}` is the text itself
             error[load/undeclared]: `DEP` is not declared
               Envfile.kdl:13:22 `$DEP`
-              help: declare it in `vars`, or give it a default: `${DEP:-…}`
+              help: declare it in `vars`, or give it a default: `${DEP:-…}`; `$$DEP` is the text itself
             error[load/undeclared]: `HSOT` is not declared
               Envfile.kdl:14:25 `${HSOT}`
               help: did you mean `HOST`?
@@ -224,16 +224,16 @@ fn names_that_nobody_declares() {
               help: did you mean `ODD`?
             error[load/undeclared]: `NOPE` is not declared
               Envfile.kdl:18:47 `${NOPE}`
-              help: declare it in `vars`, or give it a default: `${NOPE:-…}`
+              help: declare it in `vars`, or give it a default: `${NOPE:-…}`; `$${NOPE}` is the text itself
             error[load/undeclared]: `HOSTT` is not declared
               Envfile.kdl:18:80 `${HOSTT}`
               help: did you mean `HOST`?
             error[load/undeclared]: `VERSION` is not declared
               Envfile.kdl:19:29 `${VERSION}`
-              help: declare it in `vars`, or give it a default: `${VERSION:-…}`
+              help: declare it in `vars`, or give it a default: `${VERSION:-…}`; `$${VERSION}` is the text itself
             error[load/undeclared]: `FILE` is not declared
               Envfile.kdl:19:59 `${FILE}`
-              help: declare it in `vars`, or give it a default: `${FILE:-…}`
+              help: declare it in `vars`, or give it a default: `${FILE:-…}`; `$${FILE}` is the text itself
         "#]],
     );
 }
