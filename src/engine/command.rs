@@ -1,7 +1,7 @@
 //! The commands of one node, in order: its own and those of the tasks it calls, with retries and a time limit.
 
+use std::sync::Arc;
 use std::sync::mpsc::Sender;
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::event::Failure;
@@ -123,20 +123,7 @@ impl<'a> Carry<'a> {
 
     /// Waits between two tries; whether the run is still going on.
     fn pause(&self, pause: Duration) -> bool {
-        // Nobody notifies: the condition is looked at often enough for a person who has pressed Ctrl-C.
-        let (never, nobody) = (Mutex::new(()), Condvar::new());
-        let until = Instant::now() + pause;
-        loop {
-            if self.around.processes.interrupted().is_some() {
-                return false;
-            }
-            let left = until.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return true;
-            }
-            let guard = never.lock().unwrap_or_else(PoisonError::into_inner);
-            let _ = nobody.wait_timeout(guard, left.min(Duration::from_millis(50)));
-        }
+        self.around.processes.pause(pause)
     }
 
     fn steps(

@@ -11,7 +11,7 @@ use rustix::process::{Signal, WaitIdStatus};
 
 use super::command::{Ended, Exit, Stream};
 use super::pipe::pipe;
-use super::processes::Running;
+use super::running::Running;
 
 /// How long background processes may hold the output after the end of the first process of a command.
 const LINGER: Duration = Duration::from_millis(100);

@@ -53,6 +53,7 @@ impl RunId {
 
 impl Mark {
     /// The mark that this limit is, if it is one.
+    #[cfg(any(target_os = "linux", test))]
     pub(super) fn from_limit(limit: u64) -> Option<Self> {
         (limit & PRESENT != 0 && limit >> 63 == 0).then_some(Self(limit))
     }
@@ -83,6 +84,7 @@ impl Mark {
 }
 
 /// The mark in the text of `/proc/PID/limits`. Never allocates.
+#[cfg(any(target_os = "linux", test))]
 pub(super) fn in_limits(text: &[u8]) -> Option<Mark> {
     const LINE: &[u8] = b"Max realtime timeout";
     let at = text.windows(LINE.len()).position(|window| window == LINE)?;

@@ -7,7 +7,7 @@
 //! starts without a shell. A [`Jobserver`] shares the places of `-j` with every make, ninja and cargo further down.
 //!
 //! Invariant: knows no graph, no task, no cache.
-//! Invariant: every process of a run is started here; `unsafe` is in `spawn.rs` and `guard.rs`, nowhere else.
+//! Invariant: every process of a run is started here; `unsafe` is in `spawn` and `guard.rs`, nowhere else.
 
 mod command;
 mod environ;
@@ -18,6 +18,7 @@ mod mark;
 mod pipe;
 mod processes;
 mod program;
+mod running;
 mod shell;
 mod signal;
 mod spawn;

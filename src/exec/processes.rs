@@ -7,10 +7,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, WaitIdOptions, WaitIdStatus, WaitOptions};
+use rustix::process::{Pid, Signal};
 
 use super::guard::{Guard, Ledger};
 use super::mark::{Mark, Number, RunId};
+use super::running::{Running, end, end_group};
 use super::{Io, Programs, tree};
 
 /// How urgently a run is to be stopped.
@@ -238,6 +239,52 @@ impl Processes {
         Running { processes: self, number, pid, io }
     }
 
+    /// Asks by `ask` how the first process of a command has ended; once it has, its number may soon be somebody else's.
+    pub(super) fn reap<T>(&self, number: Number, ask: impl FnOnce() -> Option<T>) -> Option<T> {
+        let mut state = self.lock();
+        let ended = ask()?;
+        if let Some(live) = state.live.get_mut(&number) {
+            live.reaped = true;
+        }
+        Some(ended)
+    }
+
+    /// Whether a command was told to end.
+    pub(super) fn is_cancelled(&self, number: Number) -> bool {
+        self.lock().live.get(&number).is_some_and(|live| live.cancelled)
+    }
+
+    /// A command ended well: what left its group may stay.
+    pub(super) fn release(&self, number: Number) {
+        if let Some(ledger) = self.ledger() {
+            ledger.ended_well(number);
+        }
+    }
+
+    /// A command is over.
+    pub(super) fn leave(&self, number: Number) {
+        let mut state = self.lock();
+        let live = state.live.remove(&number);
+        let heard = state.interrupted.is_some() || state.live.is_empty();
+        drop(state);
+        if let (Some(place), Some(ledger)) = (live.and_then(|live| live.place), self.ledger()) {
+            ledger.remove(place);
+        }
+        if heard {
+            self.changed.notify_all();
+        }
+    }
+
+    /// What the marks of this run tell.
+    pub(super) fn run(&self) -> RunId {
+        self.run
+    }
+
+    /// The time, on a clock that stands still while the run does.
+    pub(super) fn now(&self) -> Instant {
+        self.pause.lock().unwrap_or_else(PoisonError::into_inner).now(Instant::now())
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -347,152 +394,6 @@ impl Live {
 
     fn root(&self) -> Option<Pid> {
         (!self.reaped).then_some(self.pid)
-    }
-}
-
-/// A command that is running; no longer one of the [`Processes`] when dropped.
-#[derive(Debug)]
-pub(super) struct Running<'a> {
-    processes: &'a Processes,
-    number: Number,
-    pid: Pid,
-    io: Io,
-}
-
-impl Running<'_> {
-    /// How its first process has ended, once; `None` while it runs.
-    pub(super) fn reap(&self) -> Option<Result<WaitIdStatus, rustix::io::Errno>> {
-        let mut state = self.processes.lock();
-        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
-        let status = rustix::process::waitid(rustix::process::WaitId::Pid(self.pid), options).transpose()?;
-        if let Some(live) = state.live.get_mut(&self.number) {
-            live.reaped = true;
-        }
-        Some(status)
-    }
-
-    /// Whether it was told to end.
-    pub(super) fn is_cancelled(&self) -> bool {
-        self.processes.lock().live.get(&self.number).is_some_and(|live| live.cancelled)
-    }
-
-    /// The time, on a clock that stands still while the run does.
-    pub(super) fn now(&self) -> Instant {
-        self.processes.pause.lock().unwrap_or_else(PoisonError::into_inner).now(Instant::now())
-    }
-
-    /// Asks it to end: its group, or its first process if it shares envrun's. Before it is reaped.
-    pub(super) fn terminate(&self) {
-        match self.io {
-            Io::Captured => end_group(self.pid, Signal::TERM),
-            Io::Inherited => {
-                end(self.pid, Signal::TERM);
-            }
-        }
-    }
-
-    /// Kills it and all that descends from it. Before it is reaped.
-    pub(super) fn kill(&self) {
-        if self.io == Io::Captured {
-            end_group(self.pid, Signal::KILL);
-        }
-        end(self.pid, Signal::KILL);
-        for seen in tree::belonging_to(self.processes.run, &[(self.number, Some(self.pid))]) {
-            end(seen.pid, Signal::KILL);
-        }
-    }
-
-    /// Whether something is left in its group after its first process was reaped. Reaps what has ended.
-    pub(super) fn group_is_alive(&self) -> bool {
-        if self.io == Io::Inherited {
-            return false;
-        }
-        // Orphans of the group became children of envrun.
-        while let Ok(Some(_)) = rustix::process::waitpgid(self.pid, WaitOptions::NOHANG) {}
-        rustix::process::test_kill_process_group(self.pid) != Err(rustix::io::Errno::SRCH)
-    }
-
-    /// Sends a signal to what is left of its group; whether there was something.
-    pub(super) fn signal_group(&self, signal: Signal) -> bool {
-        self.io == Io::Captured && rustix::process::kill_process_group(self.pid, signal).is_ok()
-    }
-
-    /// Whether everything that is left in its group has ended, and waits for a parent outside to ask how.
-    pub(super) fn group_is_dead(&self) -> bool {
-        let mut alive = false;
-        let group = self.pid.as_raw_nonzero().get();
-        tree::each(&mut |seen| alive |= seen.group == group && !seen.zombie);
-        !alive
-    }
-
-    /// It ended well: what left its group may stay.
-    pub(super) fn release(&self) {
-        if let Some(ledger) = self.processes.ledger() {
-            ledger.ended_well(self.number);
-        }
-    }
-
-    /// It did not end well: ends what left its group.
-    pub(super) fn end_strays(&self, patience: Duration) {
-        if tree::any_bears(self.processes.run, self.number, self.pid) {
-            end_strays(self.processes.run, self.number, patience);
-        }
-    }
-}
-
-impl Drop for Running<'_> {
-    fn drop(&mut self) {
-        let mut state = self.processes.lock();
-        let live = state.live.remove(&self.number);
-        let heard = state.interrupted.is_some() || state.live.is_empty();
-        drop(state);
-        if let (Some(place), Some(ledger)) = (live.and_then(|live| live.place), self.processes.ledger()) {
-            ledger.remove(place);
-        }
-        if heard {
-            self.processes.changed.notify_all();
-        }
-    }
-}
-
-/// Ends everything that bears this number: SIGTERM, and SIGKILL after `patience`, until nothing is left.
-fn end_strays(run: RunId, number: Number, patience: Duration) {
-    let since = Instant::now();
-    let mut told = false;
-    // What is stuck in the kernel cannot be ended; a few seconds are enough to tell.
-    while since.elapsed() < patience + Duration::from_secs(5) {
-        let mut strays = tree::belonging_to(run, &[(number, None)]);
-        for ended in strays.extract_if(.., |stray| stray.zombie) {
-            let _ = rustix::process::waitpid(Some(ended.pid), WaitOptions::NOHANG);
-        }
-        let kill = since.elapsed() >= patience;
-        if kill || !told {
-            let signal = if kill { Signal::KILL } else { Signal::TERM };
-            strays.retain(|stray| end(stray.pid, signal));
-        }
-        told = true;
-        if strays.is_empty() {
-            return;
-        }
-        std::thread::sleep(Duration::from_millis(2));
-    }
-}
-
-/// Signals a process that is to end; whether that may be done: what became somebody else's (`sudo`) is his affair. One
-/// that is stopped is continued, or it would not notice.
-fn end(pid: Pid, signal: Signal) -> bool {
-    let sent = rustix::process::kill_process(pid, signal);
-    if signal != Signal::KILL {
-        let _ = rustix::process::kill_process(pid, Signal::CONT);
-    }
-    sent != Err(rustix::io::Errno::PERM)
-}
-
-/// Signals a process group that is to end.
-fn end_group(group: Pid, signal: Signal) {
-    let _ = rustix::process::kill_process_group(group, signal);
-    if signal != Signal::KILL {
-        let _ = rustix::process::kill_process_group(group, Signal::CONT);
     }
 }
 

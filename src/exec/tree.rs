@@ -7,6 +7,7 @@ use rustix::process::Pid;
 use super::mark::{Mark, Number, RunId};
 
 /// A process, as seen.
+#[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "nothing is seen here"))]
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Seen {
     pub(super) pid: Pid,
@@ -146,7 +147,8 @@ pub(super) fn any_bears(_run: RunId, _command: Number, _first: Pid) -> bool {
     false
 }
 
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(test)]
+#[cfg(target_os = "linux")]
 mod tests {
     use super::*;
 

@@ -209,9 +209,8 @@ fn a_daemon_that_was_left_on_purpose_survives() {
 
 #[test]
 fn ctrl_z_stops_everything_and_goes_on_later() {
-    let sandbox = Sandbox::new(
-        r#"task "a" { run "echo $$; until test -e go; do sleep 0.01; done; echo over"; timeout "1h" }"#,
-    );
+    let sandbox =
+        Sandbox::new(r#"task "a" { run "mkfifo go; echo $$; read -r line < go; echo $line"; timeout "1h" }"#);
     let mut envrun = sandbox.command(&["a"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut output = BufReader::new(envrun.stdout.take().unwrap());
     let mut line = String::new();
@@ -225,8 +224,8 @@ fn ctrl_z_stops_everything_and_goes_on_later() {
     kill_process(Pid::from_child(&envrun), Signal::TSTP).unwrap();
     wait(&envrun.id().to_string());
     wait(line.trim());
-    sandbox.write("go", "");
     kill_process(Pid::from_child(&envrun), Signal::CONT).unwrap();
+    sandbox.write("go", "over\n");
     let mut rest = String::new();
     output.read_to_string(&mut rest).unwrap();
     assert_eq!(rest, "over\n");
