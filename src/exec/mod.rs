@@ -2,12 +2,14 @@
 //!
 //! [`run`] starts a command and follows it to its end: what it prints goes to a callback as it comes, and when it is
 //! over, what it left in its process group is over too. [`Processes`] knows every command that is running, and ends them
-//! all when the run is interrupted; a small process, the guardian, ends them when envrun itself is killed. Programs
-//! are found by [`Programs`], so that a command starts by absolute path; shell text without shell syntax ([`simple`])
-//! starts without a shell. A [`Jobserver`] shares the places of `-j` with every make, ninja and cargo further down.
+//! all when the run is interrupted; a small process, the guardian, ends them when envrun itself is killed. Both find
+//! what hides from them (in another session, without parents, variables or open files) by a mark that every command is
+//! born with. Programs are found by [`Programs`], once; shell text without shell syntax ([`simple`]) starts without a
+//! shell. A [`Jobserver`] shares the places of `-j` with every make, ninja and cargo further down, or further up.
 //!
 //! Invariant: knows no graph, no task, no cache.
-//! Invariant: every process of a run is started here; `unsafe` is in `spawn` and `guard.rs`, nowhere else.
+//! Invariant: every command of a run is started here; `unsafe` is in `spawn` and `guard.rs`, nowhere else.
+//! Invariant: nothing is done to the system, and nothing made, before the first command is started.
 
 mod command;
 mod environ;

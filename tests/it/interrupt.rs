@@ -27,6 +27,9 @@ const TREE: &str = r##"
     task "forks" {
         run "sh" "forks.sh"
     }
+    task "nested" {
+        run "ENVRUN" "-o" "stream" "tree"
+    }
 "##;
 
 /// A process in a session of its own, with no parent, no variable and nothing open; says when it is there.
@@ -66,7 +69,7 @@ impl Run {
     /// Starts a task and waits until everything it starts is there.
     fn of(task: &str) -> Self {
         let sandbox = Sandbox::with(&[
-            ("Envfile.kdl", TREE),
+            ("Envfile.kdl", &TREE.replace("ENVRUN", env!("CARGO_BIN_EXE_envrun"))),
             ("daemon.sh", &DAEMON.replace("$1", "${1:-spared}")),
             ("tree.sh", TREE_SH),
             ("forks.sh", FORKS),
@@ -187,6 +190,17 @@ fn a_process_that_is_never_the_same_is_caught() {
             assert!(std::time::Instant::now() < patience, "it still forks");
             std::thread::yield_now();
         }
+    }
+}
+
+#[test]
+fn a_run_inside_a_run_ends_with_it() {
+    for (signal, exit) in [(Signal::KILL, -9), (Signal::INT, 130)] {
+        let mut run = Run::of("nested");
+        let processes = run.processes();
+        run.signal(signal);
+        assert_eq!(run.end(), exit);
+        all_end(processes);
     }
 }
 
