@@ -142,14 +142,23 @@ impl Workspace {
         self.keep(&task.label, record.encode());
     }
 
-    /// What the task's last good run made, this result does not have, and no other task's last good run claims: deepest
-    /// first. Only what still is as that run left it: a file that somebody else put in its place is not the task's.
+    /// What the task's last good run made and this result does not have.
     fn leftovers(&self, task: &Prepared, result: &ActionResult) -> Vec<RelPath> {
         let now: HashSet<&[u8]> = result.outputs.iter().map(|output| output.path.as_bytes()).collect();
+        self.still_ours(task, |path, _| !now.contains(path))
+    }
+
+    /// What the task's last good run made of what is `wanted`, deepest first: only what still is as that run left it, and
+    /// what no other task has claimed since. A file that somebody else put in its place is not the task's.
+    pub(super) fn still_ours(
+        &self,
+        task: &Prepared,
+        wanted: impl Fn(&[u8], FileKind) -> bool,
+    ) -> Vec<RelPath> {
         let rows: Vec<Row> = {
             let state = self.state();
             let Some(record) = state.record(&task.label) else { return Vec::new() };
-            record.rows(List::Outputs).filter(|row| !now.contains(state.table.path(row.id))).collect()
+            record.rows(List::Outputs).filter(|row| wanted(state.table.path(row.id), row.kind)).collect()
         };
         if rows.is_empty() {
             return Vec::new();
@@ -157,18 +166,18 @@ impl Workspace {
         let ids: Vec<PathId> = rows.iter().map(|row| row.id).collect();
         self.look_all(&ids);
         let state = self.state();
-        let claimed: HashSet<PathId> = state
-            .all_records()
-            .filter(|(label, _)| *label != task.label)
-            .flat_map(|(_, record)| record.rows(List::Outputs))
-            .map(|row| row.id)
-            .collect();
+        let claims = self.claimed_by(&state, &ids);
         let ours = |row: &&Row| {
             let entry = state.table.entry(row.id);
-            !claimed.contains(&row.id)
-                && entry.known
+            entry.known
                 && entry.kind == row.kind
                 && (row.digest == ANY || entry.digest == row.digest)
+                && !claims.get(&row.id).is_some_and(|label| {
+                    **label != task.label
+                        && state
+                            .record(label)
+                            .is_some_and(|record| record.rows(List::Outputs).any(|one| one.id == row.id))
+                })
         };
         let mut paths: Vec<RelPath> = rows
             .iter()
@@ -217,7 +226,7 @@ impl Workspace {
     }
 
     /// Whether no link lies on the way to a path.
-    fn is_inside(&self, path: &RelPath) -> bool {
+    pub(super) fn is_inside(&self, path: &RelPath) -> bool {
         let mut folder = path.parent();
         while let Some(at) = folder.filter(|folder| !folder.is_root()) {
             if !matches!(self.root.stat(at.as_bytes()), Ok(Some(stat)) if stat.kind() == Kind::Dir) {

@@ -39,6 +39,7 @@
 //!
 //! Invariant: no value of a variable, no text of a command and no secret is ever written down; only digests are.
 
+mod aside;
 mod definition;
 mod depfile;
 mod difference;
@@ -61,6 +62,7 @@ mod tool;
 mod workspace;
 
 pub use crate::cache::{Lookup, RestoreError};
+pub use aside::Aside;
 pub use definition::{Definition, Need, Variable};
 pub use difference::{Change, Difference};
 pub use finish::{FinishError, Finished, Moved};

@@ -83,9 +83,18 @@ impl State {
         Record::new(bytes, self.table.len())
     }
 
-    /// Every record.
-    pub(super) fn all_records(&self) -> impl Iterator<Item = (&str, Record<'_>)> {
-        self.tasks.keys().filter_map(|label| Some((&**label, self.record(label)?)))
+    /// Labels in the order in which their records were written; those that are not written yet come last.
+    pub(super) fn labels(&self) -> Vec<&str> {
+        let mut labels: Vec<(usize, &str)> = self
+            .tasks
+            .iter()
+            .map(|(label, kept)| match kept {
+                Kept::Loaded(range) => (range.start, &**label),
+                Kept::New(_) => (usize::MAX, &**label),
+            })
+            .collect();
+        labels.sort_unstable();
+        labels.into_iter().map(|(_, label)| label).collect()
     }
 
     /// How long the file would be if it held nothing twice.
@@ -282,7 +291,8 @@ impl Translation {
 pub(super) fn compact(records: Records) -> Vec<u8> {
     let mut state = State::parse(records);
     let mut used = vec![false; state.table.len()];
-    for (_, record) in state.all_records() {
+    let labels: Vec<Box<str>> = state.labels().into_iter().map(Box::from).collect();
+    for record in labels.iter().filter_map(|label| state.record(label)) {
         record.ids().for_each(|id| used[id as usize] = true);
     }
     let mut table = Table::default();
@@ -293,8 +303,6 @@ pub(super) fn compact(records: Records) -> Vec<u8> {
         *table.entries.last_mut().expect("just pushed") =
             Entry { changed: true, ..*state.table.entry(id as PathId) };
     }
-    let mut labels: Vec<Box<str>> = state.tasks.keys().cloned().collect();
-    labels.sort_unstable();
     for kept in state.tasks.values_mut() {
         if let Kept::Loaded(range) = kept {
             let mut bytes = state.loaded[range.clone()].to_vec();

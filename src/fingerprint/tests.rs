@@ -111,11 +111,16 @@ fn live(
         Lookup::Miss { warning: Some(warning) } => said = format!(" [{warning}]"),
         Lookup::Miss { warning: None } => {}
     }
+    let aside = workspace.set_aside(&task);
     command(workspace.root());
     let finished = match workspace.finish(&task, fingerprint) {
         Ok(finished) => finished,
-        Err(error) => return (format!("failed: {error}"), None),
+        Err(error) => {
+            aside.put_back();
+            return (format!("failed: {error}"), None);
+        }
     };
+    drop(aside);
     let result = ActionResult {
         outputs: finished.outputs,
         log: b"a log\n".to_vec(),
@@ -578,6 +583,51 @@ fn leftovers_of_the_tasks_own_earlier_run_go() {
         file -rw- out/mine a person's
     "#]]
     .assert_eq(&tree(&here.root));
+}
+
+#[test]
+fn what_an_earlier_run_made_is_not_credited_to_this_one() {
+    let here = Checkout::new(&[("in", "a b")]);
+    let build = task(&["in"], &["out", "gen/*.c", "name"]);
+    let make = |root: &Path| {
+        fs::create_dir_all(root.join("gen")).unwrap();
+        for name in fs::read_to_string(root.join("in")).unwrap().split(' ') {
+            fs::create_dir_all(root.join("out").join(name)).unwrap();
+            fs::write(root.join("out").join(name).join("x"), name).unwrap();
+            fs::write(root.join("gen").join(name).with_extension("c"), name).unwrap();
+        }
+        if !root.join("name").exists() {
+            fs::write(root.join("name"), "").unwrap();
+        }
+    };
+    here.check(&build, make, expect!["executed because it never ran here"]);
+    here.write("out/mine", "a person's, which nobody can tell from an output");
+    here.write("in", "b c");
+    here.check(&build, make, expect!["executed because in changed"]);
+    expect![[r#"
+        dir gen
+        file -rw- gen/b.c b
+        file -rw- gen/c.c c
+        file -rw- in b c
+        file -rw- name 
+        dir out
+        dir out/b
+        file -rw- out/b/x b
+        dir out/c
+        file -rw- out/c/x c
+        file -rw- out/mine a person's, which nobody can tell from an output
+    "#]]
+    .assert_eq(&tree(&here.root));
+    // A task that fails leaves what it had made before.
+    here.write("in", "d");
+    let before = tree(&here.root);
+    here.check(
+        &build,
+        |root| fs::remove_file(root.join("name")).unwrap(),
+        expect!["failed: its output `out` is missing"],
+    );
+    assert_eq!(tree(&here.root), before.replace("file -rw- name \n", ""));
+    assert_eq!(fs::read_dir(here.path(".envrun/state/aside")).unwrap().count(), 0);
 }
 
 #[test]

@@ -13,9 +13,9 @@ use super::ignored::{Outside, Rules};
 use super::journal::Journal;
 use super::look::Listing;
 use super::manifest::Usual;
-use super::record::Record;
+use super::record::{List, Record};
 use super::stamp::StampClock;
-use super::state::{MAGIC, State, Translation, compact};
+use super::state::{Kept, MAGIC, State, Translation, compact};
 use super::table::{Entry, PathId};
 use super::tool::Tools;
 
@@ -35,7 +35,7 @@ pub struct Workspace {
     pub(super) root: Root,
     pub(super) secrets: SecretKey,
     pub(super) usual: Usual,
-    folder: PathBuf,
+    pub(super) folder: PathBuf,
     state: RwLock<State>,
     /// Counts the commands that ended: what was looked at before may have changed since.
     epoch: AtomicU32,
@@ -45,12 +45,16 @@ pub struct Workspace {
     listings: Mutex<Listings>,
     rules: Mutex<HashMap<PathId, (Digest, Rules)>>,
     pub(super) tools: Mutex<Tools>,
+    claims: Mutex<Option<Claims>>,
     unsaved: Mutex<Unsaved>,
     learned: AtomicBool,
 }
 
 /// The names in folders, with their digests.
 pub(super) type Listings = HashMap<PathId, (Arc<Listing>, Digest)>;
+
+/// The task that made each output last.
+pub(super) type Claims = HashMap<PathId, Box<str>>;
 
 /// What is not in the state file yet, and who writes it there.
 #[derive(Debug)]
@@ -90,6 +94,7 @@ impl Workspace {
             listings: Mutex::default(),
             rules: Mutex::default(),
             tools: Mutex::default(),
+            claims: Mutex::default(),
             unsaved: Mutex::new(unsaved),
             learned: AtomicBool::new(false),
         })
@@ -184,7 +189,12 @@ impl Workspace {
 
     /// Keeps a task's record, and writes it to the disk soon.
     pub(super) fn keep(&self, label: &str, record: Vec<u8>) {
-        self.state_mut().tasks.insert(label.into(), super::state::Kept::New(record.into()));
+        if let Some(claims) = &mut *self.claims.lock().unwrap_or_else(PoisonError::into_inner)
+            && let Some(record) = Record::new(&record, usize::MAX)
+        {
+            claims.extend(record.rows(List::Outputs).map(|row| (row.id, Box::from(label))));
+        }
+        self.state_mut().tasks.insert(label.into(), Kept::New(record.into()));
         self.learned();
         let mut unsaved = self.unsaved();
         unsaved.tasks.push(label.into());
@@ -192,6 +202,20 @@ impl Workspace {
             // A full disk is told once, at the end of the run.
             let _ = self.write(&mut unsaved);
         }
+    }
+
+    /// Who made each of these outputs last. Worked out when it first matters, because it takes a look at every record.
+    pub(super) fn claimed_by(&self, state: &State, ids: &[PathId]) -> Claims {
+        let mut claims = self.claims.lock().unwrap_or_else(PoisonError::into_inner);
+        let claims = claims.get_or_insert_with(|| {
+            let mut claims = Claims::new();
+            for label in state.labels() {
+                let outputs = state.record(label).into_iter().flat_map(|record| record.rows(List::Outputs));
+                claims.extend(outputs.map(|row| (row.id, Box::from(label))));
+            }
+            claims
+        });
+        ids.iter().filter_map(|id| Some((*id, claims.get(id)?.clone()))).collect()
     }
 
     fn unsaved(&self) -> MutexGuard<'_, Unsaved> {
