@@ -295,20 +295,31 @@ impl<'a> Actions<'a> {
             Message::Started { node, because: self.because(node), commands: self.commands(node), dir };
         let _ = send.send(started);
 
-        let fingerprint = match self.before(node, known) {
-            Ok(fingerprint) => fingerprint,
-            Err(failure) => return self.failed(configured, failure, true),
-        };
+        // In a fresh checkout it would not be there; if the task fails, it is put back.
+        let aside = known.prepared.as_ref().map(|prepared| self.around.workspace.set_aside(prepared));
+        let made = self.make(node, known, send);
+        if let (Err(_), Some(aside)) = (&made, aside) {
+            aside.put_back();
+        }
+        made.unwrap_or_else(|failure| match failure {
+            Some(failure) => self.failed(configured, failure, true),
+            None => Outcome::Cancelled,
+        })
+    }
+
+    /// Runs the commands and keeps what came of it; the failure is `None` if it was cancelled.
+    fn make(&self, node: NodeIx, known: &Known, send: &Sender<Message>) -> Result<Outcome, Option<Failure>> {
+        let configured = &self.plan.graph[node];
+        let fingerprint = self.before(node, known)?;
         let mut carry = Carry::new(self.around, configured, &known.scene, node);
         carry.tell(send, &self.room);
         match carry.run() {
             Attempt::Good => {}
-            Attempt::Cancelled => return Outcome::Cancelled,
-            Attempt::Failed(failure) => return self.failed(configured, failure, true),
+            Attempt::Cancelled => return Err(None),
+            Attempt::Failed(failure) => return Err(Some(failure)),
         }
         let (log, took) = carry.log();
-        self.keep(node, known, fingerprint, log, took, send)
-            .unwrap_or_else(|failure| self.failed(configured, failure, true))
+        Ok(self.keep(node, known, fingerprint, log, took, send)?)
     }
 
     /// What has to be there before the first command: today's key, and the folders of the outputs.
