@@ -86,15 +86,14 @@ impl<'d> Lower<'d> {
 
     /// What only the root's `project`, `cache` and `pool` say.
     fn root(&self, envfile: &mut Envfile) {
-        for (at, project) in self.declared.units.projects.iter().enumerate() {
-            for &item in &project.items {
-                let node = self.declared.units.node(item);
-                match node.name.value.as_str() {
-                    "project" => self.project_line(at, node, envfile),
-                    // An included project shares the cache of the project it is part of.
-                    "cache" if at == 0 => cache(node, &mut envfile.cache),
-                    _ => {}
-                }
+        for &item in self.declared.units.projects.iter().flat_map(|project| &project.items) {
+            let node = self.declared.units.node(item);
+            // The first unit is the root file. What is included serves the run that begins there.
+            let is_root = item.unit == 0;
+            match node.name.value.as_str() {
+                "project" => self.project_line(is_root, node, envfile),
+                "cache" if is_root => cache(node, &mut envfile.cache),
+                _ => {}
             }
         }
         for (name, &item) in &self.declared.pools {
@@ -106,14 +105,13 @@ impl<'d> Lower<'d> {
         }
     }
 
-    fn project_line(&self, project: usize, node: &ast::Node, envfile: &mut Envfile) {
+    fn project_line(&self, is_root: bool, node: &ast::Node, envfile: &mut Envfile) {
         if let Some(prop) = node.prop("envrun")
             && let Some(wanted) = prop.value.value.as_str()
         {
             self.version(wanted, prop.value.span);
         }
-        // The rest is about a run that begins here, and this run begins at the root.
-        if project != 0 {
+        if !is_root {
             return;
         }
         envfile.name = first_text(node).map(|name| name.map(str::to_owned));

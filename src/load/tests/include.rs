@@ -358,6 +358,21 @@ fn variables_of_an_included_file_are_below() {
 }
 
 #[test]
+fn only_the_root_names_the_whole() {
+    let loaded = good(&[
+        (
+            "Envfile.kdl",
+            "project \"whole\" default-env=\"dev\"\ncache { local max-age=\"1d\" }\nenv \"dev\"\nenv \"x\"\ninclude \"a\"\ninclude \"b.kdl\"",
+        ),
+        ("a/Envfile.kdl", "project \"a\" default-env=\"x\"\ncache { local max-age=\"2d\" }"),
+        ("b.kdl", "project \"b\" default-env=\"x\"\ncache { local max-age=\"3d\" }"),
+    ]);
+    assert_eq!(loaded.envfile.name.as_ref().unwrap().value, "whole");
+    assert_eq!(loaded.envfile.default_env.as_ref().unwrap().value.as_str(), "dev");
+    assert_eq!(loaded.envfile.cache.max_age, Some(std::time::Duration::from_secs(86_400)));
+}
+
+#[test]
 fn a_version_that_does_not_fit() {
     check(
         &[
