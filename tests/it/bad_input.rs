@@ -251,7 +251,7 @@ task "e" { dir "${NOPE}"; run "true" }
             Envfile.kdl:4:20: error: the output `../c` lies outside the project [load/outside]
               help: what a task reads and makes, and where it runs, is in the folder of the root Envfile or below
             Envfile.kdl:6:17: error: `NOPE` is not declared [load/undeclared]
-              help: declare it in `vars`, or give it a default: `${NOPE:-…}`
+              help: declare it in `vars`, or give it a default: `${NOPE:-…}`; `$${NOPE}` is the text itself
         "#]],
     );
     let sandbox = Sandbox::with(&[
