@@ -36,7 +36,7 @@ pub fn run(invocation: &Invocation<'_>, words: Vec<OsString>) -> Result<u8, Prob
         tell(invocation.context, sealed, reporters(invocation, &options));
         return Ok(0);
     }
-    let mut project = Project::open(invocation.context, invocation.place.file.as_deref())?;
+    let mut project = Project::open_to_run(invocation.context, invocation.place.file.as_deref())?;
     let default = default_env(&project, &words);
     let all = words;
     let words = split(&all, |name| declared(project.envfile(), name, default.as_ref()))

@@ -14,7 +14,7 @@ use super::words::split;
 use super::{Invocation, terminal};
 
 pub fn run(invocation: &Invocation<'_>, args: &WhyArgs) -> Result<u8, Problem> {
-    let mut project = Project::open(invocation.context, invocation.place.file.as_deref())?;
+    let mut project = Project::open_to_run(invocation.context, invocation.place.file.as_deref())?;
     let default = project.envfile().default_env.as_ref().map(|env| env.value.clone());
     let mut words = vec![args.target.clone()];
     words.extend(args.words.iter().cloned());

@@ -27,6 +27,7 @@ mod patch;
 mod path;
 mod ring;
 mod show;
+mod snapshot;
 mod texts;
 
 #[cfg(test)]
@@ -54,7 +55,8 @@ pub struct Loaded {
     pub sources: SourceMap,
     /// Everything that is wrong, file by file, in the order of the text.
     pub diagnostics: Vec<Diagnostic>,
-    declared: declared::Declared,
+    /// The tree that `show` prints from; not there where a snapshot was read.
+    declared: Option<declared::Declared>,
 }
 
 /// One line of a node's resolved definition.
@@ -87,7 +89,7 @@ impl Loaded {
 
     /// The resolved definition of a node in an environment, line by line.
     pub fn definition(&self, path: &NodePath, env: Option<&EnvName>) -> Option<Vec<Line>> {
-        show::definition(&self.declared, &self.sources, path, env)
+        show::definition(self.declared.as_ref()?, &self.sources, path, env)
     }
 }
 
@@ -107,5 +109,5 @@ pub fn load(root_file: &Path, texts: &Texts) -> Result<Loaded, LoadError> {
     diagnostics.extend(more);
     diagnostics.extend(calls::rings(&envfile));
     diagnostics.extend(outputs::overlaps(&envfile));
-    Ok(Loaded { root, envfile, sources, diagnostics: finish::finish(diagnostics), declared })
+    Ok(Loaded { root, envfile, sources, diagnostics: finish::finish(diagnostics), declared: Some(declared) })
 }

@@ -2,10 +2,10 @@
 
 use crate::diag::Span;
 
-use super::Command;
+use super::{Command, Word};
 
 /// One condition and where it is written.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Condition {
     /// What must hold.
     pub kind: ConditionKind,
@@ -16,7 +16,7 @@ pub struct Condition {
 }
 
 /// What must hold.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 pub enum ConditionKind {
     /// The checked-out branch matches one of these globs.
     Branch(Vec<String>),
@@ -53,5 +53,5 @@ pub enum ConditionKind {
     /// Each of these files exists.
     File(Vec<String>),
     /// A condition whose check is not built yet: `approval`, `confirm`, `deployed`.
-    Unbuilt(&'static str),
+    Unbuilt(#[serde(deserialize_with = "super::word::deserialize")] Word),
 }

@@ -12,6 +12,7 @@ mod constraint;
 mod name;
 mod node;
 mod value;
+mod word;
 
 pub use condition::{Condition, ConditionKind};
 pub use constraint::{Violation, check_value};
@@ -20,6 +21,7 @@ pub use node::{
     Action, ArgKind, ArgSpec, CacheMode, Command, Node, Placeholder, Pool, Retry, RetryOn, Task, Unbuilt,
 };
 pub use value::{Constraints, Dotenv, Value, Var, VarType};
+pub use word::Word;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,7 +32,7 @@ use crate::base::RelPath;
 use crate::diag::{Span, Spanned};
 
 /// Everything that the root Envfile and its includes say.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Envfile {
     /// The project's name; the folder's if it has none.
     pub name: Option<Spanned<String>>,
@@ -51,7 +53,7 @@ pub struct Envfile {
 }
 
 /// One environment.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Environment {
     /// Its name.
     pub name: EnvName,
@@ -75,7 +77,7 @@ impl Environment {
 }
 
 /// A folder with an Envfile: the root, or one that was included.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Project {
     /// Empty for the root.
     pub name: ProjectName,
@@ -96,7 +98,7 @@ pub struct Project {
 }
 
 /// What stands in one scope: the root of a file, or an `env` block.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Scope {
     /// Tasks, services, deploys, snapshots. In an overlay: only those that differ from the base.
     pub nodes: IndexMap<NodeName, Node>,
@@ -160,7 +162,7 @@ impl Envfile {
 }
 
 /// A step of the pipeline.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Stage {
     /// Its name.
     pub name: NodeName,
@@ -181,7 +183,7 @@ pub struct Stage {
 }
 
 /// What the `cache` block says.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct CacheSettings {
     /// The most bytes the local cache may hold.
     pub max_size: Option<u64>,

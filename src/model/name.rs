@@ -8,7 +8,7 @@ use crate::diag::Span;
 macro_rules! name {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
-        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default, serde::Serialize, serde::Deserialize)]
         pub struct $name(Arc<str>);
 
         impl $name {
@@ -62,7 +62,7 @@ name!(
 );
 
 /// A node, whatever the environment.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 pub struct NodePath {
     /// The project it is in.
     pub project: ProjectName,
@@ -87,7 +87,7 @@ impl fmt::Debug for NodePath {
 }
 
 /// One node named by another, already looked up: the path exists in at least one environment.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub struct NodeRef {
     /// What it refers to.
     pub path: NodePath,

@@ -8,10 +8,10 @@ use indexmap::IndexMap;
 use crate::base::RelPath;
 use crate::diag::{Span, Spanned};
 
-use super::{Condition, Constraints, NodeName, NodeRef, Value, Var, VarName};
+use super::{Condition, Constraints, NodeName, NodeRef, Value, Var, VarName, Word};
 
 /// Something with a name that can be needed.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 pub enum Node {
     /// Runs once.
     Task(Arc<Task>),
@@ -45,7 +45,7 @@ impl Node {
     }
 
     /// `task`, `service`, `deploy` or `snapshot`.
-    pub fn kind(&self) -> &'static str {
+    pub fn kind(&self) -> Word {
         match self {
             Self::Task(_) => "task",
             Self::Placeholder(node) => node.kind,
@@ -62,10 +62,11 @@ impl Node {
 }
 
 /// A node of a kind that is not built yet.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Placeholder {
     /// `service`, `deploy` or `snapshot`.
-    pub kind: &'static str,
+    #[serde(deserialize_with = "super::word::deserialize")]
+    pub kind: Word,
     /// Its name.
     pub name: NodeName,
     /// Where it is declared.
@@ -77,16 +78,17 @@ pub struct Placeholder {
 }
 
 /// A word that was read and checked, and that no code carries out yet.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Unbuilt {
     /// The word.
-    pub word: &'static str,
+    #[serde(deserialize_with = "super::word::deserialize")]
+    pub word: Word,
     /// Where it stands.
     pub span: Span,
 }
 
 /// Something that runs once.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Task {
     /// Its name inside the project.
     pub name: NodeName,
@@ -205,18 +207,18 @@ impl Task {
 }
 
 /// One step of a task.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 pub enum Action {
     /// A command.
     Run(Command),
     /// Another task's actions, in place, with the caller's context.
     Call(NodeRef),
     /// A step whose behaviour is not built yet: `render`, `load`.
-    Unbuilt(&'static str),
+    Unbuilt(#[serde(deserialize_with = "super::word::deserialize")] Word),
 }
 
 /// A command as written.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub enum Command {
     /// Text for a shell.
     Shell(String),
@@ -246,7 +248,7 @@ impl Command {
 }
 
 /// Whether a task's result may be kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
 pub enum CacheMode {
     /// As its inputs and outputs say.
     #[default]
@@ -256,7 +258,7 @@ pub enum CacheMode {
 }
 
 /// An `arg` or `flag` of a task.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct ArgSpec {
     /// The name; it arrives as `ARG_NAME`, upper case, `-` as `_`.
     pub name: Spanned<String>,
@@ -280,7 +282,7 @@ impl ArgSpec {
 }
 
 /// The form of an argument on the command line.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum ArgKind {
     /// `envrun unit tests/a.py`.
     Positional {
@@ -292,7 +294,7 @@ pub enum ArgKind {
 }
 
 /// `retry 3 every="2s" backoff=2.0 on="exit:75|timeout"`.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Retry {
     /// How many times more it is tried.
     pub times: u32,
@@ -307,7 +309,7 @@ pub struct Retry {
 }
 
 /// A failure that is tried again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum RetryOn {
     /// This exit status.
     Exit(i32),
@@ -316,7 +318,7 @@ pub enum RetryOn {
 }
 
 /// How many tasks of a kind may run at once.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Pool {
     /// Its name.
     pub name: String,

@@ -7,7 +7,7 @@ use crate::diag::{Span, Spanned};
 use super::VarName;
 
 /// A value as the Envfile gives it.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 pub enum Value {
     /// Text, still with its `${NAME}`.
     String(String),
@@ -35,7 +35,7 @@ impl fmt::Display for Value {
 }
 
 /// What a variable may hold: the KDL type of its value, or the annotation on its name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum VarType {
     /// Any text.
     String,
@@ -107,7 +107,7 @@ impl VarType {
 }
 
 /// What else is asked of a value.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Constraints {
     /// The least number (for a duration seconds, for a size bytes).
     pub min: Option<Spanned<f64>>,
@@ -120,7 +120,7 @@ pub struct Constraints {
 }
 
 /// One line of a `vars` block.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Var {
     /// The name.
     pub name: VarName,
@@ -160,7 +160,7 @@ impl Var {
 }
 
 /// A dotenv file to load.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Dotenv {
     /// The path as written, relative to the project's folder, with its `${NAME}`.
     pub path: Spanned<String>,

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+use crate::base::Digest;
 use crate::diag::{Diagnostic, Severity, SourceMap};
 use crate::load::{self, Loaded};
 use crate::model::Envfile;
 use crate::preflight::Git;
-use crate::record::RunId;
+use crate::record::{RunId, STATE_DIR};
 use crate::vars::Source;
 
 use super::{Context, Problem};
@@ -33,6 +34,26 @@ impl Project {
                 sources: Box::new(project.loaded.sources),
             });
         }
+        Ok(project)
+    }
+
+    /// Opens the project to run something: from the compiled snapshot, if it holds; else from the texts, and compiles them
+    /// for the next time.
+    pub fn open_to_run(context: &Context, file: Option<&Path>) -> Result<Self, Problem> {
+        let asked: Arc<Mutex<BTreeSet<PathBuf>>> = Arc::default();
+        let texts = load::Texts::Watched(Arc::clone(&asked));
+        let root_file = root_file(context, file, &texts)?;
+        let state = root_file.parent().unwrap_or(&context.cwd).join(STATE_DIR).join("state");
+        let name = format!("compiled-{}", Digest::of(root_file.as_os_str().as_encoded_bytes()).short());
+        let snapshot = state.join(name);
+        if let Some(loaded) = Loaded::from_snapshot(&snapshot, &root_file, &texts) {
+            return Ok(Self { loaded, asked });
+        }
+        let project = Self::open(context, file)?;
+        let paths: Vec<PathBuf> =
+            project.asked.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect();
+        // Only a shortcut: without it the next start reads the texts.
+        let _ = project.loaded.save_snapshot(&snapshot, &paths);
         Ok(project)
     }
 

@@ -29,8 +29,8 @@ use super::project::root_file;
 use super::values::AskedNames;
 use super::{Context, Project};
 
-/// The first bytes of a seal. The version is part of it: another envrun may come to other answers.
-const MAGIC: &str = concat!("envrun seal 1 ", env!("CARGO_PKG_VERSION"), "\n");
+/// The first bytes of a seal, the build's own name among them: another build may come to other answers.
+const MAGIC: &str = concat!("envrun seal ", env!("ENVRUN_BUILD"), "\n");
 /// How many seals are kept in a project.
 const KEPT: usize = 64;
 

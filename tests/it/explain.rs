@@ -226,7 +226,7 @@ fn the_cache_can_be_looked_after() {
     expect![[r#"
         exit: 0
         removed 0 files (0 B)"#]]
-    .assert_eq(&run(&["cache", "gc"]).split(',').next().unwrap_or_default().to_owned());
+    .assert_eq(run(&["cache", "gc"]).split(',').next().unwrap_or_default());
     assert!(run(&["cache", "clear"]).starts_with("exit: 0\nremoved everything: "));
     assert!(run(&["cache", "stats"]).contains("results         0"));
     std::fs::remove_file(sandbox.root().join("low.out")).unwrap();

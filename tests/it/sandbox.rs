@@ -206,6 +206,7 @@ pub fn need(program: &str, package: &str) -> bool {
         return true;
     }
     assert!(std::env::var_os("CI").is_none(), "`{program}` is missing and could not be installed");
-    eprintln!("SKIPPED: `{program}` is missing (Debian package {package})");
+    #[expect(clippy::print_stderr, reason = "whoever runs the tests has to hear of it")]
+    let () = eprintln!("SKIPPED: `{program}` is missing (Debian package {package})");
     false
 }

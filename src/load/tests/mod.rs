@@ -6,6 +6,7 @@ mod output;
 mod patch;
 mod reference;
 mod sample;
+mod snapshot;
 mod value;
 
 use std::collections::BTreeMap;

@@ -1,0 +1,136 @@
+//! The compiled snapshot: what an Envfile says, kept so that the next start reads no KDL.
+//!
+//! It is keyed by content: it holds for as long as every file that was read has the same digest, every folder that was
+//! listed the same names, and everything that was looked for and not there is still not there. Only an Envfile about which
+//! there is nothing to say is kept: a warning has to be said again, with the text under it.
+//!
+//! Invariant: a snapshot that is torn, foreign or of another version is none; the texts are then read as if for the first
+//! time.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::base::Digest;
+use crate::base::codec::{Put, Reader};
+use crate::base::fs::{self, FsError};
+use crate::diag::SourceMap;
+use crate::model::Envfile;
+
+use super::{Loaded, Texts};
+
+/// The first bytes of a snapshot, the build's own name among them: another build may have other types, or other rules.
+const MAGIC: &str = concat!("envrun snapshot ", env!("ENVRUN_BUILD"), "\n");
+
+/// Something that was asked for while loading, and what the answer was.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+enum Answer {
+    Text([u8; 32]),
+    Names([u8; 32]),
+    Missing,
+}
+
+/// A text that was read, in the order of reading: its name for people, and where it lies.
+#[derive(Debug, Serialize, Deserialize)]
+struct Source {
+    name: String,
+    path: PathBuf,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Snapshot {
+    asked: Vec<(PathBuf, Answer)>,
+    sources: Vec<Source>,
+    envfile: Envfile,
+}
+
+/// What a path answers now, and the text if it is a file.
+fn ask(path: &Path, texts: &Texts) -> io::Result<(Answer, Option<String>)> {
+    if texts.is_dir(path) {
+        let mut names = Vec::new();
+        for listed in texts.list(path)? {
+            names.put_bytes(listed.name.as_bytes());
+            names.put(&[u8::from(listed.is_dir)]);
+        }
+        return Ok((Answer::Names(Digest::of(&names).0), None));
+    }
+    match texts.read(path) {
+        Ok(text) => Ok((Answer::Text(Digest::of(text.as_bytes()).0), Some(text))),
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            Ok((Answer::Missing, None))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+impl Loaded {
+    /// Writes a snapshot to `file`. `asked` is every path that was asked for to load this, there or not.
+    pub fn save_snapshot(&self, file: &Path, asked: &[PathBuf]) -> Result<(), FsError> {
+        if !self.diagnostics.is_empty() {
+            return Ok(());
+        }
+        let error = |error: io::Error| FsError::new("write", file, error);
+        let mut answers = Vec::new();
+        for path in asked {
+            answers.push((path.clone(), ask(path, &Texts::Disk).map_err(error)?.0));
+        }
+        let texts = self.sources.files();
+        // A text that changed since it was read is not what was compiled.
+        let is_old = |(path, answer): &(PathBuf, Answer)| {
+            let read = texts.iter().find(|source| source.path == *path);
+            read.is_some_and(|read| *answer != Answer::Text(Digest::of(read.text.as_bytes()).0))
+        };
+        if answers.iter().any(is_old) {
+            return Ok(());
+        }
+        let sources =
+            texts.iter().map(|source| Source { name: source.name.clone(), path: source.path.clone() });
+        let snapshot = Snapshot { asked: answers, sources: sources.collect(), envfile: self.envfile.clone() };
+        let body = postcard::to_stdvec(&snapshot)
+            .map_err(|error| FsError::new("write", file, io::Error::other(error)))?;
+        let mut bytes = MAGIC.as_bytes().to_vec();
+        bytes.put_digest(&Digest::of(&body));
+        bytes.put(&body);
+        fs::write_atomic(file, &bytes)
+    }
+
+    /// Reads the snapshot in `file`, if it is one of `root_file` and holds. Every path it rests on is asked of `texts`.
+    pub fn from_snapshot(file: &Path, root_file: &Path, texts: &Texts) -> Option<Self> {
+        let bytes = std::fs::read(file).ok()?;
+        let mut reader = Reader::new(&bytes);
+        if reader.take(MAGIC.len())? != MAGIC.as_bytes() {
+            return None;
+        }
+        let digest = reader.digest()?;
+        let body = reader.take(reader.len())?;
+        if Digest::of(body) != digest {
+            return None;
+        }
+        let snapshot: Snapshot = postcard::from_bytes(body).ok()?;
+        let mut read: Vec<(&Path, Arc<str>)> = Vec::new();
+        for (path, answer) in &snapshot.asked {
+            let (now, text) = ask(path, texts).ok()?;
+            if now != *answer {
+                return None;
+            }
+            read.extend(text.map(|text| (path.as_path(), text.into())));
+        }
+        if snapshot.sources.first()?.path != root_file {
+            return None;
+        }
+        let mut sources = SourceMap::default();
+        for source in &snapshot.sources {
+            let (_, text) = read.iter().find(|(path, _)| *path == source.path)?;
+            sources.add(source.name.as_str(), &source.path, Arc::clone(text));
+        }
+        Some(Self {
+            root: root_file.parent()?.to_path_buf(),
+            envfile: snapshot.envfile,
+            sources,
+            diagnostics: Vec::new(),
+            declared: None,
+        })
+    }
+}

@@ -1,0 +1,148 @@
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::super::{Loaded, Texts, load};
+
+/// A project on disk, its snapshot, and every path that loading asked for.
+struct Project {
+    dir: tempfile::TempDir,
+}
+
+const ENVFILE: &str = r##"
+project "p" default-env="dev"
+include "lib.kdl" as="lib"
+include "parts/*"
+pool "heavy" 2
+vars { A "x"; (port)P 80; N 3 min=1 max=9; F 0.5; (enum)E "a" one-of="a|b"; R }
+dotenv ".env" optional=#true
+env "dev"
+env "prod" extends="dev" { vars { A "y" }; guard { branch "main"; confirm "yes" }; task "t" { timeout "5m" } }
+stage "s" env="prod" { run "t" }
+cache { local max-size="5GiB" max-age="3d" }
+task "t" {
+    desc "all of it"
+    alias "tt"
+    arg "level" one-of="a|b" default="a"
+    flag "loud"
+    needs "lib.x" "one:y"
+    after "u"
+    uses "HOME"
+    inputs "src/**" "!src/x"
+    outputs "out"
+    depfile "d"
+    tools "cc"
+    when { os "linux"; window "mon-fri 08:00-18:00" tz="UTC"; exec "true" name="x" }
+    retry 3 every="2s" backoff=2.0 on="exit:75|timeout"
+    pool "heavy"
+    vars { B "z" }
+    call "lib.x"
+    run "a" "b ${A}"
+    run "echo $A"
+}
+task "u" { done "true"; mutates #true; render "f" format="dotenv"; on-fail "lib.x"; cache #false }
+service "db" { run "postgres" }
+"##;
+
+impl Project {
+    fn new() -> Self {
+        let project = Self { dir: tempfile::tempdir().unwrap() };
+        project.write("Envfile.kdl", ENVFILE);
+        project.write("lib.kdl", "task \"x\" { run \"true\" }\n");
+        project.write("parts/one/Envfile.kdl", "task \"y\" { run \"true\" }\n");
+        project
+    }
+
+    fn write(&self, path: &str, text: &str) {
+        let path = self.path(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+
+    fn path(&self, path: &str) -> PathBuf {
+        self.dir.path().canonicalize().unwrap().join(path)
+    }
+
+    fn compile(&self) -> Loaded {
+        let asked = Arc::new(Mutex::default());
+        let loaded = load(&self.path("Envfile.kdl"), &Texts::Watched(Arc::clone(&asked))).unwrap();
+        let asked: Vec<PathBuf> =
+            asked.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect();
+        loaded.save_snapshot(&self.path("snapshot"), &asked).unwrap();
+        loaded
+    }
+
+    fn snapshot(&self) -> Option<Loaded> {
+        self.snapshot_of(&self.path("Envfile.kdl"))
+    }
+
+    fn snapshot_of(&self, root: &Path) -> Option<Loaded> {
+        Loaded::from_snapshot(&self.path("snapshot"), root, &Texts::Disk)
+    }
+}
+
+#[test]
+fn a_snapshot_is_what_the_texts_say() {
+    let project = Project::new();
+    let loaded = project.compile();
+    assert!(loaded.diagnostics.is_empty(), "{:?}", loaded.diagnostics);
+    let read = project.snapshot().unwrap();
+    assert_eq!(read.envfile, loaded.envfile);
+    assert_eq!(read.root, loaded.root);
+    let texts = |loaded: &Loaded| -> Vec<_> {
+        loaded
+            .sources
+            .files()
+            .iter()
+            .map(|file| (file.name.clone(), file.path.clone(), file.text.clone()))
+            .collect()
+    };
+    assert_eq!(texts(&read), texts(&loaded));
+    assert!(project.snapshot_of(&project.path("lib.kdl")).is_none());
+}
+
+#[test]
+fn whatever_moves_ends_it() {
+    let project = Project::new();
+    type Edit = fn(&Project);
+    let edits: [Edit; 6] = [
+        |project| project.write("lib.kdl", "task \"x\" { run \"false\" }\n"),
+        |project| project.write("Envfile.kdl", &ENVFILE.replace("0.5", "0.6")),
+        |project| project.write("parts/two/Envfile.kdl", "task \"z\" { run \"true\" }\n"),
+        |project| std::fs::remove_dir_all(project.path("parts/two")).unwrap(),
+        |project| project.write("parts/one/Envfile.kdl", "task \"y\" { run \"false\" }\n"),
+        |project| std::fs::remove_file(project.path("lib.kdl")).unwrap(),
+    ];
+    for (at, edit) in edits.iter().enumerate() {
+        project.compile();
+        assert!(project.snapshot().is_some(), "before edit {at}");
+        edit(&project);
+        assert!(project.snapshot().is_none(), "after edit {at}");
+    }
+}
+
+#[test]
+fn a_damaged_snapshot_is_none() {
+    let project = Project::new();
+    project.compile();
+    let file = project.path("snapshot");
+    let good = std::fs::read(&file).unwrap();
+    for at in 0..good.len() {
+        let mut bad = good.clone();
+        bad[at] ^= 1 << (at % 8);
+        std::fs::write(&file, &bad).unwrap();
+        assert!(project.snapshot().is_none(), "byte {at}");
+    }
+    for length in (0..good.len()).step_by(7) {
+        std::fs::write(&file, &good[..length]).unwrap();
+        assert!(project.snapshot().is_none(), "{length} bytes");
+    }
+}
+
+#[test]
+fn a_file_with_a_warning_is_not_compiled() {
+    let project = Project::new();
+    project.write("Envfile.kdl", "task \"t\" { mutates #true; outputs \"x\"; run \"true\" }\n");
+    let loaded = project.compile();
+    assert!(!loaded.diagnostics.is_empty());
+    assert!(project.snapshot().is_none());
+}
