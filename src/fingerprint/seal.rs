@@ -1,7 +1,7 @@
 //! Everything that a run looked at, so that the next one can see at a glance that nothing moved.
 //!
 //! A check rests on nothing but what was looked at: files, links, folders, what was not there, and which file each tool
-//! is. If every one of these has the stat it had, and that stat can be believed (see [`super::stamp`]), the same walk would
+//! is. If every one of these has the stat it had, and that stat can be believed (see `stamp`), the same walk would
 //! come to the same answers, so it need not be walked. This is the walk's own record, not a second opinion: the list is
 //! the table that the walk filled.
 
