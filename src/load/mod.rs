@@ -7,7 +7,8 @@
 //! 2. `declared` sorts it by name: nodes, environments, stages, pools; `extends` chains become flat lists.
 //! 3. `lower` makes the model of it. What an environment says of a node is laid over what it inherits word by word
 //!    (`patch`), on the tree, so that every word keeps its place; references become canonical.
-//! 4. `calls` and `outputs` look at the whole: circles of calls, two tasks with one output.
+//! 4. `outputs` looks at the whole: no two tasks make the same file. Circles of `needs` and `call` are for the graph to
+//!    find, which follows both.
 //!
 //! The shape of words has been held against the table of words by then, so only what takes more than one word is said
 //! here. The declarations are kept beside the model: [`Loaded::definition`] applies the patches again and prints the
@@ -17,7 +18,6 @@
 //! another, and brings no complaint about names that it may declare.
 //! Invariant: every reference in the model stands for a node that exists.
 
-mod calls;
 mod declared;
 mod finish;
 mod include;
@@ -107,7 +107,6 @@ pub fn load(root_file: &Path, texts: &Texts) -> Result<Loaded, LoadError> {
     let declared = declared::declare(units, &mut diagnostics);
     let (envfile, more) = lower::lower(&declared, &sources);
     diagnostics.extend(more);
-    diagnostics.extend(calls::rings(&envfile));
     diagnostics.extend(outputs::overlaps(&envfile));
     Ok(Loaded { root, envfile, sources, diagnostics: finish::finish(diagnostics), declared: Some(declared) })
 }

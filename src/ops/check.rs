@@ -11,11 +11,11 @@ use crate::model::{Envfile, Node, Task};
 
 use super::Project;
 
-/// What is wrong with the texts, and, if they can be understood, with the graph and the files that they describe.
+/// What is wrong with the texts and the graph that they describe, and, if they can be understood, with the files.
 pub fn check(project: &Project) -> Vec<Diagnostic> {
     let mut diagnostics = project.loaded.diagnostics.clone();
+    diagnostics.extend(graph::cycles(project.envfile()));
     if !project.loaded.has_errors() {
-        diagnostics.extend(graph::cycles(project.envfile()));
         diagnostics.extend(idle_globs(project.envfile(), project.root()));
     }
     diagnostics

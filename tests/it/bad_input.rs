@@ -114,6 +114,23 @@ fn rings() {
             --- stderr
             Envfile.kdl:4:18: error: there is no node `bb` [load/unknown-node]
               help: did you mean `b`?
+            Envfile.kdl:1:18: error: needs in a circle: `a → b → c → a` [graph/cycle]
+            Envfile.kdl:2:18: note: `b` needs `c`
+            Envfile.kdl:3:18: note: `c` needs `a`
+              help: take one of these out: a node cannot wait for itself
+        "#]],
+    );
+    check(
+        "task \"a\" { call \"b\" }\ntask \"b\" { call \"c\" }\ntask \"c\" { run \"true\" }\ntask \"me\" { call \"me\" }\nenv \"prod\" { task \"c\" { call \"a\" } }\n",
+        expect![[r#"
+            exit: 2
+            --- stderr
+            Envfile.kdl:4:18: error: calls in a circle: `me → me` [graph/cycle]
+              help: take one of these out: a node cannot wait for itself
+            Envfile.kdl:1:17: error: calls in a circle: `prod.a → prod.b → prod.c → prod.a` [graph/cycle]
+            Envfile.kdl:2:17: note: `prod.b` calls `prod.c`
+            Envfile.kdl:5:30: note: `prod.c` calls `prod.a`
+              help: take one of these out: a node cannot wait for itself
         "#]],
     );
     check(

@@ -186,27 +186,6 @@ fn circles_of_extends() {
 }
 
 #[test]
-fn circles_of_calls() {
-    one(
-        r#"
-        task "a" { call "b" }
-        task "b" { run "true"; call "c" }
-        task "c" { run "true" }
-        task "me" { call "me" }
-        env "prod" { task "c" { call "a" } }
-        "#,
-        expect![[r#"
-            error[load/cycle]: tasks call each other in a circle: `me → me`
-              Envfile.kdl:5:26 `"me"`: `me` calls `me`
-            error[load/cycle]: tasks call each other in a circle: `c → a → b → c`
-              Envfile.kdl:6:38 `"a"`: `c` calls `a`
-              Envfile.kdl:2:25 `"b"`: `a` calls `b`
-              Envfile.kdl:3:37 `"c"`: `b` calls `c`
-        "#]],
-    );
-}
-
-#[test]
 fn circles_of_stages_and_unknown_ones() {
     one(
         "stage \"a\" after=\"b\" { run \"x\" }\nstage \"b\" after=\"a|cc\" { run \"x\" }\nstage \"c\" env=\"nope\" { run \"y\" }\ntask \"x\" { run \"true\" }",
