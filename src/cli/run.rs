@@ -56,6 +56,8 @@ pub fn run(invocation: &Invocation<'_>, words: Vec<OsString>) -> Result<u8, Prob
     request.words = Some((all, words.options));
     let reporters = reporters(invocation, &options);
     let ending = run_request(invocation.context, &mut project, &request, reporters)?;
+    // The program ends here: taking a large project apart piece by piece is work for nobody.
+    std::mem::forget(project);
     Ok(if quiet && ending.exit == 0 && ending.changed > 0 { EXIT_NOT_UP_TO_DATE } else { ending.exit })
 }
 

@@ -184,6 +184,7 @@ pub fn run(
             changed: 0,
             times: Vec::new(),
             expected_told: false,
+            unguarded_told: false,
             threads: Threads { scope, queue: &queue, actions, send, most: plan.limits.jobs.get() + 8 },
         };
         dispatcher.go(&receive);
@@ -253,6 +254,7 @@ struct Dispatcher<'a, 'scope, 'env> {
     changed: usize,
     times: Vec<(NodeIx, Duration)>,
     expected_told: bool,
+    unguarded_told: bool,
     threads: Threads<'scope, 'env>,
 }
 
@@ -309,7 +311,10 @@ impl Dispatcher<'_, '_, '_> {
                 self.tell(Event::NodeRetrying { node, attempt, of, failure, pause });
             }
             Message::Checked(node, checked, took) => self.checked(node, checked, took),
-            Message::Finished(node, outcome, took) => self.finished(node, outcome, took),
+            Message::Finished(node, outcome, took) => {
+                self.tell_unguarded();
+                self.finished(node, outcome, took);
+            }
             Message::Notice(notice) => self.tell(Event::Notice(notice)),
             Message::Signal(signal, before) => self.interrupt(signal, before + 1),
         }
@@ -354,6 +359,18 @@ impl Dispatcher<'_, '_, '_> {
         match checked {
             Checked::MustRun => self.scheduler.on(Fact::MustRun(node), &mut self.steps),
             Checked::Over(outcome) => self.finished(node, outcome, took),
+        }
+    }
+
+    /// Children that nothing would end if envrun were killed are worth a word, once.
+    fn tell_unguarded(&mut self) {
+        if self.unguarded_told {
+            return;
+        }
+        if let Some(reason) = self.processes.unguarded() {
+            self.unguarded_told = true;
+            let message = format!("if envrun is killed with SIGKILL, its commands go on: {reason}");
+            self.tell(Event::Notice(Notice { node: None, message, hint: None }));
         }
     }
 

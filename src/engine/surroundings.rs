@@ -14,7 +14,7 @@ use crate::graph::ConfiguredTask;
 use crate::model::{Action, Command, Condition, Envfile, Task, VarName};
 use crate::preflight::Git;
 use crate::record::{ManifestLog, RunId};
-use crate::vars::{Form, Lookup, TaskValues, reads};
+use crate::vars::{Form, Lookup, TaskValues};
 
 /// What every action of a run shares.
 pub struct Surroundings<'a> {
@@ -70,7 +70,7 @@ impl<'a> Surroundings<'a> {
     pub fn scene(&self, node: &ConfiguredTask) -> Result<Scene, Arc<Diagnostic>> {
         let task = &node.task;
         let values = self.task_values(node, task);
-        let mut names = reads(self.envfile, node.env.as_ref(), task);
+        let mut names = BTreeSet::clone(&node.reads);
         names.extend(task.vars.keys().cloned());
         names.extend(task.args.iter().map(|arg| VarName::from(arg.variable().as_str())));
         for name in &names {
@@ -142,10 +142,9 @@ impl<'a> Surroundings<'a> {
             }
             environ.set("ENVRUN_EXPORT", export);
         }
-        environ.set(
-            "MAKEFLAGS",
-            self.jobserver.makeflags(self.caller.get(OsStr::new("MAKEFLAGS")).map(OsString::as_os_str)),
-        );
+        // The caller's other flags for make (`-k`, `-n`) are none of a cacheable task's business: they are not in its key.
+        let inherited = self.caller.get(OsStr::new("MAKEFLAGS")).filter(|_| !node.task.is_cacheable());
+        environ.set("MAKEFLAGS", self.jobserver.makeflags(inherited.map(OsString::as_os_str)));
         environ
     }
 
