@@ -1,3 +1,5 @@
+//! The compiled snapshot: a warm start reads it, and never a stale one.
+
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
