@@ -28,7 +28,7 @@ use crate::plan::{Force, Limits, OnFailure, Plan};
 use crate::preflight::{Git, Verdict};
 use crate::record::{self, Durations, ManifestLog, RecordError, Recorder, RunId, STATE_DIR};
 use crate::report::Reporters;
-use crate::vars::Source;
+use crate::vars::{Layer, Lookup, Source};
 
 use super::seal::{Answer, Asked, seal_answer};
 use super::target::{self, environment, targets};
@@ -194,6 +194,9 @@ pub fn run(
         let message = format!("`{}` would be refused: {} ({})", refusal.label, refusal.reason, refusal.place);
         reporters.tell(Event::Notice(Notice { node: None, message, hint: refusal.hint }));
     }
+    for notice in shadowed(context, &ready.plan) {
+        reporters.tell(Event::Notice(notice));
+    }
     let (send, receive) = mpsc::channel();
     let _signals = listen(&ready.processes, &send);
     let around = ready.surroundings(context, project, request);
@@ -217,6 +220,33 @@ pub fn run(
     }
     collect(&ready.store, ending.changed);
     Ok(ending)
+}
+
+/// The caller's variables that are passed over, because the Envfile declares the name and a task reads it.
+fn shadowed(context: &Context, plan: &Plan) -> Vec<Notice> {
+    let mut notices = Vec::new();
+    let mut seen = BTreeSet::new();
+    for (ix, node) in plan.graph.iter() {
+        for name in &*node.reads {
+            let Some(callers) = context.caller_text(name.as_str()) else { continue };
+            if !seen.insert((name.clone(), node.env.clone())) {
+                continue;
+            }
+            let Lookup::Value { text, origin, secret } = node.values.lookup(name.as_str()) else { continue };
+            let by_envfile = matches!(origin.layer, Layer::Root | Layer::Env(_) | Layer::Dotenv(_));
+            // A value built on the caller's (`PATH "bin:${PATH}"`) passes nothing over.
+            if by_envfile && !secret && !text.contains(&callers) {
+                let who = match origin.layer {
+                    Layer::Root => "the Envfile".to_owned(),
+                    layer => layer.to_string(),
+                };
+                let message = format!("{name} of your shell is not used: {who} gives it");
+                let hint = Some(format!("`--set {name}=…` gives it another value for one run"));
+                notices.push(Notice { node: Some(ix), message, hint });
+            }
+        }
+    }
+    notices
 }
 
 /// Keeps the cache within its limits, now and then, after a run that may have added to it. Whoever cannot collect leaves it

@@ -545,6 +545,33 @@ fn dotenv_files_and_set() {
 }
 
 #[test]
+fn a_declared_name_wins_over_the_callers_shell_and_says_so() {
+    let mut sandbox = Sandbox::new(
+        r##"
+        vars { LEVEL "envfile"; OTHER "x"; PATH "bin:${PATH}" }
+        env "prod" { vars { LEVEL "prod" } }
+        task "print" { run #"echo "$LEVEL"; test -n "$PATH""# }
+        "##,
+    );
+    sandbox.set("LEVEL", "shell");
+    sandbox.set("OTHER", "not read");
+    sandbox.check(
+        &["prod.print"],
+        expect![[r#"
+        exit: 0
+        --- stdout
+        prod
+        --- stderr
+        warning: `prod.print`: LEVEL of your shell is not used: environment prod gives it
+        hint: `--set LEVEL=…` gives it another value for one run
+               run prod.print because it has no inputs or outputs, so it always runs
+              done prod.print in [time]
+        1 executed in [time]
+    "#]],
+    );
+}
+
+#[test]
 fn names_on_the_command_line_have_their_nearest() {
     let sandbox = Sandbox::new(
         r#"
