@@ -56,9 +56,10 @@ pub fn run(invocation: &Invocation<'_>, words: Vec<OsString>) -> Result<u8, Prob
     request.words = Some((all, words.options));
     let reporters = reporters(invocation, &options);
     let ending = run_request(invocation.context, &mut project, &request, reporters)?;
-    // The program ends here: taking a large project apart piece by piece is work for nobody.
-    std::mem::forget(project);
-    Ok(if quiet && ending.exit == 0 && ending.changed > 0 { EXIT_NOT_UP_TO_DATE } else { ending.exit })
+    let exit =
+        if quiet && ending.exit == 0 && ending.changed > 0 { EXIT_NOT_UP_TO_DATE } else { ending.exit };
+    // The program ends here, before the project is dropped: taking a large one apart piece by piece is work for nobody.
+    std::process::exit(i32::from(exit))
 }
 
 /// Who listens to a run with these options.

@@ -138,3 +138,32 @@ fn a_background_process_that_holds_the_pipe_does_not_hang_the_run() {
         Running { mark, child: sandbox.command(&["list"]).stdout(Stdio::null()).spawn().unwrap(), sandbox };
     assert_eq!(running.left(), [""; 0]);
 }
+
+#[test]
+fn a_run_is_clean_under_valgrind() {
+    if !crate::sandbox::need("valgrind", "valgrind") {
+        return;
+    }
+    let sandbox = Sandbox::new(
+        r#"
+        task "made" { inputs "Envfile.kdl"; outputs "made"; run "sleep 0.01 & cat Envfile.kdl > made" }
+        task "bad" { needs "made"; run "exit 3" }
+        "#,
+    );
+    // A miss, a failure, then a hit, then nothing to do.
+    for (targets, exit) in [(&["made", "bad"][..], 1), (&["-B", "made"], 0), (&["made"], 0), (&["made"], 0)] {
+        let plain = sandbox.command(targets);
+        let mut command = std::process::Command::new("valgrind");
+        command
+            .args(["-q", "--error-exitcode=99", "--leak-check=full", "--errors-for-leak-kinds=definite"])
+            .args(["--show-leak-kinds=definite", "--child-silent-after-fork=yes"])
+            .arg(plain.get_program())
+            .args(plain.get_args())
+            .current_dir(sandbox.root())
+            .env_clear()
+            .envs(plain.get_envs().filter_map(|(name, value)| Some((name, value?))))
+            .stdin(Stdio::null());
+        let ran = sandbox.ran(command.output().unwrap());
+        assert_eq!(ran.exit, exit, "{targets:?}\n{}", ran.text());
+    }
+}
