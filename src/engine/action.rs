@@ -220,7 +220,14 @@ impl<'a> Actions<'a> {
         }
     }
 
+    /// Puts the result in place, if the cache has it.
     fn restored(&self, node: NodeIx, send: &Sender<Message>) -> Option<Outcome> {
+        let _lock = if self.plan.limits.dry_run { None } else { self.lock(node) };
+        self.put_in_place(node, send)
+    }
+
+    /// The same, for one who holds the node's lock.
+    fn put_in_place(&self, node: NodeIx, send: &Sender<Message>) -> Option<Outcome> {
         let notice = |message: String| {
             let _ = send.send(Message::Notice(Notice { node: Some(node), message, hint: None }));
         };
@@ -238,7 +245,6 @@ impl<'a> Actions<'a> {
         }
         let store = self.around.read_cache?;
         let prepared = self.known(node).ok()?.prepared.as_ref()?;
-        let _lock = self.lock(node);
         let stale = self.slot_stale(node);
         let fingerprint = stale.as_ref()?.0.as_ref()?;
         match self.around.workspace.restore(store, prepared, fingerprint, &hit) {
@@ -284,9 +290,13 @@ impl<'a> Actions<'a> {
         };
         let lock = self.lock(node);
         if let Some(NodeLock { waited: true, .. }) = lock {
-            // Another envrun had it: perhaps there is nothing left to do.
+            // Another envrun had it, and what it made is in the cache: there may be nothing left to do.
+            self.around.workspace.touched();
             *self.slot_stale(node) = None;
             if let Some(Checked::Over(outcome)) = self.fresh(node) {
+                return outcome;
+            }
+            if let Some(outcome) = self.put_in_place(node, send) {
                 return outcome;
             }
         }

@@ -46,8 +46,8 @@ pub struct Surroundings<'a> {
     pub manifests: &'a ManifestLog,
 }
 
-/// Variables that reach every command as the caller has them, and are part of no key: they say where things are on this
-/// machine, not what is to be made.
+/// Variables that reach every command as the caller has them. They say where things are on this machine, not what is to be
+/// made, so they are part of a key only where a task mentions one or lists it in `uses`.
 const ALWAYS: &[&str] = &["PATH", "HOME", "USER", "SHELL", "TMPDIR", "LANG", "TERM"];
 
 /// Variables that envrun gives to a command and that say nothing of what it makes.
@@ -166,8 +166,7 @@ impl<'a> Surroundings<'a> {
             };
             Variable { name: name.to_string(), value, secret }
         };
-        let outside =
-            |name: &&VarName| !OUTSIDE_KEY.contains(&name.as_str()) && !ALWAYS.contains(&name.as_str());
+        let keyed = |name: &&VarName| !OUTSIDE_KEY.contains(&name.as_str());
         let texts = |list: &[crate::diag::Spanned<String>]| {
             list.iter()
                 .map(|text| scene.values.interpolate(&text.value, Form::Text, text.span))
@@ -178,7 +177,7 @@ impl<'a> Surroundings<'a> {
             commands,
             shell: scene.shell.clone(),
             dir: scene.dir.clone(),
-            variables: scene.names.iter().filter(outside).map(variable).collect(),
+            variables: scene.names.iter().filter(keyed).map(variable).collect(),
             inputs: texts(task.inputs.as_deref().unwrap_or_default())?,
             outputs: texts(task.outputs.as_deref().unwrap_or_default())?,
             depfiles: texts(&task.depfile)?,

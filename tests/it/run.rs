@@ -651,3 +651,57 @@ fn names_on_the_command_line_have_their_nearest() {
     "#]],
     );
 }
+
+#[test]
+fn several_runs_in_one_checkout_share_the_work() {
+    let mut text = String::new();
+    for at in 0..12 {
+        let needs = if at > 0 { format!("needs \"t{}\"; ", at - 1) } else { String::new() };
+        text += &format!(
+            "task \"t{at}\" {{ {needs}inputs \"in\"; outputs \"out{at}\"; run \"echo t{at} >> log; sleep 0.02; cat in > out{at}\" }}\n"
+        );
+    }
+    let sandbox = Sandbox::with(&[("Envfile.kdl", &text), ("in", "1")]);
+    for round in 1..=3 {
+        sandbox.write("in", format!("{round}"));
+        let runs: Vec<_> = (0..4)
+            .map(|_| {
+                let mut command = sandbox.command(&["t11"]);
+                command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+                command.spawn().unwrap()
+            })
+            .collect();
+        for run in runs {
+            let ran = sandbox.ran(run.wait_with_output().unwrap());
+            assert_eq!(ran.exit, 0, "{}", ran.text());
+        }
+        assert_eq!(sandbox.read("out11"), format!("{round}"));
+        assert_eq!(
+            sandbox.read("log").lines().count(),
+            12 * round,
+            "each task runs once\n{}",
+            sandbox.read("log")
+        );
+    }
+}
+
+#[test]
+fn a_variable_of_the_machine_is_in_the_key_of_a_task_that_mentions_it() {
+    let mut sandbox = Sandbox::new(
+        r#"
+        task "says" { outputs "says"; run "echo $LANG > says" }
+        task "lists" { outputs "lists"; uses "LANG"; run "printenv LANG > lists" }
+        task "ignores" { outputs "ignores"; run "touch ignores" }
+        task "all" { needs "says" "lists" "ignores" }
+        "#,
+    );
+    sandbox.set("LANG", "C");
+    sandbox.ok(&["all"]);
+    sandbox.set("LANG", "C.UTF-8");
+    let ran = sandbox.ok(&["all"]);
+    assert_eq!((sandbox.read("says"), sandbox.read("lists")), ("C.UTF-8\n".into(), "C.UTF-8\n".into()));
+    assert!(ran.stderr.contains("2 executed, 1 up to date"), "{}", ran.text());
+    sandbox.set("LANG", "C");
+    sandbox.ok(&["all"]);
+    assert_eq!(sandbox.read("says"), "C\n");
+}
