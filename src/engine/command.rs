@@ -5,7 +5,7 @@ use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
 
 use crate::event::Failure;
-use crate::exec::{self, CommandSpec, Environ, Exit, Invocation, Io, Shell, StartError};
+use crate::exec::{self, CommandSpec, Environ, Exit, Invocation, Io, Shell, StartError, Watch};
 use crate::graph::{Called, ConfiguredTask, NodeIx, Step};
 use crate::model::{Command, Retry, RetryOn, Task};
 use crate::preflight::Verdict;
@@ -32,6 +32,7 @@ pub struct Carry<'a> {
     scene: &'a Scene,
     ix: NodeIx,
     listener: Option<(Sender<Message>, Arc<OutputRoom>)>,
+    watch: Option<&'a Watch>,
     log: Vec<u8>,
     took: Duration,
 }
@@ -42,12 +43,17 @@ const GRACE: Duration = Duration::from_secs(5);
 impl<'a> Carry<'a> {
     /// Nothing has begun, and nobody listens.
     pub fn new(around: &'a Surroundings<'a>, node: &'a ConfiguredTask, scene: &'a Scene, ix: NodeIx) -> Self {
-        Self { around, node, scene, ix, listener: None, log: Vec::new(), took: Duration::ZERO }
+        Self { around, node, scene, ix, listener: None, watch: None, log: Vec::new(), took: Duration::ZERO }
     }
 
     /// From now on output and retries are told.
     pub fn tell(&mut self, send: &Sender<Message>, room: &Arc<OutputRoom>) {
         self.listener = Some((send.clone(), Arc::clone(room)));
+    }
+
+    /// From now on the files that its commands touch are taken down.
+    pub fn watch(&mut self, watch: Option<&'a Watch>) {
+        self.watch = watch;
     }
 
     /// What was printed by the last try, and how long it took.
@@ -72,6 +78,7 @@ impl<'a> Carry<'a> {
             timeout: self.node.task.timeout.as_ref().map(|timeout| timeout.value),
             grace: GRACE,
             cleanup: false,
+            watch: None,
         };
         match exec::run(&spec, self.around.processes, &mut |_, _| {}) {
             Ok(ended) => Ok(ended.exit.is_success()),
@@ -199,6 +206,7 @@ impl<'a> Carry<'a> {
             timeout: limit,
             grace: GRACE,
             cleanup: self.node.follow_up,
+            watch: self.watch,
         };
         let (log, listener, node) = (&mut self.log, &self.listener, self.ix);
         let ended = exec::run(&spec, self.around.processes, &mut |stream, bytes| {

@@ -15,7 +15,8 @@ use super::environ::CTexts;
 use super::follow::{Pipes, follow};
 use super::mark::Mark;
 use super::spawn::{Start, Started, spawn};
-use super::{Environ, Processes, ProgramError, Shell, program, simple};
+use super::watch::notify::{Filter, Session};
+use super::{Environ, Processes, ProgramError, Shell, Watch, program, simple};
 
 /// A stream of a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -69,6 +70,8 @@ pub struct CommandSpec<'a> {
     pub grace: Duration,
     /// It runs although the run was interrupted (once): `on-fail`, `stop`.
     pub cleanup: bool,
+    /// What takes down every file it touches; `None`: nobody looks.
+    pub watch: Option<&'a Watch>,
 }
 
 /// How a command ended.
@@ -123,6 +126,12 @@ pub enum StartError {
         /// How long all are together.
         bytes: usize,
     },
+    /// It should be watched, and cannot be.
+    #[error("its file accesses cannot be watched: {source}")]
+    Watch {
+        /// What the system said.
+        source: io::Error,
+    },
     /// No more processes, files or memory.
     #[error("could not start {}: {source}", program.display())]
     Spawn {
@@ -138,7 +147,14 @@ impl StartError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Program(error) => error.hint(),
-            Self::Dir { .. } | Self::Nul(_) | Self::TooLong { .. } | Self::Spawn { .. } => None,
+            Self::Watch { source } if source.raw_os_error() == Some(libc::EBUSY) => Some(
+                "somebody watches envrun itself already, and there can only be one: run it by itself".into(),
+            ),
+            Self::Dir { .. }
+            | Self::Nul(_)
+            | Self::TooLong { .. }
+            | Self::Watch { .. }
+            | Self::Spawn { .. } => None,
         }
     }
 }
@@ -161,11 +177,40 @@ pub fn run(
     if let Some(name) = spec.env.nul() {
         return Err(StartError::Nul(format!("the variable `{name}`")));
     }
+    match spec.watch {
+        None => run_with(spec, None, processes, output),
+        Some(watch) => {
+            let (session, filter) = Session::begin().map_err(|source| StartError::Watch { source })?;
+            let ended = std::thread::scope(|scope| {
+                scope.spawn(|| session.serve(watch));
+                run_with(spec, Some(filter), processes, output)
+            });
+            match watch.refused() {
+                Some(source) => Err(StartError::Watch { source }),
+                None => ended,
+            }
+        }
+    }
+}
+
+/// Runs a command; with a filter, one that is watched.
+fn run_with(
+    spec: &CommandSpec<'_>,
+    filter: Option<Filter>,
+    processes: &Processes,
+    output: &mut dyn FnMut(Stream, &[u8]),
+) -> Result<Ended, StartError> {
     let terminal = (spec.io == Io::Inherited).then(Terminal::save).flatten();
     let (number, mark) = processes.number();
-    let (started, pipes, _script) = Launch::new(spec, processes)?.start(mark)?;
+    let (started, pipes, _script) = Launch::new(spec, processes)?.start(mark, filter.as_ref())?;
+    // The thread that watches waits for this end of its pipe too.
+    let is_watched = filter.map(drop).is_some();
     let running = processes.enter(number, started.pid, spec.io, spec.cleanup);
     let ended = follow(&running, started.ending.as_ref(), pipes, (spec.timeout, spec.grace), output);
+    if is_watched {
+        // Nobody answers for them any longer.
+        running.end_strays(Duration::ZERO);
+    }
     if let (Some(terminal), false) = (terminal, matches!(ended.exit, Exit::Status(_))) {
         terminal.restore();
     }
@@ -258,7 +303,11 @@ impl<'a> Launch<'a> {
     }
 
     /// Starts it: the process, what it prints, and its script.
-    fn start(mut self, mark: Mark) -> Result<(Started, Option<Pipes>, Option<OwnedFd>), StartError> {
+    fn start(
+        mut self,
+        mark: Mark,
+        filter: Option<&Filter>,
+    ) -> Result<(Started, Option<Pipes>, Option<OwnedFd>), StartError> {
         let program = Arc::clone(&self.program);
         let fail = |source| StartError::Spawn { program: program.to_path_buf(), source };
         let null = self.processes.null().map_err(fail)?;
@@ -286,6 +335,7 @@ impl<'a> Launch<'a> {
                     .expect("the end of a text is one"),
                 streams,
                 mark,
+                filter,
             };
             let error = match spawn(&start) {
                 Ok(started) => return Ok((started, pipes, self.script)),

@@ -5,10 +5,12 @@
 //! all when the run is interrupted; a small process, the guardian, ends them when envrun itself is killed. Both find
 //! what hides from them (in another session, without parents, variables or open files) by a mark that every command is
 //! born with. Programs are found by [`Programs`], once; shell text without shell syntax ([`simple`]) starts without a
-//! shell. A [`Jobserver`] shares the places of `-j` with every make, ninja and cargo further down, or further up.
+//! shell. What a command reads and
+//! writes can be taken down, or kept from it, by a [`Watch`]. A [`Jobserver`] shares the places of `-j` with every make, ninja and cargo further down, or further up.
 //!
 //! Invariant: knows no graph, no task, no cache.
-//! Invariant: every command of a run is started here; `unsafe` is in `spawn` and `guard.rs`, nowhere else.
+//! Invariant: every command of a run is started here; `unsafe` is in `spawn`, `guard.rs` and `watch/notify.rs`,
+//! nowhere else.
 //! Invariant: nothing is done to the system, and nothing made, before the first command is started.
 
 mod command;
@@ -25,6 +27,7 @@ mod shell;
 mod signal;
 mod spawn;
 mod tree;
+mod watch;
 
 pub use command::{CommandSpec, Ended, Exit, Invocation, Io, StartError, Stream, run};
 pub use environ::Environ;
@@ -33,6 +36,7 @@ pub use processes::{Interrupt, Processes};
 pub use program::{ProgramError, Programs};
 pub use shell::{Shell, simple};
 pub use signal::Signals;
+pub use watch::{Access, Kind, Seen, Uses, Watch};
 
 #[cfg(test)]
 mod tests;

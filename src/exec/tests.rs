@@ -52,6 +52,7 @@ impl Place {
             timeout: None,
             grace: Duration::from_secs(5),
             cleanup: false,
+            watch: None,
         }
     }
 

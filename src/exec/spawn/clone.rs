@@ -76,11 +76,28 @@ extern "C" fn become_program(argument: *mut libc::c_void) -> c_int {
     // process with threads; pointers lead to what `Child` borrows.
     unsafe {
         let child = &*argument.cast::<Child<'_>>();
-        if !prepare(child.start) || libc::execve(child.start.program.as_ptr(), child.argv, child.env) != 0 {
+        if !prepare(child.start)
+            || !watched(child.start)
+            || libc::execve(child.start.program.as_ptr(), child.argv, child.env) != 0
+        {
             child.error.store(*libc::__errno_location(), Ordering::SeqCst);
         }
         libc::_exit(127)
     }
+}
+
+/// Puts on the filter, if there is one; whether that went well. Last of all: from here on calls wait for an answer.
+///
+/// # Safety
+/// In the child.
+#[expect(unsafe_code, reason = "what a child does before it is a program")]
+unsafe fn watched(start: &Start<'_>) -> bool {
+    #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+    if let Some(filter) = start.filter {
+        // SAFETY: this is the child.
+        return unsafe { filter.put_on_myself() };
+    }
+    start.filter.is_none()
 }
 
 /// Everything but becoming the program; whether all went well.

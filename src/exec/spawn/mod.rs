@@ -25,6 +25,7 @@ use self::clone as system;
 use self::posix as system;
 use super::environ::CTexts;
 use super::mark::Mark;
+use super::watch::notify::Filter;
 
 /// What to start, and how.
 pub(super) struct Start<'a> {
@@ -43,6 +44,9 @@ pub(super) struct Start<'a> {
     /// What it, and all that descends from it, is known by.
     #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "there are no marks here"))]
     pub(super) mark: Mark,
+    /// Stops its system calls until they were looked at.
+    #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "there are no filters here"))]
+    pub(super) filter: Option<&'a Filter>,
 }
 
 /// A process that was started.
