@@ -1,6 +1,7 @@
 //! `envrun run`, which is what `envrun TARGET` means.
 
 use std::ffi::OsString;
+use std::sync::Arc;
 
 use crate::model::EnvName;
 use crate::ops::run::{Request, run as run_request};
@@ -30,7 +31,8 @@ pub fn run(invocation: &Invocation<'_>, words: Vec<OsString>) -> Result<u8, Prob
             })
         })
         .collect::<Result<_, _>>()?;
-    if let Some(sealed) = sealed(invocation.context, invocation.place.file.as_deref(), &words)
+    let mut seen = None;
+    if let Some(sealed) = sealed(invocation.context, invocation.place.file.as_deref(), &words, &mut seen)
         && let Ok(options) = super::words::options(&sealed.options)
     {
         tell(invocation.context, sealed, reporters(invocation, &options));
@@ -54,6 +56,7 @@ pub fn run(invocation: &Invocation<'_>, words: Vec<OsString>) -> Result<u8, Prob
     let quiet = options.question;
     let mut request = request(&options, words.targets)?;
     request.words = Some((all, words.options));
+    request.seen = seen.map(Arc::new);
     let reporters = reporters(invocation, &options);
     let ending = run_request(invocation.context, &mut project, &request, reporters)?;
     let exit =
@@ -112,6 +115,7 @@ fn request(options: &RunOptions, targets: Vec<TargetWords>) -> Result<Request, P
         write_cache: matches!(options.cache, CacheUse::Rw | CacheUse::W),
         strict: options.strict,
         words: None,
+        seen: None,
     })
 }
 

@@ -16,7 +16,8 @@ use crate::cache::ActionResult;
 use crate::diag::Diagnostic;
 use crate::event::{Because, Failure, Notice, Outcome};
 use crate::fingerprint::{
-    Difference, Fingerprint, FingerprintError, FinishError, Freshness, Lookup, Manifest, Need, Prepared,
+    Definition, Difference, Fingerprint, FingerprintError, FinishError, Freshness, Lookup, Manifest, Need,
+    Prepared,
 };
 use crate::graph::{ConfiguredTask, NodeIx};
 use crate::model::CacheMode;
@@ -51,8 +52,8 @@ struct Slot {
 struct Known {
     scene: Scene,
     /// What its key is made of; not for a task that has neither inputs nor outputs.
-    prepared: Option<Prepared>,
-    outputs: Vec<String>,
+    definition: Option<Definition>,
+    prepared: OnceLock<Result<Prepared, Failure>>,
 }
 
 /// The actions of a run.
@@ -147,11 +148,14 @@ impl<'a> Actions<'a> {
             }
             return Some(Checked::Over(Outcome::Grouped));
         }
-        let known = match self.known(node) {
-            Ok(known) => known,
+        if let Some(outputs) = self.unchanged(node) {
+            self.set_outputs(node, outputs);
+            return Some(Checked::Over(Outcome::UpToDate));
+        }
+        let prepared = match self.prepared(node) {
+            Ok(prepared) => prepared.filter(|_| configured.task.is_cacheable())?,
             Err(failure) => return Some(Checked::Over(self.failed(configured, failure, false))),
         };
-        let prepared = known.prepared.as_ref().filter(|_| configured.task.is_cacheable())?;
         let needs = match self.needs(node) {
             Ok(needs) => needs,
             Err(_) => {
@@ -180,6 +184,28 @@ impl<'a> Actions<'a> {
             }
             Err(error) => Some(Checked::Over(self.failed(configured, unfingerprinted(error), false))),
         }
+    }
+
+    /// The digest of the outputs, if the definition, the needs and all files are those of the last good run. What was
+    /// worked out for that is let go: nobody asks for it again, and ten thousand nodes would keep it to the end.
+    fn unchanged(&self, node: NodeIx) -> Option<Digest> {
+        let slot = &self.slots[node.index()];
+        if slot.known.get().is_some() || self.plan.is_forced(node) {
+            return None;
+        }
+        let known = self.work_out(node);
+        let outputs = known.as_ref().ok().and_then(|known| {
+            let definition =
+                known.definition.as_ref().filter(|_| self.plan.graph[node].task.is_cacheable())?;
+            let outputs = |need: NodeIx| self.slots[need.index()].outputs.get().copied();
+            let needs: Vec<Digest> = self.plan.graph.needs(node).map(outputs).collect::<Option<_>>()?;
+            self.around.workspace.unchanged(definition, needs)
+        });
+        if outputs.is_none() {
+            // Another thread that worked it out at the same time came to the same.
+            let _ = slot.known.set(known);
+        }
+        outputs
     }
 
     /// What differs as far as a dry run can know: something that the node needs would run first, and what it will make is
@@ -211,7 +237,7 @@ impl<'a> Actions<'a> {
             .around
             .read_cache
             .filter(|_| configured.task.is_cacheable() && !self.plan.is_forced(node))?;
-        let prepared = self.known(node).ok()?.prepared.as_ref()?;
+        let prepared = self.prepared(node).ok()??;
         let stale = self.slot_stale(node);
         let fingerprint = stale.as_ref()?.0.as_ref()?;
         match self.around.workspace.lookup(store, prepared, fingerprint) {
@@ -244,7 +270,7 @@ impl<'a> Actions<'a> {
             return Some(outcome(Vec::new()));
         }
         let store = self.around.read_cache?;
-        let prepared = self.known(node).ok()?.prepared.as_ref()?;
+        let prepared = self.prepared(node).ok()??;
         let stale = self.slot_stale(node);
         let fingerprint = stale.as_ref()?.0.as_ref()?;
         match self.around.workspace.restore(store, prepared, fingerprint, &hit) {
@@ -306,8 +332,12 @@ impl<'a> Actions<'a> {
         let _ = send.send(started);
 
         // In a fresh checkout it would not be there; if the task fails, it is put back.
-        let aside = known.prepared.as_ref().map(|prepared| self.around.workspace.set_aside(prepared));
-        let made = self.make(node, known, send);
+        let prepared = match self.prepared(node) {
+            Ok(prepared) => prepared,
+            Err(failure) => return self.failed(configured, failure, false),
+        };
+        let aside = prepared.map(|prepared| self.around.workspace.set_aside(prepared));
+        let made = self.make(node, known, prepared, send);
         if let (Err(_), Some(aside)) = (&made, aside) {
             aside.put_back();
         }
@@ -318,9 +348,18 @@ impl<'a> Actions<'a> {
     }
 
     /// Runs the commands and keeps what came of it; the failure is `None` if it was cancelled.
-    fn make(&self, node: NodeIx, known: &Known, send: &Sender<Message>) -> Result<Outcome, Option<Failure>> {
+    fn make(
+        &self,
+        node: NodeIx,
+        known: &Known,
+        prepared: Option<&Prepared>,
+        send: &Sender<Message>,
+    ) -> Result<Outcome, Option<Failure>> {
         let configured = &self.plan.graph[node];
-        let fingerprint = self.before(node, known)?;
+        let fingerprint = match prepared {
+            Some(prepared) => Some((prepared, self.before(node, known, prepared)?)),
+            None => None,
+        };
         let mut carry = Carry::new(self.around, configured, &known.scene, node);
         carry.tell(send, &self.room);
         match carry.run() {
@@ -329,13 +368,13 @@ impl<'a> Actions<'a> {
             Attempt::Failed(failure) => return Err(Some(failure)),
         }
         let (log, took) = carry.log();
-        Ok(self.keep(node, known, fingerprint, log, took, send)?)
+        Ok(self.keep(node, fingerprint, log, took, send)?)
     }
 
     /// What has to be there before the first command: today's key, and the folders of the outputs.
-    fn before(&self, node: NodeIx, known: &Known) -> Result<Option<Fingerprint>, Failure> {
-        let Some(prepared) = &known.prepared else { return Ok(None) };
-        for output in known.outputs.iter().filter(|output| !output.starts_with('!')) {
+    fn before(&self, node: NodeIx, known: &Known, prepared: &Prepared) -> Result<Fingerprint, Failure> {
+        let outputs = known.definition.iter().flat_map(|definition| &definition.outputs);
+        for output in outputs.filter(|output| !output.starts_with('!')) {
             // Every compiler wants the folder of its output to exist, and a fresh checkout does not have it.
             let literal = output.split(['*', '?', '[', '{']).next().unwrap_or_default();
             let Ok(path) = known.scene.dir.resolve(literal.rsplit_once('/').map_or("", |(folder, _)| folder))
@@ -350,18 +389,17 @@ impl<'a> Actions<'a> {
         if let Some(fingerprint) =
             self.slot_stale(node).as_mut().and_then(|(fingerprint, _)| fingerprint.take())
         {
-            return Ok(Some(fingerprint));
+            return Ok(fingerprint);
         }
         let needs = self.needs(node).unwrap_or_default();
-        self.around.workspace.fingerprint(prepared, &needs).map(Some).map_err(unfingerprinted)
+        self.around.workspace.fingerprint(prepared, &needs).map_err(unfingerprinted)
     }
 
     /// After the last command succeeded: inputs again, outputs, cache.
     fn keep(
         &self,
         node: NodeIx,
-        known: &Known,
-        fingerprint: Option<Fingerprint>,
+        fingerprint: Option<(&Prepared, Fingerprint)>,
         log: Vec<u8>,
         took: Duration,
         send: &Sender<Message>,
@@ -371,7 +409,7 @@ impl<'a> Actions<'a> {
         let notice = |message: String, hint: Option<String>| {
             let _ = send.send(Message::Notice(Notice { node: Some(node), message, hint }));
         };
-        let (Some(prepared), Some(fingerprint)) = (&known.prepared, fingerprint) else {
+        let Some((prepared, fingerprint)) = fingerprint else {
             workspace.touched();
             self.set_outputs(node, no_outputs());
             return Ok(Outcome::Succeeded { stored: false });
@@ -424,19 +462,28 @@ impl<'a> Actions<'a> {
     }
 
     fn known(&self, node: NodeIx) -> Result<&Known, Failure> {
-        let work_out = || {
-            let configured = &self.plan.graph[node];
-            let scene = self.around.scene(configured).map_err(|diagnostic| undefined(&diagnostic))?;
-            let task = &configured.task;
-            if task.inputs.is_none() && task.outputs.is_none() {
-                return Ok(Known { scene, prepared: None, outputs: Vec::new() });
-            }
-            let definition =
-                self.around.definition(configured, &scene).map_err(|diagnostic| undefined(&diagnostic))?;
-            let prepared = self.around.workspace.prepare(&definition).map_err(unfingerprinted)?;
-            Ok(Known { scene, prepared: Some(prepared), outputs: definition.outputs })
+        self.slots[node.index()].known.get_or_init(|| self.work_out(node)).as_ref().map_err(Clone::clone)
+    }
+
+    fn work_out(&self, node: NodeIx) -> Result<Known, Failure> {
+        let configured = &self.plan.graph[node];
+        let scene = self.around.scene(configured).map_err(|diagnostic| undefined(&diagnostic))?;
+        let task = &configured.task;
+        let definition = if task.inputs.is_none() && task.outputs.is_none() {
+            None
+        } else {
+            let definition = self.around.definition(configured, &scene);
+            Some(definition.map_err(|diagnostic| undefined(&diagnostic))?)
         };
-        self.slots[node.index()].known.get_or_init(work_out).as_ref().map_err(Clone::clone)
+        Ok(Known { scene, definition, prepared: OnceLock::new() })
+    }
+
+    /// What a key is made of, understood; `None` for a task that has neither inputs nor outputs.
+    fn prepared(&self, node: NodeIx) -> Result<Option<&Prepared>, Failure> {
+        let known = self.known(node)?;
+        let Some(definition) = &known.definition else { return Ok(None) };
+        let prepare = || self.around.workspace.prepare(definition).map_err(unfingerprinted);
+        known.prepared.get_or_init(prepare).as_ref().map(Some).map_err(Clone::clone)
     }
 
     /// What a node needs and what that made; the label of a need whose outputs a dry run cannot know.
@@ -507,7 +554,7 @@ impl<'a> Actions<'a> {
     /// Everything that differs from an earlier manifest of the node, in words; `None` if a dry run cannot know, because
     /// something that it needs would run first.
     pub fn differences(&self, node: NodeIx, earlier: &Manifest) -> Option<Vec<String>> {
-        let prepared = self.known(node).ok()?.prepared.as_ref()?;
+        let prepared = self.prepared(node).ok()??;
         let needs = self.needs(node).ok()?;
         let fingerprint = self.around.workspace.fingerprint(prepared, &needs).ok()?;
         let today = self.around.workspace.manifest(prepared, &fingerprint);

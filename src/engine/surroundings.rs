@@ -182,7 +182,10 @@ impl<'a> Surroundings<'a> {
             outputs: texts(task.outputs.as_deref().unwrap_or_default())?,
             depfiles: texts(&task.depfile)?,
             tools: texts(&task.tools)?,
-            search_path: self.caller.get(OsStr::new("PATH")).cloned().unwrap_or_default(),
+            search_path: match &task.tools[..] {
+                [] => OsString::new(),
+                _ => self.caller.get(OsStr::new("PATH")).cloned().unwrap_or_default(),
+            },
         })
     }
 

@@ -27,7 +27,7 @@ pub struct Definition {
     pub depfiles: Vec<String>,
     /// Programs whose content is part of the key.
     pub tools: Vec<String>,
-    /// The `PATH` that `tools` are looked for in. Not in the key itself.
+    /// The `PATH` that `tools` are looked for in, if there are any. Not in the key itself.
     pub search_path: OsString,
 }
 

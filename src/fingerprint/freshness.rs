@@ -15,12 +15,15 @@ use super::record::{List, Record, Row};
 use super::stamp::Moment;
 use super::state::State;
 use super::table::{FileKind, PathId, Table};
+use super::unchanged::asked;
 use super::{Definition, Difference, Need, Workspace};
 
 /// A [`Definition`] whose patterns are understood and whose own part of the key is computed.
 #[derive(Debug, Clone)]
 pub struct Prepared {
     pub(super) label: String,
+    /// Of the definition as it was given; see [`super::unchanged`].
+    pub(super) text: Digest,
     pub(super) dir: RelPath,
     pub(super) parts: Vec<Part>,
     pub(super) definition: Digest,
@@ -169,6 +172,7 @@ impl Workspace {
         definition.inputs.iter().for_each(|text| input_texts.put_bytes(text.as_bytes()));
         Ok(Prepared {
             label: definition.label.clone(),
+            text: self.text_of(definition),
             dir: definition.dir.clone(),
             definition: definition_digest(&parts),
             parts,
@@ -232,7 +236,9 @@ impl Workspace {
 
     /// Whether a task is up to date: its key is that of its last good run, and its outputs are as that run left them.
     pub fn check(&self, task: &Prepared, needs: &[Need]) -> Result<Freshness, FingerprintError> {
+        let asked = asked(&task.text, needs.iter().map(|need| need.outputs));
         if let Some(outputs) = self.check_quickly(task, needs)? {
+            self.keep_asked(task, asked);
             return Ok(Freshness::UpToDate { outputs });
         }
         let fingerprint = self.fingerprint(task, needs)?;
@@ -246,13 +252,22 @@ impl Workspace {
             return Ok(Freshness::Stale { fingerprint, reasons: vec![Difference::NeverRan] });
         };
         let outputs = record.outputs_digest();
-        let bytes = record.with_walked(fingerprint.patterns, &fingerprint.walked);
+        let bytes = record.with_walked(asked, fingerprint.patterns, &fingerprint.walked);
         drop(state);
         self.keep(&task.label, bytes);
         Ok(Freshness::UpToDate { outputs })
     }
 
-    /// The check as it goes when nothing changed: no path, no allocation but the one for the key, no system call if the
+    /// The same key of other words: with these it is [unchanged](Workspace::unchanged) next time.
+    fn keep_asked(&self, task: &Prepared, asked: Digest) {
+        let state = self.state();
+        let record = state.record(&task.label).filter(|record| record.asked() != asked);
+        let Some(bytes) = record.map(|record| record.with_asked(asked)) else { return };
+        drop(state);
+        self.keep(&task.label, bytes);
+    }
+
+    /// The check as it goes when no file changed: no path, no allocation but the one for the key, no system call if the
     /// files were looked at before.
     fn check_quickly(&self, task: &Prepared, needs: &[Need]) -> Result<Option<Digest>, FingerprintError> {
         let patterns = self.patterns_of(task);
@@ -393,7 +408,7 @@ fn up_to_date(
 }
 
 /// Whether a path holds what a row says. Of an output folder only that it is one: what is in it has rows of its own.
-fn holds(table: &Table, row: &Row) -> bool {
+pub(super) fn holds(table: &Table, row: &Row) -> bool {
     let entry = table.entry(row.id);
     entry.known && entry.kind == row.kind && (entry.digest == row.digest || row.digest == super::record::ANY)
 }

@@ -11,6 +11,7 @@ use super::freshness::{Fingerprint, Prepared, Seen};
 use super::look::entry;
 use super::record::{ANY, List, NewRecord, Row};
 use super::table::{FileKind, PathId};
+use super::unchanged::asked;
 
 impl Workspace {
     /// Looks for a result: by the declared inputs first, then by those that depfiles of earlier runs named.
@@ -126,7 +127,7 @@ impl Workspace {
         let discovered = fingerprint.discovered.as_deref().map(rows);
         let record = NewRecord {
             key: fingerprint.key,
-            definition: task.definition,
+            asked: asked(&task.text, fingerprint.needs.iter().map(|need| need.outputs)),
             patterns: fingerprint.patterns,
             outputs_digest: result.outputs_digest(),
             made: result.made,

@@ -10,8 +10,9 @@ use crate::base::codec::Put;
 use crate::base::fs::{self, FsError, Root};
 
 use super::Workspace;
+use super::seal::Seen;
 use super::stamp::StampClock;
-use super::table::{Entry, FileKind, NOTHING, PathId};
+use super::table::{Entry, FileKind, NOTHING, PathId, Table};
 
 /// The names in a folder, sorted, without those that never count.
 pub(super) type Listing = Vec<fs::Entry>;
@@ -102,11 +103,18 @@ impl Workspace {
         };
         let mut state = self.state_mut();
         for (id, stat) in glanced {
-            let old = *state.table.entry(id);
-            match stat {
-                None => state.table.put(id, Entry { epoch, ..missing(&old) }),
-                Some(stat) if old.vouches(&stat) => state.table.put(id, Entry { epoch, ..old }),
-                Some(_) => {}
+            take_in(&mut state.table, id, stat, epoch);
+        }
+    }
+
+    /// Takes in what was seen a moment ago, before the checkout was opened: nobody has to look at it again.
+    pub fn believe(&self, seen: &Seen) {
+        let epoch = self.epoch();
+        let mut state = self.state_mut();
+        state.table.index();
+        for (path, stat) in seen.iter() {
+            if let Some(id) = state.table.find(path) {
+                take_in(&mut state.table, id, stat, epoch);
             }
         }
     }
@@ -161,6 +169,16 @@ impl Workspace {
         }
         self.listings().insert(id, (names.clone(), found));
         Ok(Some((names, found)))
+    }
+}
+
+/// Takes in a stat, if it says enough: that nothing is there, or what is known already.
+fn take_in(table: &mut Table, id: PathId, stat: Option<fs::Stat>, epoch: u32) {
+    let old = *table.entry(id);
+    match stat {
+        None => table.put(id, Entry { epoch, ..missing(&old) }),
+        Some(stat) if old.vouches(&stat) => table.put(id, Entry { epoch, ..old }),
+        Some(_) => {}
     }
 }
 

@@ -9,7 +9,7 @@ use super::table::FileKind;
 use super::{Definition, Need, SecretKey};
 
 /// The version of what this file writes into a key. Raise it with every change of what a key is made of.
-const FORMAT: u8 = 1;
+pub(super) const FORMAT: u8 = 1;
 
 /// What a part of a definition is about. Part of the key: never give a number a new meaning.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -70,7 +70,7 @@ pub struct Manifest {
 #[derive(Debug)]
 pub(super) struct Usual {
     format: Digest,
-    platform: Digest,
+    pub(super) platform: Digest,
     shell: Digest,
     nothing: Digest,
 }

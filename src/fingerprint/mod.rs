@@ -25,7 +25,8 @@
 //! | `timeout`, `retry`, `pool`, `desc` … | they do not change what is made |
 //! | the time, the machine, the user, where the checkout lies | a result is shared by all of them; a task that reads them says so with `uses` |
 //!
-//! How it works: a [`Definition`] is [prepared](Workspace::prepare); a [check](Workspace::check) compares with the record
+//! How it works: if everything is what it was, word by word and file by file, so is the key
+//! ([`Workspace::unchanged`]). If not, a [`Definition`] is [prepared](Workspace::prepare); a [check](Workspace::check) compares with the record
 //! of the task's last good run, by stat where that is enough and by content where not, and gives either the digest of the
 //! outputs or a [`Fingerprint`] with the [differences](Difference). After a run, [finish](Workspace::finish) looks at the
 //! inputs again, reads depfiles and collects outputs; [store](Workspace::store) and [commit](Workspace::commit) keep the
@@ -59,6 +60,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 mod tool;
+mod unchanged;
 mod workspace;
 
 pub use crate::cache::{Lookup, RestoreError};

@@ -1,7 +1,7 @@
 //! What is kept of a task's last good run, as bytes that are read where they lie.
 //!
 //! ```text
-//! key | definition | patterns | outputs digest      32 bytes each
+//! key | asked | patterns | outputs digest           32 bytes each
 //! made (u64) | counts of the four lists (u32 each) | flags (u32)
 //! rows: files, discovered, walked, outputs          path id (u32), kind (u8), digest (32)
 //! tail: run, parts, tools, needs                    only read to explain
@@ -35,7 +35,8 @@ pub(super) struct Row {
 #[derive(Debug)]
 pub(super) struct NewRecord<'a> {
     pub(super) key: Digest,
-    pub(super) definition: Digest,
+    /// Of the definition as written and of what the needs made: with the same one, and the same rows, the key is the same.
+    pub(super) asked: Digest,
     /// Of the input patterns and of where rules of what to ignore come from: with the same ones, `walked` tells whether
     /// the list of files is still right.
     pub(super) patterns: Digest,
@@ -60,7 +61,7 @@ impl NewRecord<'_> {
         let lists = [self.files, discovered, self.walked, self.outputs];
         let rows: usize = lists.iter().map(|list| list.len()).sum();
         let mut to = Vec::with_capacity(HEAD + rows * ROW + 256);
-        for digest in [&self.key, &self.definition, &self.patterns, &self.outputs_digest] {
+        for digest in [&self.key, &self.asked, &self.patterns, &self.outputs_digest] {
             to.put_digest(digest);
         }
         to.put_u64(self.made.0);
@@ -131,6 +132,10 @@ impl<'a> Record<'a> {
         self.digest(0)
     }
 
+    pub(super) fn asked(&self) -> Digest {
+        self.digest(1)
+    }
+
     pub(super) fn patterns(&self) -> Digest {
         self.digest(2)
     }
@@ -164,16 +169,25 @@ impl<'a> Record<'a> {
     pub(super) fn rows(&self, list: List) -> impl ExactSizeIterator<Item = Row> + Clone + use<'a> {
         let before: usize = (0..list as usize).map(|at| self.number(at) as usize).sum();
         let count = self.number(list as usize) as usize;
-        self.row_bytes()[before * ROW..(before + count) * ROW].chunks_exact(ROW).map(|row| Row {
-            id: id_of(row),
-            kind: FileKind::from_byte(row[4]).expect("checked by `new`"),
-            digest: Digest(row[5..].try_into().expect("32 bytes")),
-        })
+        self.row_bytes()[before * ROW..(before + count) * ROW].chunks_exact(ROW).map(row_of)
+    }
+
+    /// The rows of all lists.
+    pub(super) fn all_rows(&self) -> impl Iterator<Item = Row> + use<'a> {
+        self.row_bytes().chunks_exact(ROW).map(row_of)
+    }
+
+    /// The same record, found on another way to the same key.
+    pub(super) fn with_asked(&self, asked: Digest) -> Vec<u8> {
+        let mut to = self.bytes.to_vec();
+        to[32..64].copy_from_slice(asked.as_bytes());
+        to
     }
 
     /// The same record with another list of what was looked at to find the files.
-    pub(super) fn with_walked(&self, patterns: Digest, walked: &[Row]) -> Vec<u8> {
+    pub(super) fn with_walked(&self, asked: Digest, patterns: Digest, walked: &[Row]) -> Vec<u8> {
         let mut to = self.bytes[..HEAD].to_vec();
+        to[32..64].copy_from_slice(asked.as_bytes());
         to[64..96].copy_from_slice(patterns.as_bytes());
         let at = 136 + List::Walked as usize * 4;
         to[at..at + 4]
@@ -220,6 +234,14 @@ fn put_row(to: &mut Vec<u8>, row: &Row) {
     to.put_u32(row.id);
     to.put(&[row.kind as u8]);
     to.put_digest(&row.digest);
+}
+
+fn row_of(row: &[u8]) -> Row {
+    Row {
+        id: id_of(row),
+        kind: FileKind::from_byte(row[4]).expect("checked by `new`"),
+        digest: Digest(row[5..].try_into().expect("32 bytes")),
+    }
 }
 
 fn id_of(row: &[u8]) -> PathId {

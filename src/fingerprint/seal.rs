@@ -58,28 +58,46 @@ impl Workspace {
     }
 }
 
-/// Whether everything is as [`Workspace::seal`] saw it; tools are looked for in `search_path`. Bytes that are not whole do
-/// not hold.
-pub fn holds(root: &Path, search_path: &OsStr, sealed: &[u8]) -> bool {
-    compare(root, search_path, sealed).unwrap_or(false)
+/// What was seen when something had moved: a walk that follows at once need not look at all of it again.
+#[derive(Debug, Default)]
+pub struct Seen {
+    paths: Vec<u8>,
+    /// Where each path ends, and what was there.
+    stats: Vec<(usize, Option<Stat>)>,
 }
 
-fn compare(root: &Path, search_path: &OsStr, sealed: &[u8]) -> Option<bool> {
+impl Seen {
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&[u8], Option<Stat>)> {
+        let starts = std::iter::once(0).chain(self.stats.iter().map(|(end, _)| *end));
+        starts.zip(&self.stats).map(|(start, (end, stat))| (&self.paths[start..*end], *stat))
+    }
+}
+
+/// What the file system says of a path: a stat, nothing there, or that it cannot be looked at.
+type Answer = Result<Option<Stat>, ()>;
+
+/// Whether everything is as [`Workspace::seal`] saw it; tools are looked for in `search_path`. If not, the error is what
+/// was seen instead. Bytes that are not whole do not hold.
+pub fn holds(root: &Path, search_path: &OsStr, sealed: &[u8]) -> Result<(), Seen> {
+    compare(root, search_path, sealed).unwrap_or_else(|| Err(Seen::default()))
+}
+
+fn compare(root: &Path, search_path: &OsStr, sealed: &[u8]) -> Option<Result<(), Seen>> {
     let root = Root::open(root).ok()?;
     let mut reader = Reader::new(sealed);
     if reader.digest()? != Outside::find(&root).digest() {
-        return Some(false);
+        return None;
     }
     for _ in 0..reader.int()? {
         let name = std::str::from_utf8(reader.bytes()?).ok()?;
         if reader.digest()? != Digest::of(search_path.as_bytes()) {
-            return Some(false);
+            return None;
         }
         let dir = RelPath::from_bytes(reader.bytes()?)?;
         let known = reader.bytes()?;
         let found = which::which_in(name, Some(search_path), dir.below(root.path())).ok()?;
         if std::fs::canonicalize(found).ok()?.into_os_string().into_vec() != known {
-            return Some(false);
+            return None;
         }
     }
     let mut seen: Vec<(&[u8], Option<Stat>)> = Vec::new();
@@ -89,19 +107,45 @@ fn compare(root: &Path, search_path: &OsStr, sealed: &[u8]) -> Option<bool> {
         let stat = if kind == FileKind::Missing { None } else { Some(stat(&mut reader)?) };
         seen.push((path, stat));
     }
-    let same = |seen: &[(&[u8], Option<Stat>)]| {
-        seen.iter().all(|(path, stat)| root.stat(path).is_ok_and(|now| now == *stat))
+    // What is not as it was, with its place in the share.
+    let moved = |share: &[(&[u8], Option<Stat>)]| -> Vec<(usize, Answer)> {
+        let look = |(at, (path, stat)): (usize, &(&[u8], Option<Stat>))| {
+            let now = root.stat(path).map_err(drop);
+            (now != Ok(*stat)).then_some((at, now))
+        };
+        share.iter().enumerate().filter_map(look).collect()
     };
     // On a cold disk more threads than cores are faster, and asking for the cores costs as much as fifty files.
     let threads = (seen.len() / SHARE).clamp(1, 4);
     let share = seen.len().div_ceil(threads).max(1);
-    Some(std::thread::scope(|scope| {
-        let mut shares = seen.chunks(share);
-        let mine = shares.next().unwrap_or_default();
-        let others: Vec<_> = shares.map(|share| scope.spawn(move || same(share))).collect();
-        let mine = same(mine);
-        others.into_iter().fold(mine, |all, other| other.join().unwrap_or(false) && all)
-    }))
+    let moved: Vec<(usize, Answer)> = std::thread::scope(|scope| {
+        let mut shares = seen.chunks(share).enumerate();
+        let mine = shares.next().map(|(_, mine)| mine).unwrap_or_default();
+        let others: Vec<_> =
+            shares.map(|(at, theirs)| (at * share, scope.spawn(move || moved(theirs)))).collect();
+        let mut all = moved(mine);
+        for (start, other) in others {
+            // A thread that could not look has seen nothing.
+            let found = other.join().ok()?;
+            all.extend(found.into_iter().map(|(at, now)| (start + at, now)));
+        }
+        Some(all)
+    })?;
+    Some(if moved.is_empty() { Ok(()) } else { Err(what_was_seen(&seen, &moved)) })
+}
+
+/// Everything as it was, but for what `moved`, which comes in the order of the places.
+fn what_was_seen(sealed: &[(&[u8], Option<Stat>)], moved: &[(usize, Answer)]) -> Seen {
+    let mut seen = Seen { paths: Vec::new(), stats: Vec::with_capacity(sealed.len()) };
+    let mut moved = moved.iter().peekable();
+    for (at, (path, stat)) in sealed.iter().enumerate() {
+        let now = moved.next_if(|(place, _)| *place == at).map_or(Ok(*stat), |(_, now)| *now);
+        if let Ok(stat) = now {
+            seen.paths.extend_from_slice(path);
+            seen.stats.push((seen.paths.len(), stat));
+        }
+    }
+    seen
 }
 
 fn put_stat(bytes: &mut Vec<u8>, stat: &Stat) {

@@ -126,6 +126,13 @@ impl Table {
         &self.entries[id as usize]
     }
 
+    /// From here on [`Table::find`] knows every path.
+    pub(super) fn index(&mut self) {
+        if self.names.slots.is_empty() {
+            self.names.build();
+        }
+    }
+
     /// The id of a path that was seen before. `None` too while nobody has interned yet.
     pub(super) fn find(&self, path: &[u8]) -> Option<PathId> {
         self.names.find(path)

@@ -113,7 +113,9 @@ impl Workspace {
             let mut wanted = vec![false; state.table.len()];
             let records = labels.into_iter().filter_map(|label| state.record(label));
             records.flat_map(|record: Record<'_>| record.ids()).for_each(|id| wanted[id as usize] = true);
-            (0..wanted.len()).filter(|id| wanted[*id]).map(|id| id as PathId).collect()
+            let epoch = self.epoch();
+            let unseen = |id: &PathId| wanted[*id as usize] && !state.table.entry(*id).is_fresh(epoch);
+            (0..wanted.len() as PathId).filter(unseen).collect()
         };
         self.glance(&ids);
     }

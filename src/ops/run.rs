@@ -21,6 +21,7 @@ use crate::engine::dispatcher::{self, Ending, Message};
 use crate::engine::surroundings::{Surroundings, scope_conditions};
 use crate::event::{self, Event, NodeInfo, Notice, RunStarted};
 use crate::exec::{Jobserver, Processes, Signals};
+use crate::fingerprint::seal::Seen;
 use crate::fingerprint::{SecretKey, Workspace};
 use crate::graph::{self, NodeIx, Target, TaskGraph};
 use crate::model::{Condition, ConditionKind, EnvName};
@@ -60,6 +61,8 @@ pub struct Request {
     pub strict: bool,
     /// The words of the command line, and those of them that are options: what a sealed answer is kept under.
     pub words: Option<(Vec<String>, Vec<String>)>,
+    /// What was seen of the checkout a moment ago.
+    pub seen: Option<Arc<Seen>>,
 }
 
 /// How long running commands have after each step of an interrupt before the next one follows by itself.
@@ -201,6 +204,9 @@ pub fn run(
     let _signals = listen(&ready.processes, &send);
     let around = ready.surroundings(context, project, request);
     let plan = &ready.plan;
+    if let Some(seen) = &request.seen {
+        ready.workspace.believe(seen);
+    }
     ready.workspace.prefetch(plan.graph.iter().map(|(_, node)| node.label.as_str()));
     let actions = Actions::new(plan, &around);
     let ending = dispatcher::run(plan, &actions, &ready.processes, (send, receive), &mut reporters);

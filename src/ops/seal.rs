@@ -18,7 +18,7 @@ use crate::base::codec::{Put, Reader};
 use crate::base::{Digest, fs};
 use crate::engine::surroundings::Surroundings;
 use crate::event::{self, Event, NodeInfo, NodeSet, Outcome, RunFinished, RunStarted};
-use crate::fingerprint::seal;
+use crate::fingerprint::seal::{self, Seen};
 use crate::graph::{EdgeKind, NodeIx};
 use crate::load::Texts;
 use crate::plan::{Force, Plan};
@@ -62,8 +62,14 @@ fn path_of(root: &Path, file: &Path, words: &[String]) -> PathBuf {
     root.join(STATE_DIR).join("state/seals").join(Digest::of(&key).short())
 }
 
-/// The answer to these words, if one is sealed and nothing moved since.
-pub fn sealed(context: &Context, file: Option<&Path>, words: &[String]) -> Option<Sealed> {
+/// The answer to these words, if one is sealed and nothing moved since. If something did, `seen` is what was looked at to
+/// find that out.
+pub fn sealed(
+    context: &Context,
+    file: Option<&Path>,
+    words: &[String],
+    seen: &mut Option<Seen>,
+) -> Option<Sealed> {
     let file = root_file(context, file, &Texts::Disk).ok()?;
     let root = file.parent()?.to_path_buf();
     let bytes = std::fs::read(path_of(&root, &file, words)).ok()?;
@@ -100,7 +106,13 @@ pub fn sealed(context: &Context, file: Option<&Path>, words: &[String]) -> Optio
     }
     let search_path = context.caller.get(OsStr::new("PATH")).map(|path| path.as_os_str()).unwrap_or_default();
     let rest = reader.bytes()?;
-    seal::holds(&root, search_path, rest).then_some(Sealed { root, targets, jobs, nodes, options })
+    match seal::holds(&root, search_path, rest) {
+        Ok(()) => Some(Sealed { root, targets, jobs, nodes, options }),
+        Err(found) => {
+            *seen = Some(found);
+            None
+        }
+    }
 }
 
 /// Tells a run in which everything was up to date.

@@ -71,6 +71,9 @@ enum Part<'t> {
 /// in a key does no harm. `\$NAME`, `$1`, `$?` and `$$` are no mentions; what stands inside `$(…)` is read like the rest.
 pub fn mentions(text: &str, form: Form) -> Vec<Mention<'_>> {
     let mut found = Vec::new();
+    if !text.contains('$') {
+        return found;
+    }
     match form {
         Form::Shell => shell_mentions(text, &mut found),
         Form::Text | Form::Word => text_mentions(text, form, 0, &mut found),
