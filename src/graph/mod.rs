@@ -18,6 +18,7 @@ mod build;
 mod call;
 #[cfg(test)]
 pub(crate) mod fixture;
+mod meet;
 pub mod query;
 pub mod render;
 mod say;
@@ -29,6 +30,7 @@ mod visits;
 
 pub use address::{resolve_environment, resolve_target};
 pub use build::{ValuesOf, build, cycles, sketch};
+pub use meet::meetings;
 pub use task_graph::{Edge, EdgeKind, Occasion, Ring, TaskGraph};
 
 use std::collections::BTreeSet;

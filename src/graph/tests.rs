@@ -489,6 +489,39 @@ fn one_node_with_two_sets_of_arguments() {
 }
 
 #[test]
+fn one_task_in_two_environments_makes_two_places() {
+    let loaded = loaded(
+        r#"
+        vars { V "1" }
+        env "uat" { vars { V "2" } }
+        env "prod" { vars { V "3" } }
+        task "site" { outputs "dist"; run "echo $V > dist" }
+        task "own" { dir "${ENVRUN_ENV}"; outputs "dist"; run "echo $V > dist" }
+        task "to" { arg "place" default="same"; outputs "out/${ENVRUN_ENV}" "${ARG_PLACE}/*.js"; run "echo $V" }
+        task "plain" { outputs "plain"; run "echo" }
+        task "both" { needs "uat.site" "prod.site"; run "x" }
+        "#,
+    );
+    let check = |targets: &str, expected: Expect| {
+        let met = meetings(&built(&loaded, targets).unwrap());
+        expected.assert_eq(&render(&met, &loaded.sources, Style::Short));
+    };
+    let site = expect![[r#"
+        Envfile.kdl:5:31: error: `uat.site` and `prod.site` would write over each other's output `dist` [graph/outputs]
+          help: give each environment its own place, with `${ENVRUN_ENV}` in it, or run one after the other
+    "#]];
+    check("uat.both", site);
+    check(
+        "uat.to prod.to",
+        expect![[r#"
+            Envfile.kdl:7:77: error: `uat.to` and `prod.to` would write over each other's output `same/*.js` [graph/outputs]
+              help: give each environment its own place, with `${ENVRUN_ENV}` in it, or run one after the other
+        "#]],
+    );
+    check("uat.own prod.own uat.plain prod.plain prod.site", expect![[""]]);
+}
+
+#[test]
 fn addresses_on_the_command_line() {
     let loaded = loaded(
         r#"

@@ -452,6 +452,9 @@ pub fn graph_of(
     }
     let mut wrong = values.wrong;
     let files = values.asked;
+    if let (Ok(graph), true) = (&graph, run.is_some()) {
+        wrong.extend(graph::meetings(graph));
+    }
     match graph {
         Ok(graph) if !has_errors(&wrong) => Ok((graph, Asked { names, files, given: was_asked })),
         Ok(_) => Err(project.problem(wrong)),
