@@ -39,6 +39,8 @@ pub fn of_run(args: &[OsString]) -> Option<Vec<OsString>> {
             of_run_after(&args[at + 1..], &options).then_some(after)
         };
     }
+    // The value that the last option asks for may not be there.
+    let at = at.min(args.len());
     let known = first.is_some_and(|first| cli.get_subcommands().any(|command| command.get_name() == first));
     let place = Place::augment_args(Command::new("place"));
     let of_a_run = |word: &OsString| {

@@ -58,6 +58,13 @@ pub fn first_envfile(folder: &Path) -> FirstEnvfile {
     FirstEnvfile { text: text(folder, &found, tasks), found }
 }
 
+/// The name of a task for what another tool calls `name`, which may call it what it likes.
+fn node_name(name: &str) -> String {
+    let name = name.replace([':', '@', '$', ','], "-");
+    let name = name.split_whitespace().collect::<Vec<_>>().join("-");
+    name.trim_start_matches('-').to_owned()
+}
+
 fn text(folder: &Path, found: &[&str], tasks: Vec<Sketch>) -> String {
     let name = folder.file_name().map_or_else(|| "project".into(), |name| name.to_string_lossy());
     let mut out = String::new();
@@ -146,7 +153,7 @@ fn npm(text: &str, folder: &Path) -> Vec<Sketch> {
         let is_hook = ["pre", "post"]
             .iter()
             .any(|hook| name.strip_prefix(hook).is_some_and(|rest| scripts.contains_key(rest)));
-        if is_hook || name == "install" || name == "prepare" {
+        if is_hook || name == "install" || name == "prepare" || node_name(name).is_empty() {
             continue;
         }
         let mut lines =
@@ -157,7 +164,7 @@ fn npm(text: &str, folder: &Path) -> Vec<Sketch> {
             lines.push(format!("inputs {} \"package.json\"", sources.join(" ")));
         }
         lines.push(format!("run {} \"run\" {}", quoted(client), quoted(name)));
-        tasks.push(Sketch { name: name.replace(':', "-"), lines });
+        tasks.push(Sketch { name: node_name(name), lines });
     }
     tasks
 }
@@ -217,7 +224,7 @@ fn make(text: &str) -> Vec<Sketch> {
     let sketch = |name: String| {
         let run = format!(r#"run "make" {}"#, quoted(&name));
         let desc = format!("desc {}", quoted(&format!("make {name}")));
-        Sketch::new(name, &[&desc, &run])
+        Sketch::new(node_name(&name), &[&desc, &run])
     };
     names.into_iter().map(sketch).collect()
 }

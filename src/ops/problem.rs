@@ -85,6 +85,7 @@ impl Problem {
     pub fn exit(&self) -> u8 {
         match self {
             Self::NoEnvfile { .. } | Self::Diagnostics { .. } | Self::Usage { .. } | Self::Load(_) => 2,
+            Self::Record(RecordError::Unknown(_) | RecordError::Ambiguous(..)) => 2,
             Self::Refused(_) => 3,
             Self::Fs(_) | Self::Record(_) | Self::System { .. } => 1,
         }
@@ -97,6 +98,9 @@ impl Problem {
                 Some("`envrun init` writes a first one for the project in this folder".into())
             }
             Self::Usage { hint, .. } => hint.clone(),
+            Self::Record(RecordError::Unknown(_) | RecordError::Ambiguous(..)) => {
+                Some("`envrun log` lists the runs".into())
+            }
             _ => None,
         }
     }

@@ -366,3 +366,12 @@ fn nothing_runs() {
     );
     assert!(!sandbox.exists("ran"));
 }
+
+#[test]
+fn an_option_without_its_value() {
+    for words in [&["--set"][..], &["-k", "-j"], &["-C"], &["a", "--set"]] {
+        let ran = Sandbox::new("task \"a\" { run \"true\" }").run(words);
+        assert_eq!(ran.exit, 2, "{}", ran.stderr);
+        assert!(ran.stderr.starts_with("error: a value is required for"), "{}", ran.stderr);
+    }
+}

@@ -145,10 +145,11 @@ fn why_compares_with_any_recorded_run() {
     sandbox.check(
         &["why", "low", "--vs", "latest"],
         expect![[r#"
-        exit: 1
-        --- stderr
-        error: there is no run `latest` in this project
-    "#]],
+            exit: 2
+            --- stderr
+            error: there is no run `latest` in this project
+            hint: `envrun log` lists the runs
+        "#]],
     );
     sandbox.ok(&["high"]);
     let log = sandbox.ok(&["log"]).stdout;
@@ -192,10 +193,11 @@ fn why_compares_with_any_recorded_run() {
     sandbox.check(
         &["why", "low", "--vs", "19990101-000000-0000"],
         expect![[r#"
-        exit: 1
-        --- stderr
-        error: there is no run `[run]` in this project
-    "#]],
+            exit: 2
+            --- stderr
+            error: there is no run `[run]` in this project
+            hint: `envrun log` lists the runs
+        "#]],
     );
 }
 

@@ -704,4 +704,51 @@ fn a_variable_of_the_machine_is_in_the_key_of_a_task_that_mentions_it() {
     sandbox.set("LANG", "C");
     sandbox.ok(&["all"]);
     assert_eq!(sandbox.read("says"), "C\n");
+
+fn one_output_of_two_environments_is_refused() {
+    let sandbox = Sandbox::new(
+        r#"
+vars { V "1" }
+env "a" { vars { V "2" } }
+env "b" { vars { V "3" } }
+task "site" { outputs "dist"; run "echo $V > dist" }
+task "all" { needs "a.site" "b.site" }
+"#,
+    );
+    sandbox.check(
+        &["a.all"],
+        expect![[r#"
+            exit: 2
+            --- stderr
+            Envfile.kdl:5:23: error: `a.site` and `b.site` would write over each other's output `dist` [graph/outputs]
+              help: give each environment its own place, with `${ENVRUN_ENV}` in it, or run one after the other
+        "#]],
+    );
+    sandbox.ok(&["a.site"]);
+    sandbox.ok(&["b.site"]);
+    sandbox.ok(&["graph", "a.all"]);
+}
+
+#[test]
+fn a_first_envfile_has_names_that_an_envfile_may_have() {
+    let sandbox = Sandbox::with(&[
+        ("package.json", r#"{"scripts": {"a b:c": "echo 1", "--x": "echo 2", "@": "echo 3"}}"#),
+        ("Makefile", "all: x,y\n"),
+    ]);
+    sandbox.ok(&["init"]);
+    sandbox.ok(&["check"]);
+    sandbox.ok(&["show", "a-b-c"]);
+}
+
+#[test]
+fn a_run_that_never_was_is_asked_for_in_vain() {
+    Sandbox::new("task \"a\" { run \"true\" }").check(
+        &["log", "nope"],
+        expect![[r#"
+            exit: 2
+            --- stderr
+            error: there is no run `nope` in this project
+            hint: `envrun log` lists the runs
+        "#]],
+    );
 }
