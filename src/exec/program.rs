@@ -96,7 +96,9 @@ impl Programs {
     /// absolute: whether it can be executed is told by executing it.
     pub fn find(&self, program: &OsStr, path: Option<&OsStr>, dir: &Path) -> Result<Arc<Path>, ProgramError> {
         if program.as_bytes().contains(&b'/') {
-            return Ok(dir.join(program).into());
+            // `./x` in /a is /a/x to those who read of it.
+            let program = Path::new(program);
+            return Ok(dir.join(program.strip_prefix(".").unwrap_or(program)).into());
         }
         let on = path.unwrap_or_default();
         let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);

@@ -223,20 +223,20 @@ fn what_cannot_start_says_why() {
             `$PLACE/bin/notes` is not executable
             hint: `chmod +x $PLACE/bin/notes`"#]],
     );
-    check(&["./gone"], expect_test::expect!["there is no `$PLACE/./gone`"]);
-    check(&["./bin"], expect_test::expect!["`$PLACE/./bin` is a folder"]);
+    check(&["./gone"], expect_test::expect!["there is no `$PLACE/gone`"]);
+    check(&["./bin"], expect_test::expect!["`$PLACE/bin` is a folder"]);
     check(
         &["./plain"],
         expect_test::expect![[r"
-        `$PLACE/./plain` is not executable
-        hint: `chmod +x $PLACE/./plain`"]],
+        `$PLACE/plain` is not executable
+        hint: `chmod +x $PLACE/plain`"]],
     );
     check(
         &["./perl6"],
-        expect_test::expect!["`$PLACE/./perl6` begins with `#!/opt/perl6`, which is not there"],
+        expect_test::expect!["`$PLACE/perl6` begins with `#!/opt/perl6`, which is not there"],
     );
     assert!(place.refused(&["./windows"]).ends_with("hint: its lines end in CR LF; save it with LF alone"));
-    check(&["./elf"], expect_test::expect!["`$PLACE/./elf` is not a program for this system"]);
+    check(&["./elf"], expect_test::expect!["`$PLACE/elf` is not a program for this system"]);
     check(&["deploy", "a\0b"], expect_test::expect!["`a␀b` holds a NUL character"]);
     let long = "x".repeat(200_000);
     assert!(

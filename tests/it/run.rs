@@ -704,7 +704,9 @@ fn a_variable_of_the_machine_is_in_the_key_of_a_task_that_mentions_it() {
     sandbox.set("LANG", "C");
     sandbox.ok(&["all"]);
     assert_eq!(sandbox.read("says"), "C\n");
+}
 
+#[test]
 fn one_output_of_two_environments_is_refused() {
     let sandbox = Sandbox::new(
         r#"
