@@ -71,6 +71,8 @@ pub enum Command {
     Graph(GraphArgs),
     /// Say why a target would run, compared with its last good run
     Why(WhyArgs),
+    /// Run a task and list the files it reads and writes without declaring them
+    Audit(AuditArgs),
     /// Check the Envfile and everything it includes
     Check(CheckArgs),
     /// Put the Envfile and everything it includes into the standard form
@@ -257,6 +259,32 @@ pub struct WhyArgs {
     #[arg(long, value_name = "RUN")]
     pub vs: Option<String>,
     /// Which node
+    #[arg(value_name = "TARGET")]
+    pub target: String,
+    /// Its own arguments
+    #[arg(value_name = "ARGS", trailing_var_arg = true, allow_hyphen_values = true)]
+    pub words: Vec<String>,
+}
+
+/// `envrun audit`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Status 0 if every file is declared, or was declared by --fix; 1 if not, or if the task failed."
+)]
+pub struct AuditArgs {
+    /// Declare them: add what is missing to `inputs` and `outputs` in the Envfile
+    #[arg(long)]
+    pub fix: bool,
+    /// As JSON, on standard output
+    #[arg(long)]
+    pub json: bool,
+    /// Also list inputs that were not read, folders that were listed, and what was looked for in vain
+    #[arg(short, long)]
+    pub verbose: bool,
+    /// The environment of a target that names none
+    #[arg(short, long, value_name = "ENV")]
+    pub env: Option<String>,
+    /// Which task
     #[arg(value_name = "TARGET")]
     pub target: String,
     /// Its own arguments

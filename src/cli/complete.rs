@@ -147,8 +147,8 @@ fn candidates(invocation: &Invocation<'_>, words: &[String]) -> Vec<Candidate> {
         found.retain(|candidate| candidate.word.starts_with(current));
     }
     let Some(envfile) = envfile else { return found };
-    let takes_targets =
-        is_run || subcommand.is_some_and(|command| ["show", "why", "graph"].contains(&command.get_name()));
+    let takes_targets = is_run
+        || subcommand.is_some_and(|command| ["show", "why", "graph", "audit"].contains(&command.get_name()));
     if !takes_targets {
         return found;
     }

@@ -3,6 +3,7 @@
 //! Invariant: what a command does stands in `ops`; here it is asked for and shown.
 
 pub mod args;
+mod audit;
 mod check;
 mod complete;
 mod fmt;
@@ -103,6 +104,7 @@ fn command(context: &Context, terminal: &Terminal, place: Place, asked: Asked) -
         Some(Command::Graph(args)) => graph::run(&invocation, &args),
         Some(Command::Fmt(args)) => fmt::run(&invocation, &args),
         Some(Command::Why(args)) => why::run(&invocation, &args),
+        Some(Command::Audit(args)) => audit::run(&invocation, &args),
         Some(Command::Check(args)) => check::run(&invocation, &args),
         Some(Command::Init(args)) => init::run(&invocation, &args),
         Some(Command::Import(args)) => import::run(&invocation, &args),

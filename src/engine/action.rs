@@ -24,6 +24,7 @@ use crate::model::CacheMode;
 use crate::plan::Plan;
 use crate::preflight::Verdict;
 
+use super::audit::Watching;
 use super::command::{Attempt, Carry};
 use super::dispatcher::{Message, OutputRoom};
 use super::lock::NodeLock;
@@ -58,8 +59,8 @@ struct Known {
 
 /// The actions of a run.
 pub struct Actions<'a> {
-    plan: &'a Plan,
-    around: &'a Surroundings<'a>,
+    pub(super) plan: &'a Plan,
+    pub(super) around: &'a Surroundings<'a>,
     slots: Vec<Slot>,
     room: Arc<OutputRoom>,
 }
@@ -360,15 +361,21 @@ impl<'a> Actions<'a> {
             Some(prepared) => Some((prepared, self.before(node, known, prepared)?)),
             None => None,
         };
+        let watching = self.watching(node, fingerprint.as_ref());
         let mut carry = Carry::new(self.around, configured, &known.scene, node);
+        carry.watch(watching.as_ref().map(|watching| &watching.watch));
         carry.tell(send, &self.room);
-        match carry.run() {
-            Attempt::Good => {}
-            Attempt::Cancelled => return Err(None),
-            Attempt::Failed(failure) => return Err(Some(failure)),
-        }
+        let attempt = carry.run();
         let (log, took) = carry.log();
-        Ok(self.keep(node, fingerprint, log, took, send)?)
+        let made = match attempt {
+            Attempt::Good => self.keep(node, fingerprint, watching.as_ref(), (log, took), send).map_err(Some),
+            Attempt::Cancelled => Err(None),
+            Attempt::Failed(failure) => Err(Some(failure)),
+        };
+        if let Some(watching) = watching {
+            self.tell_watched(node, &known.scene.dir, &watching, send);
+        }
+        made
     }
 
     /// What has to be there before the first command: today's key, and the folders of the outputs.
@@ -400,8 +407,8 @@ impl<'a> Actions<'a> {
         &self,
         node: NodeIx,
         fingerprint: Option<(&Prepared, Fingerprint)>,
-        log: Vec<u8>,
-        took: Duration,
+        watching: Option<&Watching>,
+        (log, took): (Vec<u8>, Duration),
         send: &Sender<Message>,
     ) -> Result<Outcome, Failure> {
         let configured = &self.plan.graph[node];
@@ -415,6 +422,9 @@ impl<'a> Actions<'a> {
             return Ok(Outcome::Succeeded { stored: false });
         };
         let finished = workspace.finish(prepared, fingerprint).map_err(unfinished)?;
+        if let Some(watching) = watching {
+            self.hold_against_depfile(node, watching, &finished)?;
+        }
         let result = ActionResult {
             outputs: finished.outputs,
             log,
@@ -479,7 +489,7 @@ impl<'a> Actions<'a> {
     }
 
     /// What a key is made of, understood; `None` for a task that has neither inputs nor outputs.
-    fn prepared(&self, node: NodeIx) -> Result<Option<&Prepared>, Failure> {
+    pub(super) fn prepared(&self, node: NodeIx) -> Result<Option<&Prepared>, Failure> {
         let known = self.known(node)?;
         let Some(definition) = &known.definition else { return Ok(None) };
         let prepare = || self.around.workspace.prepare(definition).map_err(unfingerprinted);

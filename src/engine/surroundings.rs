@@ -11,10 +11,12 @@ use crate::diag::Diagnostic;
 use crate::exec::{Environ, Jobserver, Processes};
 use crate::fingerprint::{Definition, Variable, Workspace};
 use crate::graph::ConfiguredTask;
-use crate::model::{Action, Command, Condition, Envfile, Task, VarName};
+use crate::model::{Action, Command, Condition, Envfile, Sandbox, Task, VarName};
 use crate::preflight::Git;
 use crate::record::{ManifestLog, RunId};
 use crate::vars::{Form, Lookup, TaskValues};
+
+use super::audit::Audit;
 
 /// What every action of a run shares.
 pub struct Surroundings<'a> {
@@ -44,6 +46,8 @@ pub struct Surroundings<'a> {
     pub run: &'a RunId,
     /// Where what went into the keys is taken down.
     pub manifests: &'a ManifestLog,
+    /// Where it is left what the commands of the targets touched, if anybody wants to know.
+    pub audit: Option<&'a Audit>,
 }
 
 /// Variables that reach every command as the caller has them. They say where things are on this machine, not what is to be
@@ -181,6 +185,7 @@ impl<'a> Surroundings<'a> {
             inputs: texts(task.inputs.as_deref().unwrap_or_default())?,
             outputs: texts(task.outputs.as_deref().unwrap_or_default())?,
             depfiles: texts(&task.depfile)?,
+            strict: task.sandbox == Sandbox::Strict,
             tools: texts(&task.tools)?,
             search_path: match &task.tools[..] {
                 [] => OsString::new(),

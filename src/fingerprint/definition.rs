@@ -25,6 +25,8 @@ pub struct Definition {
     pub outputs: Vec<String>,
     /// Files in make's format that name what was read.
     pub depfiles: Vec<String>,
+    /// Whether files that it does not declare are kept from it.
+    pub strict: bool,
     /// Programs whose content is part of the key.
     pub tools: Vec<String>,
     /// The `PATH` that `tools` are looked for in, if there are any. Not in the key itself.

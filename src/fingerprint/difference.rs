@@ -38,6 +38,8 @@ pub enum Difference {
     OutputDeclaration,
     /// The declared depfiles.
     DepfileDeclaration,
+    /// What is kept from it.
+    Sandbox,
     /// The output of a needed task.
     Need(String, Change),
     /// An input's content.
@@ -84,6 +86,7 @@ impl fmt::Display for Difference {
             Self::Tool(name, Changed) => write!(f, "the tool `{name}` changed"),
             Self::OutputDeclaration => write!(f, "its declared outputs changed"),
             Self::DepfileDeclaration => write!(f, "its declared depfile changed"),
+            Self::Sandbox => write!(f, "its sandbox changed"),
             Self::Need(label, Added) => write!(f, "it now needs `{label}`"),
             Self::Need(label, Removed) => write!(f, "it no longer needs `{label}`"),
             Self::Need(label, Changed) => write!(f, "the output of `{label}` changed"),

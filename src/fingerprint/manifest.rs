@@ -23,12 +23,15 @@ pub(super) enum Tag {
     Variable = 5,
     Outputs = 6,
     Depfiles = 7,
+    Sandbox = 8,
 }
 
 impl Tag {
     pub(super) fn from_byte(byte: u8) -> Option<Self> {
         use Tag::*;
-        [Format, Platform, Commands, Shell, Dir, Variable, Outputs, Depfiles].get(usize::from(byte)).copied()
+        [Format, Platform, Commands, Shell, Dir, Variable, Outputs, Depfiles, Sandbox]
+            .get(usize::from(byte))
+            .copied()
     }
 }
 
@@ -132,6 +135,9 @@ pub(super) fn parts_of(definition: &Definition, secrets: &SecretKey, usual: &Usu
     };
     part(Tag::Outputs, "", &mut |to| list(&definition.outputs, to));
     part(Tag::Depfiles, "", &mut |to| list(&definition.depfiles, to));
+    if definition.strict {
+        part(Tag::Sandbox, "", &mut |to| to.put(b"strict"));
+    }
     for variable in &definition.variables {
         // One that is not set is not in the key: a command cannot tell it from one that nobody ever spoke of.
         let Some(value) = &variable.value else { continue };
@@ -240,6 +246,7 @@ impl Manifest {
                     Tag::Variable => Difference::Variable(part.name.to_string(), change),
                     Tag::Outputs => Difference::OutputDeclaration,
                     Tag::Depfiles => Difference::DepfileDeclaration,
+                    Tag::Sandbox => Difference::Sandbox,
                 });
             },
         );

@@ -13,6 +13,7 @@
 //! | each needed task | the digest of its *outputs* | an unchanged output stops a rebuild: early cut-off |
 //! | declared outputs, depfiles | the patterns | they decide what is kept |
 //! | `tools` | name, digest of the program that the search path leads to | another compiler makes other bytes |
+//! | `sandbox "strict"` | that it is so; without the word nothing | what was made without it may rest on files that nobody declared |
 //! | with `depfile`: each file that it named | as an input | it was read; the second level of the key |
 //!
 //! | not in the key | because |
@@ -41,6 +42,7 @@
 //! Invariant: no value of a variable, no text of a command and no secret is ever written down; only digests are.
 
 mod aside;
+mod declared;
 mod definition;
 mod depfile;
 mod difference;
@@ -65,6 +67,7 @@ mod workspace;
 
 pub use crate::cache::{Lookup, RestoreError};
 pub use aside::Aside;
+pub use declared::Declared;
 pub use definition::{Definition, Need, Variable};
 pub use difference::{Change, Difference};
 pub use finish::{FinishError, Finished, Moved};

@@ -62,6 +62,7 @@ impl Workspace {
             inputs,
             outputs,
             depfiles,
+            strict,
             tools,
             search_path: _,
         } = definition;
@@ -91,6 +92,7 @@ impl Workspace {
             text.put_bytes(variable.value.as_deref().unwrap_or_default());
         }
         [inputs, outputs, depfiles, tools].into_iter().for_each(|texts| put_all(&mut text, texts));
+        text.put(&[u8::from(*strict)]);
         blake3::keyed_hash(&self.secrets.0, &text).into()
     }
 }

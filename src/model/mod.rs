@@ -18,7 +18,8 @@ pub use condition::{Condition, ConditionKind};
 pub use constraint::{Violation, check_value};
 pub use name::{EnvName, NodeName, NodePath, NodeRef, ProjectName, VarName};
 pub use node::{
-    Action, ArgKind, ArgSpec, CacheMode, Command, Node, Placeholder, Pool, Retry, RetryOn, Task, Unbuilt,
+    Action, ArgKind, ArgSpec, CacheMode, Command, Node, Placeholder, Pool, Retry, RetryOn, Sandbox, Task,
+    Unbuilt,
 };
 pub use value::{Constraints, Dotenv, Value, Var, VarType};
 pub use word::Word;

@@ -150,6 +150,8 @@ pub struct Task {
     pub on_success: Vec<NodeRef>,
     /// What to look at when it fails.
     pub hint: Option<String>,
+    /// What is kept from its commands.
+    pub sandbox: Sandbox,
     /// Whether its result may be kept.
     pub cache: CacheMode,
     /// Words that no code carries out yet.
@@ -190,6 +192,7 @@ impl Task {
             on_fail: Vec::new(),
             on_success: Vec::new(),
             hint: None,
+            sandbox: Sandbox::None,
             cache: CacheMode::Auto,
             unbuilt: Vec::new(),
         }
@@ -255,6 +258,16 @@ pub enum CacheMode {
     Auto,
     /// `cache #false`: it always runs.
     Never,
+}
+
+/// What is kept from a task's commands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+pub enum Sandbox {
+    /// Nothing.
+    #[default]
+    None,
+    /// `sandbox "strict"`: the files of the project that the task does not declare.
+    Strict,
 }
 
 /// An `arg` or `flag` of a task.

@@ -3,6 +3,7 @@
 //! Invariant: touches neither the terminal, the process environment, the current directory nor HOME: all that is
 //! ambient arrives in a [`Context`].
 
+pub mod audit;
 pub mod check;
 pub mod complete;
 mod context;

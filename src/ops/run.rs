@@ -16,6 +16,7 @@ use crate::base::Timestamp;
 use crate::base::fs::{self, FsError};
 use crate::cache::{self, LocalStore};
 use crate::engine::action::Actions;
+use crate::engine::audit::Audit;
 use crate::engine::command::Carry;
 use crate::engine::dispatcher::{self, Ending, Message};
 use crate::engine::surroundings::{Surroundings, scope_conditions};
@@ -161,6 +162,7 @@ impl Ready {
             clock: &context.clock,
             run: &self.run,
             manifests: &self.manifests,
+            audit: None,
         }
     }
 
@@ -182,12 +184,31 @@ pub fn run(
     context: &Context,
     project: &mut Project,
     request: &Request,
+    reporters: Reporters,
+) -> Result<Ending, Problem> {
+    carry_out(context, project, request, reporters, None)
+}
+
+/// Carries a request out; what the commands of its targets touch is left in `audit`.
+pub(super) fn carry_out(
+    context: &Context,
+    project: &mut Project,
+    request: &Request,
     mut reporters: Reporters,
+    audit: Option<&Audit>,
 ) -> Result<Ending, Problem> {
     if request.strict {
         project.strict()?;
     }
     let mut ready = Ready::new(context, project, request)?;
+    let group =
+        ready.plan.graph.iter().map(|(_, node)| node).find(|node| node.target && node.task.is_group());
+    if let (Some(_), Some(group)) = (audit, group) {
+        return Err(Problem::usage(
+            format!("`{}` has no commands, so there is nothing to see", group.label),
+            Some("name one of the tasks that it needs".into()),
+        ));
+    }
     let refusals = refusals(&ready.plan, &ready.surroundings(context, project, request), project);
     if !refusals.is_empty() && !request.dry_run {
         return Err(Problem::Refused(refusals));
@@ -202,7 +223,7 @@ pub fn run(
     }
     let (send, receive) = mpsc::channel();
     let _signals = listen(&ready.processes, &send);
-    let around = ready.surroundings(context, project, request);
+    let around = Surroundings { audit, ..ready.surroundings(context, project, request) };
     let plan = &ready.plan;
     if let Some(seen) = &request.seen {
         ready.workspace.believe(seen);

@@ -1,5 +1,7 @@
 //! The program, run as a person runs it, and the house it is built in. One binary: it links once.
 
+#[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
+mod audit;
 mod bad_input;
 mod ending;
 mod explain;

@@ -71,6 +71,8 @@ pub struct Access {
     pub before: Option<Kind>,
     /// What was done to it.
     pub uses: Uses,
+    /// Whatever is in it now was put there by the commands: nothing is left of what it was before.
+    pub replaced: bool,
     /// The command line of the process that first did the most telling of these things.
     pub by: String,
 }

@@ -97,6 +97,7 @@ impl Record {
             path: path.clone(),
             before: file.before,
             uses: file.uses,
+            replaced: file.own,
             by: file.by.1.clone(),
         };
         Seen {

@@ -9,8 +9,8 @@ use crate::base::glob::{GlobError, Pattern};
 use crate::base::unit::parse_duration;
 use crate::diag::{Diagnostic, Span, Spanned, did_you_mean};
 use crate::model::{
-    Action, ArgKind, ArgSpec, CacheMode, Command, Constraints, EnvName, NodeName, Retry, RetryOn, Task,
-    Value, Var, VarType, check_value,
+    Action, ArgKind, ArgSpec, CacheMode, Command, Constraints, EnvName, NodeName, Retry, RetryOn, Sandbox,
+    Task, Value, Var, VarType, check_value,
 };
 use crate::syntax::ast::{self, Node};
 use crate::syntax::words;
@@ -94,6 +94,9 @@ impl<'d> Lower<'d> {
             "on-fail" => task.on_fail.extend(self.references(word)),
             "on-success" => task.on_success.extend(self.references(word)),
             "hint" => task.hint = first().map(|text| text.value),
+            "sandbox" if first().is_some_and(|tier| tier.value == "strict") => {
+                task.sandbox = Sandbox::Strict;
+            }
             "cache" if !is_on(node) => task.cache = CacheMode::Never,
             _ => {}
         }

@@ -91,6 +91,7 @@ fn every_word_of_a_task() {
          on_fail: [NodeRef { path: dep, env: None }]
          on_success: [NodeRef { path: dep, env: None }]
          hint: Some("look")
+         sandbox: None
          cache: Never
          unbuilt: [Unbuilt { word: "requires" }, Unbuilt { word: "render" }, Unbuilt { word: "matrix" }] }"#]].assert_eq(&lines);
 }

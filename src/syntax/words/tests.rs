@@ -37,7 +37,7 @@ task "b" { verfy "x" }
             Envfile.kdl:3:24: error: `branch` is not allowed in task [syntax/misplaced-word]
               help: it is a word of `when`, `guard`
             Envfile.kdl:3:39: error: unknown `zzzzzzzzzzzz` in task [syntax/unknown-word]
-              help: the words in task are `desc`, `alias`, `group`, `hidden`, `arg`, `flag`, `when`, `guard`, `mutates`, `requires`, `needs`, `after`, `uses`, `inputs`, `outputs`, `depfile`, `tools`, `done`, `run`, `call`, `render`, `load`, `dir`, `shell`, `vars`, `timeout`, `retry`, `pool`, `matrix`, `interactive`, `on-fail`, `on-success`, `hint`, `cache`
+              help: the words in task are `desc`, `alias`, `group`, `hidden`, `arg`, `flag`, `when`, `guard`, `mutates`, `requires`, `needs`, `after`, `uses`, `inputs`, `outputs`, `depfile`, `tools`, `done`, `run`, `call`, `render`, `load`, `dir`, `shell`, `vars`, `timeout`, `retry`, `pool`, `matrix`, `interactive`, `on-fail`, `on-success`, `hint`, `sandbox`, `cache`
             Envfile.kdl:4:1: error: `guard` is not allowed at the root [syntax/misplaced-word]
               help: it is a word of `env`, `task`, `deploy`, `stage`
             Envfile.kdl:5:1: error: unknown `tsak` at the root [syntax/unknown-word]

@@ -152,6 +152,7 @@ fn task(vars: IndexMap<VarName, Var>, actions: Vec<Action>) -> Task {
         on_fail: Vec::new(),
         on_success: Vec::new(),
         hint: None,
+        sandbox: crate::model::Sandbox::None,
         cache: CacheMode::Auto,
         unbuilt: Vec::new(),
     }
