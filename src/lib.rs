@@ -21,7 +21,7 @@
 //! | [`fingerprint`] | what a task's key is made of, and what changed since |
 //! | [`plan`] | what this invocation will do, in which order, within which limits |
 //! | [`exec`] | one command to one process group, and its end |
-//! | [`preflight`] | conditions: what must hold before something runs |
+//! | [`preflight`] | conditions and requirements: what must hold before something runs |
 //! | [`event`] | what can happen in a run, and the fold over it |
 //! | [`record`] | run logs, history, durations, locks |
 //! | [`report`] | listeners that find the words |

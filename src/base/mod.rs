@@ -1,5 +1,5 @@
 //! Things the standard library might have had: paths inside a project, files with errors that name them, globs,
-//! digests, the clock, times of the week, durations and sizes as people write them.
+//! digests, the clock, times of the week, versions, durations and sizes as people write them.
 //!
 //! Invariant: nothing in here knows what envrun is.
 
@@ -10,9 +10,11 @@ pub mod fs;
 pub mod glob;
 pub mod path;
 pub mod unit;
+pub mod version;
 pub mod window;
 
 pub use clock::{Clock, Timestamp};
 pub use digest::Digest;
 pub use path::RelPath;
+pub use version::{Version, VersionRange};
 pub use window::Window;

@@ -75,6 +75,8 @@ pub enum Command {
     Audit(AuditArgs),
     /// Check the Envfile and everything it includes
     Check(CheckArgs),
+    /// Look for what is missing before anything runs: tools, values, ports, space
+    Doctor(DoctorArgs),
     /// Put the Envfile and everything it includes into the standard form
     Fmt(FmtArgs),
     /// Write a first Envfile for the project in this folder
@@ -312,6 +314,32 @@ pub enum DiagnosticFormat {
     /// One line each.
     Short,
     /// One JSON object per line.
+    Json,
+    /// GitHub's annotations.
+    Github,
+}
+
+/// `envrun doctor`.
+#[derive(Debug, Args)]
+pub struct DoctorArgs {
+    /// For which environments; their ports must differ [default: the chosen one, else all]
+    #[arg(value_name = "ENV")]
+    pub environments: Vec<String>,
+    /// Warnings count as failures
+    #[arg(long)]
+    pub strict: bool,
+    /// The form
+    #[arg(long, value_enum, default_value_t)]
+    pub format: DoctorFormat,
+}
+
+/// A form of the doctor's report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum DoctorFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON document.
     Json,
     /// GitHub's annotations.
     Github,

@@ -147,6 +147,12 @@ fn candidates(invocation: &Invocation<'_>, words: &[String]) -> Vec<Candidate> {
         found.retain(|candidate| candidate.word.starts_with(current));
     }
     let Some(envfile) = envfile else { return found };
+    if subcommand.is_some_and(|command| command.get_name() == "doctor") {
+        if !current.starts_with('-') {
+            found.extend(complete::environments(envfile, current));
+        }
+        return found;
+    }
     let takes_targets = is_run
         || subcommand.is_some_and(|command| ["show", "why", "graph", "audit"].contains(&command.get_name()));
     if !takes_targets {

@@ -6,6 +6,7 @@ pub mod args;
 mod audit;
 mod check;
 mod complete;
+mod doctor;
 mod fmt;
 mod graph;
 mod help;
@@ -105,6 +106,7 @@ fn command(context: &Context, terminal: &Terminal, place: Place, asked: Asked) -
         Some(Command::Fmt(args)) => fmt::run(&invocation, &args),
         Some(Command::Why(args)) => why::run(&invocation, &args),
         Some(Command::Audit(args)) => audit::run(&invocation, &args),
+        Some(Command::Doctor(args)) => doctor::run(&invocation, &args),
         Some(Command::Check(args)) => check::run(&invocation, &args),
         Some(Command::Init(args)) => init::run(&invocation, &args),
         Some(Command::Import(args)) => import::run(&invocation, &args),

@@ -4,7 +4,7 @@ use std::ffi::{CStr, OsStr, c_char};
 use std::os::unix::ffi::OsStrExt;
 
 /// Texts that end in NUL, one after the other in one piece of memory.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub(super) struct CTexts {
     bytes: Vec<u8>,
     starts: Vec<usize>,
@@ -40,7 +40,7 @@ impl CTexts {
 }
 
 /// Every variable that a command sees. Made once for all commands that see the same: starting a command does not copy it.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct Environ {
     texts: CTexts,
     /// The first name that was given a value with a NUL.

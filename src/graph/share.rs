@@ -24,13 +24,14 @@ use super::call::Expansion;
 
 /// Whether the definition as such, without patches, values and needs, may be shared.
 pub(super) fn may_be(task: &Task, expansion: &Expansion) -> bool {
-    // A guard is asked for the environment, so what it asks about must not be a matter of the environment.
+    // Guards and requirements are asked for the environment: what they ask about must not be a matter of the environment.
     let asks_variables = |kind: &ConditionKind| {
         matches!(kind, ConditionKind::Set(_) | ConditionKind::Unset(_) | ConditionKind::Exec { .. })
     };
     (task.is_cacheable() || task.is_group())
         && !expansion.patched
         && !task.guard.iter().any(|condition| asks_variables(&condition.kind))
+        && !task.requires.iter().any(|required| required.asks_variables())
 }
 
 /// Whether `env`, or an environment that it extends, says something of its own about the node.

@@ -39,6 +39,16 @@ pub(super) struct Patched<'d> {
 /// Blocks whose rows are merged.
 pub(super) const MERGED: [&str; 3] = ["vars", "secrets", "requires"];
 
+/// What a row of `requires` is called: its word, and its `name=` or else what it is about: `tool git`, `memory`.
+pub(super) fn row_name(row: &Node) -> String {
+    let given = row.prop("name").and_then(|name| name.value.value.as_str());
+    let about = given.or_else(|| row.args.first().and_then(|arg| arg.value.value.as_str()));
+    match about {
+        Some(about) if row.name.value != "os" => format!("{} {about}", row.name.value),
+        _ => row.name.value.clone(),
+    }
+}
+
 /// Whether a word only takes away what it names: `watch #null`.
 pub(super) fn is_removal(node: &Node) -> bool {
     matches!(&node.args[..], [arg] if arg.value.value == Value::Null) && node.children.is_none()

@@ -48,12 +48,11 @@ impl Printer<'_> {
                 // The blocks of several layers are one block: the last row of a name counts.
                 merged.push(name);
                 let blocks = patched.words.iter().filter(|other| other.node.name.value == name);
-                let mut rows: IndexMap<(&str, Option<String>), &Node> = IndexMap::new();
+                let mut rows: IndexMap<String, &Node> = IndexMap::new();
                 for row in blocks.flat_map(|block| block.node.children()) {
-                    // In `requires` a row is called by its word and what it is about: `tool "git"`.
-                    let about = (name == "requires")
-                        .then(|| row.args.first().map(|arg| format!("{:?}", arg.value.value)));
-                    rows.insert((&row.name.value, about.flatten()), row);
+                    let key =
+                        if name == "requires" { patch::row_name(row) } else { row.name.value.to_string() };
+                    rows.insert(key, row);
                 }
                 self.entries(word.node, INDENT, " {");
                 for row in rows.values() {

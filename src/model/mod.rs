@@ -11,6 +11,7 @@ mod condition;
 mod constraint;
 mod name;
 mod node;
+mod requirement;
 mod value;
 mod word;
 
@@ -21,6 +22,7 @@ pub use node::{
     Action, ArgKind, ArgSpec, CacheMode, Command, Node, Placeholder, Pool, Retry, RetryOn, Sandbox, Task,
     Unbuilt,
 };
+pub use requirement::{Amount, Requirement, RequirementKind, merge_requirements};
 pub use value::{Constraints, Dotenv, Value, Var, VarType};
 pub use word::Word;
 
@@ -115,7 +117,9 @@ pub struct Scope {
     pub when: Vec<Condition>,
     /// Conditions under which this environment is chosen when none is named.
     pub matches: Vec<Condition>,
-    /// Words of the scope itself that no code carries out yet, such as `requires`.
+    /// What the machine must have, as written in this one block.
+    pub requires: Vec<Requirement>,
+    /// Words of the scope itself that no code carries out yet, such as `state`.
     pub unbuilt: Vec<Unbuilt>,
 }
 

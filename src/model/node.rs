@@ -8,7 +8,7 @@ use indexmap::IndexMap;
 use crate::base::RelPath;
 use crate::diag::{Span, Spanned};
 
-use super::{Condition, Constraints, NodeName, NodeRef, Value, Var, VarName, Word};
+use super::{Condition, Constraints, NodeName, NodeRef, Requirement, Value, Var, VarName, Word};
 
 /// Something with a name that can be needed.
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -52,6 +52,14 @@ impl Node {
         }
     }
 
+    /// What the machine must have for it.
+    pub fn requires(&self) -> &[Requirement] {
+        match self {
+            Self::Task(task) => &task.requires,
+            Self::Placeholder(node) => &node.requires,
+        }
+    }
+
     /// What must be over before it begins.
     pub fn needs(&self) -> &[NodeRef] {
         match self {
@@ -73,6 +81,8 @@ pub struct Placeholder {
     pub span: Span,
     /// What it is for.
     pub desc: Option<String>,
+    /// What the machine must have for it.
+    pub requires: Vec<Requirement>,
     /// What it needs.
     pub needs: Vec<NodeRef>,
 }
@@ -110,6 +120,8 @@ pub struct Task {
     pub guard: Vec<Condition>,
     /// Changes something outside: never cached, never retried unless asked, covered by the environment's guard.
     pub mutates: bool,
+    /// What the machine must have for it; a row that is given again has replaced the one below it.
+    pub requires: Vec<Requirement>,
     /// What must have succeeded before it begins.
     pub needs: Vec<NodeRef>,
     /// What must be over before it begins, if it runs at all in this invocation.
@@ -172,6 +184,7 @@ impl Task {
             when: Vec::new(),
             guard: Vec::new(),
             mutates: false,
+            requires: Vec::new(),
             needs: Vec::new(),
             after: Vec::new(),
             uses: Vec::new(),

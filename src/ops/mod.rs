@@ -1,4 +1,4 @@
-//! What the program can do, with no terminal: load, run, explain, check, list, draw, begin.
+//! What the program can do, with no terminal: load, run, explain, check, examine, list, draw, begin.
 //!
 //! Invariant: touches neither the terminal, the process environment, the current directory nor HOME: all that is
 //! ambient arrives in a [`Context`].
@@ -7,6 +7,7 @@ pub mod audit;
 pub mod check;
 pub mod complete;
 mod context;
+pub mod doctor;
 pub mod explain;
 pub mod import;
 pub mod init;

@@ -15,19 +15,19 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crate::base::Timestamp;
 use crate::base::fs::{self, FsError};
 use crate::cache::{self, LocalStore};
-use crate::engine::action::Actions;
+use crate::engine::action::{Actions, export_file};
 use crate::engine::audit::Audit;
 use crate::engine::command::Carry;
 use crate::engine::dispatcher::{self, Ending, Message};
 use crate::engine::surroundings::{Surroundings, scope_conditions};
 use crate::event::{self, Event, NodeInfo, Notice, RunStarted};
-use crate::exec::{Jobserver, Processes, Signals};
+use crate::exec::{Environ, Jobserver, Processes, Signals};
 use crate::fingerprint::seal::Seen;
 use crate::fingerprint::{SecretKey, Workspace};
 use crate::graph::{self, NodeIx, Target, TaskGraph};
-use crate::model::{Condition, ConditionKind, EnvName};
+use crate::model::{Condition, ConditionKind, EnvName, Requirement};
 use crate::plan::{Force, Limits, OnFailure, Plan};
-use crate::preflight::{Git, Verdict};
+use crate::preflight::{Git, Machine, Question, Sight, Status, Verdict, World, ask_all};
 use crate::record::{self, Durations, ManifestLog, RecordError, Recorder, RunId, STATE_DIR};
 use crate::report::Reporters;
 use crate::vars::{Layer, Lookup, Source};
@@ -209,7 +209,8 @@ pub(super) fn carry_out(
             Some("name one of the tasks that it needs".into()),
         ));
     }
-    let refusals = refusals(&ready.plan, &ready.surroundings(context, project, request), project);
+    let refusals =
+        refusals(&ready.plan, &ready.surroundings(context, project, request), project, context.cores);
     if !refusals.is_empty() && !request.dry_run {
         return Err(Problem::Refused(refusals));
     }
@@ -303,16 +304,18 @@ pub fn chosen_environment(
 /// The local store, where the Envfile or the context puts it.
 pub fn local_store(context: &Context, project: Option<&Project>) -> LocalStore {
     let settings = project.map(|project| project.envfile().cache.clone()).unwrap_or_default();
-    let dir = match (&settings.dir, project) {
-        (Some(dir), Some(project)) => project.root().join(&**dir),
-        _ => context.cache_dir.clone(),
-    };
     let limits = cache::Limits::default();
     let limits = cache::Limits {
         max_size: settings.max_size.unwrap_or(limits.max_size),
         max_age: settings.max_age.unwrap_or(limits.max_age),
     };
-    LocalStore::open(&dir, limits)
+    LocalStore::open(&cache_folder(context, project), limits)
+}
+
+/// Where the local store lies.
+pub fn cache_folder(context: &Context, project: Option<&Project>) -> PathBuf {
+    let dir = project.and_then(|project| Some(project.root().join(&**project.envfile().cache.dir.as_ref()?)));
+    dir.unwrap_or_else(|| context.cache_dir.clone())
 }
 
 fn record_limits(project: &Project) -> record::Limits {
@@ -374,16 +377,18 @@ fn started(plan: &Plan, run: &RunId, project: &Project, request: &Request) -> Ru
     }
 }
 
-/// Every guard that does not hold, of every node that has one: asked before the first process starts.
-fn refusals(plan: &Plan, around: &Surroundings<'_>, project: &Project) -> Vec<Refusal> {
+/// Every guard that does not hold and everything required that is not there, of every node: asked before the first
+/// process starts.
+fn refusals(plan: &Plan, around: &Surroundings<'_>, project: &Project, cores: usize) -> Vec<Refusal> {
     let mut refusals = Vec::new();
+    let mut required = Vec::new();
     for (ix, node) in plan.graph.iter() {
         let own = node.task.guard.iter();
         // An environment's guard stands before what changes something in it.
         let of_environment =
             scope_conditions(around.envfile, node, |scope| &scope.guard).filter(|_| node.task.mutates);
         let guards: Vec<&Condition> = of_environment.chain(own).collect();
-        if guards.is_empty() {
+        if guards.is_empty() && node.task.requires.is_empty() {
             continue;
         }
         let scene = match around.scene(node) {
@@ -401,8 +406,51 @@ fn refusals(plan: &Plan, around: &Surroundings<'_>, project: &Project) -> Vec<Re
                 refusals.push(Refusal { label: node.label.clone(), reason, place, hint: guard.hint.clone() });
             }
         }
+        if node.task.requires.is_empty() {
+            continue;
+        }
+        let environ = Arc::new(around.environ(node, &scene, &export_file(around, ix)));
+        let sight = Sight {
+            values: &scene.values,
+            dir: &scene.dir.below(around.root),
+            environ: &environ,
+            shell: scene.shell.as_deref(),
+        };
+        for requirement in &node.task.requires {
+            let asked =
+                if plan.limits.dry_run { requirement.without_effort() } else { Some(requirement.clone()) };
+            required.extend(asked.map(|asked| (&node.label, Question::of(&asked, &sight), asked)));
+        }
     }
+    refusals.extend(missing(required, around, project, cores));
     refusals
+}
+
+/// What is required and not there.
+fn missing(
+    required: Vec<(&String, Question, Requirement)>,
+    around: &Surroundings<'_>,
+    project: &Project,
+    cores: usize,
+) -> Vec<Refusal> {
+    if required.is_empty() {
+        return Vec::new();
+    }
+    let questions: Vec<Question> = required.iter().map(|(_, question, _)| question.clone()).collect();
+    let machine = Machine::look(around.root, cores);
+    let caller = Environ::new(around.caller);
+    let world = World { machine: &machine, processes: around.processes, caller: &caller, root: around.root };
+    let findings = ask_all(&questions, &world).into_iter();
+    findings
+        .zip(required)
+        .filter(|(finding, _)| finding.status == Status::Fail)
+        .map(|(finding, (label, _, requirement))| Refusal {
+            label: label.clone(),
+            reason: format!("it requires {}: {}", requirement.title(), finding.reason()),
+            place: project.sources().place(requirement.span),
+            hint: requirement.hint.or(finding.hint),
+        })
+        .collect()
 }
 
 /// Remembers how long the executed nodes took: only a hint for the next run, so a failure loses nothing but a good order.

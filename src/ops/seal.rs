@@ -205,6 +205,7 @@ fn bytes(
             (node.task.is_group() || node.task.is_cacheable())
                 && node.task.done.is_none()
                 && node.task.guard.is_empty()
+                && node.task.requires.is_empty()
                 && around.when(node).next().is_none()
         });
     if !plain {

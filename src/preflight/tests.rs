@@ -6,7 +6,8 @@ use expect_test::{Expect, expect};
 use super::*;
 use crate::base::{Timestamp, Window};
 use crate::diag::{FileId, Span};
-use crate::model::{Command, Condition, ConditionKind};
+use crate::exec::{Environ, Processes};
+use crate::model::{Amount, Command, Condition, ConditionKind, Requirement, RequirementKind};
 
 fn git(dir: &Path, args: &[&str]) {
     let output = Process::new("git")
@@ -150,4 +151,106 @@ fn windows() {
         ),
         "there is no time zone `Mars/X`"
     );
+}
+
+/// What is found when requirements are asked of a machine that a test makes up.
+fn findings(questions: &[Question], dir: &Path) -> String {
+    let machine = Machine {
+        cpus: 4,
+        memory: Ok(16 << 30),
+        disk: Err("it is not mounted".into()),
+        watches: None,
+        ports: Ports::default(),
+    };
+    let processes = Processes::new(std::time::Duration::from_secs(1));
+    let caller = Environ::new(std::env::vars_os());
+    let world = World { machine: &machine, processes: &processes, caller: &caller, root: dir };
+    let lines = ask_all(questions, &world).into_iter().map(|finding| {
+        let hint = finding.hint.as_ref().map(|hint| format!(" ({hint})")).unwrap_or_default();
+        format!("{:?}: {}{hint}\n", finding.status, finding.reason())
+    });
+    lines.collect::<String>().replace(&dir.display().to_string(), "$DIR")
+}
+
+#[test]
+fn amounts_are_those_of_the_machine_handed_in() {
+    let gib = |min: Option<u64>, want: Option<u64>| Amount {
+        min: min.map(|gib| gib << 30),
+        want: want.map(|gib| gib << 30),
+    };
+    let number = |min, want| Amount { min, want };
+    let questions = [
+        Question::Memory(gib(Some(20), None)),
+        Question::Memory(gib(Some(8), Some(24))),
+        Question::Memory(gib(Some(8), Some(16))),
+        Question::Memory(gib(None, Some(12))),
+        // Sold as 16 and a half.
+        Question::Memory(number(Some((16 << 30) + (1 << 29)), None)),
+        Question::Memory(gib(Some(17), None)),
+        Question::Cpu(number(Some(4), None)),
+        Question::Cpu(number(Some(5), Some(8))),
+        Question::Disk(gib(Some(1), None)),
+        Question::Os(vec!["plan9".into()]),
+    ];
+    let here = std::env::consts::OS;
+    expect![[r#"
+        Fail: 16.0 GiB, wanted at least 20.0 GiB (use a machine with more memory)
+        Warn: 16.0 GiB, wanted at least 24.0 GiB (use a machine with more memory)
+        Pass: 16.0 GiB, wanted at least 16.0 GiB
+        Pass: 16.0 GiB, wanted at least 12.0 GiB
+        Pass: 16.0 GiB, wanted at least 16.5 GiB
+        Fail: 16.0 GiB, wanted at least 17.0 GiB (use a machine with more memory)
+        Pass: 4, wanted at least 4
+        Fail: 4, wanted at least 5 (use a machine with more processors)
+        Warn: it cannot be told: it is not mounted
+        Fail: $OS, wanted plan9 (run it on a machine of that kind)
+    "#]]
+    .assert_eq(&findings(&questions, Path::new("/")).replace(here, "$OS"));
+}
+
+#[test]
+fn questions_are_answered_in_order_and_equal_ones_asked_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let environ = std::sync::Arc::new(Environ::new(std::env::vars_os()));
+    let exec = |text: &str| Question::Exec {
+        command: Command::Shell(text.into()),
+        dir: dir.path().to_path_buf(),
+        environ: std::sync::Arc::clone(&environ),
+        shell: None,
+    };
+    let questions = [
+        exec("echo asked >> asked; cat asked | wc -l | grep -qx '[ ]*1'"),
+        Question::File(dir.path().join("none")),
+        exec("echo asked >> asked; cat asked | wc -l | grep -qx '[ ]*1'"),
+        exec("echo one; echo two; exit 7"),
+        exec("./none"),
+        Question::Known(Finding::warn("known")),
+    ];
+    expect![[r#"
+        Pass: succeeds
+        Fail: it does not exist (make it, or correct the path)
+        Pass: succeeds
+        Fail: exit status 7: two (see what is wrong by hand: echo one; echo two; exit 7)
+        Fail: it could not be started: there is no `$DIR/./none` (see what is wrong by hand: ./none)
+        Warn: known
+    "#]]
+    .assert_eq(&findings(&questions, dir.path()));
+    assert_eq!(std::fs::read_to_string(dir.path().join("asked")).unwrap(), "asked\n");
+}
+
+#[test]
+fn a_dry_run_asks_nothing_that_starts_a_program_or_the_network() {
+    let requirement = |kind| Requirement {
+        kind,
+        key: String::new(),
+        name: None,
+        hint: None,
+        span: Span { file: FileId(0), start: 0, len: 0 },
+    };
+    let tool = requirement(RequirementKind::Tool { program: "git".into(), version: Some(">=2".into()) });
+    let dry = tool.without_effort().unwrap();
+    assert_eq!(dry.kind, RequirementKind::Tool { program: "git".into(), version: None });
+    let exec = requirement(RequirementKind::Exec(Command::Shell("true".into())));
+    assert_eq!(exec.without_effort(), None);
+    assert_eq!(requirement(RequirementKind::Reach("a:1".into())).without_effort(), None);
 }

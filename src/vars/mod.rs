@@ -31,5 +31,6 @@ pub use interpolate::{Form, Malformed, Mention, Otherwise, Unset, interpolate, m
 pub use lookup::{Layer, Lookup, Origin};
 pub use reads::{EnvironmentNames, reads};
 pub use request::{DotenvFile, Request, Source, dotenv_files};
+pub use resolver::INVALID;
 pub use task_values::TaskValues;
 pub use values::Values;

@@ -12,7 +12,8 @@ use super::slot::{Definition, Slot};
 use super::task_values::TaskValues;
 use super::values::Values;
 
-pub(super) const INVALID: &str = "vars/invalid-value";
+/// The code of a value that is not what its variable may hold.
+pub const INVALID: &str = "vars/invalid-value";
 /// How long a chain of variables that mention each other may be: nobody writes longer ones, and every link costs stack.
 const MAX_DEPTH: usize = 200;
 const MISSING: &str = "vars/missing-value";

@@ -3,6 +3,8 @@
 #[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
 mod audit;
 mod bad_input;
+#[cfg(unix)]
+mod doctor;
 mod ending;
 mod explain;
 mod hello_deploy;

@@ -9,6 +9,7 @@
 mod condition;
 mod node;
 mod reference;
+mod requirement;
 mod scope;
 mod task;
 mod var;
@@ -19,6 +20,7 @@ use std::collections::{BTreeSet, HashMap};
 use indexmap::IndexMap;
 
 use crate::base::unit::{parse_duration, parse_size};
+use crate::base::{Version, VersionRange};
 use crate::diag::{Diagnostic, SourceMap, Span, Spanned};
 use crate::model::{
     CacheSettings, Command, EnvName, Envfile, Node, NodeName, Pool, Project, ProjectName, Stage, Unbuilt,
@@ -143,19 +145,11 @@ impl<'d> Lower<'d> {
     }
 
     fn version(&self, wanted: &str, span: Span) {
+        // A text that is no range has been said.
+        let Some(range) = VersionRange::parse(wanted) else { return };
         let here = env!("CARGO_PKG_VERSION");
-        // `==1.2` is how Python writes it, and `1.2` alone means what it means to cargo.
-        let Ok(requirement) = semver::VersionReq::parse(&wanted.replace("==", "=")) else {
-            let message = format!("`{wanted}` is not a version requirement");
-            self.say(
-                Diagnostic::error("load/version", message).at(span, "").help("write for instance `>=0.1`"),
-            );
-            return;
-        };
-        let here = semver::Version::parse(here).expect("cargo has checked the version of the package");
         // A version before the first release of its kind still is that kind: `0.2.0-beta` serves `>=0.2`.
-        let released = semver::Version { pre: semver::Prerelease::EMPTY, ..here.clone() };
-        if !requirement.matches(&here) && !requirement.matches(&released) {
+        if !Version::find(here).is_some_and(|here| range.matches(&here)) {
             self.say(
                 Diagnostic::error(
                     "load/version",

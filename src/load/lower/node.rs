@@ -5,7 +5,7 @@ use std::sync::Arc;
 use indexmap::IndexMap;
 
 use crate::diag::{Diagnostic, Spanned};
-use crate::model::{EnvName, Node, NodeName, Placeholder, Var, VarName};
+use crate::model::{EnvName, Node, NodeName, Placeholder, Var, VarName, merge_requirements};
 use crate::syntax::words;
 
 use super::super::declared::Decl;
@@ -62,8 +62,14 @@ impl<'d> Lower<'d> {
         name: &NodeName,
         patched: &Patched<'_>,
     ) -> Node {
-        let mut node =
-            Placeholder { kind, name: name.clone(), span: patched.span, desc: None, needs: Vec::new() };
+        let mut node = Placeholder {
+            kind,
+            name: name.clone(),
+            span: patched.span,
+            desc: None,
+            requires: Vec::new(),
+            needs: Vec::new(),
+        };
         let mut conditions = Vec::new();
         let mut has_action = false;
         let rows = patched.words.iter().filter(|word| word.node.name.value == "vars");
@@ -72,6 +78,7 @@ impl<'d> Lower<'d> {
         for word in &patched.words {
             match word.node.name.value.as_str() {
                 "desc" => node.desc = texts(word.node).next().map(|text| text.value),
+                "requires" => self.requirements(project, word, Some(&own), &mut node.requires),
                 "needs" => node.needs.extend(self.references(word)),
                 "call" => {
                     has_action = true;
@@ -99,6 +106,7 @@ impl<'d> Lower<'d> {
                 _ => {}
             }
         }
+        node.requires = merge_requirements(&node.requires).into_iter().cloned().collect();
         if kind == "deploy" && !has_action && self.is_used(project, env, name) {
             self.say(
                 Diagnostic::error("load/empty-deploy", format!("a deploy does something: `{name}` has no `run`, `call`, `render` or `from`"))

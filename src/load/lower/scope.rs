@@ -86,6 +86,7 @@ impl<'d> Lower<'d> {
                         scope.dotenv.push(Dotenv { path, optional });
                     }
                 }
+                "requires" => self.requirements(project, word, None, &mut scope.requires),
                 "when" => self.conditions(project, word, &words::WHEN, &mut scope.when),
                 "guard" => self.conditions(project, word, &words::GUARD, &mut scope.guard),
                 "match" => self.conditions(project, word, &words::MATCH, &mut scope.matches),

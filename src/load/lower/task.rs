@@ -10,7 +10,7 @@ use crate::base::unit::parse_duration;
 use crate::diag::{Diagnostic, Span, Spanned, did_you_mean};
 use crate::model::{
     Action, ArgKind, ArgSpec, CacheMode, Command, Constraints, EnvName, NodeName, Retry, RetryOn, Sandbox,
-    Task, Value, Var, VarType, check_value,
+    Task, Value, Var, VarType, check_value, merge_requirements,
 };
 use crate::syntax::ast::{self, Node};
 use crate::syntax::words;
@@ -36,6 +36,11 @@ impl<'d> Lower<'d> {
         if !rows.is_empty() {
             task.vars = self.lay(self.vars_of(project, env), rows).1;
         }
+        let mut required = Vec::new();
+        for word in patched.words.iter().filter(|word| word.node.name.value == "requires") {
+            self.requirements(project, word, Some(&task.vars), &mut required);
+        }
+        task.requires = merge_requirements(&required).into_iter().cloned().collect();
         self.check(project, env, patched, &task);
         task
     }

@@ -71,6 +71,7 @@ fn every_word_of_a_task() {
          when: [Condition { kind: Branch(["main", "release/*"]), hint: None }, Condition { kind: Tag([]), hint: None }, Condition { kind: Clean, hint: None }, Condition { kind: Pushed, hint: None }, Condition { kind: Ci(false), hint: None }, Condition { kind: Window { spans: ["mon-thu 08:00-16:00"], tz: Some("UTC") }, hint: None }, Condition { kind: Set(["A"]), hint: None }, Condition { kind: Unset(["B"]), hint: None }, Condition { kind: Os(["linux"]), hint: None }, Condition { kind: Host(["h*"]), hint: None }, Condition { kind: File(["x"]), hint: None }, Condition { kind: Exec { command: Shell("true"), name: Some("it") }, hint: Some("try") }, Condition { kind: Exec { command: Argv(["a", "b"]), name: None }, hint: None }]
          guard: [Condition { kind: Branch(["main"]), hint: None }, Condition { kind: Unbuilt("confirm"), hint: None }]
          mutates: true
+         requires: [Requirement { kind: Tool { program: "git", version: None }, key: "tool git", name: None, hint: None }]
          needs: [NodeRef { path: dep, env: None }]
          after: [NodeRef { path: dep, env: None }]
          uses: [{"X" }]
@@ -93,7 +94,7 @@ fn every_word_of_a_task() {
          hint: Some("look")
          sandbox: None
          cache: Never
-         unbuilt: [Unbuilt { word: "requires" }, Unbuilt { word: "render" }, Unbuilt { word: "matrix" }] }"#]].assert_eq(&lines);
+         unbuilt: [Unbuilt { word: "render" }, Unbuilt { word: "matrix" }] }"#]].assert_eq(&lines);
 }
 
 #[test]
@@ -280,8 +281,8 @@ fn what_is_not_built_is_kept() {
     let root = &loaded.envfile.projects[""];
     let Some(Node::Task(task)) = loaded.envfile.node(None, &path("t")) else { panic!() };
     assert_eq!(super::said(&loaded), "");
-    assert_eq!(words(&task.unbuilt), "matrix requires load state");
-    expect!["requires secrets"].assert_eq(&words(&root.base.unbuilt));
+    assert_eq!(words(&task.unbuilt), "matrix load state");
+    expect!["secrets"].assert_eq(&words(&root.base.unbuilt));
     assert_eq!(words(&root.overlays["pr"].unbuilt), "ttl arg");
     assert_eq!(root.base.secrets.len(), 1);
     assert_eq!(loaded.envfile.node(None, &path("svc")).unwrap().kind(), "service");

@@ -79,13 +79,13 @@ const TOOL: Word = word("tool", "this program is found, in a version that fits")
     .args(&[one("program", Kind::Word)])
     .props(&[prop("version", Kind::Version, "the versions that fit"), HINT])
     .many()
-    .unbuilt()
+    .more("The version is the first number with dots in what `--version` prints. Ranges: `>=3.12`, `>=1.2 <2`, `^1`, `~1.2`, `=1.2` (any 1.2.x).")
     .example("tool \"python3\" version=\">=3.12\" hint=\"pyenv install 3.12\"");
 const REACH: Word = word("reach", "this address accepts a connection")
     .args(&[one("address", Kind::Word)])
     .props(&[NAME, HINT])
     .many()
-    .unbuilt()
+    .more("`host:port`, or a URL, of which the host and the port are tried.")
     .example("reach \"db.internal:5432\"");
 const CPU: Word = amount("cpu", "the machine has this many processors", NUMBERS);
 const MEMORY: Word = amount("memory", "the machine has this much memory", SIZES);
@@ -104,7 +104,7 @@ const SIZES: &[Prop] = &[
 ];
 
 const fn amount(name: &'static str, doc: &'static str, props: &'static [Prop]) -> Word {
-    word(name, doc).props(props).rule(some_amount).unbuilt()
+    word(name, doc).props(props).rule(some_amount)
 }
 
 fn some_amount(node: &Node, errors: &mut Vec<Diagnostic>) {

@@ -1,5 +1,6 @@
 //! What a value may be, and what to write when it is something else.
 
+use crate::base::VersionRange;
 use crate::base::unit::{parse_duration, parse_size};
 use crate::diag::nearest;
 use crate::syntax::ast::Value;
@@ -187,7 +188,7 @@ impl Kind {
             Self::Duration => parse_duration(text).is_some(),
             Self::DurationOrNever => text == "never" || parse_duration(text).is_some(),
             Self::Size => parse_size(text).is_some(),
-            Self::Version => is_requirement(text),
+            Self::Version => VersionRange::parse(text).is_some(),
             Self::Bound => parse_duration(text).is_some() || parse_size(text).is_some(),
             Self::Choices => text.split('|').all(|word| !word.trim().is_empty()),
             Self::Failures => text.split('|').all(is_failure),
@@ -259,20 +260,6 @@ pub fn is_variable(text: &str) -> bool {
     let mut bytes = text.bytes();
     bytes.next().is_some_and(|byte| byte.is_ascii_alphabetic() || byte == b'_')
         && bytes.all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
-}
-
-/// `>=3.12`, `1.2`, `>=1, <2`.
-fn is_requirement(text: &str) -> bool {
-    text.split(',').all(|part| {
-        let part = part.trim();
-        let version = part.trim_start_matches(['<', '>', '=', '^', '~']);
-        let operator = &part[..part.len() - version.len()];
-        matches!(operator, "" | "<" | "<=" | ">" | ">=" | "=" | "==" | "^" | "~")
-            && version.trim().split('.').all(|number| {
-                !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
-            })
-            && version.trim().starts_with(|c: char| c.is_ascii_digit())
-    })
 }
 
 fn is_failure(text: &str) -> bool {

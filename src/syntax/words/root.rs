@@ -50,7 +50,7 @@ pub static STORE: Block = block(
     "store",
     "A place where secrets are kept, and how it is read and written.",
     &[
-        REQUIRES_WORD,
+        REQUIRES_WORD.unbuilt(),
         word("read", "the command that prints every secret of `$STORE_PATH`")
             .args(&[some("command", Kind::Command)])
             .props(&[prop("format", Kind::OneOf(&["json", "dotenv"]), "what it prints")])

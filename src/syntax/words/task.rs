@@ -15,8 +15,7 @@ pub(super) const WHEN_WORD: Word =
     word("when", "it is skipped unless these conditions hold").body(&WHEN).many();
 pub(super) const GUARD_WORD: Word =
     word("guard", "it is refused unless these conditions hold").body(&GUARD).many();
-pub(super) const REQUIRES_WORD: Word =
-    word("requires", "what the machine must have").body(&REQUIRES).many().unbuilt();
+pub(super) const REQUIRES_WORD: Word = word("requires", "what the machine must have").body(&REQUIRES).many();
 pub(super) const NEEDS: Word = word("needs", "what must be over, and well, before it begins")
     .more(
         "A task must have succeeded, a service be ready, a deploy be live, a snapshot be stored. The environment goes \

@@ -132,6 +132,7 @@ fn task(vars: IndexMap<VarName, Var>, actions: Vec<Action>) -> Task {
         when: Vec::new(),
         guard: Vec::new(),
         mutates: false,
+        requires: Vec::new(),
         needs: Vec::new(),
         after: Vec::new(),
         uses: Vec::new(),

@@ -1,0 +1,514 @@
+//! Everything that can be known to be wrong with the machine and the values before anything runs.
+//!
+//! What stands in `requires` is asked: of the root, of an environment and those it extends, of the nodes there. What needs
+//! no asking is looked at too: that variables have values, that no value is a placeholder, that ports are free and
+//! distinct, git, the cache.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use indexmap::IndexMap;
+use serde::Serialize;
+
+use crate::diag::{Diagnostic, FileId, Severity, Span};
+use crate::exec::{Environ, Processes};
+use crate::model::{
+    EnvName, Envfile, NodeName, Project as ModelProject, Requirement, Task, Value, VarName, VarType,
+    merge_requirements,
+};
+use crate::preflight::{Finding, Git, Machine, Question, Sight, Status, World, ask_all, is_placeholder};
+use crate::vars::{INVALID, Lookup, TaskValues, Values};
+
+use super::run::{self, chosen_environment};
+use super::target::environment;
+use super::values::{AskedNames, ValueReader, caller_source};
+use super::{Context, Problem, Project};
+
+/// Everything that was looked at.
+#[derive(Debug, Serialize)]
+pub struct Report {
+    /// The worst of all.
+    pub status: Status,
+    /// The project and the machine first, then each environment.
+    pub groups: Vec<Group>,
+}
+
+/// What was looked at for one environment, or for the project as a whole.
+#[derive(Debug, Serialize)]
+pub struct Group {
+    /// The environment; `None` for the project as a whole.
+    pub environment: Option<String>,
+    /// Each check, in the order in which it is written.
+    pub checks: Vec<Check>,
+}
+
+/// One check.
+#[derive(Debug, Clone, Serialize)]
+pub struct Check {
+    /// What kind of thing: `tool`, `port`, `value`, `git`.
+    pub kind: &'static str,
+    /// What it is called.
+    pub name: String,
+    /// The node that alone asks for it.
+    pub node: Option<String>,
+    /// Whether it is well.
+    pub status: Status,
+    /// What there is.
+    pub found: String,
+    /// What was asked for, where that is more than that it be there.
+    pub wanted: Option<String>,
+    /// What to do.
+    pub hint: Option<String>,
+    /// `file:line` of what asks for it.
+    pub place: Option<String>,
+    /// The same, to point at.
+    #[serde(skip)]
+    pub span: Option<Span>,
+}
+
+/// A check that is not asked yet.
+struct Draft {
+    kind: &'static str,
+    name: String,
+    node: Option<String>,
+    span: Option<Span>,
+    hint: Option<String>,
+    question: Question,
+}
+
+/// A port that a variable of an environment names.
+struct PortUse {
+    env: Option<EnvName>,
+    name: VarName,
+    port: u16,
+    /// Where its check stands: group and place in the group.
+    at: (usize, usize),
+}
+
+/// What is written nowhere.
+const NOWHERE: Span = Span { file: FileId(0), start: 0, len: 0 };
+
+/// The least number of files to watch that serves a project of ordinary size.
+const WATCHES: u64 = 65_536;
+
+/// Shorter secrets would be found in too many places to be hidden everywhere.
+const SHORTEST_SECRET: usize = 6;
+
+/// Looks at everything: for the environments named, or for the one that would be chosen, or for all.
+pub fn doctor(context: &Context, project: &mut Project, names: &[String]) -> Result<Report, Problem> {
+    let environments = environments(context, project, names)?;
+    let root = project.root().to_path_buf();
+    let machine = Machine::look(&root, context.cores);
+    let caller = Environ::new(&context.caller);
+    let mut groups = vec![(None, about_the_project(context, project, &machine))];
+    let mut uses = Vec::new();
+    let mut secrets = Vec::new();
+    for env in environments {
+        // Without environments there is one group for all.
+        let mut drafts = if env.is_none() { std::mem::take(&mut groups[0].1) } else { Vec::new() };
+        let group = if env.is_none() { 0 } else { groups.len() };
+        for (name, values) in values(context, project, env.as_ref())? {
+            let around = Around { context, envfile: project.envfile(), root: &root, env: env.as_ref() };
+            let Some(model) = project.envfile().projects.get(&name) else { continue };
+            around.requirements(model, &values, &mut drafts);
+            around.values(model, &values, group, &mut drafts, &mut uses);
+            secrets.extend(values.iter().filter_map(|(_, lookup)| match lookup {
+                Lookup::Value { text, secret: true, .. } if text.len() >= SHORTEST_SECRET => {
+                    Some(text.to_string())
+                }
+                _ => None,
+            }));
+        }
+        match env {
+            None => groups[0].1 = drafts,
+            Some(env) => groups.push((Some(env), drafts)),
+        }
+    }
+    clashes(&mut groups, &uses, !names.is_empty());
+    let processes = Processes::new(Duration::from_secs(10));
+    let world = World { machine: &machine, processes: &processes, caller: &caller, root: &root };
+    let questions: Vec<Question> =
+        groups.iter().flat_map(|(_, drafts)| drafts.iter().map(|draft| draft.question.clone())).collect();
+    let mut findings = ask_all(&questions, &world).into_iter();
+    processes.wait();
+    processes.finish();
+    let groups: Vec<Group> = groups
+        .into_iter()
+        .map(|(env, drafts)| Group {
+            environment: env.map(|env| env.to_string()),
+            checks: drafts
+                .into_iter()
+                .zip(&mut findings)
+                .map(|(draft, finding)| check(project, draft, finding, &secrets))
+                .collect(),
+        })
+        .collect();
+    let checks = groups.iter().flat_map(|group| &group.checks);
+    let status = checks.map(|check| check.status).max().unwrap_or(Status::Pass);
+    Ok(Report { status, groups })
+}
+
+/// The environments that are looked at.
+fn environments(
+    context: &Context,
+    project: &Project,
+    names: &[String],
+) -> Result<Vec<Option<EnvName>>, Problem> {
+    let envfile = project.envfile();
+    if !names.is_empty() {
+        let mut found: Vec<Option<EnvName>> = Vec::new();
+        for name in names {
+            let env = Some(environment(envfile, name)?);
+            if !found.contains(&env) {
+                found.push(env);
+            }
+        }
+        return Ok(found);
+    }
+    if let Some(env) = chosen_environment(context, project, &run::Request::default())? {
+        return Ok(vec![Some(env)]);
+    }
+    let all: Vec<_> = envfile.concrete_environments().map(|env| Some(env.name.clone())).collect();
+    Ok(if all.is_empty() { vec![None] } else { all })
+}
+
+/// The values of every project in an environment, the root's first.
+fn values(
+    context: &Context,
+    project: &mut Project,
+    env: Option<&EnvName>,
+) -> Result<Vec<(crate::model::ProjectName, Arc<Values>)>, Problem> {
+    let given = project.given(None, context.clock.now());
+    let loaded = &mut project.loaded;
+    let mut reader = ValueReader {
+        envfile: &loaded.envfile,
+        root: &loaded.root,
+        sources: &mut loaded.sources,
+        set: &[],
+        given,
+        caller: caller_source(&context.caller, &AskedNames::default()),
+        wrong: Vec::new(),
+        unread: None,
+        asked: Vec::new(),
+    };
+    let names = loaded.envfile.projects.keys().cloned();
+    let found = names.map(|name| (name.clone(), reader.values(&name, env))).collect();
+    let (unread, mut wrong) = (reader.unread, reader.wrong);
+    if let Some(error) = unread {
+        return Err(error.into());
+    }
+    // A wrong value is found again, and told, where its variable is looked at; a dotenv file has no such place.
+    wrong.retain(|wrong: &Diagnostic| wrong.severity == Severity::Error && wrong.code != INVALID);
+    if wrong.is_empty() { Ok(found) } else { Err(project.problem(wrong)) }
+}
+
+/// What is asked for, for one environment.
+struct Around<'a> {
+    context: &'a Context,
+    envfile: &'a Envfile,
+    root: &'a Path,
+    env: Option<&'a EnvName>,
+}
+
+impl Around<'_> {
+    /// The rows of `requires` of a project, and those of its nodes.
+    fn requirements(&self, project: &ModelProject, values: &Arc<Values>, drafts: &mut Vec<Draft>) {
+        let chain = self
+            .env
+            .and_then(|env| self.envfile.environments.get(env))
+            .map_or(&[][..], |environment| &environment.chain);
+        let scopes =
+            std::iter::once(&project.base).chain(chain.iter().filter_map(|env| project.overlays.get(env)));
+        let rows = merge_requirements(scopes.flat_map(|scope| &scope.requires));
+        let nobody = Task::new(NodeName::from(""), NOWHERE, project.dir.clone());
+        self.ask(rows.into_iter(), values, &nobody, None, drafts);
+        let overlay = self.env.and_then(|env| project.overlays.get(env));
+        let mut nodes: IndexMap<&NodeName, _> = project.base.nodes.iter().collect();
+        nodes.extend(overlay.into_iter().flat_map(|overlay| &overlay.nodes));
+        for (name, node) in nodes.iter().filter(|(_, node)| !node.requires().is_empty()) {
+            let label = if project.name.as_str().is_empty() {
+                name.to_string()
+            } else {
+                format!("{}:{name}", project.name)
+            };
+            let task = match node {
+                crate::model::Node::Task(task) => task,
+                crate::model::Node::Placeholder(_) => &nobody,
+            };
+            self.ask(node.requires().iter(), values, task, Some(&label), drafts);
+        }
+    }
+
+    fn ask<'r>(
+        &self,
+        rows: impl Iterator<Item = &'r Requirement>,
+        values: &Arc<Values>,
+        task: &Task,
+        node: Option<&str>,
+        drafts: &mut Vec<Draft>,
+    ) {
+        let mut rows = rows.peekable();
+        if rows.peek().is_none() {
+            return;
+        }
+        let values = TaskValues::new(values, task, Vec::new());
+        let mut environ = Environ::new(&self.context.caller);
+        for (name, lookup) in values.iter() {
+            if let Some(text) = lookup.text() {
+                environ.set(name, &**text);
+            }
+        }
+        if let Some(env) = self.env {
+            environ.set("ENVRUN_ENV", env.as_str());
+        }
+        let dir = values
+            .interpolate(&task.dir.value, crate::vars::Form::Text, task.dir.span)
+            .map_or_else(|_| self.root.to_path_buf(), |dir| self.root.join(dir));
+        let shell = task.shell.as_ref().map(|shell| shell.value.as_str());
+        let environ = Arc::new(environ);
+        let sight = Sight { values: &values, dir: &dir, environ: &environ, shell };
+        for row in rows {
+            drafts.push(Draft {
+                kind: row.word(),
+                name: row.title(),
+                node: node.map(str::to_owned),
+                span: Some(row.span),
+                hint: row.hint.clone(),
+                question: Question::of(row, &sight),
+            });
+        }
+    }
+
+    /// The variables of a project: those without a value, placeholders, and every port.
+    fn values(
+        &self,
+        project: &ModelProject,
+        values: &Values,
+        group: usize,
+        drafts: &mut Vec<Draft>,
+        uses: &mut Vec<PortUse>,
+    ) {
+        let declared = declared(self.envfile, project, self.env);
+        for (name, lookup) in values.iter() {
+            let Some(declared) = declared.get(name) else { continue };
+            let mut tell = |span: Span, finding: Finding| {
+                drafts.push(Draft::known("value", name.to_string(), Some(span), finding));
+            };
+            match lookup {
+                Lookup::Missing(wrong) => {
+                    let span = wrong.labels.first().map_or(declared.span, |label| label.span);
+                    // Until there are stores nobody can tell which secrets would be generated.
+                    let mut finding = match declared.is_secret {
+                        true => Finding::warn(wrong.message.clone()),
+                        false => Finding::fail(wrong.message.clone()),
+                    };
+                    finding.hint = wrong.help.clone();
+                    tell(span, finding);
+                }
+                Lookup::Value { text, secret, origin } => {
+                    let span = origin.span.unwrap_or(declared.span);
+                    if is_placeholder(text) {
+                        let shown = if *secret {
+                            "a placeholder".to_owned()
+                        } else {
+                            format!("`{text}`, a placeholder")
+                        };
+                        tell(span, Finding::warn(shown).hint(format!("give {name} the value that is meant")));
+                    } else if *secret && text.len() < SHORTEST_SECRET && !text.is_empty() {
+                        let found = format!(
+                            "shorter than {SHORTEST_SECRET} bytes: too short to be hidden in what is printed"
+                        );
+                        tell(span, Finding::warn(found).hint("take a longer one"));
+                    }
+                    if declared.is_port
+                        && let Ok(port) = text.parse::<u16>()
+                        && port > 0
+                    {
+                        if !declared.derived {
+                            let at = (group, drafts.len());
+                            uses.push(PortUse { env: self.env.cloned(), name: name.clone(), port, at });
+                        }
+                        drafts.push(Draft {
+                            kind: "port",
+                            name: name.to_string(),
+                            node: None,
+                            span: Some(span),
+                            hint: None,
+                            question: Question::Port(port, name.to_string()),
+                        });
+                    }
+                }
+                Lookup::Undeclared => {}
+            }
+        }
+    }
+}
+
+/// What the Envfile says of a variable or a secret.
+struct Declared {
+    span: Span,
+    is_port: bool,
+    is_secret: bool,
+    /// Its value is made from others, so that it may well be equal to one of them.
+    derived: bool,
+}
+
+/// What a project itself declares, as an environment has it.
+fn declared<'e>(
+    envfile: &'e Envfile,
+    project: &'e ModelProject,
+    env: Option<&EnvName>,
+) -> IndexMap<&'e VarName, Declared> {
+    let chain = env.and_then(|env| envfile.environments.get(env)).map_or(&[][..], |env| &env.chain);
+    let mut found: IndexMap<&VarName, Declared> = IndexMap::new();
+    for scope in
+        std::iter::once(&project.base).chain(chain.iter().filter_map(|env| project.overlays.get(env)))
+    {
+        for (name, span) in &scope.secrets {
+            found.insert(name, Declared { span: *span, is_port: false, is_secret: true, derived: false });
+        }
+        for (name, var) in &scope.vars {
+            let is_port = found.get(name).is_some_and(|below| below.is_port) || var.ty == Some(VarType::Port);
+            let derived = match &var.value {
+                Some(value) => matches!(&value.value, Value::String(text) if text.contains('$')),
+                None => found.get(name).is_some_and(|below| below.derived),
+            };
+            found.insert(name, Declared { span: var.span, is_port, is_secret: false, derived });
+        }
+    }
+    found
+}
+
+impl Draft {
+    fn known(kind: &'static str, name: impl Into<String>, span: Option<Span>, finding: Finding) -> Self {
+        Self { kind, name: name.into(), node: None, span, hint: None, question: Question::Known(finding) }
+    }
+}
+
+/// What concerns every environment: git, the cache, the limits of the system.
+fn about_the_project(context: &Context, project: &Project, machine: &Machine) -> Vec<Draft> {
+    let git = Git::new(project.root());
+    let caller = |name: &str| context.caller_text(name);
+    let state = match (git.branch(&caller), git.changes()) {
+        (Ok(branch), Ok(changes)) => Finding::pass(match changes.len() {
+            0 => format!("branch {branch}, clean"),
+            1 => format!("branch {branch}, 1 file is not committed"),
+            count => format!("branch {branch}, {count} files are not committed"),
+        }),
+        (Err(reason), _) | (_, Err(reason)) => {
+            Finding::warn(reason.replace("it needs a git repository, and this is none", "no repository"))
+                .hint("`git init`: branches, `clean`, approvals and `.gitignore` rest on it")
+        }
+    };
+    let mut drafts = vec![Draft::known("git", "git", None, state)];
+    let folder = run::cache_folder(context, Some(project));
+    drafts.push(Draft::known("cache", "cache", None, writable(&folder)));
+    if let Some(watches) = machine.watches {
+        let finding = if watches < WATCHES {
+            Finding::warn(watches.to_string())
+        } else {
+            Finding::pass(watches.to_string())
+        };
+        let finding = finding
+            .wanted(format!("at least {WATCHES}"))
+            .hint(format!("`sysctl fs.inotify.max_user_watches={}`", 8 * WATCHES));
+        drafts.push(Draft::known("inotify", "files to watch", None, finding));
+    }
+    drafts
+}
+
+/// Whether a folder, or the nearest one above it that is there, can be written to. Nothing is made to find out.
+fn writable(folder: &Path) -> Finding {
+    let shown = folder.display();
+    let Some(nearest) = folder.ancestors().find(|folder| folder.exists()) else {
+        return Finding::fail(format!("{shown} cannot be made"));
+    };
+    match rustix::fs::access(nearest, rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK) {
+        Ok(()) if nearest.is_dir() => Finding::pass(shown.to_string()),
+        Ok(()) => Finding::fail(format!("{shown}: {} is not a folder", nearest.display()))
+            .hint("move that file away, or name another folder in `ENVRUN_CACHE_DIR`"),
+        Err(error) => Finding::fail(format!("{} cannot be written to: {error}", nearest.display()))
+            .hint("give yourself the right to, or name another folder in `ENVRUN_CACHE_DIR`"),
+    }
+}
+
+/// Two variables with one port: in one environment always a mistake, between environments if both were named.
+fn clashes(groups: &mut [(Option<EnvName>, Vec<Draft>)], uses: &[PortUse], across: bool) {
+    let mut first: IndexMap<u16, Vec<&PortUse>> = IndexMap::new();
+    for used in uses {
+        let others = first.entry(used.port).or_default();
+        let other = others.iter().find(|other| across || other.env == used.env);
+        if let Some(other) = other {
+            let named = |used: &PortUse, with_env: bool| match &used.env {
+                Some(env) if with_env => format!("{} of {env}", used.name),
+                _ => used.name.to_string(),
+            };
+            let apart = other.env != used.env;
+            let finding = Finding::fail(format!("{} is also the port of {}", used.port, named(other, apart)))
+                .hint(format!(
+                    "give one of them another port: {} or {}",
+                    named(other, apart),
+                    named(used, apart)
+                ));
+            let (group, at) = used.at;
+            groups[group].1[at].question = Question::Known(finding);
+        }
+        others.push(used);
+    }
+}
+
+fn check(project: &Project, draft: Draft, finding: Finding, secrets: &[String]) -> Check {
+    let hide = |text: String| secrets.iter().fold(text, |text, secret| text.replace(secret.as_str(), "***"));
+    let own_hint = draft.hint.filter(|_| finding.status != Status::Pass);
+    Check {
+        kind: draft.kind,
+        name: hide(draft.name),
+        node: draft.node,
+        status: finding.status,
+        found: hide(finding.found),
+        wanted: finding.wanted,
+        hint: own_hint.or(finding.hint).map(hide),
+        place: draft.span.map(|span| project.sources().place(span)),
+        span: draft.span,
+    }
+}
+
+impl Report {
+    /// How many checks there are of a status.
+    pub fn count(&self, status: Status) -> usize {
+        self.groups.iter().flat_map(|group| &group.checks).filter(|check| check.status == status).count()
+    }
+
+    /// What is not well, as diagnostics: each at the place that asks for it.
+    pub fn diagnostics(&self) -> Vec<Diagnostic> {
+        let mut diagnostics: Vec<Diagnostic> = Vec::new();
+        for group in &self.groups {
+            for check in &group.checks {
+                let environment = group.environment.as_ref().map_or(String::new(), |env| format!("{env}: "));
+                let message = format!("{environment}{}: {}", check.name, check.reason());
+                let diagnostic = match check.status {
+                    Status::Pass => continue,
+                    Status::Warn => Diagnostic::warning("doctor", message),
+                    Status::Fail => Diagnostic::error("doctor", message),
+                };
+                let diagnostic = diagnostic.maybe_help(check.hint.clone());
+                diagnostics.push(match check.span {
+                    Some(span) => diagnostic.at(span, ""),
+                    None => diagnostic,
+                });
+            }
+        }
+        diagnostics
+    }
+}
+
+impl Check {
+    /// What there is, and what was wanted.
+    pub fn reason(&self) -> String {
+        match &self.wanted {
+            Some(wanted) => format!("{}, wanted {wanted}", self.found),
+            None => self.found.clone(),
+        }
+    }
+}

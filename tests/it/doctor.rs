@@ -1,0 +1,226 @@
+//! `envrun doctor`, and what a run refuses because it requires what is not there.
+
+use std::net::TcpListener;
+
+use expect_test::expect;
+
+use crate::sandbox::{Ran, Sandbox};
+
+/// A program that prints a version, and one that fails.
+fn with_tools(sandbox: &mut Sandbox) {
+    sandbox.script("bin/sometool", "#!/bin/sh\necho 'sometool version 2.34.1 (build 7)'\n");
+    sandbox.script("bin/silent", "#!/bin/sh\necho hello\n");
+    sandbox.script("bin/nvidia-smi", "#!/bin/sh\necho 'GPU 0: NVIDIA A100 (UUID: GPU-1)'\n");
+    let path = std::env::var("PATH").unwrap();
+    sandbox.set("PATH", &format!("{}:{path}", sandbox.root().join("bin").display()));
+}
+
+/// What is the same on every machine: not what is said of git and the cache, nor how much of it is good.
+fn without_project(ran: &Ran) -> String {
+    let text = ran.text();
+    let (head, rest) = text.split_once("project\n").expect("the project comes first");
+    let (_, environments) = rest.split_once("\n\n").expect("environments come behind it");
+    let (environments, _) = environments.rsplit_once("\n\n").expect("the sums come last");
+    format!("{head}{environments}\n")
+}
+
+const ENVFILE: &str = r##"
+requires {
+    tool "sometool" version=">=2.30"
+    tool "sometol"
+}
+vars { (port)PORT 1; GREETING "hello"; TOKEN "changeme"; NEEDED }
+env "dev" { vars { NEEDED "x" } }
+env "prod" {
+    requires {
+        tool "sometool" version=">=3" hint="get the new one"
+        tool "silent" version=">=1"
+        gpu min=1 want=2
+        file "Envfile.kdl" "missing.conf"
+        exec #"test "$GREETING" = hello"# name="greeting"
+        exec "echo looking >&2; echo nothing is there >&2; exit 3"
+        set "GREETING" "NOBODY_SETS_THIS"
+    }
+}
+"##;
+
+#[test]
+fn every_check_answers_and_none_stops_the_others() {
+    let mut sandbox = Sandbox::new(ENVFILE);
+    with_tools(&mut sandbox);
+    let ran = sandbox.run(&["doctor", "prod"]);
+    expect![[r#"
+        exit: 3
+        --- stdout
+        prod
+          FAIL sometool          2.34.1, wanted >=3
+              hint: get the new one
+          FAIL sometol           not found on PATH
+              hint: did you mean `sometool`?
+          FAIL silent            `$ROOT/bin/silent --version` prints no version, wanted >=1
+              hint: take `version=` away, and ask with `exec`
+          warn gpu               1, wanted at least 2
+              hint: look at what `nvidia-smi -L` says
+          ok   Envfile.kdl       there
+          FAIL missing.conf      it does not exist
+              hint: make it, or correct the path
+          ok   greeting          succeeds
+          FAIL echo looking >&2; echo nothing is there >&2; exit 3  exit status 3: nothing is there
+              hint: see what is wrong by hand: echo looking >&2; echo nothing is there >&2; exit 3
+          ok   GREETING          set
+          FAIL NOBODY_SETS_THIS  not set
+              hint: give NOBODY_SETS_THIS a value: in `vars`, in a dotenv file, or in the shell
+          ok   PORT              1 is free
+          warn TOKEN             `changeme`, a placeholder
+              hint: give TOKEN the value that is meant
+          FAIL NEEDED            `NEEDED` has no value in environment `prod`
+              hint: give it one in an `env` block, in a dotenv file, or with `--set NEEDED=…`
+    "#]]
+    .assert_eq(&without_project(&ran));
+}
+
+#[test]
+fn an_environment_is_asked_only_for_its_own() {
+    let mut sandbox = Sandbox::new(ENVFILE);
+    with_tools(&mut sandbox);
+    let ran = sandbox.run(&["doctor", "dev"]);
+    expect![[r#"
+        exit: 3
+        --- stdout
+        dev
+          ok   sometool  2.34.1, wanted >=2.30
+          FAIL sometol   not found on PATH
+              hint: did you mean `sometool`?
+          ok   PORT      1 is free
+          warn TOKEN     `changeme`, a placeholder
+              hint: give TOKEN the value that is meant
+    "#]]
+    .assert_eq(&without_project(&ran));
+}
+
+#[test]
+fn a_taken_port_names_its_owner() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let sandbox = Sandbox::new(&format!("vars {{ (port)PORT {port} }}\ntask \"a\" {{ run \"true\" }}"));
+    let ran = sandbox.run(&["doctor"]);
+    assert_eq!(ran.exit, 3, "{}", ran.text());
+    assert!(ran.stdout.contains(&format!("{port} is taken by")), "{}", ran.text());
+    if cfg!(target_os = "linux") {
+        assert!(ran.stdout.contains(&format!("pid {}: ", std::process::id())), "{}", ran.text());
+    }
+}
+
+#[test]
+fn ports_clash_inside_an_environment_and_across_those_named() {
+    let sandbox = Sandbox::new(
+        "vars { (port)API 4; (port)WEB 5; (port)PUBLIC \"${WEB}\" }\nenv \"staging\" { vars { WEB 4 } }\nenv \"prod\" { vars { API 6 } }\nenv \"dev\" { vars { API 7; WEB 8 } }",
+    );
+    let clashes = |args: &[&str]| {
+        let ran = sandbox.run(args);
+        let lines = ran.stdout.lines().filter(|line| line.contains("also")).collect::<Vec<_>>().join("\n");
+        format!("{} {lines}", ran.exit)
+    };
+    expect!["3   FAIL WEB     4 is also the port of API"].assert_eq(&clashes(&["doctor", "staging"]));
+    expect!["3   FAIL WEB     4 is also the port of API"].assert_eq(&clashes(&["doctor", "staging", "prod"]));
+    expect!["0 "].assert_eq(&clashes(&["doctor", "prod", "dev"]));
+    sandbox.write("Envfile.kdl", "vars { (port)PORT 8000 }\nenv \"dev\"\nenv \"prod\"");
+    expect!["3   FAIL PORT  8000 is also the port of PORT of dev"]
+        .assert_eq(&clashes(&["doctor", "dev", "prod"]));
+    // Nobody says that both run at once.
+    expect!["0 "].assert_eq(&clashes(&["doctor"]));
+}
+
+#[test]
+fn strict_json_and_github() {
+    let sandbox = Sandbox::new(
+        "requires { os \"linux\" \"macos\"; file \"lost\" hint=\"find it\" }\nvars { KEY \"<key>\" }",
+    );
+    let json: serde_json::Value =
+        serde_json::from_str(&sandbox.run(&["doctor", "--format", "json"]).stdout).unwrap();
+    assert_eq!(json["status"], "fail");
+    let checks = json["groups"][0]["checks"].as_array().unwrap();
+    let lost = checks.iter().find(|check| check["name"] == "lost").unwrap();
+    expect![[r#"
+        {
+          "found": "it does not exist",
+          "hint": "find it",
+          "kind": "file",
+          "name": "lost",
+          "node": null,
+          "place": "Envfile.kdl:1",
+          "status": "fail",
+          "wanted": null
+        }"#]]
+    .assert_eq(&serde_json::to_string_pretty(lost).unwrap());
+    let github = sandbox.run(&["doctor", "--format", "github"]);
+    let lines: Vec<&str> = github.stdout.lines().filter(|line| line.contains("file=")).collect();
+    expect![[r#"
+        ::error file=Envfile.kdl,line=1,endLine=1,col=32,endColumn=58,title=doctor::lost: it does not exist%0Ahelp: find it
+        ::warning file=Envfile.kdl,line=2,endLine=2,col=12,endColumn=19,title=doctor::KEY: `<key>`, a placeholder%0Ahelp: give KEY the value that is meant"#]].assert_eq(&lines.join("\n"));
+
+    sandbox.write("Envfile.kdl", "vars { KEY \"<key>\" }");
+    assert_eq!(sandbox.run(&["doctor"]).exit, 0);
+    assert_eq!(sandbox.run(&["doctor", "--strict"]).exit, 3);
+}
+
+#[test]
+fn what_a_task_requires_is_asked_before_the_first_process() {
+    let mut sandbox = Sandbox::new(
+        r##"
+task "first" { run "touch first.done" }
+task "pack" {
+    needs "first"
+    requires { tool "sometool" version=">=3" hint="get the new one"; file "missing.conf" }
+    run "true"
+}
+task "good" { requires { tool "sometool" version=">=2 <3"; exec "test -f Envfile.kdl" }; run "true" }
+task "other" { requires { set "NOBODY_SETS_THIS" }; needs "pack"; run "true" }
+"##,
+    );
+    with_tools(&mut sandbox);
+    sandbox.check(
+        &["other"],
+        expect![[r#"
+            exit: 3
+            --- stderr
+            error: `pack` is refused: it requires sometool: 2.34.1, wanted >=3 (Envfile.kdl:5)
+              hint: get the new one
+            `pack` is refused: it requires missing.conf: it does not exist (Envfile.kdl:5)
+              hint: make it, or correct the path
+            `other` is refused: it requires NOBODY_SETS_THIS: not set (Envfile.kdl:9)
+              hint: give NOBODY_SETS_THIS a value: in `vars`, in a dotenv file, or in the shell
+        "#]],
+    );
+    assert!(!sandbox.exists("first.done"));
+    sandbox.check(
+        &["-n", "pack"],
+        expect![[r#"
+        exit: 0
+        --- stderr
+        warning: `pack` would be refused: it requires missing.conf: it does not exist (Envfile.kdl:5)
+        hint: make it, or correct the path
+         would run first because it has no inputs or outputs, so it always runs
+                   $ touch first.done
+         would run pack because it has no inputs or outputs, so it always runs
+                   $ true
+        2 to execute in [time]
+    "#]],
+    );
+    sandbox.ok(&["good"]);
+    sandbox.ok(&["good"]);
+    sandbox.script("bin/sometool", "#!/bin/sh\necho 1.0\n");
+    assert_eq!(sandbox.run(&["good"]).exit, 3);
+}
+
+#[test]
+fn secrets_in_what_a_check_says_are_hidden() {
+    let mut sandbox = Sandbox::new(
+        "secrets { TOKEN }\nrequires { exec #\"echo \"$TOKEN\" >&2; false\"# name=\"login\" }\ntask \"a\" { run \"true\" }",
+    );
+    sandbox.set("TOKEN", "open-sesame-42");
+    let ran = sandbox.run(&["doctor"]);
+    assert_eq!(ran.exit, 3, "{}", ran.text());
+    assert!(!ran.text().contains("open-sesame-42"), "{}", ran.text());
+    assert!(ran.stdout.contains("exit status 1: ***"), "{}", ran.text());
+}
