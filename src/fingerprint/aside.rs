@@ -1,11 +1,20 @@
-//! What a task's last good run left in its output folders, out of the way while it runs again.
+//! What a task's earlier runs left in its output folders, out of the way while it runs again.
 //!
 //! A task that makes `out/a` and `out/b`, and the next time only `out/a`, must not be credited with the old `out/b`: in a
-//! fresh checkout it would not be there. So what the last good run made below a folder or a pattern of the declared
-//! outputs is moved away before the first command, and put back if the task fails. Files that are declared by name stay:
-//! a task that does not write one again (because it is the same) still has it. So does what anybody else put there.
+//! fresh checkout it would not be there. So what the task's runs made below a folder or a pattern of the declared outputs
+//! is moved away before the first command, and put back if the task fails.
+//!
+//! | stays where it is | because |
+//! |---|---|
+//! | a file that is declared by name | a task may bring it up to date in place: a lock file, a database |
+//! | what was there before the task first ran | it is somebody's source, or came with the checkout |
+//! | what another task has claimed since | it is an output of that one now |
+//!
+//! A run that is killed, or whose inputs changed, is not recorded, and yet it may have left files there. So before the
+//! first command the state file is told what lies there already; whatever is more the next time is of that run, and goes.
+//! Until a run ends well, the task is not up to date, whatever its inputs say.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -14,10 +23,12 @@ use rustix::process::Pid;
 use crate::base::RelPath;
 use crate::base::fs::{Kind, create_folder};
 use crate::base::glob::Pattern;
+use crate::cache::ActionResult;
 
 use super::Workspace;
 use super::freshness::Prepared;
-use super::table::FileKind;
+use super::record::List;
+use super::table::{FileKind, PathId};
 
 /// Files that were moved away. Dropped, they are gone for good; [put back](Aside::put_back), they are where they were.
 #[derive(Debug)]
@@ -25,8 +36,8 @@ use super::table::FileKind;
 pub struct Aside<'a> {
     workspace: &'a Workspace,
     folder: PathBuf,
-    /// What was moved, in this order; its number is its name in `folder`.
-    moved: Vec<RelPath>,
+    /// What was moved, in this order; its number is its name in `folder`. `None` for what nobody wants back.
+    moved: Vec<Option<RelPath>>,
     /// Folders that were removed because they were empty, inner ones first.
     emptied: Vec<RelPath>,
 }
@@ -38,53 +49,118 @@ impl Workspace {
         let name = format!("{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         let folder = self.folder.join("aside").join(name);
         let mut aside = Aside { workspace: self, folder, moved: Vec::new(), emptied: Vec::new() };
-        let wanted = self.below_folders(task);
-        if wanted.is_empty() {
-            return aside;
+        let good = self.to_move(task);
+        let garbage = self.garbage(task, &good.iter().map(|(path, _)| path).collect());
+        // If nothing can be moved, it stays where it is, as it would with any other tool.
+        if !(good.is_empty() && garbage.is_empty()) && create_folder(&aside.folder).is_ok() {
+            self.sweep_aside();
+            good.iter().for_each(|(path, kind)| aside.take(task, path, *kind, true));
+            garbage.iter().for_each(|path| aside.take(task, path, Kind::File, false));
+            self.touched();
         }
-        self.sweep_aside();
-        if create_folder(&aside.folder).is_err() {
-            // Then it stays where it is, as it would with any other tool.
-            return aside;
-        }
-        for (path, kind) in wanted {
-            let whole = path.below(self.root.path());
-            if kind == Kind::Dir {
-                if std::fs::remove_dir(&whole).is_ok() {
-                    aside.emptied.push(path);
-                }
-                continue;
-            }
-            if std::fs::rename(&whole, aside.place(aside.moved.len())).is_err() {
-                continue;
-            }
-            aside.moved.push(path.clone());
-            let mut up = path.parent();
-            while let Some(folder) = up.filter(|folder| task.outputs.covers(folder))
-                && std::fs::remove_dir(folder.below(self.root.path())).is_ok()
-            {
-                up = folder.parent();
-                aside.emptied.push(folder);
-            }
-        }
-        self.touched();
+        self.begin(task, !self.names_its_files(task));
         aside
     }
 
-    /// What there is to move: outermost last.
-    fn below_folders(&self, task: &Prepared) -> Vec<(RelPath, Kind)> {
-        let names: HashSet<&[u8]> = task
-            .outputs
-            .includes
-            .iter()
-            .filter_map(|pattern| match pattern {
-                Pattern::Literal(path) => Some(path.as_bytes()),
-                Pattern::Glob(_) => None,
-            })
+    /// Notes what lies where the outputs go, before anything is written there; on the disk too, if a run that is cut short
+    /// could leave more than its files.
+    fn begin(&self, task: &Prepared, tell: bool) {
+        let mut before: HashSet<PathId> =
+            self.area(task).iter().map(|path| self.intern(path.as_bytes())).collect();
+        // What a run that did not end well left, and the next one may use after all, was not there before either.
+        if let Some(earlier) = self.state().attempts.get(task.label.as_str()) {
+            let earlier: HashSet<PathId> = earlier.iter().copied().collect();
+            before.retain(|id| earlier.contains(id));
+        }
+        if tell {
+            self.attempt(&task.label, before.iter().copied().collect());
+        }
+        self.befores().insert(task.label.as_str().into(), before);
+    }
+
+    /// Notes that a result is about to be put in place: cut short, it leaves what a run that is cut short leaves.
+    pub(super) fn begin_restore(&self, task: &Prepared, result: &ActionResult) {
+        let names = literals(task);
+        self.begin(task, result.outputs.iter().any(|output| !names.contains(output.path.as_bytes())));
+    }
+
+    /// Which outputs were there before the task first ran; all, if nobody looked.
+    pub(super) fn prior(&self, task: &Prepared, ids: &[PathId]) -> HashSet<PathId> {
+        let before = self.befores().remove(task.label.as_str());
+        let state = self.state();
+        let known: HashMap<PathId, bool> = state
+            .record(&task.label)
+            .into_iter()
+            .flat_map(|record| record.rows(List::Outputs))
+            .map(|row| (row.id, row.prior))
             .collect();
-        let ours = self.still_ours(task, |path, kind| kind == FileKind::Dir || !names.contains(path));
+        let is_prior = |id: &PathId| match known.get(id) {
+            Some(prior) => *prior,
+            None => before.as_ref().is_none_or(|before| before.contains(id)),
+        };
+        ids.iter().copied().filter(is_prior).collect()
+    }
+
+    /// Whether every output is a file that is declared by name and was there before, and no run was cut short since: there
+    /// is nothing else that the task could be credited with.
+    fn names_its_files(&self, task: &Prepared) -> bool {
+        if self.state().attempts.contains_key(task.label.as_str()) {
+            return false;
+        }
+        task.outputs.includes.iter().all(|pattern| {
+            let Pattern::Literal(path) = pattern else { return false };
+            let kind = match self.root.stat(path.as_bytes()) {
+                Ok(Some(stat)) => FileKind::of(&stat),
+                Ok(None) | Err(_) => {
+                    let state = self.state();
+                    let id = state.table.find(path.as_bytes());
+                    let mut rows =
+                        state.record(&task.label).into_iter().flat_map(|record| record.rows(List::Outputs));
+                    rows.find(|row| Some(row.id) == id).map_or(FileKind::Missing, |row| row.kind)
+                }
+            };
+            matches!(kind, FileKind::File | FileKind::Executable | FileKind::Link)
+        })
+    }
+
+    /// Removes what runs that did not end well left in the task's output folders, but for what a result has.
+    pub(super) fn remove_garbage(&self, task: &Prepared, result: &ActionResult) {
+        let kept: HashSet<&RelPath> = result.outputs.iter().map(|output| &output.path).collect();
+        let mut garbage = self.garbage(task, &kept);
+        garbage.sort_unstable_by(|a, b| b.cmp(a));
+        self.remove(task, &garbage);
+    }
+
+    /// What lies in the task's output folders, did not before a run that did not end well, and is not `kept`.
+    fn garbage(&self, task: &Prepared, kept: &HashSet<&RelPath>) -> Vec<RelPath> {
+        let before: HashSet<RelPath> = {
+            let state = self.state();
+            let Some(before) = state.attempts.get(task.label.as_str()) else { return Vec::new() };
+            before.iter().filter_map(|id| RelPath::from_bytes(state.table.path(*id))).collect()
+        };
+        let names = literals(task);
+        let is_garbage = |path: &RelPath| {
+            !before.contains(path)
+                && !kept.contains(path)
+                && !names.contains(path.as_bytes())
+                && self.is_inside(path)
+        };
+        self.area(task).into_iter().filter(is_garbage).collect()
+    }
+
+    /// Every file, link and empty folder that the declared outputs name now.
+    fn area(&self, task: &Prepared) -> Vec<RelPath> {
+        self.found(task).unwrap_or_default()
+    }
+
+    /// What there is to move, outermost last.
+    fn to_move(&self, task: &Prepared) -> Vec<(RelPath, Kind)> {
+        let names = literals(task);
+        let wanted =
+            self.made_before(task, |path, row, _| row.kind == FileKind::Dir || !names.contains(path));
         let kind = |path: &RelPath| self.root.stat(path.as_bytes()).ok().flatten().map(|stat| stat.kind());
-        ours.into_iter()
+        wanted
+            .into_iter()
             .filter(|path| task.outputs.covers(path) && self.is_inside(path))
             .filter_map(|path| Some((kind(&path)?, path)))
             .map(|(kind, path)| (path, kind))
@@ -106,9 +182,42 @@ impl Workspace {
     }
 }
 
+/// What is declared by name.
+fn literals(task: &Prepared) -> HashSet<&[u8]> {
+    let includes = task.outputs.includes.iter();
+    includes
+        .filter_map(|pattern| match pattern {
+            Pattern::Literal(path) => Some(path.as_bytes()),
+            Pattern::Glob(_) => None,
+        })
+        .collect()
+}
+
 impl Aside<'_> {
     fn place(&self, at: usize) -> PathBuf {
         self.folder.join(at.to_string())
+    }
+
+    /// Moves one thing away.
+    fn take(&mut self, task: &Prepared, path: &RelPath, kind: Kind, wanted_back: bool) {
+        let root = self.workspace.root.path();
+        if kind == Kind::Dir {
+            if std::fs::remove_dir(path.below(root)).is_ok() {
+                self.emptied.push(path.clone());
+            }
+            return;
+        }
+        if std::fs::rename(path.below(root), self.place(self.moved.len())).is_err() {
+            return;
+        }
+        self.moved.push(wanted_back.then(|| path.clone()));
+        let mut up = path.parent();
+        while let Some(folder) = up.filter(|folder| task.outputs.covers(folder))
+            && std::fs::remove_dir(folder.below(root)).is_ok()
+        {
+            up = folder.parent();
+            self.emptied.push(folder);
+        }
     }
 
     /// Puts everything back that has not been made again. For a task that failed: what it had made before still counts.
@@ -117,6 +226,7 @@ impl Aside<'_> {
             let _ = create_folder(&folder.below(self.workspace.root.path()));
         }
         for (at, path) in std::mem::take(&mut self.moved).into_iter().enumerate() {
+            let Some(path) = path else { continue };
             let there = self.workspace.root.stat(path.as_bytes()).ok().flatten();
             if there.is_none() {
                 let _ = std::fs::rename(self.place(at), path.below(self.workspace.root.path()));

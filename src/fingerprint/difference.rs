@@ -22,6 +22,8 @@ pub enum Difference {
     Format,
     /// It was asked to run in any case.
     Forced,
+    /// Its last run did not end well, and may have left something in its output folders.
+    Interrupted,
     /// The commands.
     Commands,
     /// The shell.
@@ -74,6 +76,7 @@ impl fmt::Display for Difference {
             Self::NeverRan => write!(f, "it never ran here"),
             Self::Format => write!(f, "envrun keeps its keys in a new format"),
             Self::Forced => write!(f, "it was forced"),
+            Self::Interrupted => write!(f, "its last run did not end well"),
             Self::Commands => write!(f, "the command changed"),
             Self::Shell => write!(f, "the shell changed"),
             Self::Dir => write!(f, "the folder it runs in changed"),

@@ -160,7 +160,7 @@ impl Workspace {
         self.look(&[id])?;
         let state = self.state();
         let entry = state.table.entry(id);
-        Ok(Row { id, kind: entry.kind, digest: entry.digest })
+        Ok(Row { id, kind: entry.kind, digest: entry.digest, prior: false })
     }
 
     /// The rules of an ignore file, if there is one.
@@ -263,7 +263,7 @@ impl Walk<'_> {
             self.walked.insert(id, workspace.row(id)?);
             return Ok(());
         };
-        self.walked.insert(id, Row { id, kind: FileKind::Dir, digest });
+        self.walked.insert(id, Row { id, kind: FileKind::Dir, digest, prior: false });
         let mut rules = rules;
         if let Some(rules) = &mut rules
             && listing.binary_search_by(|entry| (*entry.name).cmp(b".gitignore")).is_ok()

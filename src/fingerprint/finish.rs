@@ -196,28 +196,15 @@ impl Workspace {
     /// Every declared output that is there.
     fn collect(&self, task: &Prepared) -> Result<Vec<Output>, FinishError> {
         let mut found: BTreeMap<Vec<u8>, Kind> = BTreeMap::new();
-        let mut texts = task.output_texts.iter().filter(|text| !text.starts_with('!'));
-        for pattern in &task.outputs.includes {
-            let text = texts.next().map(String::as_str).unwrap_or_default();
-            let before = found.len();
-            let mut collection = Collection { workspace: self, task, found: &mut found, any: false };
-            match pattern {
-                Pattern::Literal(path) => {
-                    let Some(stat) = self.root.stat(path.as_bytes())? else {
-                        return Err(FinishError::Missing(path.display().into_owned()));
-                    };
-                    collection.add(path.as_bytes(), stat.kind(), true)?;
-                }
-                Pattern::Glob(glob) => {
-                    for alternative in glob.alternatives() {
-                        let start = alternative.start();
-                        collection.matching(alternative.prefix.as_bytes(), alternative, start)?;
-                    }
-                    if !collection.any && found.len() == before {
-                        return Err(FinishError::NoMatch(text.to_owned()));
-                    }
-                }
+        let texts = task.output_texts.iter().filter(|text| !text.starts_with('!'));
+        for (pattern, text) in task.outputs.includes.iter().zip(texts) {
+            if self.find(task, pattern, &mut found)? {
+                continue;
             }
+            return Err(match pattern {
+                Pattern::Literal(path) => FinishError::Missing(path.display().into_owned()),
+                Pattern::Glob(_) => FinishError::NoMatch(text.clone()),
+            });
         }
         let ids = self.intern_all(found.keys().map(Vec::as_slice));
         self.look(&ids)?;
@@ -243,6 +230,39 @@ impl Workspace {
         }
         Ok(outputs)
     }
+
+    /// Adds what a pattern of the outputs names; whether it named anything.
+    fn find(
+        &self,
+        task: &Prepared,
+        pattern: &Pattern,
+        found: &mut BTreeMap<Vec<u8>, Kind>,
+    ) -> Result<bool, FsError> {
+        let mut collection = Collection { workspace: self, task, found, any: false };
+        match pattern {
+            Pattern::Literal(path) => {
+                if let Some(stat) = self.root.stat(path.as_bytes())? {
+                    collection.add(path.as_bytes(), stat.kind(), true)?;
+                    collection.any = true;
+                }
+            }
+            Pattern::Glob(glob) => {
+                for alternative in glob.alternatives() {
+                    collection.matching(alternative.prefix.as_bytes(), alternative, alternative.start())?;
+                }
+            }
+        }
+        Ok(collection.any)
+    }
+
+    /// Every file, link and empty folder that patterns of the outputs name now.
+    pub(super) fn found(&self, task: &Prepared) -> Result<Vec<RelPath>, FsError> {
+        let mut found = BTreeMap::new();
+        for pattern in &task.outputs.includes {
+            self.find(task, pattern, &mut found)?;
+        }
+        Ok(found.keys().filter_map(|path| RelPath::from_bytes(path)).collect())
+    }
 }
 
 /// Outputs on their way into the list.
@@ -256,7 +276,7 @@ struct Collection<'a> {
 
 impl Collection<'_> {
     /// Adds a file or link, or a folder with all that is in it. A folder counts by itself if it was declared or is empty.
-    fn add(&mut self, path: &[u8], kind: Kind, declared: bool) -> Result<(), FinishError> {
+    fn add(&mut self, path: &[u8], kind: Kind, declared: bool) -> Result<(), FsError> {
         let relative = RelPath::from_bytes(path).expect("made of names in folders below the root");
         if self.task.outputs.excludes(&relative) {
             return Ok(());
@@ -277,7 +297,7 @@ impl Collection<'_> {
     }
 
     /// Adds what matches below a folder.
-    fn matching(&mut self, path: &[u8], alternative: &Alternative, at: Position) -> Result<(), FinishError> {
+    fn matching(&mut self, path: &[u8], alternative: &Alternative, at: Position) -> Result<(), FsError> {
         for entry in self.workspace.root.list(path)?.unwrap_or_default() {
             if super::look::never_counts(&entry.name) {
                 continue;

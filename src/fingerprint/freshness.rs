@@ -280,6 +280,9 @@ impl Workspace {
             else {
                 return Ok(None);
             };
+            if state.attempts.contains_key(task.label.as_str()) {
+                return Ok(None);
+            }
             stale.extend(record.ids().filter(|id| !state.table.entry(*id).is_fresh(epoch)));
             if stale.is_empty() {
                 return Ok(up_to_date(&state, &record, task, &tools, needs));
@@ -304,6 +307,9 @@ impl Workspace {
                 let differences = Manifest::diff(&old, &fingerprint.manifest(&state.table, task));
                 // Keys that differ without a difference: a record that is not what it says.
                 return if differences.is_empty() { vec![Difference::NeverRan] } else { differences };
+            }
+            if state.attempts.contains_key(task.label.as_str()) {
+                return vec![Difference::Interrupted];
             }
             record.rows(List::Outputs).map(|row| row.id).collect()
         };
@@ -418,7 +424,10 @@ pub(super) fn seen(table: &Table, ids: &[PathId]) -> Vec<Seen> {
     ids.iter()
         .map(|id| {
             let entry = table.entry(*id);
-            Seen { row: Row { id: *id, kind: entry.kind, digest: entry.digest }, stat: entry.stat }
+            Seen {
+                row: Row { id: *id, kind: entry.kind, digest: entry.digest, prior: false },
+                stat: entry.stat,
+            }
         })
         .collect()
 }

@@ -10,7 +10,7 @@ use super::Workspace;
 use super::freshness::{Fingerprint, Prepared, Seen};
 use super::look::entry;
 use super::record::{ANY, List, NewRecord, Row};
-use super::table::{FileKind, PathId};
+use super::table::{Entry, FileKind, PathId};
 use super::unchanged::asked;
 
 impl Workspace {
@@ -57,6 +57,8 @@ impl Workspace {
         if fingerprint.key() != hit.key {
             return Err(RestoreError::Damaged("an input changed after the result was found".to_owned()));
         }
+        self.remove_garbage(task, &hit.result);
+        self.begin_restore(task, &hit.result);
         let outputs = &hit.result.outputs;
         let ids = self.intern_all(outputs.iter().map(|output| output.path.as_bytes()));
         let skip: Vec<bool> = {
@@ -121,8 +123,12 @@ impl Workspace {
         let leftovers = self.leftovers(task, result);
         self.remove(task, &leftovers);
         let ids = self.intern_all(result.outputs.iter().map(|output| output.path.as_bytes()));
-        let outputs: Vec<Row> =
-            ids.iter().zip(&result.outputs).map(|(id, output)| row_of(*id, &output.kind)).collect();
+        let prior = self.prior(task, &ids);
+        let outputs: Vec<Row> = ids
+            .iter()
+            .zip(&result.outputs)
+            .map(|(id, output)| Row { prior: prior.contains(id), ..row_of(*id, &output.kind) })
+            .collect();
         let rows = |files: &[Seen]| files.iter().map(|file| file.row).collect::<Vec<_>>();
         let discovered = fingerprint.discovered.as_deref().map(rows);
         let record = NewRecord {
@@ -143,46 +149,53 @@ impl Workspace {
         self.keep(&task.label, record.encode());
     }
 
-    /// What the task's last good run made and this result does not have.
+    /// What the task's last good run made and this result does not have. Where the task no longer declares it, only as far
+    /// as it still is what that run made: a file that somebody else put in its place is not the task's.
     fn leftovers(&self, task: &Prepared, result: &ActionResult) -> Vec<RelPath> {
         let now: HashSet<&[u8]> = result.outputs.iter().map(|output| output.path.as_bytes()).collect();
-        self.still_ours(task, |path, _| !now.contains(path))
+        let declared = |path: &[u8]| RelPath::from_bytes(path).is_some_and(|path| task.outputs.covers(&path));
+        self.made_before(task, |path, row, entry| {
+            !now.contains(path) && (is_as_made(row, entry) || declared(path))
+        })
     }
 
-    /// What the task's last good run made of what is `wanted`, deepest first: only what still is as that run left it, and
-    /// what no other task has claimed since. A file that somebody else put in its place is not the task's.
-    pub(super) fn still_ours(
+    /// What the task's runs made where nothing was before, no other task has claimed since, and is `wanted`, deepest first.
+    pub(super) fn made_before(
         &self,
         task: &Prepared,
-        wanted: impl Fn(&[u8], FileKind) -> bool,
+        wanted: impl Fn(&[u8], &Row, &Entry) -> bool,
     ) -> Vec<RelPath> {
-        let rows: Vec<Row> = {
+        let ids: Vec<PathId> = {
             let state = self.state();
             let Some(record) = state.record(&task.label) else { return Vec::new() };
-            record.rows(List::Outputs).filter(|row| wanted(state.table.path(row.id), row.kind)).collect()
+            record.rows(List::Outputs).map(|row| row.id).collect()
         };
-        if rows.is_empty() {
+        let unreadable: HashSet<PathId> = self.look_all(&ids).into_iter().map(|(id, _)| id).collect();
+        let state = self.state();
+        let Some(record) = state.record(&task.label) else { return Vec::new() };
+        let candidates: Vec<Row> = record
+            .rows(List::Outputs)
+            .filter(|row| {
+                let entry = state.table.entry(row.id);
+                !row.prior
+                    && entry.kind != FileKind::Missing
+                    && !unreadable.contains(&row.id)
+                    && wanted(state.table.path(row.id), row, entry)
+            })
+            .collect();
+        if candidates.is_empty() {
             return Vec::new();
         }
-        let ids: Vec<PathId> = rows.iter().map(|row| row.id).collect();
-        self.look_all(&ids);
-        let state = self.state();
+        let ids: Vec<PathId> = candidates.iter().map(|row| row.id).collect();
         let claims = self.claimed_by(&state, &ids);
-        let ours = |row: &&Row| {
-            let entry = state.table.entry(row.id);
-            entry.known
-                && entry.kind == row.kind
-                && (row.digest == ANY || entry.digest == row.digest)
-                && !claims.get(&row.id).is_some_and(|label| {
-                    **label != task.label
-                        && state
-                            .record(label)
-                            .is_some_and(|record| record.rows(List::Outputs).any(|one| one.id == row.id))
-                })
+        let claimed = |row: &Row| {
+            let label = claims.get(&row.id).filter(|label| ***label != task.label);
+            let record = label.and_then(|label| state.record(label));
+            record.is_some_and(|record| record.rows(List::Outputs).any(|one| one.id == row.id))
         };
-        let mut paths: Vec<RelPath> = rows
+        let mut paths: Vec<RelPath> = candidates
             .iter()
-            .filter(ours)
+            .filter(|row| !claimed(row))
             .filter_map(|row| RelPath::from_bytes(state.table.path(row.id)))
             .collect();
         paths.sort_unstable_by(|a, b| b.cmp(a));
@@ -190,7 +203,7 @@ impl Workspace {
     }
 
     /// Removes files, links and empty folders, and the folders that become empty by it as far as they were the task's.
-    fn remove(&self, task: &Prepared, paths: &[RelPath]) {
+    pub(super) fn remove(&self, task: &Prepared, paths: &[RelPath]) {
         if paths.is_empty() {
             return;
         }
@@ -239,6 +252,11 @@ impl Workspace {
     }
 }
 
+/// Whether an output still is what the record says.
+pub(super) fn is_as_made(row: &Row, entry: &Entry) -> bool {
+    entry.known && entry.kind == row.kind && (row.digest == ANY || entry.digest == row.digest)
+}
+
 fn row_of(id: PathId, kind: &OutputKind) -> Row {
     let (kind, digest) = match kind {
         OutputKind::File { digest, mode, .. } if mode & 0o100 != 0 => (FileKind::Executable, *digest),
@@ -246,5 +264,5 @@ fn row_of(id: PathId, kind: &OutputKind) -> Row {
         OutputKind::Link(target) => (FileKind::Link, Digest::of(target)),
         OutputKind::Dir => (FileKind::Dir, ANY),
     };
-    Row { id, kind, digest }
+    Row { id, kind, digest, prior: false }
 }

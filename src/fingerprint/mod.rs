@@ -54,6 +54,8 @@ mod journal;
 mod keep;
 mod look;
 mod manifest;
+#[cfg(test)]
+mod model_tests;
 mod record;
 pub mod seal;
 mod stamp;

@@ -3,7 +3,7 @@
 //! ```text
 //! key | asked | patterns | outputs digest           32 bytes each
 //! made (u64) | counts of the four lists (u32 each) | flags (u32)
-//! rows: files, discovered, walked, outputs          path id (u32), kind (u8), digest (32)
+//! rows: files, discovered, walked, outputs          path id (u32), kind and `prior` (u8), digest (32)
 //! tail: run, parts, tools, needs                    only read to explain
 //! ```
 //! A check of a task that is up to date compares digests in place; nothing is decoded, nothing is allocated.
@@ -20,6 +20,8 @@ pub(super) const ANY: Digest = Digest([0xff; 32]);
 
 const HEAD: usize = 4 * 32 + 8 + 5 * 4;
 const ROW: usize = 4 + 1 + 32;
+/// In a row's second field, beside the kind.
+const PRIOR: u8 = 0x80;
 /// The key has a second level: the files that depfiles named.
 const DISCOVERS: u32 = 1;
 
@@ -29,6 +31,8 @@ pub(super) struct Row {
     pub(super) id: PathId,
     pub(super) kind: FileKind,
     pub(super) digest: Digest,
+    /// Of an output: it was there before the task first ran, so it is not the task's to take away.
+    pub(super) prior: bool,
 }
 
 /// What goes into a record.
@@ -120,7 +124,8 @@ impl<'a> Record<'a> {
     pub(super) fn new(bytes: &'a [u8], paths: usize) -> Option<Self> {
         let record = Self { bytes };
         (bytes.len() >= HEAD && record.end_of_rows() <= bytes.len() as u64).then_some(())?;
-        let good = |row: &[u8]| (id_of(row) as usize) < paths && FileKind::from_byte(row[4]).is_some();
+        let good =
+            |row: &[u8]| (id_of(row) as usize) < paths && FileKind::from_byte(row[4] & !PRIOR).is_some();
         record.row_bytes().chunks_exact(ROW).all(good).then_some(record)
     }
 
@@ -232,14 +237,15 @@ impl<'a> Record<'a> {
 
 fn put_row(to: &mut Vec<u8>, row: &Row) {
     to.put_u32(row.id);
-    to.put(&[row.kind as u8]);
+    to.put(&[row.kind as u8 | if row.prior { PRIOR } else { 0 }]);
     to.put_digest(&row.digest);
 }
 
 fn row_of(row: &[u8]) -> Row {
     Row {
         id: id_of(row),
-        kind: FileKind::from_byte(row[4]).expect("checked by `new`"),
+        kind: FileKind::from_byte(row[4] & !PRIOR).expect("checked by `new`"),
+        prior: row[4] & PRIOR != 0,
         digest: Digest(row[5..].try_into().expect("32 bytes")),
     }
 }

@@ -8,6 +8,7 @@
 //! | `1` paths | a count, then each path; ids are given in the order of the file |
 //! | `2` entries | path id, kind, stat, digest: 81 bytes each; a later one counts |
 //! | `3` task | the label, then the record of its last good run; a later one counts |
+//! | `4` attempt | the label, then the ids of what lay in its output folders before; over with the next record of the task |
 //!
 //! Ids on disk and in memory are the same for what was loaded; two processes that write at once give the same numbers to
 //! different paths, so whoever appends translates.
@@ -24,11 +25,12 @@ use super::record::{Record, renumber};
 use super::table::{Entry, FileKind, PathId, Table};
 
 /// The first bytes of the state file. The number at the end is the format's version.
-pub(super) const MAGIC: &[u8; 16] = b"envrun state  01";
+pub(super) const MAGIC: &[u8; 16] = b"envrun state  02";
 
 const PATHS: u8 = 1;
 const ENTRIES: u8 = 2;
 const TASK: u8 = 3;
+const ATTEMPT: u8 = 4;
 
 /// Kind and length of a section.
 const SECTION: usize = 5;
@@ -48,6 +50,8 @@ pub(super) struct State {
     pub(super) table: Table,
     /// Last good runs by label.
     pub(super) tasks: HashMap<Box<str>, Kept>,
+    /// Runs that began and did not end well, by label: what lay in the task's output folders when they began.
+    pub(super) attempts: HashMap<Box<str>, Vec<PathId>>,
     /// What `Kept::Loaded` points into.
     pub(super) loaded: Vec<u8>,
 }
@@ -64,7 +68,15 @@ impl State {
                 TASK => {
                     let mut from = Reader::new(payload);
                     let Some(label) = from.text() else { continue };
+                    state.attempts.remove(label);
                     state.tasks.insert(label.into(), Kept::Loaded(range.end - from.len()..range.end));
+                }
+                ATTEMPT => {
+                    let mut from = Reader::new(payload);
+                    let Some(label) = from.text() else { continue };
+                    let ids =
+                        std::iter::from_fn(|| from.u32()).filter(|id| (*id as usize) < state.table.len());
+                    state.attempts.insert(label.into(), ids.collect());
                 }
                 // Of a later version that thought it could add to this format.
                 _ => {}
@@ -241,7 +253,7 @@ impl Translation {
 
     /// The records that tell of everything that changed in `state`, and of these tasks.
     pub(super) fn write(&mut self, state: &mut State, tasks: &[Box<str>]) -> Vec<u8> {
-        let State { table, tasks: kept, loaded } = state;
+        let State { table, tasks: kept, attempts, .. } = state;
         self.disk.resize(table.len().max(self.disk.len()), None);
         let new: Vec<PathId> = (0..table.len() as PathId).filter(|id| self.disk(*id).is_none()).collect();
         let mut sections = Vec::new();
@@ -267,15 +279,21 @@ impl Translation {
             });
         }
         for label in tasks {
-            let Some(kept) = kept.get(label) else { continue };
-            let mut bytes = match kept {
-                Kept::Loaded(range) => loaded[range.clone()].to_vec(),
-                Kept::New(bytes) => bytes.to_vec(),
-            };
-            if renumber(&mut bytes, |id| self.disk(id)) {
-                put_section(&mut sections, TASK, |to| {
+            // One that was loaded is in the file already.
+            if let Some(Kept::New(bytes)) = kept.get(label) {
+                let mut bytes = bytes.to_vec();
+                if renumber(&mut bytes, |id| self.disk(id)) {
+                    put_section(&mut sections, TASK, |to| {
+                        to.put_bytes(label.as_bytes());
+                        to.put(&bytes);
+                    });
+                }
+            }
+            // After the record, which would end it.
+            if let Some(foreign) = attempts.get(label) {
+                put_section(&mut sections, ATTEMPT, |to| {
                     to.put_bytes(label.as_bytes());
-                    to.put(&bytes);
+                    foreign.iter().filter_map(|id| self.disk(*id)).for_each(|id| to.put_u32(id));
                 });
             }
         }
@@ -295,6 +313,7 @@ pub(super) fn compact(records: Records) -> Vec<u8> {
     for record in labels.iter().filter_map(|label| state.record(label)) {
         record.ids().for_each(|id| used[id as usize] = true);
     }
+    state.attempts.values().flatten().for_each(|id| used[*id as usize] = true);
     let mut table = Table::default();
     let mut new_ids = vec![None; used.len()];
     for id in (0..used.len()).filter(|id| used[*id]) {
@@ -311,5 +330,13 @@ pub(super) fn compact(records: Records) -> Vec<u8> {
         }
     }
     state.table = table;
-    Translation::default().write(&mut state, &labels)
+    for ids in state.attempts.values_mut() {
+        *ids = ids.iter().filter_map(|id| new_ids[*id as usize]).collect();
+    }
+    // A task that has not ended well yet may have no record at all.
+    let mut begun: Vec<Box<str>> =
+        state.attempts.keys().filter(|label| !state.tasks.contains_key(*label)).cloned().collect();
+    begun.sort_unstable();
+    let all: Vec<Box<str>> = labels.into_iter().chain(begun).collect();
+    Translation::default().write(&mut state, &all)
 }

@@ -624,10 +624,47 @@ fn what_an_earlier_run_made_is_not_credited_to_this_one() {
     here.check(
         &build,
         |root| fs::remove_file(root.join("name")).unwrap(),
-        expect!["failed: its output `out` is missing"],
+        expect!["failed: its outputs `gen/*.c` match nothing"],
     );
     assert_eq!(tree(&here.root), before.replace("file -rw- name \n", ""));
     assert_eq!(fs::read_dir(here.path(".envrun/state/aside")).unwrap().count(), 0);
+}
+
+#[test]
+fn what_came_with_the_checkout_is_never_taken_away() {
+    let here =
+        Checkout::new(&[("in", "1"), ("lock", "pinned"), ("migrations/0001", "first"), ("other", "source")]);
+    // Brings a lock file up to date in place, and adds to a folder of sources.
+    let update = |root: &Path| {
+        let text = fs::read_to_string(root.join("lock")).unwrap()
+            + "+"
+            + &fs::read_to_string(root.join("in")).unwrap();
+        fs::write(root.join("lock"), text).unwrap();
+        fs::write(root.join("migrations/0002"), fs::read_to_string(root.join("in")).unwrap()).unwrap();
+    };
+    let build = task(&["in"], &["lock", "migrations", "oth*"]);
+    here.check(&build, update, expect!["executed because it never ran here"]);
+    here.write("in", "2");
+    here.check(&build, update, expect!["executed because in changed"]);
+    assert_eq!(here.read("lock"), "pinned+1+2");
+    // A merge brings another lock file.
+    here.write("lock", "merged");
+    here.write("in", "3");
+    here.check(&build, update, expect!["executed because in changed"]);
+    assert_eq!(here.read("lock"), "merged+3");
+    // No longer declared, all of it is left alone but for what the task made where nothing was.
+    let build = task(&["in"], &["new"]);
+    let make = |root: &Path| fs::write(root.join("new"), "").unwrap();
+    here.check(&build, make, expect!["executed because its declared outputs changed"]);
+    expect![[r#"
+        file -rw- in 3
+        file -rw- lock merged+3
+        dir migrations
+        file -rw- migrations/0001 first
+        file -rw- new 
+        file -rw- other source
+    "#]]
+    .assert_eq(&tree(&here.root));
 }
 
 #[test]

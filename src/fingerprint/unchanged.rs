@@ -33,6 +33,10 @@ impl Workspace {
         let epoch = self.epoch();
         let stale: Vec<PathId> = {
             let state = self.state();
+            // A run that did not end well may have left something: the long way cleans up.
+            if state.attempts.contains_key(definition.label.as_str()) {
+                return None;
+            }
             let record = state.record(&definition.label).filter(|record| record.asked() == asked)?;
             let table = &state.table;
             let stale: Vec<PathId> = record.ids().filter(|id| !table.entry(*id).is_fresh(epoch)).collect();

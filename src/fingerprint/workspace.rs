@@ -1,6 +1,6 @@
 //! One checkout: its files as they are now, and what each task's last good run saw.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -46,6 +46,7 @@ pub struct Workspace {
     rules: Mutex<HashMap<PathId, (Digest, Rules)>>,
     pub(super) tools: Mutex<Tools>,
     claims: Mutex<Option<Claims>>,
+    befores: Mutex<HashMap<Box<str>, HashSet<PathId>>>,
     unsaved: Mutex<Unsaved>,
     learned: AtomicBool,
 }
@@ -95,6 +96,7 @@ impl Workspace {
             rules: Mutex::default(),
             tools: Mutex::default(),
             claims: Mutex::default(),
+            befores: Mutex::default(),
             unsaved: Mutex::new(unsaved),
             learned: AtomicBool::new(false),
         })
@@ -196,7 +198,11 @@ impl Workspace {
         {
             claims.extend(record.rows(List::Outputs).map(|row| (row.id, Box::from(label))));
         }
-        self.state_mut().tasks.insert(label.into(), Kept::New(record.into()));
+        {
+            let mut state = self.state_mut();
+            state.attempts.remove(label);
+            state.tasks.insert(label.into(), Kept::New(record.into()));
+        }
         self.learned();
         let mut unsaved = self.unsaved();
         unsaved.tasks.push(label.into());
@@ -204,6 +210,21 @@ impl Workspace {
             // A full disk is told once, at the end of the run.
             let _ = self.write(&mut unsaved);
         }
+    }
+
+    /// What lay where a task's outputs go when its run began.
+    pub(super) fn befores(&self) -> MutexGuard<'_, HashMap<Box<str>, HashSet<PathId>>> {
+        self.befores.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes, on the disk too, that a run of a task begins, and what lies in its output folders.
+    pub(super) fn attempt(&self, label: &str, foreign: Vec<PathId>) {
+        self.state_mut().attempts.insert(label.into(), foreign);
+        self.learned();
+        let mut unsaved = self.unsaved();
+        unsaved.tasks.push(label.into());
+        // On a full disk the run goes on; only a crash of it would go unnoticed.
+        let _ = self.write(&mut unsaved);
     }
 
     /// Who made each of these outputs last. Worked out when it first matters, because it takes a look at every record.
