@@ -224,3 +224,214 @@ fn secrets_in_what_a_check_says_are_hidden() {
     assert!(!ran.text().contains("open-sesame-42"), "{}", ran.text());
     assert!(ran.stdout.contains("exit status 1: ***"), "{}", ran.text());
 }
+
+/// Only the marks, names and findings of one environment.
+fn group(ran: &Ran, environment: &str) -> String {
+    let text = &ran.stdout;
+    let from = text.find(&format!("{environment}\n")).unwrap_or_else(|| panic!("{}", ran.text()));
+    let rest = &text[from..];
+    rest[..rest.find("\n\n").unwrap_or(rest.len())].to_owned()
+}
+
+#[test]
+fn rows_are_laid_over_each_other_along_extends_and_files_and_folders() {
+    let mut sandbox = Sandbox::with(&[
+        (
+            "Envfile.kdl",
+            r##"
+include "tools.kdl"
+include "api"
+requires { file "a"; tool "sometool" version=">=1" hint="root" }
+env "base" abstract=#true { requires { tool "sometool" version=">=3" hint="base"; exec "false" name="login" hint="log in" } }
+env "uat" extends="base" { requires { tool "sometool" version=">=2"; exec "true" name="login" } }
+env "prod" extends="base"
+"##,
+        ),
+        ("tools.kdl", "requires { tool \"sometool\" version=\">=9\"; tool \"silent\" }"),
+        (
+            "api/Envfile.kdl",
+            "requires { file \"here\" }\nenv \"prod\" { requires { file \"there\" hint=\"in api\" } }\ntask \"t\" { requires { file \"here\" }; run \"true\" }",
+        ),
+        ("api/here", ""),
+        ("a", ""),
+    ]);
+    with_tools(&mut sandbox);
+    let ran = sandbox.run(&["doctor", "uat", "prod"]);
+    let stable = |text: String| text.replace(&sandbox.root().display().to_string(), "$ROOT");
+    expect![[r#"
+        uat
+          ok   sometool      2.34.1, wanted >=2
+          ok   silent        $ROOT/bin/silent
+          ok   a             there
+          ok   login         succeeds
+          ok   here          there
+          ok   here (api:t)  there"#]]
+    .assert_eq(&stable(group(&ran, "uat")));
+    expect![[r#"
+        prod
+          FAIL sometool      2.34.1, wanted >=3
+              hint: base
+          ok   silent        $ROOT/bin/silent
+          ok   a             there
+          FAIL login         exit status 1
+              hint: log in
+          ok   here          there
+          FAIL there         it does not exist
+              hint: in api
+          ok   here (api:t)  there"#]]
+    .assert_eq(&stable(group(&ran, "prod")));
+}
+
+/// The schema of a stack with many environments, as real projects have it, made short.
+const STACK: &str = r##"
+project "multimodal-stack"
+include "stores.kdl" as="stores"
+vars { DEBUG #false; (enum)LOG_LEVEL "INFO" one-of="DEBUG|INFO"; (path)COMPOSE_FILE "docker-compose.${ENVRUN_ENV}.yml" }
+requires {
+    tool "docker" version=">=24" hint="https://docs.docker.com/engine/install/"
+    exec "docker info" name="docker daemon" hint="Docker is installed but not running"
+    exec #"docker compose -f "$COMPOSE_FILE" config -q"# name="compose file" hint="the line above names the error"
+    disk min="1MiB"
+}
+env "stack" abstract=#true {
+    vars { (port)VLLM_PORT 2; (port)REDIS_PORT 3; GPU_COUNT 2 min=1; POSTGRES_PASSWORD_FILE "<path>" }
+    secrets { JWT_SECRET_KEY generate="password" length=64 rotate="30d" }
+    requires { gpu min=1 want=2 hint="set CUDA_VISIBLE_DEVICES=0 for one GPU" }
+}
+env "development" extends="stack" { vars { COMPOSE_FILE "docker-compose.yml" } }
+env "production" extends="stack" {
+    vars { (port)GRAFANA_PORT 5; POSTGRES_PASSWORD_FILE "/run/pg" }
+    requires { gpu min=2 }
+    task "release" { requires { tool "no-such-cliff" hint="cargo install no-such-cliff" }; run "true" }
+}
+env "testing" { vars { (port)ALLURE_PORT 4 } }
+"##;
+
+#[test]
+fn many_environments_from_one_schema() {
+    let mut sandbox = Sandbox::with(&[
+        ("Envfile.kdl", STACK),
+        ("stores.kdl", "store \"sops\" { requires { tool \"sops\" }; read \"sops\" }"),
+    ]);
+    with_tools(&mut sandbox);
+    sandbox.set("JWT_SECRET_KEY", "long-enough-to-hide");
+    sandbox.script(
+        "bin/docker",
+        r#"#!/bin/sh
+case "$*" in
+    --version) echo "Docker version 20.10.24, build 297e128" ;;
+    info) echo up ;;
+    "compose -f docker-compose.yml config -q") ;;
+    *) echo "open $3: no such file or directory" >&2; exit 14 ;;
+esac
+"#,
+    );
+    let ran = sandbox.run(&["doctor"]);
+    assert_eq!(ran.exit, 3, "{}", ran.text());
+    // How much is free is another number everywhere.
+    let group = |env: &str| {
+        let lines = group(&ran, env);
+        let lines = lines.lines().filter(|line| !line.contains("ok   disk"));
+        lines.map(|line| format!("{}\n", line.trim_end())).collect::<String>()
+    };
+    expect![[r#"
+        development
+          FAIL docker                  20.10.24, wanted >=24
+              hint: https://docs.docker.com/engine/install/
+          ok   docker daemon           succeeds
+          ok   compose file            succeeds
+          warn gpu                     1, wanted at least 2
+              hint: set CUDA_VISIBLE_DEVICES=0 for one GPU
+          ok   VLLM_PORT               2 is free
+          ok   REDIS_PORT              3 is free
+          warn POSTGRES_PASSWORD_FILE  `<path>`, a placeholder
+              hint: give POSTGRES_PASSWORD_FILE the value that is meant
+    "#]]
+    .assert_eq(&group("development"));
+    expect![[r#"
+        production
+          FAIL docker                   20.10.24, wanted >=24
+              hint: https://docs.docker.com/engine/install/
+          ok   docker daemon            succeeds
+          FAIL compose file             exit status 14: open docker-compose.production.yml: no such file or directory
+              hint: the line above names the error
+          FAIL gpu                      1, wanted at least 2
+              hint: look at what `nvidia-smi -L` says
+          FAIL no-such-cliff (release)  not found on PATH
+              hint: cargo install no-such-cliff
+          ok   VLLM_PORT                2 is free
+          ok   REDIS_PORT               3 is free
+          ok   GRAFANA_PORT             5 is free
+    "#]].assert_eq(&group("production"));
+    expect![[r#"
+        testing
+          FAIL docker         20.10.24, wanted >=24
+              hint: https://docs.docker.com/engine/install/
+          ok   docker daemon  succeeds
+          FAIL compose file   exit status 14: open docker-compose.testing.yml: no such file or directory
+              hint: the line above names the error
+          ok   ALLURE_PORT    4 is free
+    "#]]
+    .assert_eq(&group("testing"));
+    assert!(!ran.stdout.contains("stack\n"), "{}", ran.text());
+}
+
+#[test]
+fn wrong_requirements_are_told_with_their_place() {
+    let sandbox = Sandbox::new(
+        "requires { tool \"a\" version=\"new\"; cpu min=4 want=2; reach \"${NOWHERE}:1\"; memory }\ntask \"t\" { run \"true\" }",
+    );
+    sandbox.check(
+        &["check"],
+        expect![[r#"
+        exit: 2
+        --- stderr
+        Envfile.kdl:1:29: error: `"new"` is not a version requirement [syntax/value]
+          help: write for instance `">=3.12"`
+        Envfile.kdl:1:51: error: less is recommended than is required [load/amount]
+        Envfile.kdl:1:44: note: required
+          help: `want` is what is better than `min`: make it more, or take it away
+        Envfile.kdl:1:61: error: `NOWHERE` is not declared [load/undeclared]
+          help: declare it in `vars`, or give it a default: `${NOWHERE:-…}`; `$${NOWHERE}` is the text itself
+        Envfile.kdl:1:76: error: `memory` says no amount [syntax/missing-property]
+          help: write `min=` for what is required, `want=` for what is recommended
+    "#]],
+    );
+    sandbox.write(
+        "Envfile.kdl",
+        "requires { reach \"localhost\"; tool \"./none\" }\ntask \"t\" { run \"true\" }",
+    );
+    let ran = sandbox.run(&["doctor"]);
+    assert!(ran.stdout.contains("`localhost` names no port: write `localhost:443`"), "{}", ran.text());
+    assert!(ran.stdout.contains("there is no "), "{}", ran.text());
+    sandbox.check(
+        &["doctor", "prod"],
+        expect![[r#"
+        exit: 2
+        --- stderr
+        error: there is no environment `prod`
+        hint: the Envfile declares none
+    "#]],
+    );
+}
+
+#[test]
+fn completion_offers_environments() {
+    let sandbox = Sandbox::new("env \"prod\" { desc \"live\" }\ntask \"preview\" { run \"true\" }");
+    sandbox.check(
+        &["__complete", "doctor", "pr"],
+        expect![[r#"
+        exit: 0
+        --- stdout
+        prod	live
+    "#]],
+    );
+    sandbox.check(
+        &["__complete", "doctor", "--s"],
+        expect![[r#"
+        exit: 0
+        --- stdout
+        --strict	Warnings count as failures
+    "#]],
+    );
+}
