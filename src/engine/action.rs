@@ -6,13 +6,14 @@
 //!
 //! Asked only when a node's turn has come, never before: what it needs has no outputs before that.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use crate::base::Digest;
-use crate::cache::ActionResult;
+use crate::cache::{ActionResult, Hit};
 use crate::diag::Diagnostic;
 use crate::event::{Because, Failure, Notice, Outcome};
 use crate::fingerprint::{
@@ -28,7 +29,7 @@ use super::audit::Watching;
 use super::command::{Attempt, Carry};
 use super::dispatcher::{Message, OutputRoom};
 use super::lock::NodeLock;
-use super::surroundings::{Scene, Surroundings};
+use super::surroundings::{Scene, Surroundings, state_label};
 
 /// The answer to "has it to be executed?".
 #[derive(Debug)]
@@ -45,6 +46,10 @@ struct Slot {
     known: OnceLock<Result<Known, Failure>>,
     /// Why it is not up to date, found by the check and used by the execution.
     stale: Mutex<Option<(Option<Fingerprint>, Vec<Difference>)>>,
+    /// When it was first looked at.
+    looked: OnceLock<SystemTime>,
+    /// What was wrong with its entry in the cache, and is not told yet.
+    warning: Mutex<Option<String>>,
     /// What flows to the keys of those who need it; not set as long as a dry run cannot know it.
     outputs: OnceLock<Digest>,
 }
@@ -83,7 +88,13 @@ impl<'a> Actions<'a> {
             return None;
         }
         self.fresh(node).or_else(|| match self.in_cache(node) {
-            Some(_) => None,
+            // A damaged entry is gone once it was looked at: nobody else will hear of it.
+            Some(Lookup::Miss { warning }) => {
+                let slot = &self.slots[node.index()];
+                *slot.warning.lock().unwrap_or_else(PoisonError::into_inner) = warning;
+                None
+            }
+            Some(Lookup::Hit(_)) => None,
             None => Some(self.must_run(node)),
         })
     }
@@ -149,6 +160,7 @@ impl<'a> Actions<'a> {
             }
             return Some(Checked::Over(Outcome::Grouped));
         }
+        let _ = self.slots[node.index()].looked.set(SystemTime::now());
         if let Some(outputs) = self.unchanged(node) {
             self.set_outputs(node, outputs);
             return Some(Checked::Over(Outcome::UpToDate));
@@ -249,27 +261,31 @@ impl<'a> Actions<'a> {
 
     /// Puts the result in place, if the cache has it.
     fn restored(&self, node: NodeIx, send: &Sender<Message>) -> Option<Outcome> {
-        let _lock = if self.plan.limits.dry_run { None } else { self.lock(node) };
-        self.put_in_place(node, send)
-    }
-
-    /// The same, for one who holds the node's lock.
-    fn put_in_place(&self, node: NodeIx, send: &Sender<Message>) -> Option<Outcome> {
-        let notice = |message: String| {
-            let _ = send.send(Message::Notice(Notice { node: Some(node), message, hint: None }));
-        };
-        let hit = match self.in_cache(node)? {
-            Lookup::Hit(hit) => hit,
-            Lookup::Miss { warning } => {
-                warning.into_iter().for_each(notice);
-                return None;
-            }
-        };
-        let outcome = |log: Vec<u8>| Outcome::Restored { from: "the local cache".into(), log };
+        let hit = self.hit(node, send)?;
         if self.plan.limits.dry_run {
             self.set_outputs(node, hit.result.outputs_digest());
-            return Some(outcome(Vec::new()));
+            return Some(from_cache(Vec::new()));
         }
+        let _lock = self.lock(node);
+        self.put_in_place(node, *hit, send)
+    }
+
+    /// The result in the cache; what is wrong with it is told.
+    fn hit(&self, node: NodeIx, send: &Sender<Message>) -> Option<Box<Hit>> {
+        let noted = self.slots[node.index()].warning.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let (hit, warning) = match self.in_cache(node) {
+            Some(Lookup::Hit(hit)) => (Some(hit), None),
+            Some(Lookup::Miss { warning }) => (None, warning),
+            None => (None, None),
+        };
+        for message in noted.into_iter().chain(warning) {
+            let _ = send.send(Message::Notice(Notice { node: Some(node), message, hint: None }));
+        }
+        hit
+    }
+
+    /// Puts a result in place. The caller holds the node's lock.
+    fn put_in_place(&self, node: NodeIx, hit: Hit, send: &Sender<Message>) -> Option<Outcome> {
         let store = self.around.read_cache?;
         let prepared = self.prepared(node).ok()??;
         let stale = self.slot_stale(node);
@@ -279,13 +295,12 @@ impl<'a> Actions<'a> {
                 self.set_outputs(node, digest);
                 let manifest = self.around.workspace.manifest(prepared, fingerprint);
                 self.around.manifests.add(&self.plan.graph[node].label, &manifest);
-                Some(outcome(hit.result.log))
+                Some(from_cache(hit.result.log))
             }
             Err(error) => {
-                notice(format!(
-                    "the cached result of `{}` was not used: {error}",
-                    self.plan.graph[node].label
-                ));
+                let label = &self.plan.graph[node].label;
+                let message = format!("the cached result of `{label}` was not used: {error}");
+                let _ = send.send(Message::Notice(Notice { node: Some(node), message, hint: None }));
                 None
             }
         }
@@ -316,14 +331,14 @@ impl<'a> Actions<'a> {
             Err(failure) => return self.failed(configured, failure, false),
         };
         let lock = self.lock(node);
-        if let Some(NodeLock { waited: true, .. }) = lock {
+        if lock.as_ref().is_some_and(|lock| lock.was_taken) {
             // Another envrun had it, and what it made is in the cache: there may be nothing left to do.
             self.around.workspace.touched();
             *self.slot_stale(node) = None;
             if let Some(Checked::Over(outcome)) = self.fresh(node) {
                 return outcome;
             }
-            if let Some(outcome) = self.put_in_place(node, send) {
+            if let Some(outcome) = self.hit(node, send).and_then(|hit| self.put_in_place(node, *hit, send)) {
                 return outcome;
             }
         }
@@ -339,8 +354,10 @@ impl<'a> Actions<'a> {
         };
         let aside = prepared.map(|prepared| self.around.workspace.set_aside(prepared));
         let made = self.make(node, known, prepared, send);
-        if let (Err(_), Some(aside)) = (&made, aside) {
-            aside.put_back();
+        match (&made, aside) {
+            (Err(_), Some(aside)) => aside.put_back(),
+            (Err(_), None) => {}
+            (Ok(_), _) => lock.iter().for_each(NodeLock::stamp),
         }
         made.unwrap_or_else(|failure| match failure {
             Some(failure) => self.failed(configured, failure, true),
@@ -421,10 +438,13 @@ impl<'a> Actions<'a> {
             self.set_outputs(node, no_outputs());
             return Ok(Outcome::Succeeded { stored: false });
         };
-        let finished = workspace.finish(prepared, fingerprint).map_err(unfinished)?;
+        let mut finished = workspace.finish(prepared, fingerprint).map_err(unfinished)?;
         if let Some(watching) = watching {
             self.hold_against_depfile(node, watching, &finished)?;
         }
+        let made = self.made_for(node);
+        let made = made.iter().map(|(label, outputs)| (&**label, *outputs));
+        finished.moved.extend(workspace.moved_outputs(&finished.fingerprint, made));
         let result = ActionResult {
             outputs: finished.outputs,
             log,
@@ -451,13 +471,11 @@ impl<'a> Actions<'a> {
                 )
             };
             notice(message, Some(hint.into()));
-            return Ok(Outcome::Succeeded { stored: false });
-        }
-        if !configured.task.is_cacheable() {
+            workspace.note_outputs(prepared, &result);
             return Ok(Outcome::Succeeded { stored: false });
         }
         let mut stored = false;
-        if let Some(store) = self.around.write_cache
+        if let Some(store) = self.around.write_cache.filter(|_| configured.task.is_cacheable())
             && result.log.len() < LOG_LIMIT
         {
             let warning = workspace.store(store, &finished.fingerprint, &result);
@@ -506,6 +524,26 @@ impl<'a> Actions<'a> {
             }
         };
         self.plan.graph.needs(node).map(need).collect()
+    }
+
+    /// The tasks whose outputs a node may read, by the names that their state is kept under. A group stands for its needs.
+    fn made_for(&self, node: NodeIx) -> BTreeMap<String, Digest> {
+        let mut makers = BTreeMap::new();
+        let mut groups = BTreeSet::new();
+        let mut todo: Vec<NodeIx> = self.plan.graph.needs(node).collect();
+        while let Some(need) = todo.pop() {
+            let configured = &self.plan.graph[need];
+            if configured.task.is_group() {
+                if groups.insert(need) {
+                    todo.extend(self.plan.graph.needs(need));
+                }
+            } else if configured.task.outputs.is_some()
+                && let Some(outputs) = self.slots[need.index()].outputs.get()
+            {
+                makers.insert(state_label(configured), *outputs);
+            }
+        }
+        makers
     }
 
     /// A group's outputs are those of its needs.
@@ -591,8 +629,13 @@ impl<'a> Actions<'a> {
         let configured = &self.plan.graph[node];
         // Only what writes outputs can be done twice with harm.
         configured.task.outputs.as_ref()?;
-        NodeLock::take(self.around.root, &configured.label)
+        let looked = self.slots[node.index()].looked.get().copied();
+        NodeLock::take(self.around.root, &configured.label, looked.unwrap_or_else(SystemTime::now))
     }
+}
+
+fn from_cache(log: Vec<u8>) -> Outcome {
+    Outcome::Restored { from: "the local cache".into(), log }
 }
 
 /// What a task without outputs gives to the keys of those who need it.

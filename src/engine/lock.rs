@@ -1,7 +1,10 @@
 //! Two envruns in one checkout do not make the same outputs at the same time.
 
 use std::fs::{File, TryLockError};
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::time::{Duration, SystemTime};
 
 use crate::base::Digest;
 use crate::record::STATE_DIR;
@@ -9,26 +12,68 @@ use crate::record::STATE_DIR;
 /// The right to write a node's outputs, freed by the kernel when envrun ends, however it ends.
 #[derive(Debug)]
 pub struct NodeLock {
-    _file: File,
-    /// Somebody else had it first.
-    pub waited: bool,
+    file: File,
+    /// Somebody else had it after the moment that was asked about: what was found out by then may be out of date.
+    pub was_taken: bool,
 }
 
+/// By how much the file system's clock may be behind ours: its tick, and a margin.
+const TICK: Duration = Duration::from_millis(50);
+
 impl NodeLock {
-    /// Waits for the lock of a node. Without it (a read-only tree, a file system without locks) work goes on: the lock
-    /// saves work that is done twice, it is not what makes results right.
-    pub fn take(root: &Path, label: &str) -> Option<Self> {
+    /// Waits for the lock of a node, which was looked at in the moment `since`. Without it (a read-only tree, a file
+    /// system without locks) work goes on: the lock saves work that is done twice, it is not what makes results right.
+    pub fn take(root: &Path, label: &str, since: SystemTime) -> Option<Self> {
         let folder = root.join(STATE_DIR).join("locks");
-        let name = Digest::of(label.as_bytes()).short();
-        let open = || File::options().create(true).truncate(false).write(true).open(folder.join(&name));
-        let file = open().or_else(|_| std::fs::create_dir_all(&folder).and_then(|()| open())).ok()?;
-        match file.try_lock() {
-            Ok(()) => Some(Self { _file: file, waited: false }),
+        let path = folder.join(Digest::of(label.as_bytes()).short());
+        let make = || File::options().create_new(true).write(true).open(&path);
+        let made = match make() {
+            Err(missing) if missing.kind() == ErrorKind::NotFound => {
+                std::fs::create_dir_all(&folder).and_then(|()| make())
+            }
+            other => other,
+        };
+        let (file, is_new) = match made {
+            Ok(file) => (file, true),
+            Err(there) if there.kind() == ErrorKind::AlreadyExists => {
+                (File::options().write(true).open(&path).ok()?, false)
+            }
+            Err(_) => return None,
+        };
+        let waited = match file.try_lock() {
+            Ok(()) => false,
             Err(TryLockError::WouldBlock) => {
                 file.lock().ok()?;
-                Some(Self { _file: file, waited: true })
+                true
             }
-            Err(TryLockError::Error(_)) => None,
-        }
+            Err(TryLockError::Error(_)) => return None,
+        };
+        // Whoever had it and gave it back before we came left a stamp.
+        let stamped = || -> io::Result<SystemTime> { file.metadata()?.modified() };
+        let was_taken = waited || (!is_new && stamped().is_ok_and(|stamp| stamp + TICK >= since));
+        Some(Self { file, was_taken })
+    }
+
+    /// Tells those who looked at the node while we had it that there is something new.
+    pub fn stamp(&self) {
+        let _ = self.file.write_all_at(b"\n", 0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_looked_before_another_was_done_is_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let long_ago = SystemTime::UNIX_EPOCH;
+        let take = |since| NodeLock::take(dir.path(), "a", since).unwrap();
+        let first = take(long_ago);
+        assert!(!first.was_taken, "nobody was there");
+        first.stamp();
+        drop(first);
+        assert!(take(long_ago).was_taken);
+        assert!(!take(SystemTime::now() + 2 * TICK).was_taken, "that was before we looked");
     }
 }

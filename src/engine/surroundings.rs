@@ -264,7 +264,7 @@ pub fn scope_conditions<'n>(
 }
 
 /// The name that a node's state is kept under: two runs with other arguments do not push each other out.
-fn state_label(node: &ConfiguredTask) -> String {
+pub(super) fn state_label(node: &ConfiguredTask) -> String {
     let mut label = node.label.clone();
     for (name, value) in &node.args {
         label.push_str(&format!(" {name}={value}"));

@@ -114,7 +114,11 @@ impl Workspace {
     }
 
     /// Adds the files that links among `files` lead to.
-    fn follow(&self, files: &mut Vec<PathId>, walked: &mut BTreeMap<PathId, Row>) -> Result<(), FsError> {
+    pub(super) fn follow(
+        &self,
+        files: &mut Vec<PathId>,
+        walked: &mut BTreeMap<PathId, Row>,
+    ) -> Result<(), FsError> {
         self.look(files)?;
         let links: Vec<(PathId, Box<[u8]>)> = {
             let state = self.state();
@@ -129,13 +133,7 @@ impl Workspace {
             // Where it leads is part of the answer, so its text is part of what the answer rests on.
             walked.insert(id, self.row(id)?);
             for _ in 0..8 {
-                let target = self.root.read_link(&path)?;
-                path = if target.starts_with(b"/") {
-                    target
-                } else {
-                    let folder = path.iter().rposition(|byte| *byte == b'/').map_or(0, |at| at);
-                    fs::join(&path[..folder], &target)
-                };
+                path = self.behind(&path, self.root.read_link(&path)?)?;
                 let id = self.intern(&path);
                 let row = self.row(id)?;
                 walked.insert(id, row);
@@ -153,6 +151,24 @@ impl Workspace {
         files.sort_unstable_by(|a, b| state.table.path(*a).cmp(state.table.path(*b)));
         files.dedup();
         Ok(())
+    }
+
+    /// Where a link leads. A `..` is folded where it leaves a folder that is no link itself.
+    fn behind(&self, link: &[u8], target: Vec<u8>) -> Result<Vec<u8>, FsError> {
+        if target.starts_with(b"/") {
+            return Ok(target);
+        }
+        let up = |path: &[u8]| path.iter().rposition(|byte| *byte == b'/').unwrap_or(0);
+        let mut folder = &link[..up(link)];
+        let mut rest = &target[..];
+        while let Some(below) = rest.strip_prefix(b"../")
+            && !folder.is_empty()
+            && self.root.stat(folder)?.is_some_and(|stat| stat.kind() == Kind::Dir)
+        {
+            folder = &folder[..up(folder)];
+            rest = below;
+        }
+        Ok(fs::join(folder, rest))
     }
 
     /// What a path holds now.

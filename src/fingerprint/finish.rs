@@ -157,6 +157,10 @@ impl Workspace {
             paths.extend(named.into_iter().map(|path| self.as_meant_in(task, &path)));
         }
         let mut ids = self.intern_all(paths.iter().map(Vec::as_slice));
+        // Through a link another file is read; where a link leads nowhere, something may come to be.
+        let mut behind = BTreeMap::new();
+        self.follow(&mut ids, &mut behind)?;
+        ids.extend(behind.into_keys());
         ids.sort_unstable();
         ids.dedup();
         {

@@ -257,7 +257,7 @@ pub(super) fn is_as_made(row: &Row, entry: &Entry) -> bool {
     entry.known && entry.kind == row.kind && (row.digest == ANY || entry.digest == row.digest)
 }
 
-fn row_of(id: PathId, kind: &OutputKind) -> Row {
+pub(super) fn row_of(id: PathId, kind: &OutputKind) -> Row {
     let (kind, digest) = match kind {
         OutputKind::File { digest, mode, .. } if mode & 0o100 != 0 => (FileKind::Executable, *digest),
         OutputKind::File { digest, .. } => (FileKind::File, *digest),

@@ -53,6 +53,7 @@ mod ignored;
 mod journal;
 mod keep;
 mod look;
+mod made;
 mod manifest;
 #[cfg(test)]
 mod model_tests;

@@ -836,14 +836,14 @@ fn a_link_counts_with_what_it_leads_to() {
     here.check(&build, nothing, expect!["executed because it never ran here"]);
     here.check(&build, never, expect!["up to date"]);
     here.write("src/real", "2");
-    here.check(&build, nothing, expect!["executed because in/../src/real changed"]);
+    here.check(&build, nothing, expect!["executed because src/real changed"]);
     here.write("other/x", "3");
     here.check(&build, never, expect!["up to date"]);
     fs::remove_file(here.path("in/link")).unwrap();
     symlink("../src/nowhere", here.path("in/link")).unwrap();
-    here.check(&build, nothing, expect!["executed because in/../src/real was removed, in/link changed"]);
+    here.check(&build, nothing, expect!["executed because in/link changed, src/real was removed"]);
     here.write("src/nowhere", "x");
-    here.check(&build, nothing, expect!["executed because in/../src/nowhere was added"]);
+    here.check(&build, nothing, expect!["executed because src/nowhere was added"]);
 }
 
 /// Writes `obj` and says in a depfile what `src/a.c` includes.
@@ -1230,4 +1230,29 @@ fn relative_folders() {
     here.check(&build, make, expect!["executed because shared/x.h changed"]);
     fs::remove_dir_all(here.path("pkg/out")).unwrap();
     here.check(&build, never, expect!["restored because its output pkg/out/app is missing"]);
+}
+
+#[test]
+fn a_link_that_a_depfile_names_counts_with_what_it_leads_to() {
+    let here = Checkout::new(&[("src/a.c", "a"), ("real/v1/x.h", "1"), ("src/dir/keep", "")]);
+    symlink("../real/v1/x.h", here.path("src/x.h")).unwrap();
+    symlink("../../real/v2/y.h", here.path("src/dir/y.h")).unwrap();
+    let mut build = task(&["src/a.c"], &["out"]);
+    build.depfiles = vec!["out.d".to_owned()];
+    let make = |root: &Path| {
+        let read = |path: &str| fs::read_to_string(root.join(path)).unwrap_or_default();
+        fs::write(root.join("out"), format!("{}{}", read("src/x.h"), read("src/dir/y.h"))).unwrap();
+        fs::write(root.join("out.d"), "out: src/a.c src/x.h src/dir/y.h\n").unwrap();
+    };
+    here.check(&build, make, expect!["executed because it never ran here"]);
+    here.check(&build, never, expect!["up to date"]);
+    here.write("real/v1/x.h", "2");
+    here.check(&build, make, expect![[r#"executed because real/v1/x.h changed"#]]);
+    here.write("real/v2/y.h", "new");
+    here.check(&build, make, expect![[r#"executed because real/v2/y.h was added"#]]);
+    assert_eq!(here.read("out"), "2new");
+    here.write("real/v1/x.h", "1");
+    fs::remove_file(here.path("real/v2/y.h")).unwrap();
+    here.check(&build, never, expect![[r#"restored because real/v1/x.h changed, real/v2/y.h was removed"#]]);
+    assert_eq!(here.read("out"), "1");
 }

@@ -12,6 +12,7 @@ use crate::base::fs::{FsError, Root};
 use super::ignored::{Outside, Rules};
 use super::journal::Journal;
 use super::look::Listing;
+use super::made::Unrecorded;
 use super::manifest::Usual;
 use super::record::{List, Record};
 use super::stamp::StampClock;
@@ -49,6 +50,7 @@ pub struct Workspace {
     befores: Mutex<HashMap<Box<str>, HashSet<PathId>>>,
     unsaved: Mutex<Unsaved>,
     learned: AtomicBool,
+    pub(super) unrecorded: Mutex<Unrecorded>,
 }
 
 /// The names in folders, with their digests.
@@ -99,6 +101,7 @@ impl Workspace {
             befores: Mutex::default(),
             unsaved: Mutex::new(unsaved),
             learned: AtomicBool::new(false),
+            unrecorded: Mutex::default(),
         })
     }
 

@@ -11,6 +11,7 @@ mod hello_deploy;
 #[cfg(target_os = "linux")]
 mod interrupt;
 mod jobserver;
+mod model;
 mod ninja;
 mod run;
 mod sandbox;
