@@ -78,7 +78,10 @@ impl Session {
         let taken = rustix::process::pidfd_open(pid, PidfdFlags::empty())
             .and_then(|child| rustix::process::pidfd_getfd(child, fd, PidfdGetfdFlags::empty()));
         match taken {
-            Ok(listener) => answer_all(&listener, watch),
+            Ok(listener) => {
+                wake_in_step(listener.as_fd());
+                answer_all(&listener, watch);
+            }
             Err(error) => {
                 // It waits for an answer that nobody can give.
                 watch.record().refused = Some(error.into());
@@ -156,7 +159,6 @@ fn program() -> Vec<sock_filter> {
         jump(libc::BPF_JMP | libc::BPF_JGE | libc::BPF_K, FOREIGN, 0, 1),
         answer(libc::SECCOMP_RET_USER_NOTIF),
     ];
-    #[expect(clippy::cast_sign_loss, reason = "error numbers are positive")]
     for call in call::REFUSED {
         program.push(is(number(*call), 0, 1));
         program.push(answer(libc::SECCOMP_RET_ERRNO | libc::ENOSYS as u32));
@@ -351,6 +353,17 @@ fn read_memory(pid: Pid, address: u64, into: &mut [u8]) -> usize {
         libc::process_vm_readv(pid.as_raw_nonzero().get(), &raw const local, 1, &raw const remote, 1, 0)
     };
     usize::try_from(read).unwrap_or(0)
+}
+
+/// Asks the kernel to run the thread that answers on the core of the process that waits for it: they take turns anyway. An
+/// older one (before 6.6) does not know how.
+#[expect(unsafe_code, reason = "seccomp's ioctls")]
+fn wake_in_step(listener: BorrowedFd<'_>) {
+    const SYNC_WAKE_UP: libc::c_ulong = 1;
+    // SAFETY: the kernel takes the number itself, and no pointer.
+    unsafe {
+        libc::ioctl(listener.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_SET_FLAGS, SYNC_WAKE_UP);
+    }
 }
 
 /// The next call that was stopped.

@@ -154,7 +154,8 @@ pub static TASK: Block = block("task", "Something that runs once and is over whe
             "What is neither among `inputs`, nor an output of a task it needs, nor made by its own commands, cannot be opened or \
              executed: the command is told that it has no permission, and the file is named. With a `depfile`, which names its \
              inputs only afterwards, the task fails afterwards. Files outside of the project, and asking whether a file is \
-             there, stay free. It finds what was forgotten; it does not hold what wants to get out. Linux, on x86-64 and \
+             there, stay free. What it leaves running is ended with it. It finds what was forgotten; it does not hold what wants to get out, and `sudo` does \
+             not work in it. Linux, on x86-64 and \
              aarch64; elsewhere the task is not started. `envrun audit` finds what is missing, and declares it.",
         )
         .args(&[one("tier", Kind::OneOf(&["strict"]))])
