@@ -130,10 +130,11 @@ impl<'a> Actions<'a> {
         let known = self.known(node)?;
         let carry = Carry::new(self.around, configured, &known.scene, node);
         for condition in conditions {
-            if let Verdict::Fails(reason) =
-                self.around.ask(condition, &known.scene, &|command| carry.probe(command))
-            {
-                return Ok(Some(Outcome::Skipped { reason }));
+            match self.around.ask(condition, &known.scene, &|command| carry.probe(command)) {
+                Verdict::Holds => {}
+                Verdict::Fails(reason) => return Ok(Some(Outcome::Skipped { reason })),
+                // Nobody can say whether it should run: that is a mistake of the surroundings, not a reason to skip.
+                Verdict::NoRepository(reason) => return Err(Failure::Refused { reasons: vec![reason] }),
             }
         }
         let forced = self.plan.is_forced(node);

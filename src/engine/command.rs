@@ -162,7 +162,8 @@ impl<'a> Carry<'a> {
             }
         }
         for condition in &called.task.when {
-            if let Verdict::Fails(_) = self.around.ask(condition, self.scene, &|command| self.probe(command))
+            if let Verdict::Fails(_) | Verdict::NoRepository(_) =
+                self.around.ask(condition, self.scene, &|command| self.probe(command))
             {
                 return Attempt::Good;
             }

@@ -35,7 +35,7 @@ pub fn first_envfile(folder: &Path) -> FirstEnvfile {
 
     if has("Cargo.toml") {
         found.push("Cargo");
-        tasks.extend(cargo(has("Cargo.lock")));
+        tasks.extend(cargo());
     }
     if let Some(text) = read("package.json") {
         found.push("npm");
@@ -98,15 +98,12 @@ fn quoted(text: &str) -> String {
     format!("\"{}\"", text.replace('\\', r"\\").replace('"', "\\\""))
 }
 
-fn cargo(locked: bool) -> Vec<Sketch> {
-    let lock = if locked { r#" "Cargo.lock""# } else { "" };
-    let inputs = format!(r#"inputs "**/*.rs" "**/Cargo.toml"{lock}"#);
+fn cargo() -> Vec<Sketch> {
+    // Everything that git keeps: a test may read any fixture, and a name too few is a wrong "up to date".
+    let inputs = r#"inputs "**" "!target/**""#;
     let task = |name: &str, desc: &str, run: &str| {
         let uses = r#"uses "CARGO_HOME" "RUSTUP_HOME" "RUSTFLAGS""#;
-        Sketch::new(
-            name,
-            &[&format!("desc {}", quoted(desc)), &inputs, uses, r#"tools "cargo" "rustc""#, run],
-        )
+        Sketch::new(name, &[&format!("desc {}", quoted(desc)), inputs, uses, r#"tools "cargo" "rustc""#, run])
     };
     vec![
         // Cargo keeps its own books of what is up to date in target/, so the folder is not an output.
@@ -193,7 +190,6 @@ fn python(folder: &Path) -> Vec<Sketch> {
             r#"run "touch" ".venv/.installed""#,
         ],
     )];
-    let manifest: String = manifests.iter().map(|name| format!(" {}", quoted(name))).collect();
     if has("tests") || has("test") {
         tasks.push(Sketch::new(
             "test",
@@ -201,7 +197,7 @@ fn python(folder: &Path) -> Vec<Sketch> {
                 r#"desc "The tests""#,
                 r#"arg "path" default="" desc="only these""#,
                 r#"needs "setup""#,
-                &format!(r#"inputs "**/*.py"{manifest}"#),
+                r#"inputs "**" "!.venv/**" "!**/__pycache__/**" "!.pytest_cache/**""#,
                 r#"run ".venv/bin/python -m pytest $ARG_PATH""#,
             ],
         ));

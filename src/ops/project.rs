@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use crate::base::Digest;
-use crate::diag::{Diagnostic, Severity, SourceMap};
+use crate::diag::{Diagnostic, SourceMap};
 use crate::load::{self, Loaded};
 use crate::model::Envfile;
 use crate::preflight::Git;
@@ -99,18 +99,6 @@ impl Project {
             }
             _ => None,
         })
-    }
-
-    /// Warnings count as errors: gives them as a problem if there are any.
-    pub fn strict(&self) -> Result<(), Problem> {
-        let warnings: Vec<Diagnostic> = self
-            .loaded
-            .diagnostics
-            .iter()
-            .filter(|diagnostic| diagnostic.severity == Severity::Warning)
-            .cloned()
-            .collect();
-        if warnings.is_empty() { Ok(()) } else { Err(self.problem(warnings)) }
     }
 }
 

@@ -198,7 +198,10 @@ pub(super) fn carry_out(
     audit: Option<&Audit>,
 ) -> Result<Ending, Problem> {
     if request.strict {
-        project.strict()?;
+        let warnings = super::check::check(project);
+        if !warnings.is_empty() {
+            return Err(project.problem(warnings));
+        }
     }
     let mut ready = Ready::new(context, project, request)?;
     let group =
@@ -401,7 +404,9 @@ fn refusals(plan: &Plan, around: &Surroundings<'_>, project: &Project, cores: us
             if plan.limits.dry_run && matches!(guard.kind, ConditionKind::Exec { .. }) {
                 continue;
             }
-            if let Verdict::Fails(reason) = around.ask(guard, &scene, &|command| carry.probe(command)) {
+            if let Verdict::Fails(reason) | Verdict::NoRepository(reason) =
+                around.ask(guard, &scene, &|command| carry.probe(command))
+            {
                 let place = project.sources().place(guard.span);
                 refusals.push(Refusal { label: node.label.clone(), reason, place, hint: guard.hint.clone() });
             }

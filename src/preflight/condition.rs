@@ -7,6 +7,7 @@ use crate::base::{Timestamp, Window};
 use crate::model::{Command, Condition, ConditionKind};
 
 use super::Git;
+use super::git::NO_REPOSITORY;
 
 /// What conditions are asked of.
 pub struct Surroundings<'a> {
@@ -33,6 +34,8 @@ pub enum Verdict {
     Holds,
     /// It does not: why, in words that stand after "because".
     Fails(String),
+    /// It cannot be asked, because there is no git repository.
+    NoRepository(String),
 }
 
 /// Asks one condition.
@@ -40,6 +43,7 @@ pub fn check(condition: &Condition, around: &Surroundings<'_>) -> Verdict {
     match ask(&condition.kind, around) {
         Ok(true) => Verdict::Holds,
         Ok(false) => Verdict::Fails("the condition does not hold".into()),
+        Err(reason) if reason == NO_REPOSITORY => Verdict::NoRepository(reason),
         Err(reason) => Verdict::Fails(reason),
     }
 }

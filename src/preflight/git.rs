@@ -4,6 +4,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
+/// What is said where there is no repository.
+pub(super) const NO_REPOSITORY: &str = "it needs a git repository, and this is none";
+
 /// The repository around a project, asked through the `git` command.
 #[derive(Debug)]
 pub struct Git {
@@ -76,7 +79,7 @@ impl Git {
         }
         let said = String::from_utf8_lossy(&output.stderr);
         Err(if said.contains("not a git repository") {
-            "it needs a git repository, and this is none".to_owned()
+            NO_REPOSITORY.to_owned()
         } else {
             format!("`git {}` failed: {}", args.join(" "), said.lines().next().unwrap_or_default())
         })

@@ -40,7 +40,7 @@ fn verdict(dir: &Path, kind: ConditionKind, variables: &[(&str, &str)]) -> Strin
     let condition = Condition { kind, span: Span { file: FileId(0), start: 0, len: 0 }, hint: None };
     match check(&condition, &around) {
         Verdict::Holds => "holds".into(),
-        Verdict::Fails(reason) => reason,
+        Verdict::Fails(reason) | Verdict::NoRepository(reason) => reason,
     }
 }
 

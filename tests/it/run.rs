@@ -754,3 +754,23 @@ fn a_run_that_never_was_is_asked_for_in_vain() {
         "#]],
     );
 }
+
+#[test]
+fn a_branch_cannot_be_asked_without_a_repository() {
+    let sandbox = Sandbox::new(
+        r#"
+        task "deploy" { when { branch "main" }; run "touch deployed" }
+        task "typo" { inputs "nothing-here/**"; run "true" }
+        "#,
+    );
+    let ran = sandbox.run(&["deploy"]);
+    assert_eq!(ran.exit, 3, "{}", ran.text());
+    assert!(ran.stderr.contains("needs a git repository"), "{}", ran.text());
+    assert!(!sandbox.exists("deployed"));
+    sandbox.ok(&["typo"]);
+    assert_eq!(
+        sandbox.run(&["--strict", "typo"]).exit,
+        2,
+        "a glob that matches nothing is an error with --strict"
+    );
+}
