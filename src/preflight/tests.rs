@@ -231,7 +231,7 @@ fn questions_are_answered_in_order_and_equal_ones_asked_once() {
         Fail: it does not exist (make it, or correct the path)
         Pass: succeeds
         Fail: exit status 7: two (see what is wrong by hand: echo one; echo two; exit 7)
-        Fail: it could not be started: there is no `$DIR/./none` (see what is wrong by hand: ./none)
+        Fail: it could not be started: there is no `$DIR/none` (see what is wrong by hand: ./none)
         Warn: known
     "#]]
     .assert_eq(&findings(&questions, dir.path()));
