@@ -193,7 +193,7 @@ fn a_script_without_a_first_line_is_the_shells() {
     let place = Place::new();
     place.file("script", 0o755, "echo \"$0\" \"$1\"\n");
     let ran = place.argv(&["./script", "a b"]).unwrap();
-    let expected = format!("{} a b\n", place.dir.path().join("./script").display());
+    let expected = format!("{} a b\n", place.dir.path().join("script").display());
     assert_eq!(String::from_utf8(ran.stdout).unwrap(), expected);
 }
 

@@ -55,8 +55,6 @@ mod keep;
 mod look;
 mod made;
 mod manifest;
-#[cfg(test)]
-mod model_tests;
 mod record;
 pub mod seal;
 mod stamp;

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use proptest::prelude::*;
 
-use super::*;
+use super::super::*;
 use crate::base::Timestamp;
 use crate::cache::{ActionResult, Limits, LocalStore};
 use crate::model::Command;
