@@ -37,6 +37,9 @@ pub struct Carry<'a> {
     took: Duration,
 }
 
+/// What Ctrl-C sends.
+const SIGINT: i32 = 2;
+
 /// How long a command has between SIGTERM and SIGKILL after its timeout.
 const GRACE: Duration = Duration::from_secs(5);
 
@@ -222,6 +225,8 @@ impl<'a> Carry<'a> {
             Ok(ended) => match ended.exit {
                 Exit::Status(0) => Attempt::Good,
                 Exit::Status(status) => Attempt::Failed(Failure::Exit { status, command }),
+                // The keys of a lent terminal reach the command alone: Ctrl-C there is the user's word to stop the run.
+                Exit::Signal(SIGINT) if self.node.task.interactive => Attempt::Cancelled,
                 Exit::Signal(signal) => Attempt::Failed(Failure::Signal { signal, command }),
                 Exit::TimedOut => {
                     let limit =

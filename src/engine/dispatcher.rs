@@ -382,7 +382,11 @@ impl Dispatcher<'_, '_, '_> {
                 End::Failed
             }
             Outcome::Skipped { .. } => End::Skipped,
-            Outcome::Cancelled => End::Cancelled,
+            Outcome::Cancelled => {
+                // Nothing is cancelled but by an interrupt, be it one that only an interactive command heard.
+                self.interrupted = true;
+                End::Cancelled
+            }
             _ => End::Good,
         };
         match &outcome {

@@ -774,3 +774,16 @@ fn a_branch_cannot_be_asked_without_a_repository() {
         "a glob that matches nothing is an error with --strict"
     );
 }
+
+#[test]
+fn an_interactive_command_that_ends_by_ctrl_c_interrupts_the_run() {
+    let sandbox = Sandbox::new(
+        r#"
+        task "ask" { interactive #true; run "kill -INT $$" }
+        task "then" { needs "ask"; run "touch then" }
+        "#,
+    );
+    let ran = sandbox.run(&["then"]);
+    assert_eq!(ran.exit, 130, "{}", ran.text());
+    assert!(!sandbox.exists("then"));
+}
