@@ -58,10 +58,11 @@ pub fn run(invocation: &Invocation<'_>, words: Vec<OsString>) -> Result<u8, Prob
     request.words = Some((all, words.options));
     request.seen = seen.map(Arc::new);
     let reporters = reporters(invocation, &options);
-    let ending = run_request(invocation.context, &mut project, &request, reporters)?;
+    let (ending, _rest) = run_request(invocation.context, &mut project, &request, reporters)?;
     let exit =
         if quiet && ending.exit == 0 && ending.changed > 0 { EXIT_NOT_UP_TO_DATE } else { ending.exit };
-    // The program ends here, before the project is dropped: taking a large one apart piece by piece is work for nobody.
+    // The program ends here, before the project and the rest of the run are dropped: taking large ones apart piece by
+    // piece is work for nobody.
     std::process::exit(i32::from(exit))
 }
 

@@ -52,7 +52,7 @@ pub fn audit(
 ) -> Result<Audited, Problem> {
     let request = Request { force: Force::Targets, ..request.clone() };
     let audit = Audit::default();
-    let ending = carry_out(context, project, &request, reporters, Some(&audit))?;
+    let (ending, _) = carry_out(context, project, &request, reporters, Some(&audit))?;
     let name = request.targets.first().map_or("", |target| target.name.as_str());
     match audit.sight() {
         Some(sight) => Ok(Audited { sight, exit: ending.exit }),

@@ -88,6 +88,13 @@ pub struct Ready {
     git: Git,
 }
 
+/// What is left of a run in memory when it is over. A program that ends now forgets it: to take ten thousand nodes apart
+/// is work for nobody, and touches every page they lie in.
+pub struct Rest {
+    _plan: Plan,
+    _workspace: Workspace,
+}
+
 impl Ready {
     /// Looks everything up that a request names, and opens everything it needs. Nothing is executed.
     pub fn new(context: &Context, project: &mut Project, request: &Request) -> Result<Self, Problem> {
@@ -179,13 +186,13 @@ impl Ready {
     }
 }
 
-/// Carries a request out. What happens is told to `reporters`.
+/// Carries a request out, and gives how it ended. What happens is told to `reporters`.
 pub fn run(
     context: &Context,
     project: &mut Project,
     request: &Request,
     reporters: Reporters,
-) -> Result<Ending, Problem> {
+) -> Result<(Ending, Rest), Problem> {
     carry_out(context, project, request, reporters, None)
 }
 
@@ -196,7 +203,7 @@ pub(super) fn carry_out(
     request: &Request,
     mut reporters: Reporters,
     audit: Option<&Audit>,
-) -> Result<Ending, Problem> {
+) -> Result<(Ending, Rest), Problem> {
     if request.strict {
         let warnings = super::check::check(project);
         if !warnings.is_empty() {
@@ -250,7 +257,9 @@ pub(super) fn carry_out(
         }
     }
     collect(&ready.store, ending.changed);
-    Ok(ending)
+    drop(actions);
+    let Ready { plan, workspace, .. } = ready;
+    Ok((ending, Rest { _plan: plan, _workspace: workspace }))
 }
 
 /// The caller's variables that are passed over, because the Envfile declares the name and a task reads it.

@@ -32,17 +32,12 @@ impl Default for Limits {
 
 /// Removes what is over the limits, and says how many runs that were. A run that is still going on is passed over,
 /// whatever its age.
-///
-/// `measure`: sizes are looked at. That takes a look at every file of every run, and is left out after a run that added
-/// nothing of size.
-pub fn prune(root: &Path, limits: &Limits, now: Timestamp, measure: bool) -> Result<usize, RecordError> {
+pub fn prune(root: &Path, limits: &Limits, now: Timestamp) -> Result<usize, RecordError> {
     let dir = runs_dir(root);
     let (mut removed, mut bytes) = (0, 0u64);
     for (newer, id) in runs(root)?.iter().enumerate() {
         let path = dir.join(id.as_str());
-        if measure {
-            bytes = bytes.saturating_add(size(&path));
-        }
+        bytes = bytes.saturating_add(size(&path));
         let old = id.time().is_some_and(|began| now.since(began) > limits.keep);
         let over = old || newer >= limits.count || bytes > limits.bytes;
         if newer > 0 && over && remove_unless_live(&path, id, now)? {

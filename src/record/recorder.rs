@@ -10,7 +10,7 @@ use super::line::{self, Kept, Line};
 use super::{Limits, RecordError, RunId, STATE_DIR, log_name, prune, runs_dir};
 use crate::base::fs::{FsError, write_atomic};
 use crate::base::{Clock, Digest, Timestamp};
-use crate::event::{Event, NodeInfo, OutcomeKind, RunState, Sequenced};
+use crate::event::{Event, NodeInfo, RunState, Sequenced};
 use crate::graph::NodeIx;
 
 /// How often another id is drawn when one is taken; two runs begin in the same millisecond once in a blue moon.
@@ -18,6 +18,9 @@ const DRAWS: usize = 64;
 
 /// Written where a log ends early: a task that prints without end must not fill the disk.
 const CUT: &str = "\n[envrun: the logs of this run have reached their limit; nothing more is kept]\n";
+
+/// A run that wrote no more than this is a small one.
+const LITTLE: u64 = 1 << 20;
 
 /// A run being written down.
 #[derive(Debug)]
@@ -34,6 +37,8 @@ pub struct Recorder {
     logs: HashMap<NodeIx, Log>,
     /// How many bytes of logs this run may still write.
     room: u64,
+    /// How many bytes it wrote.
+    written: u64,
     /// Something was told.
     told: bool,
 }
@@ -71,6 +76,7 @@ impl Recorder {
             pending: Vec::new(),
             logs: HashMap::new(),
             room: limits.bytes,
+            written: 0,
             told: false,
         })
     }
@@ -128,6 +134,7 @@ impl Recorder {
     }
 
     fn write_pending(&mut self) -> Result<(), RecordError> {
+        self.written += self.pending.len() as u64;
         let written = self.events.write_all(&self.pending);
         self.pending.clear();
         Ok(written.map_err(|error| FsError::new("write", self.dir.join("events.jsonl"), error))?)
@@ -146,6 +153,7 @@ impl Recorder {
             log.append(CUT.as_bytes())?;
         }
         self.room -= len as u64;
+        self.written += len as u64;
         Ok(Kept::Log { at, len: len as u64 })
     }
 
@@ -168,12 +176,10 @@ impl Recorder {
 
     /// After the last event: makes room.
     fn finish(&mut self, state: &RunState) -> Result<(), RecordError> {
-        let counts = state.counts();
-        let idle = counts.executed() + counts.of(OutcomeKind::Restored) == 0;
-        // Looking through all runs takes longer than all else that a run does which has nothing to do: one in sixteen
-        // of those is enough. The id's last digit was drawn at random.
-        if !idle || self.id.as_str().ends_with('0') {
-            prune(&self.root, &self.limits, state.now(), !idle)?;
+        // Looking through all runs takes longer than all else that a run does which has little to do: one in sixteen of
+        // those is enough. The id's last digit was drawn at random.
+        if self.written > LITTLE || self.id.as_str().ends_with('0') {
+            prune(&self.root, &self.limits, state.now())?;
         }
         Ok(())
     }

@@ -317,24 +317,23 @@ fn old_runs_go_and_running_ones_stay() {
     assert_eq!(graphs(), 2);
 
     // By age: the old one goes, the one that is still going on does not.
-    assert_eq!(prune(root.path(), &Limits { keep: day, ..all }, clock.now(), true).unwrap(), 1);
+    assert_eq!(prune(root.path(), &Limits { keep: day, ..all }, clock.now()).unwrap(), 1);
     assert_eq!(runs(root.path()).unwrap(), [&three, &two, &one, live.id()].map(Clone::clone));
     assert!(!runs_dir(root.path()).join(long_ago.as_str()).exists());
-    // By size, if that is looked at: each has a log of 100,000 bytes.
+    // By size: each has a log of 100,000 bytes.
     let small = Limits { bytes: 250_000, ..all };
-    assert_eq!(prune(root.path(), &small, clock.now(), false).unwrap(), 0);
-    assert_eq!(prune(root.path(), &small, clock.now(), true).unwrap(), 1);
+    assert_eq!(prune(root.path(), &small, clock.now()).unwrap(), 1);
     assert_eq!(runs(root.path()).unwrap(), [&three, &two, live.id()].map(Clone::clone));
     // The graph that only that run had goes with it.
     assert_eq!(graphs(), 1);
     // By count; the newest stays in any case.
-    assert_eq!(prune(root.path(), &Limits { count: 0, ..all }, clock.now(), false).unwrap(), 1);
+    assert_eq!(prune(root.path(), &Limits { count: 0, ..all }, clock.now()).unwrap(), 1);
     assert_eq!(runs(root.path()).unwrap(), [&three, live.id()].map(Clone::clone));
     assert!(Recorded::open(root.path(), live.id().as_str()).unwrap().is_live());
     let id = live.id().clone();
     drop(live);
     assert!(!Recorded::open(root.path(), id.as_str()).unwrap().is_live());
-    assert_eq!(prune(root.path(), &Limits { keep: day, ..all }, clock.now(), true).unwrap(), 1);
+    assert_eq!(prune(root.path(), &Limits { keep: day, ..all }, clock.now()).unwrap(), 1);
     assert_eq!(runs(root.path()).unwrap(), [three]);
 }
 
