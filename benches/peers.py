@@ -6,7 +6,8 @@
 Every number is a whole process: wall time and CPU time (of the process and everything it waited for), the median of
 interleaved rounds, so that a noisy machine is noisy for all. The last columns are ratios envrun / tool; below 1.00 envrun
 is quicker. The work is a layered graph: each task needs one to three of the layer before, reads one small file and
-writes one (`cp`); 10 layers. Only public tools are used; nothing is left outside the temporary folder.
+writes one (`cp`); 10 layers. Only public tools are used; nothing is left outside the temporary folder (of TMPDIR:
+on a file system that makes files slowly, cold runs measure that).
 """
 
 import argparse

@@ -40,18 +40,23 @@ pub enum Checked {
     Over(Outcome),
 }
 
-/// What is known of one node so far.
+/// What is known of one node so far. Small: most nodes of a large graph are up to date, and need none of it.
 #[derive(Default)]
 struct Slot {
-    known: OnceLock<Result<Known, Failure>>,
-    /// Why it is not up to date, found by the check and used by the execution.
-    stale: Mutex<Option<(Option<Fingerprint>, Vec<Difference>)>>,
+    known: OnceLock<Box<Result<Known, Failure>>>,
+    stale: Mutex<Option<Box<Stale>>>,
     /// When it was first looked at.
     looked: OnceLock<SystemTime>,
     /// What was wrong with its entry in the cache, and is not told yet.
     warning: Mutex<Option<String>>,
     /// What flows to the keys of those who need it; not set as long as a dry run cannot know it.
     outputs: OnceLock<Digest>,
+}
+
+/// Why a node is not up to date, found by the check and used by the execution.
+struct Stale {
+    fingerprint: Option<Fingerprint>,
+    reasons: Vec<Difference>,
 }
 
 /// What the definition of a node comes to.
@@ -207,8 +212,8 @@ impl<'a> Actions<'a> {
         if slot.known.get().is_some() || self.plan.is_forced(node) {
             return None;
         }
-        let known = self.work_out(node);
-        let outputs = known.as_ref().ok().and_then(|known| {
+        let known = Box::new(self.work_out(node));
+        let outputs = (*known).as_ref().ok().and_then(|known| {
             let definition =
                 known.definition.as_ref().filter(|_| self.plan.graph[node].task.is_cacheable())?;
             let outputs = |need: NodeIx| self.slots[need.index()].outputs.get().copied();
@@ -253,7 +258,7 @@ impl<'a> Actions<'a> {
             .filter(|_| configured.task.is_cacheable() && !self.plan.is_forced(node))?;
         let prepared = self.prepared(node).ok()??;
         let stale = self.slot_stale(node);
-        let fingerprint = stale.as_ref()?.0.as_ref()?;
+        let fingerprint = stale.as_ref()?.fingerprint.as_ref()?;
         match self.around.workspace.lookup(store, prepared, fingerprint) {
             Lookup::Miss { warning: None } => None,
             found => Some(found),
@@ -290,7 +295,7 @@ impl<'a> Actions<'a> {
         let store = self.around.read_cache?;
         let prepared = self.prepared(node).ok()??;
         let stale = self.slot_stale(node);
-        let fingerprint = stale.as_ref()?.0.as_ref()?;
+        let fingerprint = stale.as_ref()?.fingerprint.as_ref()?;
         match self.around.workspace.restore(store, prepared, fingerprint, &hit) {
             Ok(digest) => {
                 self.set_outputs(node, digest);
@@ -411,9 +416,7 @@ impl<'a> Actions<'a> {
                 reason: format!("cannot make the folder {}: {error}", path.display()),
             })?;
         }
-        if let Some(fingerprint) =
-            self.slot_stale(node).as_mut().and_then(|(fingerprint, _)| fingerprint.take())
-        {
+        if let Some(fingerprint) = self.slot_stale(node).as_mut().and_then(|stale| stale.fingerprint.take()) {
             return Ok(fingerprint);
         }
         let needs = self.needs(node).unwrap_or_default();
@@ -491,7 +494,8 @@ impl<'a> Actions<'a> {
     }
 
     fn known(&self, node: NodeIx) -> Result<&Known, Failure> {
-        self.slots[node.index()].known.get_or_init(|| self.work_out(node)).as_ref().map_err(Clone::clone)
+        let known = self.slots[node.index()].known.get_or_init(|| Box::new(self.work_out(node)));
+        (**known).as_ref().map_err(Clone::clone)
     }
 
     fn work_out(&self, node: NodeIx) -> Result<Known, Failure> {
@@ -563,10 +567,10 @@ impl<'a> Actions<'a> {
 
     fn set_stale(&self, node: NodeIx, fingerprint: Option<Fingerprint>, reasons: Vec<Difference>) {
         *self.slots[node.index()].stale.lock().unwrap_or_else(PoisonError::into_inner) =
-            Some((fingerprint, reasons));
+            Some(Box::new(Stale { fingerprint, reasons }));
     }
 
-    fn slot_stale(&self, node: NodeIx) -> MutexGuard<'_, Option<(Option<Fingerprint>, Vec<Difference>)>> {
+    fn slot_stale(&self, node: NodeIx) -> MutexGuard<'_, Option<Box<Stale>>> {
         self.slots[node.index()].stale.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -581,10 +585,10 @@ impl<'a> Actions<'a> {
     /// Why a node is executed: everything that differs, in words that stand after "because". Never empty.
     pub fn reasons(&self, node: NodeIx) -> Vec<String> {
         let task = &self.plan.graph[node].task;
-        if let Some((_, reasons)) = &*self.slot_stale(node)
-            && !reasons.is_empty()
+        if let Some(stale) = &*self.slot_stale(node)
+            && !stale.reasons.is_empty()
         {
-            return reasons.iter().map(Difference::words).collect();
+            return stale.reasons.iter().map(Difference::words).collect();
         }
         let reason = if self.plan.is_forced(node) {
             "it was forced"

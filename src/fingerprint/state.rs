@@ -164,8 +164,8 @@ fn read_paths(bytes: &[u8], table: &mut Table) {
 fn read_entries(bytes: &[u8], table: &mut Table) {
     // Three thousand of these are read at the beginning of a run: places that are known need no asking.
     for one in bytes.as_chunks::<ENTRY>().0 {
-        let u32_at = |at: usize| u32::from_le_bytes(std::array::from_fn(|byte| one[at + byte]));
-        let u64_at = |at: usize| u64::from_le_bytes(std::array::from_fn(|byte| one[at + byte]));
+        let u32_at = |at: usize| u32::from_le_bytes(one[at..at + 4].try_into().expect("4 bytes"));
+        let u64_at = |at: usize| u64::from_le_bytes(one[at..at + 8].try_into().expect("8 bytes"));
         let Some(kind) = FileKind::from_byte(one[4]) else { continue };
         let Some(slot) = table.entries.get_mut(u32_at(0) as usize) else { continue };
         let stat = Stat {
@@ -176,7 +176,7 @@ fn read_entries(bytes: &[u8], table: &mut Table) {
             dev: u64_at(37),
             mode: u32_at(45),
         };
-        let digest = Digest(std::array::from_fn(|byte| one[49 + byte]));
+        let digest = Digest(one[49..].try_into().expect("32 bytes"));
         let (known, trusted) = (true, true);
         *slot = Entry { stat, digest, kind, known, trusted, changed: false, epoch: 0, observed: 0 };
     }
