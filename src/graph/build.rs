@@ -3,9 +3,9 @@
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
-use crate::base::RelPath;
 use crate::diag::{Diagnostic, Span};
-use crate::model::{EnvName, Envfile, Node, NodePath, NodeRef, Placeholder, ProjectName, Task, VarName};
+use crate::model::{EnvName, Envfile, Node, NodePath, NodeRef, ProjectName, Task, VarName};
+use crate::syntax::words;
 use crate::vars::{Values, reads};
 
 use super::call::{Calls, Expansion};
@@ -68,31 +68,11 @@ pub fn cycles(envfile: &Envfile) -> Vec<Diagnostic> {
 /// One node whose needs are being visited.
 struct Frame<'a> {
     visit: usize,
-    task: Definition<'a>,
+    definition: &'a Node,
     expansion: Arc<Expansion>,
     needs: Vec<Link>,
     /// The need that is visited now.
     next: usize,
-}
-
-/// What a node is.
-enum Definition<'a> {
-    Task(&'a Arc<Task>),
-    /// What is known of a node that is not built yet, and its kind.
-    StandIn(Arc<Task>, &'static str),
-}
-
-impl Definition<'_> {
-    fn task(&self) -> &Arc<Task> {
-        match self {
-            Self::Task(task) => task,
-            Self::StandIn(task, _) => task,
-        }
-    }
-
-    fn kind(&self) -> &'static str {
-        if let Self::StandIn(_, kind) = self { kind } else { "task" }
-    }
 }
 
 /// The visit that leads to another one, and where that is written.
@@ -209,30 +189,28 @@ impl<'a> Builder<'a> {
 
     /// Looks a node up and lists its needs. What is wrong with it is said, with the place that leads to it.
     fn open(&mut self, visit: usize, asked: Option<Asked>) -> Option<Frame<'a>> {
-        let task = match self.visits.definition(visit) {
-            Some(Node::Task(task)) => Definition::Task(task),
-            Some(Node::Placeholder(node)) if self.sketch => {
-                Definition::StandIn(Arc::new(stand_in(node)), node.kind)
-            }
+        let definition = match self.visits.definition(visit) {
+            Some(node) if self.sketch || is_built(node) => node,
             found => {
                 let (path, env) = (self.visits.path(visit), self.visits.env(visit));
                 let asked = asked.map(|(visit, span)| (self.visits.label(visit), span));
                 let diagnostic = match found {
-                    Some(Node::Placeholder(node)) => say::kind_not_built(&path, env, node, asked),
-                    _ => say::not_in_environment(self.envfile, &path, env, asked),
+                    Some(node) => say::kind_not_built(&path, env, node, asked),
+                    None => say::not_in_environment(self.envfile, &path, env, asked),
                 };
                 self.say(diagnostic);
                 self.visits.set(visit, State::Closed(None));
                 return None;
             }
         };
+        let task = definition.task();
         if !self.sketch {
-            self.refuse(visit, task.task(), asked);
+            self.refuse(visit, task, asked);
         }
-        let expansion = self.expand(visit, task.task());
+        let expansion = self.expand(visit, task);
         let slot = self.visits.env_slot(visit);
-        let mut needs: Vec<Link> = Vec::with_capacity(task.task().needs.len());
-        for need in &task.task().needs {
+        let mut needs: Vec<Link> = Vec::with_capacity(task.needs.len());
+        for need in &task.needs {
             if let Some(inner) = self.aim(need, slot, visit) {
                 needs.push(Link { visit: inner, span: need.span, pinned: need.env.is_some(), through: None });
             }
@@ -244,7 +222,7 @@ impl<'a> Builder<'a> {
             }
         }
         self.visits.set(visit, State::Open);
-        Some(Frame { visit, task, expansion, needs, next: 0 })
+        Some(Frame { visit, definition, expansion, needs, next: 0 })
     }
 
     /// Says which words of a task no code carries out yet, and which argument nobody gives.
@@ -278,7 +256,7 @@ impl<'a> Builder<'a> {
 
     /// Makes the node, or finds the one that is shared already.
     fn close(&mut self, frame: &Frame<'_>, values: &mut ValuesOf<'_>) -> usize {
-        let (visit, task) = (frame.visit, frame.task.task());
+        let (visit, task) = (frame.visit, frame.definition.task());
         let is_root = self.visits.env(visit).is_none();
         let mut names = None;
         let is_shared = is_root || {
@@ -315,7 +293,7 @@ impl<'a> Builder<'a> {
             reads: names,
             args: Vec::new(),
             target: false,
-            kind: frame.task.kind(),
+            special: (frame.definition.kind() != "task").then(|| frame.definition.clone()),
             follow_up: self.follow_up,
         });
         for link in &frame.needs {
@@ -331,10 +309,10 @@ impl<'a> Builder<'a> {
         let is_shared = |link: &Link| {
             link.pinned || self.visits.node(link.visit).is_none_or(|node| self.nodes[node].env.is_none())
         };
-        frame.task.kind() == "task"
+        frame.definition.kind() == "task"
             && frame.needs.iter().all(is_shared)
             && !self.visits.is_patched(frame.visit)
-            && share::may_be(frame.task.task(), &frame.expansion)
+            && share::may_be(frame.definition.task(), &frame.expansion)
     }
 
     /// Notes that a node was asked for by name.
@@ -416,13 +394,9 @@ impl<'a> Builder<'a> {
     }
 }
 
-/// What is known of a node that is not built yet, for a graph that is only looked at.
-fn stand_in(node: &Placeholder) -> Task {
-    Task {
-        desc: node.desc.clone(),
-        needs: node.needs.clone(),
-        ..Task::new(node.name.clone(), node.span, RelPath::root())
-    }
+/// Whether code carries that kind of node out.
+pub(super) fn is_built(node: &Node) -> bool {
+    matches!(node, Node::Task(_)) || words::ROOT.find(node.kind()).is_some_and(|word| word.built)
 }
 
 /// What a reference written in `env` stands for.

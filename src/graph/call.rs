@@ -133,7 +133,7 @@ impl Calls {
                             span: called.span,
                         });
                     }
-                    Some(Node::Placeholder(node)) => {
+                    Some(node) => {
                         wrong.push(say::kind_not_built(&inner_key.0, inner_key.1.as_ref(), node, asked));
                     }
                     None => {

@@ -51,7 +51,7 @@ pub fn node(task: Task) -> ConfiguredTask {
         args: Vec::new(),
         target: false,
         follow_up: false,
-        kind: "task",
+        special: None,
     }
 }
 

@@ -37,7 +37,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::diag::Span;
-use crate::model::{Action, Command, EnvName, NodePath, Task, VarName};
+use crate::model::{Action, Command, EnvName, Node, NodePath, Task, VarName};
 use crate::vars::Values;
 
 /// What was asked for: `prod.api:deploy` with its arguments.
@@ -84,9 +84,8 @@ pub struct ConfiguredTask {
     pub args: Vec<(String, String)>,
     /// It was asked for by name.
     pub target: bool,
-    /// `task`; in a graph that is only looked at also `service`, `deploy` or `snapshot`, whose definition then holds what
-    /// is known of it: its description and its needs.
-    pub kind: &'static str,
+    /// What it is, if it is not a task: a service, a deploy, a snapshot, whose core is `task`.
+    pub special: Option<Node>,
     /// It is in the graph only as an `on-fail` or `on-success` of another node, or because such a node needs it: it
     /// runs only when its occasion comes, and its failure is reported but is not the run's.
     pub follow_up: bool,
@@ -115,6 +114,11 @@ pub enum Step<'a> {
 }
 
 impl ConfiguredTask {
+    /// `task`, `service`, `deploy` or `snapshot`.
+    pub fn kind(&self) -> &'static str {
+        self.special.as_ref().map_or("task", Node::kind)
+    }
+
     /// What it does, in order.
     pub fn steps(&self) -> impl Iterator<Item = Step<'_>> {
         steps(&self.task, &self.calls)

@@ -1,7 +1,7 @@
 //! The words for what keeps a graph from being built.
 
 use crate::diag::{Diagnostic, Span};
-use crate::model::{Action, ArgKind, ArgSpec, ConditionKind, EnvName, Envfile, NodePath, Placeholder, Task};
+use crate::model::{Action, ArgKind, ArgSpec, ConditionKind, EnvName, Envfile, Node, NodePath, Task};
 
 use super::build::label;
 use super::task_graph::{EdgeKind, Occasion, Ring};
@@ -104,18 +104,18 @@ pub(super) fn not_in_environment(
 pub(super) fn kind_not_built(
     path: &NodePath,
     env: Option<&EnvName>,
-    node: &Placeholder,
+    node: &Node,
     asked: Option<(String, Span)>,
 ) -> Diagnostic {
-    let (label, kind) = (label(path, env), node.kind);
+    let (label, kind) = (label(path, env), node.kind());
     let diagnostic =
         Diagnostic::error(NOT_BUILT, format!("`{label}` is a {kind}, and running one is not built yet"));
     match asked {
         Some((from, span)) => diagnostic
             .at(span, format!("named by `{from}`"))
-            .at(node.span, "declared here")
+            .at(node.span(), "declared here")
             .help("until it is, write a `task` that does it"),
-        None => diagnostic.at(node.span, "declared here").help("until it is, write a `task` that does it"),
+        None => diagnostic.at(node.span(), "declared here").help("until it is, write a `task` that does it"),
     }
 }
 

@@ -451,7 +451,7 @@ fn what_is_not_built_yet_can_be_looked_at() {
         prod.deploy (target) <- prod.db
     "#]]
     .assert_eq(&drawn(&graph));
-    let db = graph.iter().find(|(_, node)| node.kind == "service").unwrap().1;
+    let db = graph.iter().find(|(_, node)| node.kind() == "service").unwrap().1;
     assert_eq!(db.task.desc.as_deref(), Some("Postgres"));
 }
 

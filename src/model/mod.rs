@@ -9,20 +9,23 @@
 pub mod address;
 mod condition;
 mod constraint;
+mod deploy;
 mod name;
 mod node;
 mod requirement;
+mod service;
 mod value;
 mod word;
 
 pub use condition::{Condition, ConditionKind};
 pub use constraint::{Violation, check_value};
+pub use deploy::{Deploy, Keep, Snapshot, Verify};
 pub use name::{EnvName, NodeName, NodePath, NodeRef, ProjectName, VarName};
 pub use node::{
-    Action, ArgKind, ArgSpec, CacheMode, Command, Node, Placeholder, Pool, Retry, RetryOn, Sandbox, Task,
-    Unbuilt,
+    Action, ArgKind, ArgSpec, CacheMode, Command, Node, Pool, Retry, RetryOn, Sandbox, Task, Unbuilt,
 };
 pub use requirement::{Amount, Requirement, RequirementKind, merge_requirements};
+pub use service::{Probe, ProbeKind, Ready, Restart, Service, Url};
 pub use value::{Constraints, Dotenv, Value, Var, VarType};
 pub use word::Word;
 

@@ -1,4 +1,4 @@
-//! Nodes: tasks in full, and the other kinds as far as they are built.
+//! Nodes, and the task, which is the core of every kind of them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,83 +8,73 @@ use indexmap::IndexMap;
 use crate::base::RelPath;
 use crate::diag::{Span, Spanned};
 
-use super::{Condition, Constraints, NodeName, NodeRef, Requirement, Value, Var, VarName, Word};
+use super::{
+    Condition, Constraints, Deploy, NodeName, NodeRef, Requirement, Service, Snapshot, Value, Var, VarName,
+    Word,
+};
 
 /// Something with a name that can be needed.
+///
+/// What every kind has (needs, variables, conditions, requirements, actions, folder) is its core, [`Node::task`]; what is
+/// special to a kind stands beside it.
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 pub enum Node {
     /// Runs once.
     Task(Arc<Task>),
-    /// A `service`, `deploy` or `snapshot`: checked, listed, not yet run.
-    Placeholder(Arc<Placeholder>),
+    /// Stays up.
+    Service(Arc<Service>),
+    /// Changes a live environment, and can go back.
+    Deploy(Arc<Deploy>),
+    /// Saves data that can be put back.
+    Snapshot(Arc<Snapshot>),
 }
 
 impl Node {
+    /// What every kind has. For a task that is the task; of another kind it is the part that is the same for all: its
+    /// `timeout`, for instance, is the one written in the service.
+    pub fn task(&self) -> &Arc<Task> {
+        match self {
+            Self::Task(task) => task,
+            Self::Service(service) => &service.task,
+            Self::Deploy(deploy) => &deploy.task,
+            Self::Snapshot(snapshot) => &snapshot.task,
+        }
+    }
+
     /// Its name.
     pub fn name(&self) -> &NodeName {
-        match self {
-            Self::Task(task) => &task.name,
-            Self::Placeholder(node) => &node.name,
-        }
+        &self.task().name
     }
 
     /// Where it is declared; for a patched node, where the innermost patch stands.
     pub fn span(&self) -> Span {
-        match self {
-            Self::Task(task) => task.span,
-            Self::Placeholder(node) => node.span,
-        }
+        self.task().span
     }
 
     /// What it is for.
     pub fn desc(&self) -> Option<&str> {
-        match self {
-            Self::Task(task) => task.desc.as_deref(),
-            Self::Placeholder(node) => node.desc.as_deref(),
-        }
+        self.task().desc.as_deref()
     }
 
     /// `task`, `service`, `deploy` or `snapshot`.
     pub fn kind(&self) -> Word {
         match self {
             Self::Task(_) => "task",
-            Self::Placeholder(node) => node.kind,
+            Self::Service(_) => "service",
+            Self::Deploy(_) => "deploy",
+            Self::Snapshot(_) => "snapshot",
         }
     }
 
     /// What the machine must have for it.
     pub fn requires(&self) -> &[Requirement] {
-        match self {
-            Self::Task(task) => &task.requires,
-            Self::Placeholder(node) => &node.requires,
-        }
+        &self.task().requires
     }
 
     /// What must be over before it begins.
     pub fn needs(&self) -> &[NodeRef] {
-        match self {
-            Self::Task(task) => &task.needs,
-            Self::Placeholder(node) => &node.needs,
-        }
+        &self.task().needs
     }
-}
-
-/// A node of a kind that is not built yet.
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
-pub struct Placeholder {
-    /// `service`, `deploy` or `snapshot`.
-    #[serde(deserialize_with = "super::word::deserialize")]
-    pub kind: Word,
-    /// Its name.
-    pub name: NodeName,
-    /// Where it is declared.
-    pub span: Span,
-    /// What it is for.
-    pub desc: Option<String>,
-    /// What the machine must have for it.
-    pub requires: Vec<Requirement>,
-    /// What it needs.
-    pub needs: Vec<NodeRef>,
 }
 
 /// A word that was read and checked, and that no code carries out yet.

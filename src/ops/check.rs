@@ -62,7 +62,7 @@ fn tasks(envfile: &Envfile) -> impl Iterator<Item = &Task> {
         .flat_map(|project| std::iter::once(&project.base).chain(project.overlays.values()));
     scopes.flat_map(|scope| scope.nodes.values()).filter_map(|node| match node {
         Node::Task(task) => Some(&**task),
-        Node::Placeholder(_) => None,
+        Node::Service(_) | Node::Deploy(_) | Node::Snapshot(_) => None,
     })
 }
 

@@ -232,11 +232,7 @@ impl Around<'_> {
             } else {
                 format!("{}:{name}", project.name)
             };
-            let task = match node {
-                crate::model::Node::Task(task) => task,
-                crate::model::Node::Placeholder(_) => &nobody,
-            };
-            self.ask(node.requires().iter(), values, task, Some(&label), drafts);
+            self.ask(node.requires().iter(), values, node.task(), Some(&label), drafts);
         }
     }
 

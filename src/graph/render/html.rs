@@ -147,11 +147,11 @@ fn line(page: &mut String, wire: &Wire) {
 
 fn draw(page: &mut String, id: u32, node: &ConfiguredTask, rect: &Rect, look: &Look) {
     let mut classes = String::from("n");
-    let is_group = node.kind == "task" && node.task.is_group();
+    let is_group = node.kind() == "task" && node.task.is_group();
     for (holds, class) in [
         (node.target && look.targets, " target"),
         (is_group, " group"),
-        (node.kind != "task", " other"),
+        (node.kind() != "task", " other"),
         (node.follow_up, " follow"),
     ] {
         classes.push_str(if holds { class } else { "" });
@@ -206,8 +206,8 @@ fn legend(page: &mut String, graph: &TaskGraph, look: &Look) {
     let has = |test: &dyn Fn(&ConfiguredTask) -> bool| graph.iter().any(|(_, node)| test(node));
     for (holds, class, says) in [
         (look.targets && has(&|node| node.target), "target", "asked for"),
-        (has(&|node| node.kind == "task" && node.task.is_group()), "group", "group"),
-        (has(&|node| node.kind != "task"), "other", "not built yet"),
+        (has(&|node| node.kind() == "task" && node.task.is_group()), "group", "group"),
+        (has(&|node| node.kind() != "task"), "other", "not built yet"),
         (has(&|node| node.follow_up), "follow", "only when called"),
         (has(&|node| node.task.mutates), "mutates", "mutates"),
     ] {

@@ -7,10 +7,12 @@
 //! Invariant: an effective definition that is the same in several environments is lowered once.
 
 mod condition;
+mod deploy;
 mod node;
 mod reference;
 mod requirement;
 mod scope;
+mod service;
 mod task;
 mod var;
 
@@ -352,6 +354,21 @@ fn value(value: &ast::Value) -> Value {
         ast::Value::Bool(yes) => Value::Bool(*yes),
         ast::Value::Null => Value::Null,
     }
+}
+
+/// The whole number that a word is given.
+fn count<T: TryFrom<i128>>(node: &ast::Node) -> Option<T> {
+    whole(&node.args.first()?.value.value)
+}
+
+/// The whole number that a property is given.
+fn count_prop<T: TryFrom<i128>>(node: &ast::Node, key: &str) -> Option<T> {
+    whole(&node.prop(key)?.value.value)
+}
+
+fn whole<T: TryFrom<i128>>(value: &ast::Value) -> Option<T> {
+    let ast::Value::Int(number) = *value else { return None };
+    T::try_from(number.into()).ok()
 }
 
 /// The word and its properties, where the table says that no code carries them out yet.

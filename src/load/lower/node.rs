@@ -1,15 +1,15 @@
-//! Nodes: tasks go on to be lowered whole, the other kinds as far as they are built.
+//! Nodes: the core that all kinds have, and then what is special to each.
 
 use std::sync::Arc;
 
 use indexmap::IndexMap;
 
 use crate::diag::{Diagnostic, Spanned};
-use crate::model::{EnvName, Node, NodeName, Placeholder, Var, VarName, merge_requirements};
+use crate::model::{EnvName, Node, NodeName, Var, VarName};
 use crate::syntax::words;
 
 use super::super::declared::Decl;
-use super::super::patch::{self, Patched, Word};
+use super::super::patch::{self, Word};
 use super::{Lower, texts};
 
 impl<'d> Lower<'d> {
@@ -33,11 +33,12 @@ impl<'d> Lower<'d> {
                 .help("give one of them another name"),
             );
         }
+        let core = |block| Arc::new(self.task(project, env, name, &patched, block));
         Some(match patched.kind {
-            "service" => self.placeholder(project, env, "service", name, &patched),
-            "deploy" => self.placeholder(project, env, "deploy", name, &patched),
-            "snapshot" => self.placeholder(project, env, "snapshot", name, &patched),
-            _ => Node::Task(Arc::new(self.task(project, env, name, &patched))),
+            "service" => Node::Service(Arc::new(self.service(project, &patched, core(&words::SERVICE)))),
+            "deploy" => Node::Deploy(Arc::new(self.deploy(project, env, &patched, core(&words::DEPLOY)))),
+            "snapshot" => Node::Snapshot(Arc::new(self.snapshot(&patched, core(&words::SNAPSHOT)))),
+            _ => Node::Task(core(&words::TASK)),
         })
     }
 
@@ -52,69 +53,6 @@ impl<'d> Lower<'d> {
         let patched = |env: &EnvName| patches.get(env).is_some_and(|nodes| nodes.contains_key(name));
         let mut concrete = environments.values().filter(|env| env.is_concrete()).peekable();
         concrete.peek().is_none() || concrete.any(|env| !patched(&env.name))
-    }
-
-    fn placeholder(
-        &self,
-        project: usize,
-        env: Option<&'d EnvName>,
-        kind: &'static str,
-        name: &NodeName,
-        patched: &Patched<'_>,
-    ) -> Node {
-        let mut node = Placeholder {
-            kind,
-            name: name.clone(),
-            span: patched.span,
-            desc: None,
-            requires: Vec::new(),
-            needs: Vec::new(),
-        };
-        let mut conditions = Vec::new();
-        let mut has_action = false;
-        let rows = patched.words.iter().filter(|word| word.node.name.value == "vars");
-        let rows = rows.flat_map(|word| word.node.children()).filter_map(|row| self.var(row)).collect();
-        let own = self.lay(self.vars_of(project, env), rows).1;
-        for word in &patched.words {
-            match word.node.name.value.as_str() {
-                "desc" => node.desc = texts(word.node).next().map(|text| text.value),
-                "requires" => self.requirements(project, word, Some(&own), &mut node.requires),
-                "needs" => node.needs.extend(self.references(word)),
-                "call" => {
-                    has_action = true;
-                    self.references(word);
-                }
-                "from" => {
-                    has_action = true;
-                    self.environment_name(word.node);
-                }
-                "run" | "render" => {
-                    has_action = true;
-                    self.texts_are_known(project, word, &own);
-                }
-                // The `verify` of a snapshot is a command.
-                "verify" if kind == "snapshot" => {}
-                "verify" | "snapshot" | "on-fail" | "on-success" => drop(self.references(word)),
-                "when" => self.conditions(project, word, &words::WHEN, &mut conditions),
-                "guard" => self.conditions(project, word, &words::GUARD, &mut conditions),
-                "url" | "tag" | "dir" => self.texts_are_known(project, word, &own),
-                "ready" => {
-                    for probe in word.node.children().iter().filter(|probe| probe.name.value != "exec") {
-                        self.texts_are_known(project, &Word { node: probe, ..*word }, &own);
-                    }
-                }
-                _ => {}
-            }
-        }
-        node.requires = merge_requirements(&node.requires).into_iter().cloned().collect();
-        if kind == "deploy" && !has_action && self.is_used(project, env, name) {
-            self.say(
-                Diagnostic::error("load/empty-deploy", format!("a deploy does something: `{name}` has no `run`, `call`, `render` or `from`"))
-                    .at(patched.span, "")
-                    .help("say how it goes live: `run \"…\"`, `call \"task\"`, or `from \"uat\"` for what is proved there"),
-            );
-        }
-        Node::Placeholder(Arc::new(node))
     }
 
     /// Every text of a word, its properties included, mentions only what is declared. A single text of `run` is the

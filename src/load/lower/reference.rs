@@ -172,11 +172,9 @@ impl Lower<'_> {
     }
 
     /// The environment that a word names: `from "uat"`, `deployed "uat"`.
-    pub(super) fn environment_name(&self, node: &Node) {
-        if let Some(name) = texts(node).next() {
-            let name = name.map(|name| EnvName::from(name.as_str()));
-            self.declared.require_env(&name, &mut self.diagnostics.borrow_mut());
-        }
+    pub(super) fn environment_name(&self, node: &Node) -> Option<Spanned<EnvName>> {
+        let name = texts(node).next()?.map(|name| EnvName::from(name.as_str()));
+        self.declared.require_env(&name, &mut self.diagnostics.borrow_mut()).then_some(name)
     }
 }
 

@@ -13,25 +13,27 @@ use crate::model::{
     Task, Value, Var, VarType, check_value, merge_requirements,
 };
 use crate::syntax::ast::{self, Node};
-use crate::syntax::words;
+use crate::syntax::words::{self, Block};
 
 use super::super::patch::{Patched, Word};
 use super::super::path::{is_outside, join};
 use super::{Lower, bool_prop, command, is_on, text_prop, texts, unbuilt, value};
 
 impl<'d> Lower<'d> {
+    /// A task, or the core of another kind of node: what `block` shares with a task.
     pub(super) fn task(
         &self,
         project: usize,
         env: Option<&'d EnvName>,
         name: &NodeName,
         patched: &Patched<'d>,
+        block: &'static Block,
     ) -> Task {
         let dir = self.declared.units.projects[project].dir.clone();
         let mut task = Task::new(name.clone(), patched.span, dir);
         let mut rows = Vec::new();
         for word in &patched.words {
-            self.word(project, word, &mut task, &mut rows);
+            self.word(project, word, block, &mut task, &mut rows);
         }
         if !rows.is_empty() {
             task.vars = self.lay(self.vars_of(project, env), rows).1;
@@ -45,7 +47,14 @@ impl<'d> Lower<'d> {
         task
     }
 
-    fn word(&self, project: usize, word: &Word<'d>, task: &mut Task, rows: &mut Vec<Var>) {
+    fn word(
+        &self,
+        project: usize,
+        word: &Word<'d>,
+        block: &'static Block,
+        task: &mut Task,
+        rows: &mut Vec<Var>,
+    ) {
         let node = word.node;
         let first = || texts(node).next();
         match node.name.value.as_str() {
@@ -105,7 +114,7 @@ impl<'d> Lower<'d> {
             "cache" if !is_on(node) => task.cache = CacheMode::Never,
             _ => {}
         }
-        unbuilt(&words::TASK, node, &mut task.unbuilt);
+        unbuilt(block, node, &mut task.unbuilt);
     }
 
     /// What only the whole definition shows.
