@@ -368,7 +368,7 @@ fn count_prop<T: TryFrom<i128>>(node: &ast::Node, key: &str) -> Option<T> {
 
 fn whole<T: TryFrom<i128>>(value: &ast::Value) -> Option<T> {
     let ast::Value::Int(number) = *value else { return None };
-    T::try_from(number.into()).ok()
+    T::try_from(number).ok()
 }
 
 /// The word and its properties, where the table says that no code carries them out yet.
