@@ -5,7 +5,7 @@
 //! | `NAME=text` | the rest of the line without the blanks around it; ` #` begins a comment; everything else is literal: `$`, quotes inside, backslashes |
 //! | `NAME={…}`, `NAME=[…]` | the same, but JSON has no comments: the whole line |
 //! | `NAME='text'` | literally what stands between the quotes, over several lines if need be |
-//! | `NAME="text"` | the same, with `\n` `\r` `\t` `\"` `\\` `\$` meaning what they mean in a shell's `$'…'`; any other backslash is literal |
+//! | `NAME="text"` | the same, with `\n` `\r` `\t` `\"` `\\` `\$` `` \` `` meaning what they mean in a shell's `$'…'`; any other backslash is literal |
 //! | `NAME=` | the empty text |
 //! | `export NAME=…` | as without `export` |
 //! | `# …`, blank | nothing |
@@ -141,7 +141,7 @@ impl<'t> Reader<'t> {
                     Some((_, 'n')) => value.push('\n'),
                     Some((_, 'r')) => value.push('\r'),
                     Some((_, 't')) => value.push('\t'),
-                    Some((_, escaped @ ('"' | '\\' | '$'))) => value.push(escaped),
+                    Some((_, escaped @ ('"' | '\\' | '$' | '`'))) => value.push(escaped),
                     Some((_, other)) => value.extend(['\\', other]),
                     None => value.push('\\'),
                 },

@@ -23,6 +23,7 @@ mod resolver;
 mod slot;
 mod task_values;
 mod values;
+pub mod write;
 
 #[cfg(test)]
 mod tests;

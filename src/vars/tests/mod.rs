@@ -5,6 +5,7 @@ mod precedence;
 mod reads;
 mod text;
 mod values;
+mod write;
 
 use std::sync::Arc;
 
