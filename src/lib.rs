@@ -22,6 +22,7 @@
 //! | [`plan`] | what this invocation will do, in which order, within which limits |
 //! | [`exec`] | one command to one process group, and its end |
 //! | [`preflight`] | conditions and requirements: what must hold before something runs |
+//! | [`gitref`] | small files that checkouts share through a git ref |
 //! | [`event`] | what can happen in a run, and the fold over it |
 //! | [`record`] | run logs, history, durations, locks |
 //! | [`report`] | listeners that find the words |
@@ -37,6 +38,7 @@ pub mod engine;
 pub mod event;
 pub mod exec;
 pub mod fingerprint;
+pub mod gitref;
 pub mod graph;
 pub mod load;
 pub mod model;

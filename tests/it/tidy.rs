@@ -16,6 +16,7 @@ const ROOMS: &[&str] = &[
     "plan",
     "exec",
     "preflight",
+    "gitref",
     "event",
     "record",
     "report",
