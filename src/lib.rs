@@ -25,6 +25,7 @@
 //! | [`gitref`] | small files that checkouts share through a git ref |
 //! | [`event`] | what can happen in a run, and the fold over it |
 //! | [`record`] | run logs, history, durations, locks |
+//! | [`ledger`] | what went live where: the journal of every environment, and its lock |
 //! | [`report`] | listeners that find the words |
 //! | [`engine`] | the scheduler, one action's life, the one writer of events |
 //! | [`ops`] | what the program can do, with no terminal |
@@ -40,6 +41,7 @@ pub mod exec;
 pub mod fingerprint;
 pub mod gitref;
 pub mod graph;
+pub mod ledger;
 pub mod load;
 pub mod model;
 pub mod ops;

@@ -19,6 +19,7 @@ const ROOMS: &[&str] = &[
     "gitref",
     "event",
     "record",
+    "ledger",
     "report",
     "engine",
     "ops",

@@ -1,0 +1,253 @@
+//! The lines of a ledger.
+
+use serde::{Deserialize, Serialize};
+
+use crate::base::{Digest, Timestamp};
+use crate::cache::CacheKey;
+
+/// One line.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Entry {
+    /// Origin 0, without a gap.
+    pub seq: u64,
+    /// When it was written.
+    pub time: Timestamp,
+    /// What it says.
+    #[serde(flatten)]
+    pub what: What,
+}
+
+/// What a line says.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "entry", rename_all = "kebab-case")]
+pub enum What {
+    /// The environment is locked for a release.
+    Began(Began),
+    /// A release came into its next phase.
+    Reached(Reached),
+    /// A release is over.
+    Ended {
+        /// Which.
+        release: u64,
+        /// How.
+        outcome: Outcome,
+        /// Why, if it is not live: in words that stand after "because".
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+        /// Where the output of its commands is, relative to the root.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        logs: Vec<String>,
+    },
+    /// The bytes of these releases need not be kept any longer.
+    Pruned {
+        /// Which.
+        releases: Vec<u64>,
+    },
+}
+
+/// How a release began.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Began {
+    /// Its number in the environment, from 1.
+    pub release: u64,
+    /// What kind of release.
+    pub kind: Kind,
+    /// The deploy, without the environment: `deploy`, `api:deploy`.
+    pub node: String,
+    /// The revision that goes live: a full commit id, or whatever the deploy's `revision` says.
+    pub revision: String,
+    /// The release that was live before, to which it can go back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous: Option<u64>,
+    /// The revision of that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous_revision: Option<String>,
+    /// The proved release of another environment whose bytes it ships.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<Origin>,
+    /// The earlier release that a rollback puts back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub of: Option<u64>,
+    /// Who began it.
+    pub who: Who,
+    /// The run in whose records the output is.
+    pub run: String,
+    /// One digest over all values of the environment, secrets hashed with a key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub values: Option<String>,
+    /// Why gates were passed without being asked, if they were: it is recorded for ever.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub break_glass: Option<String>,
+}
+
+/// A release of another environment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Origin {
+    /// The environment.
+    pub env: String,
+    /// Its number there.
+    pub release: u64,
+}
+
+/// Somebody, somewhere.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Who {
+    /// The user's name.
+    pub user: String,
+    /// The machine's.
+    pub host: String,
+    /// The process.
+    pub pid: u32,
+}
+
+/// A release came into its next phase, and what was found out on the way there.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Reached {
+    /// Which.
+    pub release: u64,
+    /// The phase it is in from now on.
+    pub phase: Phase,
+    /// Guards that held, in words.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub evidence: Vec<String>,
+    /// What it ships.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub artefacts: Vec<Artefact>,
+    /// Data that was saved.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub snapshots: Vec<Saved>,
+}
+
+impl Reached {
+    /// Nothing was found out but that it is there.
+    pub fn new(release: u64, phase: Phase) -> Self {
+        Self { release, phase, evidence: Vec::new(), artefacts: Vec::new(), snapshots: Vec::new() }
+    }
+}
+
+/// What one needed task made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Artefact {
+    /// The task.
+    pub task: String,
+    /// One digest over all its outputs: equal digests are equal bytes at equal paths.
+    #[serde(with = "hex")]
+    pub digest: Digest,
+    /// Paths and globs of what it declares, relative to the root.
+    pub declared: Vec<String>,
+    /// How many bytes it is.
+    pub size: u64,
+}
+
+impl Artefact {
+    /// What its bytes are found by in the cache: the same wherever, and by whomever, they were made.
+    pub fn key(&self) -> CacheKey {
+        let mut text = b"envrun release artefact 1\n".to_vec();
+        text.extend_from_slice(self.digest.as_bytes());
+        CacheKey(Digest::of(&text))
+    }
+}
+
+/// Data that was saved before something was changed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Saved {
+    /// The snapshot node.
+    pub snapshot: String,
+    /// What it is found by.
+    pub id: String,
+}
+
+/// What kind of release.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    /// A deploy.
+    Deploy,
+    /// An earlier release is put back because somebody asked for it.
+    Rollback,
+}
+
+/// How far a release is. Each phase is in the ledger before what it stands for begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Phase {
+    /// Nobody else can change the environment; guards are asked.
+    Locked,
+    /// All guards hold; what it needs is made.
+    Guarded,
+    /// What it needs is there; data is saved.
+    Prepared,
+    /// Data is saved; nothing is changed yet.
+    Snapshotted,
+    /// Its actions are carried out.
+    Applying,
+    /// Its actions are over; it is proved.
+    Verifying,
+    /// The release before it is put back.
+    GoingBack,
+}
+
+impl Phase {
+    /// As it is written.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Locked => "locked",
+            Self::Guarded => "guarded",
+            Self::Prepared => "prepared",
+            Self::Snapshotted => "snapshotted",
+            Self::Applying => "applying",
+            Self::Verifying => "verifying",
+            Self::GoingBack => "going-back",
+        }
+    }
+
+    /// Whether the environment may have been changed.
+    pub fn touched(self) -> bool {
+        self >= Self::Applying
+    }
+}
+
+/// How a release ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// It was proved.
+    Live,
+    /// It failed, and the release before it is live again.
+    Back,
+    /// It failed, and so did going back; or there was nothing to go back to.
+    Broken,
+    /// A guard refused it: nothing was changed.
+    Refused,
+    /// It ended before anything was changed.
+    Abandoned,
+}
+
+impl Outcome {
+    /// As it is written.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Live => "live",
+            Self::Back => "back",
+            Self::Broken => "broken",
+            Self::Refused => "refused",
+            Self::Abandoned => "abandoned",
+        }
+    }
+}
+
+/// Digests as hexadecimal text.
+mod hex {
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    use crate::base::Digest;
+
+    pub(super) fn serialize<S: Serializer>(digest: &Digest, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(&digest.to_hex())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Digest, D::Error> {
+        let text = std::borrow::Cow::<'_, str>::deserialize(from)?;
+        Digest::from_hex(&text).ok_or_else(|| serde::de::Error::custom("a digest is 64 hexadecimal digits"))
+    }
+}

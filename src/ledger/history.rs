@@ -1,0 +1,256 @@
+//! The fold over a ledger: every release, what is live, and what can be gone back to.
+
+use std::time::Duration;
+
+use crate::base::Timestamp;
+
+use super::{Artefact, Began, Entry, Kind, Outcome, Phase, Saved, What};
+
+/// One deploy or rollback.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Release {
+    /// How it began.
+    pub began: Began,
+    /// When.
+    pub at: Timestamp,
+    /// How far it came.
+    pub phase: Phase,
+    /// When it came there.
+    pub since: Timestamp,
+    /// Guards that held, in words.
+    pub evidence: Vec<String>,
+    /// What it ships.
+    pub artefacts: Vec<Artefact>,
+    /// Data that was saved before it.
+    pub snapshots: Vec<Saved>,
+    /// How it ended; not there as long as it goes on, or if it was cut short.
+    pub end: Option<End>,
+    /// Its bytes need not be kept any longer.
+    pub pruned: bool,
+}
+
+/// How a release ended.
+#[derive(Debug, Clone, PartialEq)]
+pub struct End {
+    /// How.
+    pub outcome: Outcome,
+    /// When.
+    pub at: Timestamp,
+    /// Why, if it is not live.
+    pub reason: Option<String>,
+    /// Where the output of its commands is.
+    pub logs: Vec<String>,
+}
+
+impl Release {
+    /// Its number in the environment.
+    pub fn id(&self) -> u64 {
+        self.began.release
+    }
+
+    /// How it ended.
+    pub fn outcome(&self) -> Option<Outcome> {
+        self.end.as_ref().map(|end| end.outcome)
+    }
+
+    /// Whether it was proved.
+    pub fn reached_live(&self) -> bool {
+        self.outcome() == Some(Outcome::Live)
+    }
+
+    /// How long it took.
+    pub fn took(&self) -> Option<Duration> {
+        self.end.as_ref().map(|end| end.at.since(self.at))
+    }
+
+    /// Whether it puts the same live as another one.
+    pub fn ships_the_same_as(&self, other: &Self) -> bool {
+        self.began.revision == other.began.revision && self.has_bytes_of(&other.artefacts)
+    }
+
+    /// Whether these are the bytes that it ships.
+    pub fn has_bytes_of(&self, artefacts: &[Artefact]) -> bool {
+        let digests = |list: &[Artefact]| {
+            let mut digests: Vec<_> = list.iter().map(|one| (one.task.clone(), one.digest)).collect();
+            digests.sort();
+            digests
+        };
+        digests(&self.artefacts) == digests(artefacts)
+    }
+}
+
+/// Everything that a ledger says.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct History {
+    releases: Vec<Release>,
+}
+
+impl History {
+    /// Folds entries, oldest first.
+    pub fn of(entries: impl IntoIterator<Item = Entry>) -> Self {
+        let mut history = Self::default();
+        entries.into_iter().for_each(|entry| history.take(entry));
+        history
+    }
+
+    /// Takes the next entry in. One that speaks of a release that never began says nothing.
+    pub fn take(&mut self, Entry { time, what, .. }: Entry) {
+        match what {
+            What::Began(began) => self.releases.push(Release {
+                began,
+                at: time,
+                phase: Phase::Locked,
+                since: time,
+                evidence: Vec::new(),
+                artefacts: Vec::new(),
+                snapshots: Vec::new(),
+                end: None,
+                pruned: false,
+            }),
+            What::Reached(reached) => {
+                if let Some(release) = self.find_mut(reached.release) {
+                    release.phase = reached.phase;
+                    release.since = time;
+                    release.evidence.extend(reached.evidence);
+                    release.artefacts.extend(reached.artefacts);
+                    release.snapshots.extend(reached.snapshots);
+                }
+            }
+            What::Ended { release, outcome, reason, logs } => {
+                if let Some(release) = self.find_mut(release) {
+                    release.end = Some(End { outcome, at: time, reason, logs });
+                }
+            }
+            What::Pruned { releases } => {
+                for id in releases {
+                    if let Some(release) = self.find_mut(id) {
+                        release.pruned = true;
+                    }
+                }
+            }
+        }
+    }
+
+    fn find_mut(&mut self, id: u64) -> Option<&mut Release> {
+        self.releases.iter_mut().rev().find(|release| release.id() == id)
+    }
+
+    /// Every release, oldest first.
+    pub fn releases(&self) -> &[Release] {
+        &self.releases
+    }
+
+    /// The release of that number.
+    pub fn release(&self, id: u64) -> Option<&Release> {
+        self.releases.iter().rev().find(|release| release.id() == id)
+    }
+
+    /// The number of the next release.
+    pub fn next_id(&self) -> u64 {
+        self.releases.iter().map(Release::id).max().unwrap_or(0) + 1
+    }
+
+    /// Releases that were cut short, or go on at this moment, oldest first.
+    pub fn open(&self) -> impl Iterator<Item = &Release> {
+        self.releases.iter().filter(|release| release.end.is_none())
+    }
+
+    /// The deploys that are in it, in the order of their first release.
+    pub fn nodes(&self) -> Vec<&str> {
+        let mut nodes: Vec<&str> = Vec::new();
+        for release in &self.releases {
+            if !nodes.contains(&release.began.node.as_str()) {
+                nodes.push(&release.began.node);
+            }
+        }
+        nodes
+    }
+
+    /// The releases of one deploy, newest first.
+    pub fn of_node(&self, node: &str) -> Vec<&Release> {
+        self.releases.iter().rev().filter(|release| release.began.node == node).collect()
+    }
+
+    /// The release that is live, as far as is known; none if nothing is, or if nobody can say.
+    pub fn live(&self, node: &str) -> Option<&Release> {
+        for release in self.of_node(node) {
+            match release.outcome() {
+                Some(Outcome::Live) => return Some(release),
+                Some(Outcome::Back) => return self.release(release.began.previous?),
+                Some(Outcome::Broken) => return None,
+                None if release.phase.touched() => return None,
+                Some(Outcome::Refused | Outcome::Abandoned) | None => {}
+            }
+        }
+        None
+    }
+
+    /// The release that failed and could not be taken back, if that is how things are.
+    pub fn broken(&self, node: &str) -> Option<&Release> {
+        let mut touched = self.of_node(node).into_iter().filter(|release| {
+            !matches!(release.outcome(), None | Some(Outcome::Refused | Outcome::Abandoned))
+        });
+        touched.next().filter(|release| release.outcome() == Some(Outcome::Broken))
+    }
+
+    /// The last release that reached live: what a failing one goes back to.
+    pub fn last_good(&self, node: &str) -> Option<&Release> {
+        self.live(node).or_else(|| self.of_node(node).into_iter().find(|release| release.reached_live()))
+    }
+
+    /// What can be gone back to, newest first: releases that were proved and whose bytes are kept, each content once, the
+    /// one that is live left out.
+    pub fn candidates(&self, node: &str) -> Vec<&Release> {
+        let live = self.live(node);
+        let mut found: Vec<&Release> = Vec::new();
+        for release in
+            self.of_node(node).into_iter().filter(|release| release.reached_live() && !release.pruned)
+        {
+            let mut known = live.into_iter().chain(found.iter().copied());
+            if !known.any(|other| other.ships_the_same_as(release)) {
+                found.push(release);
+            }
+        }
+        found
+    }
+
+    /// What `rollback` goes back to: the last release that reached live before the present one, and from which nobody
+    /// rolled back since. If the environment is broken, the last good one.
+    pub fn rollback_target(&self, node: &str) -> Option<&Release> {
+        let left: Vec<&Release> = self
+            .of_node(node)
+            .into_iter()
+            .filter(|release| release.began.kind == Kind::Rollback && release.reached_live())
+            .filter_map(|release| self.release(release.began.previous?))
+            .collect();
+        let candidates = self.candidates(node);
+        let was_left = |release: &&&Release| !left.iter().any(|other| other.ships_the_same_as(release));
+        candidates.iter().find(was_left).copied()
+    }
+
+    /// The releases whose bytes are kept for one deploy: what is live, what a failing deploy would go back to, and the
+    /// newest others, `keep` contents together.
+    pub fn kept(&self, node: &str, keep: u32) -> Vec<&Release> {
+        let mut kept: Vec<&Release> = self.last_good(node).into_iter().collect();
+        let keep = usize::try_from(keep).unwrap_or(usize::MAX).max(1);
+        for release in self.candidates(node) {
+            if kept.len() >= keep {
+                break;
+            }
+            if !kept.iter().any(|other| other.ships_the_same_as(release)) {
+                kept.push(release);
+            }
+        }
+        kept
+    }
+
+    /// The releases that `keep` lets go now.
+    pub fn prunable(&self, node: &str, keep: u32) -> Vec<u64> {
+        let kept = self.kept(node, keep);
+        let going = self.of_node(node).into_iter().filter(|release| release.end.is_some() && !release.pruned);
+        let gone = going.filter(|release| !kept.iter().any(|other| other.ships_the_same_as(release)));
+        let mut ids: Vec<u64> = gone.map(Release::id).collect();
+        ids.sort_unstable();
+        ids
+    }
+}

@@ -1,0 +1,146 @@
+//! One writer per environment: a lock that the kernel frees, however its holder ends.
+
+use std::fmt;
+use std::fs::{File, TryLockError};
+use std::io::{Read, Seek, Write};
+use std::path::Path;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::base::fs::{self, FsError};
+use crate::base::unit::show_duration;
+use crate::base::{Clock, Timestamp};
+
+use super::file::{self, LedgerError, Writer};
+use super::{Entry, History, What, Who, folder};
+
+/// How often a lock that is taken is tried again.
+const TRIES: u32 = 10;
+/// And how long after.
+const BETWEEN: Duration = Duration::from_millis(5);
+
+/// Who holds a lock.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Holder {
+    /// Who.
+    pub who: Who,
+    /// Since when.
+    pub since: Timestamp,
+    /// Doing what: `prod.deploy`, `rollback prod`.
+    pub doing: String,
+    /// The run.
+    pub run: String,
+    /// When this was read; not kept.
+    #[serde(skip)]
+    pub read: Timestamp,
+}
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Who { user, host, pid } = &self.who;
+        if user.is_empty() {
+            return f.write_str("another envrun");
+        }
+        write!(f, "{user}@{host} (process {pid}, `{}`) since {}", self.doing, moment(self.since))?;
+        if self.read > self.since {
+            write!(f, ", {} ago", show_duration(self.read.since(self.since)))?;
+        }
+        Ok(())
+    }
+}
+
+/// Date and time in UTC, to the second.
+fn moment(time: Timestamp) -> String {
+    let millis = i64::try_from(time.0).unwrap_or(i64::MAX);
+    let moment = jiff::Timestamp::from_millisecond(millis).unwrap_or(jiff::Timestamp::MAX);
+    moment.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
+}
+
+/// An environment that is ours to change, and its ledger, open to be written.
+#[derive(Debug)]
+pub struct Locked {
+    env: String,
+    clock: Clock,
+    history: History,
+    writer: Writer,
+    /// Locked as long as it is open.
+    _lock: File,
+}
+
+impl Locked {
+    /// Locks an environment, or says who has it.
+    pub fn take(root: &Path, env: &str, holder: &Holder, clock: &Clock) -> Result<Self, LedgerError> {
+        let folder = folder(root, env);
+        fs::create_folder(&folder)?;
+        ignore(root)?;
+        let path = folder.join("lock");
+        let error = |error| FsError::new("lock", &path, error);
+        let open = File::options().read(true).write(true).create(true).truncate(false).open(&path);
+        let mut lock = open.map_err(error)?;
+        let mut tries = 0;
+        while let Err(reason) = lock.try_lock() {
+            match reason {
+                TryLockError::Error(reason) => return Err(error(reason).into()),
+                // Whoever only asks who has it, has it for a moment himself.
+                TryLockError::WouldBlock if tries < TRIES => {
+                    tries += 1;
+                    std::thread::sleep(BETWEEN);
+                }
+                TryLockError::WouldBlock => {
+                    let mut holder = read_holder(&mut lock).unwrap_or_default();
+                    holder.read = clock.now();
+                    return Err(LedgerError::Held { env: env.to_owned(), holder: Box::new(holder) });
+                }
+            }
+        }
+        // In one write: whoever reads meanwhile sees the old holder or the new one, or text that is none.
+        let text = serde_json::to_vec(holder).expect("a holder has only text for keys");
+        let written = lock.set_len(0).and_then(|()| lock.rewind()).and_then(|()| lock.write_all(&text));
+        written.map_err(error)?;
+        let path = folder.join(file::NAME);
+        let (entries, tail) = file::read(&path)?;
+        let writer = Writer::open(&path, tail)?;
+        let history = History::of(entries);
+        Ok(Self { env: env.to_owned(), clock: clock.clone(), history, writer, _lock: lock })
+    }
+
+    /// The environment.
+    pub fn env(&self) -> &str {
+        &self.env
+    }
+
+    /// Everything that is written so far.
+    pub fn history(&self) -> &History {
+        &self.history
+    }
+
+    /// Writes a line; it is on the disk when this returns.
+    pub fn write(&mut self, what: What) -> Result<(), LedgerError> {
+        let entry = Entry { seq: self.writer.next(), time: self.clock.now(), what };
+        self.writer.append(&entry)?;
+        self.history.take(entry);
+        Ok(())
+    }
+}
+
+/// Who holds the lock in this folder, if anybody does.
+pub(super) fn holder(folder: &Path) -> Option<Holder> {
+    let mut lock = File::options().read(true).open(folder.join("lock")).ok()?;
+    match lock.try_lock_shared() {
+        Err(TryLockError::WouldBlock) => Some(read_holder(&mut lock).unwrap_or_default()),
+        Ok(()) | Err(TryLockError::Error(_)) => None,
+    }
+}
+
+fn read_holder(lock: &mut File) -> Option<Holder> {
+    let mut text = String::new();
+    lock.take(1 << 16).read_to_string(&mut text).ok()?;
+    serde_json::from_str(&text).ok()
+}
+
+/// What envrun keeps below a project is nothing for git.
+fn ignore(root: &Path) -> Result<(), FsError> {
+    let ignore = root.join(crate::record::STATE_DIR).join(".gitignore");
+    if ignore.exists() { Ok(()) } else { fs::write_atomic(&ignore, b"*\n") }
+}

@@ -1,0 +1,333 @@
+use std::fs;
+use std::path::Path;
+
+use proptest::prelude::*;
+
+use super::file::read;
+use super::*;
+use crate::base::{Clock, Digest, Timestamp};
+
+const NOW: Timestamp = Timestamp(1_795_210_381_250);
+
+fn holder(user: &str) -> Holder {
+    Holder {
+        who: Who { user: user.into(), host: "here".into(), pid: 7 },
+        since: NOW,
+        doing: "prod.deploy".into(),
+        ..Holder::default()
+    }
+}
+
+fn take(root: &Path) -> Locked {
+    Locked::take(root, "prod", &holder("ada"), &Clock::manual(NOW)).unwrap()
+}
+
+fn began(release: u64, revision: &str, previous: Option<u64>) -> Began {
+    Began {
+        release,
+        kind: Kind::Deploy,
+        node: "deploy".into(),
+        revision: revision.into(),
+        previous,
+        previous_revision: None,
+        from: None,
+        of: None,
+        who: Who::default(),
+        run: "20261120-213301-0fa0".into(),
+        values: None,
+        break_glass: None,
+    }
+}
+
+fn ended(release: u64, outcome: Outcome) -> What {
+    What::Ended { release, outcome, reason: None, logs: Vec::new() }
+}
+
+/// Folds lines of a sketch: `1 a live`, `2 b back`, `3 a live rollback`, `4 c` (goes on).
+fn sketch(lines: &[&str]) -> History {
+    let mut history = History::default();
+    for line in lines {
+        let words: Vec<&str> = line.split(' ').collect();
+        let id = words[0].parse().unwrap();
+        let previous = history.last_good("deploy").map(Release::id);
+        let kind = if words.get(3) == Some(&"rollback") { Kind::Rollback } else { Kind::Deploy };
+        let mut entries = vec![What::Began(Began { kind, ..began(id, words[1], previous) })];
+        entries.extend(words.get(2).map(|word| {
+            let all = [Outcome::Live, Outcome::Back, Outcome::Broken, Outcome::Refused, Outcome::Abandoned];
+            ended(id, all.into_iter().find(|outcome| outcome.word() == *word).unwrap())
+        }));
+        entries.into_iter().for_each(|what| history.take(Entry { seq: 0, time: NOW, what }));
+    }
+    history
+}
+
+#[test]
+fn what_is_written_is_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut locked = take(dir.path());
+    locked.write(What::Began(began(1, "abc", None))).unwrap();
+    let mut reached = Reached::new(1, Phase::Prepared);
+    reached.artefacts = vec![Artefact {
+        task: "package".into(),
+        digest: Digest::of(b"x"),
+        declared: vec!["dist/**".into()],
+        size: 1,
+    }];
+    locked.write(What::Reached(reached)).unwrap();
+    assert_eq!(locked.history().open().count(), 1);
+    locked.write(ended(1, Outcome::Live)).unwrap();
+    let known = locked.history().clone();
+    drop(locked);
+    assert_eq!(history(dir.path(), "prod").unwrap(), known);
+    assert_eq!(known.live("deploy").unwrap().began.revision, "abc");
+    assert_eq!(environments(dir.path()), ["prod"]);
+    assert!(dir.path().join(".envrun/.gitignore").exists());
+}
+
+#[test]
+fn one_holds_the_lock_and_the_other_hears_who() {
+    let dir = tempfile::tempdir().unwrap();
+    let locked = take(dir.path());
+    assert_eq!(super::holder(dir.path(), "prod").unwrap().who.user, "ada");
+    let clock = Clock::manual(Timestamp(NOW.0 + 90_000));
+    let refused = Locked::take(dir.path(), "prod", &holder("bob"), &clock).unwrap_err();
+    assert_eq!(
+        refused.to_string(),
+        "environment `prod` is locked by ada@here (process 7, `prod.deploy`) since 2026-11-20 21:33:01 UTC, 1m30s ago"
+    );
+    drop(locked);
+    assert_eq!(super::holder(dir.path(), "prod"), None);
+    Locked::take(dir.path(), "prod", &holder("bob"), &clock).unwrap();
+}
+
+#[test]
+fn a_line_that_a_crash_cut_short_never_was() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = folder(dir.path(), "prod").join("ledger.jsonl");
+    let mut locked = take(dir.path());
+    locked.write(What::Began(began(1, "abc", None))).unwrap();
+    let one = fs::read(&path).unwrap();
+    locked.write(ended(1, Outcome::Live)).unwrap();
+    drop(locked);
+    let two = fs::read(&path).unwrap();
+    for end in one.len()..two.len() {
+        fs::write(&path, &two[..end]).unwrap();
+        assert_eq!(read(&path).unwrap().0.len(), 1, "cut at {end}");
+        let mut locked = take(dir.path());
+        locked.write(ended(1, Outcome::Back)).unwrap();
+        drop(locked);
+        assert_eq!(read(&path).unwrap().0.len(), 2, "cut at {end}");
+    }
+    // A file system that made room for the last line and lost its bytes.
+    let mut zeroed = two.clone();
+    zeroed[one.len()..two.len() - 1].fill(0);
+    fs::write(&path, zeroed).unwrap();
+    assert_eq!(read(&path).unwrap().0.len(), 1);
+}
+
+#[test]
+fn nobody_rewrites_history() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = folder(dir.path(), "prod").join("ledger.jsonl");
+    let mut locked = take(dir.path());
+    for id in 1..4 {
+        locked.write(What::Began(began(id, "abc", None))).unwrap();
+        locked.write(ended(id, Outcome::Live)).unwrap();
+    }
+    drop(locked);
+    let text = fs::read_to_string(&path).unwrap();
+    let lines: Vec<&str> = text.split_inclusive('\n').collect();
+    let damaged = |text: String| {
+        fs::write(&path, text).unwrap();
+        history(dir.path(), "prod").unwrap_err().to_string()
+    };
+    assert!(
+        damaged(text.replacen("live", "back", 1))
+            .ends_with("line 2 is not what envrun wrote: its checksum is another one")
+    );
+    assert!(damaged(lines[1..].concat()).contains("line 1 is not"));
+    let mut without = lines.clone();
+    without.remove(2);
+    assert!(damaged(without.concat()).contains("line 3 is not"));
+}
+
+#[test]
+fn what_is_live() {
+    let live = |lines: &[&str]| sketch(lines).live("deploy").map(Release::id);
+    assert_eq!(live(&[]), None);
+    assert_eq!(live(&["1 a live"]), Some(1));
+    assert_eq!(live(&["1 a live", "2 b back"]), Some(1));
+    assert_eq!(live(&["1 a live", "2 b refused", "3 b abandoned"]), Some(1));
+    assert_eq!(live(&["1 a live", "2 b broken"]), None);
+    assert_eq!(live(&["1 a live", "2 b broken", "3 c refused"]), None);
+    assert_eq!(live(&["1 a live", "2 b broken", "3 a live rollback"]), Some(3));
+    assert_eq!(live(&["1 a live", "2 b"]), Some(1), "nothing is changed yet");
+    assert!(sketch(&["1 a live", "2 b broken", "3 c refused"]).broken("deploy").is_some());
+    assert!(sketch(&["1 a live", "2 b broken", "3 c live"]).broken("deploy").is_none());
+}
+
+#[test]
+fn what_a_rollback_goes_back_to() {
+    let target = |lines: &[&str]| sketch(lines).rollback_target("deploy").map(Release::id);
+    assert_eq!(target(&[]), None);
+    assert_eq!(target(&["1 a live"]), None);
+    assert_eq!(target(&["1 a live", "2 b live"]), Some(1));
+    assert_eq!(target(&["1 a live", "2 b back", "3 c live"]), Some(1), "what never was live is no target");
+    assert_eq!(target(&["1 a live", "2 a live"]), None, "that would change nothing");
+    assert_eq!(target(&["1 a live", "2 b live", "3 c live", "4 b live rollback"]), Some(1), "c was left");
+    assert_eq!(target(&["1 a live", "2 b broken"]), Some(1));
+}
+
+#[test]
+fn keep_never_lets_go_what_is_live_or_gone_back_to() {
+    let history = sketch(&["1 a live", "2 b live", "3 c live", "4 d back", "5 e live"]);
+    assert_eq!(history.prunable("deploy", 10), [4]);
+    assert_eq!(history.prunable("deploy", 3), [1, 4]);
+    assert_eq!(history.prunable("deploy", 1), [1, 2, 3, 4]);
+    let broken = sketch(&["1 a live", "2 b live", "3 c broken"]);
+    assert_eq!(broken.prunable("deploy", 1), [1, 3]);
+}
+
+fn outcome() -> impl Strategy<Value = Outcome> {
+    prop_oneof![
+        3 => Just(Outcome::Live),
+        1 => Just(Outcome::Back),
+        1 => Just(Outcome::Broken),
+        1 => Just(Outcome::Refused),
+        1 => Just(Outcome::Abandoned),
+    ]
+}
+
+/// A world in which actions put a release live as a whole or not at all, and a driver that may be killed at any moment.
+#[derive(Debug, Clone)]
+struct World {
+    live: &'static str,
+    /// The lines of the ledger, as far as they matter: the phase, or the end.
+    journal: Vec<Result<Phase, Outcome>>,
+}
+
+/// Drives a transaction until it is over or `facts` run out, which is where it is killed.
+fn drive(
+    world: &mut World,
+    transaction: &mut Transaction,
+    mut step: Step,
+    facts: &mut dyn Iterator<Item = Fact>,
+) {
+    loop {
+        match step {
+            Step::End(outcome) => {
+                world.journal.push(Err(outcome));
+                return;
+            }
+            Step::Leave => return,
+            _ => {}
+        }
+        if world.journal.last() != Some(&Ok(transaction.phase())) {
+            world.journal.push(Ok(transaction.phase()));
+        }
+        let Some(fact) = facts.next() else { return };
+        // Actions that fail may have switched or not: both are whole.
+        match step {
+            Step::Apply if fact != Fact::Halted => world.live = "new",
+            Step::GoBack if fact == Fact::Done => world.live = "old",
+            _ => {}
+        }
+        step = transaction.on(fact);
+    }
+}
+
+fn fact() -> impl Strategy<Value = Fact> {
+    prop_oneof![
+        4 => Just(Fact::Done),
+        1 => Just(Fact::Refused),
+        1 => Just(Fact::Failed),
+        1 => Just(Fact::Interrupted),
+        1 => Just(Fact::Halted),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn what_is_live_is_always_one_that_reached_it(outcomes: Vec<(u8, bool)>, last in outcome()) {
+        let lines: Vec<String> = outcomes
+            .iter()
+            .enumerate()
+            .map(|(at, (revision, good))| {
+                let how = if *good { "live" } else { last.word() };
+                format!("{} {} {how}", at + 1, revision % 4)
+            })
+            .collect();
+        let history = sketch(&lines.iter().map(String::as_str).collect::<Vec<_>>());
+        if let Some(live) = history.live("deploy") {
+            prop_assert!(live.reached_live());
+        }
+        for keep in 1..4 {
+            let gone = history.prunable("deploy", keep);
+            for kept in history.last_good("deploy").into_iter().chain(history.live("deploy")) {
+                prop_assert!(!gone.contains(&kept.id()));
+            }
+            let left = history.kept("deploy", keep);
+            prop_assert!(left.len() <= keep as usize);
+        }
+    }
+
+    /// Killed anywhere and resumed or taken back, as often as you like: in the end the old release is live or the new one
+    /// is, and the ledger says which.
+    #[test]
+    fn the_live_release_is_the_old_one_or_the_new_one_and_the_ledger_knows(
+        lives in prop::collection::vec((prop::collection::vec(fact(), 0..12), any::<bool>()), 0..6),
+    ) {
+        let course = Course { can_go_back: true, unproved: false };
+        let mut world = World { live: "old", journal: Vec::new() };
+        let mut first = Transaction::new(course);
+        let step = first.step();
+        let mut lives = lives.into_iter();
+        let (facts, _) = lives.next().unwrap_or_default();
+        drive(&mut world, &mut first, step, &mut facts.into_iter());
+        for (facts, back) in lives {
+            let Some(Ok(phase)) = world.journal.last().copied() else { break };
+            let mut again = Transaction::at(course, phase);
+            let step = if back { again.back() } else { again.step() };
+            drive(&mut world, &mut again, step, &mut facts.into_iter());
+        }
+        match world.journal.last() {
+            Some(Err(Outcome::Live)) => prop_assert_eq!(world.live, "new"),
+            Some(Err(Outcome::Back | Outcome::Refused | Outcome::Abandoned)) => {
+                prop_assert_eq!(world.live, "old");
+            }
+            Some(Err(Outcome::Broken)) => {}
+            Some(Ok(phase)) => {
+                // Cut short: whoever comes next and meets no more trouble brings it to an end, either way.
+                for back in [false, true] {
+                    let mut world = world.clone();
+                    let mut again = Transaction::at(course, *phase);
+                    let step = if back { again.back() } else { again.step() };
+                    drive(&mut world, &mut again, step, &mut std::iter::repeat(Fact::Done));
+                    let wanted = match world.journal.last() {
+                        Some(Err(Outcome::Live)) => "new",
+                        Some(Err(Outcome::Back | Outcome::Abandoned)) => "old",
+                        other => panic!("{other:?}"),
+                    };
+                    prop_assert_eq!(world.live, wanted);
+                    prop_assert!(!back || wanted == "old");
+                }
+            }
+            None => prop_assert!(false, "a release begins with a line"),
+        }
+    }
+
+    #[test]
+    fn phases_only_go_on(facts in prop::collection::vec(fact(), 0..12), can_go_back: bool, unproved: bool) {
+        let mut transaction = Transaction::new(Course { can_go_back, unproved });
+        let mut before = transaction.phase();
+        for fact in facts {
+            let step = transaction.on(fact);
+            prop_assert!(transaction.phase() >= before);
+            prop_assert!(can_go_back || step != Step::GoBack);
+            if step == Step::End(Outcome::Abandoned) || step == Step::End(Outcome::Refused) {
+                prop_assert!(!transaction.phase().touched());
+            }
+            before = transaction.phase();
+        }
+    }
+}
