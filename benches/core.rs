@@ -100,7 +100,7 @@ fn context() -> Context {
         cache_dir: PathBuf::from("/project/.cache"),
         clock: Clock::manual(Timestamp(0)),
         host: "bench".to_owned(),
-        cores: 2,
+        cores: || 2,
     }
 }
 

@@ -3,6 +3,12 @@
 use std::fmt;
 use std::io::{self, Read};
 
+/// What tells whether bytes that were written here earlier are whole: torn or flipped ones give another number. It holds off
+/// the disk, not a forger; what comes from others is held to its [`Digest`].
+pub fn checksum(bytes: &[u8]) -> u64 {
+    xxhash_rust::xxh3::xxh3_64(bytes)
+}
+
 /// A blake3 digest of some bytes, 32 bytes long.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Digest(pub [u8; 32]);

@@ -14,7 +14,7 @@ pub mod version;
 pub mod window;
 
 pub use clock::{Clock, Timestamp};
-pub use digest::Digest;
+pub use digest::{Digest, checksum};
 pub use path::RelPath;
 pub use version::{Version, VersionRange};
 pub use window::Window;

@@ -152,7 +152,7 @@ fn context(place: &Place) -> std::io::Result<Context> {
         cache_dir,
         clock: Clock::System,
         host: host(),
-        cores: std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get),
+        cores: || std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get),
         caller,
     })
 }

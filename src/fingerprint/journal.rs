@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::FlockOperation;
 
+use crate::base::checksum;
 use crate::base::fs::{FsError, write_atomic_with};
 
 const HEAD: usize = 12;
@@ -89,8 +90,7 @@ pub(super) fn push_record(buffer: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)
 }
 
 fn check(payload: &[u8]) -> [u8; 8] {
-    let digest = blake3::hash(payload);
-    digest.as_bytes()[..8].try_into().expect("a digest is longer")
+    checksum(payload).to_le_bytes()
 }
 
 impl Journal {

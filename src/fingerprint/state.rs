@@ -26,7 +26,7 @@ use super::record::{Record, renumber};
 use super::table::{Entry, FileKind, PathId, Table};
 
 /// The first bytes of the state file. The number at the end is the format's version.
-pub(super) const MAGIC: &[u8; 16] = b"envrun state  02";
+pub(super) const MAGIC: &[u8; 16] = b"envrun state  03";
 
 const PATHS: u8 = 1;
 const ENTRIES: u8 = 2;

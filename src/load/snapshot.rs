@@ -13,9 +13,9 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::base::Digest;
 use crate::base::codec::{Put, Reader};
 use crate::base::fs::{self, FsError};
+use crate::base::{Digest, checksum};
 use crate::diag::SourceMap;
 use crate::model::Envfile;
 
@@ -91,7 +91,7 @@ impl Loaded {
         let body = postcard::to_stdvec(&snapshot)
             .map_err(|error| FsError::new("write", file, io::Error::other(error)))?;
         let mut bytes = MAGIC.as_bytes().to_vec();
-        bytes.put_digest(&Digest::of(&body));
+        bytes.put_u64(checksum(&body));
         bytes.put(&body);
         fs::write_atomic(file, &bytes)
     }
@@ -103,9 +103,9 @@ impl Loaded {
         if reader.take(MAGIC.len())? != MAGIC.as_bytes() {
             return None;
         }
-        let digest = reader.digest()?;
+        let sum = reader.u64()?;
         let body = reader.take(reader.len())?;
-        if Digest::of(body) != digest {
+        if checksum(body) != sum {
             return None;
         }
         let snapshot: Snapshot = postcard::from_bytes(body).ok()?;

@@ -99,7 +99,7 @@ const SHORTEST_SECRET: usize = 6;
 pub fn doctor(context: &Context, project: &mut Project, names: &[String]) -> Result<Report, Problem> {
     let environments = environments(context, project, names)?;
     let root = project.root().to_path_buf();
-    let machine = Machine::look(&root, context.cores);
+    let machine = Machine::look(&root, (context.cores)());
     let caller = Environ::new(&context.caller);
     let mut groups = vec![(None, about_the_project(context, project, &machine))];
     let mut uses = Vec::new();

@@ -118,7 +118,7 @@ impl Ready {
         // An explicit -j is the user's word; without one the places are those of the make above.
         let joined =
             request.jobs.is_none().then(|| variable("MAKEFLAGS").and_then(Jobserver::join)).flatten();
-        let wanted = request.jobs.map_or(context.cores, |jobs| jobs as usize);
+        let wanted = request.jobs.map_or_else(context.cores, |jobs| jobs as usize);
         let jobs = joined.as_ref().and_then(Jobserver::jobs).unwrap_or(wanted);
         let limits = Limits {
             jobs: NonZeroUsize::new(jobs).unwrap_or(NonZeroUsize::MIN),
@@ -391,7 +391,7 @@ fn started(plan: &Plan, run: &RunId, project: &Project, request: &Request) -> Ru
 
 /// Every guard that does not hold and everything required that is not there, of every node: asked before the first
 /// process starts.
-fn refusals(plan: &Plan, around: &Surroundings<'_>, project: &Project, cores: usize) -> Vec<Refusal> {
+fn refusals(plan: &Plan, around: &Surroundings<'_>, project: &Project, cores: fn() -> usize) -> Vec<Refusal> {
     let mut refusals = Vec::new();
     let mut required = Vec::new();
     for (ix, node) in plan.graph.iter() {
@@ -445,13 +445,13 @@ fn missing(
     required: Vec<(&String, Question, Requirement)>,
     around: &Surroundings<'_>,
     project: &Project,
-    cores: usize,
+    cores: fn() -> usize,
 ) -> Vec<Refusal> {
     if required.is_empty() {
         return Vec::new();
     }
     let questions: Vec<Question> = required.iter().map(|(_, question, _)| question.clone()).collect();
-    let machine = Machine::look(around.root, cores);
+    let machine = Machine::look(around.root, cores());
     let caller = Environ::new(around.caller);
     let world = World { machine: &machine, processes: around.processes, caller: &caller, root: around.root };
     let findings = ask_all(&questions, &world).into_iter();
