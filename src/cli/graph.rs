@@ -17,7 +17,12 @@ pub fn run(invocation: &Invocation<'_>, args: &GraphArgs) -> Result<u8, Problem>
     if args.targets.is_empty() {
         for path in envfile.node_paths() {
             if envfile.node(default.as_ref(), &path).is_some() {
-                targets.push(crate::graph::Target { path, env: default.clone(), args: Vec::new() });
+                targets.push(crate::graph::Target {
+                    path,
+                    env: default.clone(),
+                    stage: None,
+                    args: Vec::new(),
+                });
             }
         }
     }

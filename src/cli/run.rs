@@ -107,6 +107,7 @@ fn request(options: &RunOptions, targets: Vec<TargetWords>) -> Result<Request, P
     Ok(Request {
         targets: targets.into_iter().map(|target| Asked { name: target.name, args: target.args }).collect(),
         env: options.env.clone(),
+        stage: None,
         set,
         jobs: options.jobs,
         on_failure: if options.keep_going { OnFailure::KeepGoing } else { OnFailure::Finish },

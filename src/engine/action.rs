@@ -29,6 +29,7 @@ use super::audit::Watching;
 use super::command::{Attempt, Carry};
 use super::dispatcher::{Message, OutputRoom};
 use super::lock::NodeLock;
+use super::pin::Pin;
 use super::surroundings::{Scene, Surroundings, state_label};
 
 /// The answer to "has it to be executed?".
@@ -88,7 +89,9 @@ impl<'a> Actions<'a> {
     /// The check, where it can be done without waiting for a process or for files to be written; `None` where not.
     pub fn check_at_once(&self, node: NodeIx) -> Option<Checked> {
         let configured = &self.plan.graph[node];
-        let asks = self.around.when(configured).next().is_some() || configured.task.done.is_some();
+        let asks = self.around.when(configured).next().is_some()
+            || configured.task.done.is_some()
+            || self.pin(configured).is_some();
         if asks {
             return None;
         }
@@ -106,11 +109,21 @@ impl<'a> Actions<'a> {
 
     /// The check, with all that it takes.
     pub fn check(&self, node: NodeIx, send: &Sender<Message>) -> Checked {
+        match self.checked(node, send) {
+            Checked::Over(outcome) => Checked::Over(self.held_to_pin(node, outcome)),
+            must_run => must_run,
+        }
+    }
+
+    fn checked(&self, node: NodeIx, send: &Sender<Message>) -> Checked {
         let configured = &self.plan.graph[node];
         match self.unneeded(node, configured, send) {
             Ok(None) => {}
             Ok(Some(outcome)) => return Checked::Over(outcome),
             Err(failure) => return Checked::Over(self.failed(configured, failure, false)),
+        }
+        if let Some(outcome) = self.pinned(node, send) {
+            return Checked::Over(outcome);
         }
         if let Some(checked) = self.fresh(node) {
             return checked;
@@ -326,8 +339,72 @@ impl<'a> Actions<'a> {
         self.around.jobserver.stop();
     }
 
+    fn pin(&self, node: &ConfiguredTask) -> Option<&Pin> {
+        self.around.pins?.get(&state_label(node))
+    }
+
+    /// A node whose proved outputs are in place already, or come out of the cache.
+    fn pinned(&self, node: NodeIx, send: &Sender<Message>) -> Option<Outcome> {
+        let configured = &self.plan.graph[node];
+        let pin = self.pin(configured)?;
+        if self.around.workspace.in_place(&state_label(configured)) == Some(pin.outputs) {
+            self.set_outputs(node, pin.outputs);
+            return Some(Outcome::UpToDate);
+        }
+        let store = self.around.read_cache?;
+        let hit = self.around.workspace.find_proved(store, pin.outputs)?;
+        let from = pin.by.clone();
+        if self.plan.limits.dry_run {
+            self.set_outputs(node, pin.outputs);
+            return Some(Outcome::Restored { from, log: Vec::new() });
+        }
+        let prepared = match self.prepared(node) {
+            Ok(prepared) => prepared?,
+            Err(failure) => return Some(self.failed(configured, failure, false)),
+        };
+        let _lock = self.lock(node);
+        match self.around.workspace.place_proved(store, prepared, &hit) {
+            Ok(outputs) => {
+                self.set_outputs(node, outputs);
+                // What it printed was said when it was made.
+                Some(Outcome::Restored { from, log: Vec::new() })
+            }
+            Err(error) => {
+                let message =
+                    format!("what {} proved of `{}` was not used: {error}", pin.by, configured.label);
+                let _ = send.send(Message::Notice(Notice { node: Some(node), message, hint: None }));
+                None
+            }
+        }
+    }
+
+    /// Refuses a node that is over with other bytes than those that were proved.
+    fn held_to_pin(&self, node: NodeIx, outcome: Outcome) -> Outcome {
+        let configured = &self.plan.graph[node];
+        let good =
+            matches!(outcome, Outcome::UpToDate | Outcome::Restored { .. } | Outcome::Succeeded { .. });
+        let Some(pin) = self.pin(configured).filter(|_| good) else { return outcome };
+        match self.slots[node.index()].outputs.get() {
+            Some(outputs) if *outputs != pin.outputs => {
+                let reason = format!(
+                    "{} made other bytes of it, {} and not {}, and they were not found in the cache",
+                    pin.by,
+                    pin.outputs.short(),
+                    outputs.short()
+                );
+                self.failed(configured, Failure::Refused { reasons: vec![reason] }, false)
+            }
+            _ => outcome,
+        }
+    }
+
     /// Executes a node, and keeps what came of it.
     pub fn execute(&self, node: NodeIx, send: &Sender<Message>) -> Outcome {
+        let outcome = self.executed(node, send);
+        self.held_to_pin(node, outcome)
+    }
+
+    fn executed(&self, node: NodeIx, send: &Sender<Message>) -> Outcome {
         let configured = &self.plan.graph[node];
         let Some(_token) = self.around.jobserver.acquire(configured.follow_up) else {
             return Outcome::Cancelled;

@@ -17,6 +17,7 @@ use crate::record::{ManifestLog, RunId};
 use crate::vars::{Form, Lookup, TaskValues};
 
 use super::audit::Audit;
+use super::pin::Pins;
 
 /// What every action of a run shares.
 pub struct Surroundings<'a> {
@@ -48,6 +49,8 @@ pub struct Surroundings<'a> {
     pub manifests: &'a ManifestLog,
     /// Where it is left what the commands of the targets touched, if anybody wants to know.
     pub audit: Option<&'a Audit>,
+    /// The bytes that nodes must have, where somebody proved them.
+    pub pins: Option<&'a Pins>,
 }
 
 /// Variables that reach every command as the caller has them. They say where things are on this machine, not what is to be
@@ -135,7 +138,7 @@ impl<'a> Surroundings<'a> {
             for (name, value) in self.caller {
                 environ.set(name, value);
             }
-            let given = ["ENVRUN_ENV", "ENVRUN_RUN", "ENVRUN_TIME"]
+            let given = ["ENVRUN_ENV", "ENVRUN_STAGE", "ENVRUN_RUN", "ENVRUN_TIME"]
                 .into_iter()
                 .map(|name| (name.to_owned(), scene.values.lookup(name)));
             let read = scene.names.iter().map(|name| (name.to_string(), scene.values.lookup(name.as_str())));
@@ -264,7 +267,7 @@ pub fn scope_conditions<'n>(
 }
 
 /// The name that a node's state is kept under: two runs with other arguments do not push each other out.
-pub(super) fn state_label(node: &ConfiguredTask) -> String {
+pub fn state_label(node: &ConfiguredTask) -> String {
     let mut label = node.label.clone();
     for (name, value) in &node.args {
         label.push_str(&format!(" {name}={value}"));

@@ -57,6 +57,17 @@ impl Workspace {
         if fingerprint.key() != hit.key {
             return Err(RestoreError::Damaged("an input changed after the result was found".to_owned()));
         }
+        self.put_in_place(store, task, &fingerprint, hit)
+    }
+
+    /// Puts a result in place and records it as the task's last good run, under the key of `fingerprint`.
+    pub(super) fn put_in_place(
+        &self,
+        store: &LocalStore,
+        task: &Prepared,
+        fingerprint: &Fingerprint,
+        hit: &Hit,
+    ) -> Result<Digest, RestoreError> {
         self.remove_garbage(task, &hit.result);
         self.begin_restore(task, &hit.result);
         let outputs = &hit.result.outputs;
@@ -74,7 +85,7 @@ impl Workspace {
             ids.iter().zip(outputs).map(right).collect()
         };
         if skip.iter().all(|skip| *skip) {
-            self.commit(task, &fingerprint, &hit.result);
+            self.commit(task, fingerprint, &hit.result);
             return Ok(hit.result.outputs_digest());
         }
         // What the last run made and this one does not have may stand where something of this one belongs.
@@ -97,7 +108,7 @@ impl Workspace {
                 self.know(*id, entry(stat, kind, row.digest, clock, began, &old));
             }
         }
-        self.commit(task, &fingerprint, &hit.result);
+        self.commit(task, fingerprint, &hit.result);
         Ok(hit.result.outputs_digest())
     }
 

@@ -55,6 +55,7 @@ mod keep;
 mod look;
 mod made;
 mod manifest;
+mod proved;
 mod record;
 pub mod seal;
 mod stamp;

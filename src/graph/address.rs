@@ -28,7 +28,7 @@ pub fn resolve_target(
     if envfile.node(env.as_ref(), &address.path).is_none() {
         return Err(say::not_in_environment(envfile, &address.path, env.as_ref(), None));
     }
-    Ok(Target { path: address.path, env, args: Vec::new() })
+    Ok(Target { path: address.path, env, stage: address.stage, args: Vec::new() })
 }
 
 /// Finds an environment by the name that was given for it.

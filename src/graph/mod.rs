@@ -19,6 +19,7 @@ mod call;
 #[cfg(test)]
 pub(crate) mod fixture;
 mod meet;
+mod prune;
 pub mod query;
 pub mod render;
 mod say;
@@ -37,7 +38,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::diag::Span;
-use crate::model::{Action, Command, EnvName, Node, NodePath, Task, VarName};
+use crate::model::{Action, Command, EnvName, Node, NodeName, NodePath, Task, VarName};
 use crate::vars::Values;
 
 /// What was asked for: `prod.api:deploy` with its arguments.
@@ -47,6 +48,8 @@ pub struct Target {
     pub path: NodePath,
     /// The environment named, or chosen for it.
     pub env: Option<EnvName>,
+    /// The stage that it was named by, or runs in.
+    pub stage: Option<NodeName>,
     /// The values of its arguments that were given, by name, already checked.
     pub args: Vec<(String, String)>,
 }

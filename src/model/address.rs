@@ -25,7 +25,7 @@ pub struct Address {
     pub path: NodePath,
     /// The environment it is pinned to.
     pub env: Option<EnvName>,
-    /// The stage that gave the environment, if one did.
+    /// The stage that the prefix names, if it names one.
     pub stage: Option<NodeName>,
 }
 
@@ -197,7 +197,9 @@ fn environment_of(
     name: &str,
 ) -> Option<(Option<EnvName>, Option<NodeName>)> {
     if let Some((env, _)) = directory.environments().get_key_value(name) {
-        return Some((Some(env.clone()), None));
+        // A stage of the same name is bound to it.
+        let stage = directory.stage(&ProjectName::default(), name).map(|(stage, _)| stage);
+        return Some((Some(env.clone()), stage));
     }
     let mut project = Some(scene.project.clone());
     while let Some(here) = project {

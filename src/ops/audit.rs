@@ -11,7 +11,7 @@ use crate::report::Reporters;
 use crate::syntax::ast::Node;
 use crate::syntax::{self, edit};
 
-use super::run::{Request, carry_out};
+use super::run::{Request, Terms, carry_out};
 use super::{Context, Problem, Project};
 
 /// What came of an audit.
@@ -52,7 +52,8 @@ pub fn audit(
 ) -> Result<Audited, Problem> {
     let request = Request { force: Force::Targets, ..request.clone() };
     let audit = Audit::default();
-    let (ending, _) = carry_out(context, project, &request, reporters, Some(&audit))?;
+    let (ending, _) =
+        carry_out(context, project, &request, reporters, Terms { audit: Some(&audit), ..Terms::default() })?;
     let name = request.targets.first().map_or("", |target| target.name.as_str());
     match audit.sight() {
         Some(sight) => Ok(Audited { sight, exit: ending.exit }),

@@ -187,6 +187,7 @@ fn values(
         sources: &mut loaded.sources,
         set: &[],
         given,
+        stages: std::collections::BTreeMap::new(),
         caller: caller_source(&context.caller, &AskedNames::default()),
         wrong: Vec::new(),
         unread: None,

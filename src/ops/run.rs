@@ -1,6 +1,6 @@
 //! A run, from names on the command line to its end.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
 use std::num::NonZeroUsize;
 use std::sync::mpsc::{self, Sender};
@@ -12,20 +12,21 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::base::Timestamp;
 use crate::base::fs::{self, FsError};
+use crate::base::{Digest, Timestamp};
 use crate::cache::{self, LocalStore};
 use crate::engine::action::{Actions, export_file};
 use crate::engine::audit::Audit;
 use crate::engine::command::Carry;
 use crate::engine::dispatcher::{self, Ending, Message};
-use crate::engine::surroundings::{Surroundings, scope_conditions};
-use crate::event::{self, Event, NodeInfo, Notice, RunStarted};
+use crate::engine::pin::Pins;
+use crate::engine::surroundings::{Surroundings, scope_conditions, state_label};
+use crate::event::{self, Event, NodeInfo, NodeState, Notice, OutcomeKind, RunStarted, RunState};
 use crate::exec::{Environ, Jobserver, Processes, Signals};
 use crate::fingerprint::seal::Seen;
 use crate::fingerprint::{SecretKey, Workspace};
 use crate::graph::{self, NodeIx, Target, TaskGraph};
-use crate::model::{Condition, ConditionKind, EnvName, Requirement};
+use crate::model::{Condition, ConditionKind, EnvName, NodeName, Requirement};
 use crate::plan::{Force, Limits, OnFailure, Plan};
 use crate::preflight::{Git, Machine, Question, Sight, Status, Verdict, World, ask_all};
 use crate::record::{self, Durations, ManifestLog, RecordError, Recorder, RunId, STATE_DIR};
@@ -44,6 +45,8 @@ pub struct Request {
     pub targets: Vec<target::Asked>,
     /// The environment of those that name none.
     pub env: Option<String>,
+    /// The stage that all of them run in.
+    pub stage: Option<NodeName>,
     /// `--set`.
     pub set: Vec<(String, String)>,
     /// How many commands may run at once.
@@ -99,7 +102,10 @@ impl Ready {
     /// Looks everything up that a request names, and opens everything it needs. Nothing is executed.
     pub fn new(context: &Context, project: &mut Project, request: &Request) -> Result<Self, Problem> {
         let env = chosen_environment(context, project, request)?;
-        let targets = targets(context, project.envfile(), &request.targets, env.as_ref())?;
+        let mut targets = targets(context, project.envfile(), &request.targets, env.as_ref())?;
+        if let Some(stage) = &request.stage {
+            targets.iter_mut().for_each(|target| target.stage = Some(stage.clone()));
+        }
         declared_sets(project, request)?;
         let root = project.root().to_path_buf();
         let now = context.clock.now();
@@ -148,6 +154,27 @@ impl Ready {
         })
     }
 
+    /// Leaves out of the plan what only those need whose proved bytes are at hand.
+    fn without_needs_of(&mut self, project: &Project, request: &Request, pins: &Pins) {
+        let at_hand = |node: &graph::ConfiguredTask| {
+            let label = state_label(node);
+            pins.get(&label).is_some_and(|pin| {
+                self.workspace.in_place(&label) == Some(pin.outputs)
+                    || request.read_cache && self.workspace.find_proved(&self.store, pin.outputs).is_some()
+            })
+        };
+        let there: BTreeSet<String> = self
+            .plan
+            .graph
+            .iter()
+            .filter(|(_, node)| at_hand(node))
+            .map(|(_, node)| state_label(node))
+            .collect();
+        let graph = self.plan.graph.without_needs_of(|node| there.contains(&state_label(node)));
+        let limits = self.plan.limits.clone();
+        self.plan = Plan::new(graph, &project.envfile().pools, limits, |label| self.durations.of(label));
+    }
+
     /// What the actions of the run share.
     pub fn surroundings<'a>(
         &'a self,
@@ -170,6 +197,7 @@ impl Ready {
             run: &self.run,
             manifests: &self.manifests,
             audit: None,
+            pins: None,
         }
     }
 
@@ -193,17 +221,43 @@ pub fn run(
     request: &Request,
     reporters: Reporters,
 ) -> Result<(Ending, Rest), Problem> {
-    carry_out(context, project, request, reporters, None)
+    carry_out(context, project, request, reporters, Terms::default())
 }
 
-/// Carries a request out; what the commands of its targets touch is left in `audit`.
+/// What a run is held to, and asked for, beyond a request.
+#[derive(Default)]
+pub(super) struct Terms<'a> {
+    /// Where it is left what the commands of the targets touch.
+    pub audit: Option<&'a Audit>,
+    /// The bytes that nodes must have, where somebody proved them. A node whose bytes are at hand needs nothing.
+    pub pins: Option<&'a Pins>,
+    /// Where it is left how the run went.
+    pub proof: Option<&'a mut Proof>,
+}
+
+/// How a run went, for a record that others rest on.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Proof {
+    /// The run's id.
+    pub run: String,
+    /// The outputs of every node that has some and is over and good, by the name that its state is kept under. They are
+    /// in the cache under their digest, if the run may write there.
+    pub outputs: BTreeMap<String, Digest>,
+    /// Nodes that failed, by label.
+    pub failed: Vec<String>,
+    /// Nodes that were skipped, by label.
+    pub skipped: Vec<String>,
+}
+
+/// Carries a request out on these terms.
 pub(super) fn carry_out(
     context: &Context,
     project: &mut Project,
     request: &Request,
     mut reporters: Reporters,
-    audit: Option<&Audit>,
+    terms: Terms<'_>,
 ) -> Result<(Ending, Rest), Problem> {
+    let Terms { audit, pins, proof } = terms;
     if request.strict {
         let warnings = super::check::check(project);
         if !warnings.is_empty() {
@@ -211,6 +265,9 @@ pub(super) fn carry_out(
         }
     }
     let mut ready = Ready::new(context, project, request)?;
+    if let Some(pins) = pins.filter(|pins| !pins.is_empty()) {
+        ready.without_needs_of(project, request, pins);
+    }
     let group =
         ready.plan.graph.iter().map(|(_, node)| node).find(|node| node.target && node.task.is_group());
     if let (Some(_), Some(group)) = (audit, group) {
@@ -234,7 +291,7 @@ pub(super) fn carry_out(
     }
     let (send, receive) = mpsc::channel();
     let _signals = listen(&ready.processes, &send);
-    let around = Surroundings { audit, ..ready.surroundings(context, project, request) };
+    let around = Surroundings { audit, pins, ..ready.surroundings(context, project, request) };
     let plan = &ready.plan;
     if let Some(seen) = &request.seen {
         ready.workspace.believe(seen);
@@ -245,6 +302,9 @@ pub(super) fn carry_out(
     ready.processes.wait();
     ready.processes.finish();
     ready.manifests.finish();
+    if let Some(proof) = proof {
+        *proof = proved(plan, &around, reporters.state(), &ready.run);
+    }
     if !request.dry_run {
         remember(plan, &ending, ready.durations.clone(), context.clock.now());
         // Whoever is not told what was learned only has to look again.
@@ -260,6 +320,29 @@ pub(super) fn carry_out(
     drop(actions);
     let Ready { plan, workspace, .. } = ready;
     Ok((ending, Rest { _plan: plan, _workspace: workspace }))
+}
+
+/// What a run made that others may rest on.
+fn proved(plan: &Plan, around: &Surroundings<'_>, state: &RunState, run: &RunId) -> Proof {
+    let mut proof = Proof { run: run.to_string(), ..Proof::default() };
+    for (ix, node) in plan.graph.iter() {
+        let Some(NodeState::Over(kind)) = state.state(ix) else { continue };
+        match kind {
+            OutcomeKind::Failed => proof.failed.push(node.label.clone()),
+            OutcomeKind::Skipped => proof.skipped.push(node.label.clone()),
+            OutcomeKind::UpToDate | OutcomeKind::Restored | OutcomeKind::Succeeded => {
+                if node.task.outputs.is_none() || !node.task.is_cacheable() {
+                    continue;
+                }
+                let label = state_label(node);
+                if let Some(outputs) = around.workspace.keep_proved(around.write_cache, &label) {
+                    proof.outputs.insert(label, outputs);
+                }
+            }
+            _ => {}
+        }
+    }
+    proof
 }
 
 /// The caller's variables that are passed over, because the Envfile declares the name and a task reads it.
@@ -516,6 +599,7 @@ pub fn graph_of(
         })
     };
     let names = AskedNames::default();
+    let stages = stages_of(targets)?;
     let loaded = &mut project.loaded;
     let mut values = ValueReader {
         envfile: &loaded.envfile,
@@ -523,6 +607,7 @@ pub fn graph_of(
         sources: &mut loaded.sources,
         set,
         given,
+        stages,
         caller: caller_source(&context.caller, &names),
         wrong: Vec::new(),
         unread: None,
@@ -546,4 +631,22 @@ pub fn graph_of(
             Err(project.problem(wrong))
         }
     }
+}
+
+/// The stage that each environment's nodes run in, as the targets name it.
+fn stages_of(targets: &[Target]) -> Result<BTreeMap<Option<EnvName>, NodeName>, Problem> {
+    let mut stages: BTreeMap<Option<EnvName>, NodeName> = BTreeMap::new();
+    for target in targets {
+        let Some(stage) = &target.stage else { continue };
+        match stages.insert(target.env.clone(), stage.clone()) {
+            Some(other) if other != *stage => {
+                return Err(Problem::usage(
+                    format!("`{other}.…` and `{stage}.…` are nodes of two stages in one environment"),
+                    Some("run one stage after the other".into()),
+                ));
+            }
+            _ => {}
+        }
+    }
+    Ok(stages)
 }

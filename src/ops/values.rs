@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::base::fs::{self, FsError};
 use crate::diag::{Diagnostic, SourceMap};
-use crate::model::{EnvName, Envfile, ProjectName};
+use crate::model::{EnvName, Envfile, NodeName, ProjectName};
 use crate::vars::{DotenvFile, Request, Source, Values, dotenv, dotenv_files};
 
 /// Resolves values when they are asked for, and collects what is wrong with them.
@@ -22,6 +22,8 @@ pub struct ValueReader<'a> {
     pub set: &'a [(String, String)],
     /// What envrun itself gives.
     pub given: Source,
+    /// The stage that an environment's nodes run in, where the targets name one: `$ENVRUN_STAGE`.
+    pub stages: BTreeMap<Option<EnvName>, NodeName>,
     /// The caller's variables.
     pub caller: Source,
     /// What is wrong so far, each once.
@@ -79,7 +81,16 @@ impl ValueReader<'_> {
             env,
             dotenv,
             set: self.set,
-            given: Arc::clone(&self.given),
+            given: match self.stages.get(&env.cloned()).map(ToString::to_string) {
+                None => Arc::clone(&self.given),
+                Some(stage) => {
+                    let given = Arc::clone(&self.given);
+                    Arc::new(move |name: &str| match name {
+                        "ENVRUN_STAGE" => Some(stage.clone()),
+                        other => given(other),
+                    })
+                }
+            },
             caller: Arc::clone(&self.caller),
         }
     }

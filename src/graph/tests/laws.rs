@@ -69,7 +69,7 @@ fn var(at: usize, value: &str) -> Var {
 
 fn target(at: usize, env: Option<&str>) -> Target {
     let path = NodePath { project: ProjectName::default(), name: format!("t{at}").as_str().into() };
-    Target { path, env: env.map(EnvName::from), args: Vec::new() }
+    Target { path, env: env.map(EnvName::from), stage: None, args: Vec::new() }
 }
 
 proptest! {
