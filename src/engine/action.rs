@@ -8,11 +8,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use crate::base::Digest;
+use crate::base::{Digest, RelPath};
 use crate::cache::{ActionResult, Hit};
 use crate::diag::Diagnostic;
 use crate::event::{Because, Failure, Notice, Outcome};
@@ -50,8 +51,16 @@ struct Slot {
     looked: OnceLock<SystemTime>,
     /// What was wrong with its entry in the cache, and is not told yet.
     warning: Mutex<Option<String>>,
+    /// In a session: what it read when it was executed.
+    read: Mutex<Option<Box<Fingerprint>>>,
+    /// In a session: what it is executed with, in short.
+    with: OnceLock<Digest>,
     /// What flows to the keys of those who need it; not set as long as a dry run cannot know it.
     outputs: OnceLock<Digest>,
+    /// What made it what it is has changed: what comes of an execution that goes on is not kept.
+    obsolete: AtomicBool,
+    /// What is known since the node was reopened. Nothing is taken away that somebody may still be reading.
+    next: OnceLock<Box<Slot>>,
 }
 
 /// Why a node is not up to date, found by the check and used by the execution.
@@ -86,6 +95,46 @@ impl<'a> Actions<'a> {
         Self { plan, around, slots, room: Arc::default() }
     }
 
+    /// What is known of a node now.
+    fn slot(&self, node: NodeIx) -> &Slot {
+        let mut slot = &self.slots[node.index()];
+        while let Some(next) = slot.next.get() {
+            slot = next;
+        }
+        slot
+    }
+
+    /// Forgets what is known of a node that nobody checks or executes at this moment.
+    pub fn reset(&self, node: NodeIx) {
+        // One that nothing is known of has nothing to forget.
+        let _ = self.slot(node).next.set(Box::default());
+    }
+
+    /// Says of a node that is executed at this moment that what comes of it is not to be kept.
+    pub fn give_up(&self, node: NodeIx) {
+        self.slot(node).obsolete.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether a file is not what it was when the node's result was made, or is being made.
+    pub fn has_read_otherwise(&self, node: NodeIx, path: &RelPath) -> bool {
+        let workspace = self.around.workspace;
+        let slot = self.slot(node);
+        match &*slot.read.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some(fingerprint) => !workspace.is_as_in(fingerprint, path),
+            None => !workspace.is_as_recorded(&state_label(&self.plan.graph[node]), path),
+        }
+    }
+
+    /// What is known of a node's files changed, or may have: whoever asks next looks again.
+    pub fn touched(&self) {
+        self.around.workspace.touched();
+    }
+
+    /// A node's files as declared, for whoever watches them; nothing for one without any.
+    pub fn declaration(&self, node: NodeIx) -> Option<&Prepared> {
+        self.prepared(node).ok().flatten()
+    }
+
     /// The check, where it can be done without waiting for a process or for files to be written; `None` where not.
     pub fn check_at_once(&self, node: NodeIx) -> Option<Checked> {
         let configured = &self.plan.graph[node];
@@ -98,7 +147,7 @@ impl<'a> Actions<'a> {
         self.fresh(node).or_else(|| match self.in_cache(node) {
             // A damaged entry is gone once it was looked at: nobody else will hear of it.
             Some(Lookup::Miss { warning }) => {
-                let slot = &self.slots[node.index()];
+                let slot = self.slot(node);
                 *slot.warning.lock().unwrap_or_else(PoisonError::into_inner) = warning;
                 None
             }
@@ -179,14 +228,17 @@ impl<'a> Actions<'a> {
             }
             return Some(Checked::Over(Outcome::Grouped));
         }
-        let _ = self.slots[node.index()].looked.set(SystemTime::now());
+        let _ = self.slot(node).looked.set(SystemTime::now());
         if let Some(outputs) = self.unchanged(node) {
             self.set_outputs(node, outputs);
             return Some(Checked::Over(Outcome::UpToDate));
         }
         let prepared = match self.prepared(node) {
-            Ok(prepared) => prepared.filter(|_| configured.task.is_cacheable())?,
+            Ok(prepared) => prepared,
             Err(failure) => return Some(Checked::Over(self.failed(configured, failure, false))),
+        };
+        let Some(prepared) = prepared.filter(|_| configured.task.is_cacheable()) else {
+            return self.remembered(node, None).map(Checked::Over);
         };
         let needs = match self.needs(node) {
             Ok(needs) => needs,
@@ -211,17 +263,63 @@ impl<'a> Actions<'a> {
                 Err(error) => Some(Checked::Over(self.failed(configured, unfingerprinted(error), false))),
             },
             Ok(Freshness::Stale { fingerprint, reasons }) => {
+                let remembered = self.remembered(node, Some(&fingerprint));
                 self.set_stale(node, Some(fingerprint), reasons);
-                None
+                remembered.map(Checked::Over)
             }
             Err(error) => Some(Checked::Over(self.failed(configured, unfingerprinted(error), false))),
         }
     }
 
+    /// In a session: how the node ended when it was last executed with all that it would be executed with now.
+    fn remembered(&self, node: NodeIx, fingerprint: Option<&Fingerprint>) -> Option<Outcome> {
+        let memory = self.around.memory.filter(|_| !self.plan.is_forced(node))?;
+        let with = self.identity(node, fingerprint)?;
+        let _ = self.slot(node).with.set(with);
+        match memory.ended(&state_label(&self.plan.graph[node]), &with)? {
+            Some(failed) => Some(failed),
+            // One that can be cached and went well has a record, and that decides.
+            None if fingerprint.is_some() => None,
+            None => {
+                self.set_outputs(node, no_outputs());
+                Some(Outcome::UpToDate)
+            }
+        }
+    }
+
+    /// What a node would be executed with: its key; of one that has none its definition, and what it needs. A need that
+    /// makes nothing was executed so often.
+    fn identity(&self, node: NodeIx, fingerprint: Option<&Fingerprint>) -> Option<Digest> {
+        let memory = self.around.memory?;
+        let configured = &self.plan.graph[node];
+        let needs = self.needs(node).ok()?;
+        let mut hasher = blake3::Hasher::new();
+        let key = match (fingerprint, self.prepared(node).ok()?) {
+            (Some(fingerprint), _) => return Some(fingerprint.identity()),
+            (None, Some(prepared)) => self.around.workspace.fingerprint(prepared, &needs).ok()?.identity(),
+            (None, None) => {
+                let scene = &self.known(node).ok()?.scene;
+                let definition = self.around.definition(configured, scene).ok()?;
+                self.around.workspace.identity(&definition, needs.iter().map(|need| need.outputs))
+            }
+        };
+        hasher.update(key.as_bytes());
+        let mut todo: Vec<NodeIx> = self.plan.graph.needs(node).collect();
+        while let Some(need) = todo.pop() {
+            let needed = &self.plan.graph[need];
+            if needed.task.is_group() {
+                todo.extend(self.plan.graph.needs(need));
+            } else if needed.task.outputs.is_none() {
+                hasher.update(&memory.times(&state_label(needed)).to_le_bytes());
+            }
+        }
+        Some(hasher.finalize().into())
+    }
+
     /// The digest of the outputs, if the definition, the needs and all files are those of the last good run. What was
     /// worked out for that is let go: nobody asks for it again, and ten thousand nodes would keep it to the end.
     fn unchanged(&self, node: NodeIx) -> Option<Digest> {
-        let slot = &self.slots[node.index()];
+        let slot = self.slot(node);
         if slot.known.get().is_some() || self.plan.is_forced(node) {
             return None;
         }
@@ -229,7 +327,7 @@ impl<'a> Actions<'a> {
         let outputs = (*known).as_ref().ok().and_then(|known| {
             let definition =
                 known.definition.as_ref().filter(|_| self.plan.graph[node].task.is_cacheable())?;
-            let outputs = |need: NodeIx| self.slots[need.index()].outputs.get().copied();
+            let outputs = |need: NodeIx| self.slot(need).outputs.get().copied();
             let needs: Vec<Digest> = self.plan.graph.needs(node).map(outputs).collect::<Option<_>>()?;
             self.around.workspace.unchanged(definition, needs)
         });
@@ -250,7 +348,7 @@ impl<'a> Actions<'a> {
             .needs(node)
             .map(|need| Need {
                 label: self.plan.graph[need].label.clone(),
-                outputs: self.slots[need.index()].outputs.get().copied().unwrap_or(unknown),
+                outputs: self.slot(need).outputs.get().copied().unwrap_or(unknown),
             })
             .collect();
         let workspace = self.around.workspace;
@@ -291,7 +389,7 @@ impl<'a> Actions<'a> {
 
     /// The result in the cache; what is wrong with it is told.
     fn hit(&self, node: NodeIx, send: &Sender<Message>) -> Option<Box<Hit>> {
-        let noted = self.slots[node.index()].warning.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let noted = self.slot(node).warning.lock().unwrap_or_else(PoisonError::into_inner).take();
         let (hit, warning) = match self.in_cache(node) {
             Some(Lookup::Hit(hit)) => (Some(hit), None),
             Some(Lookup::Miss { warning }) => (None, warning),
@@ -312,6 +410,9 @@ impl<'a> Actions<'a> {
         match self.around.workspace.restore(store, prepared, fingerprint, &hit) {
             Ok(digest) => {
                 self.set_outputs(node, digest);
+                if let Some(memory) = self.around.memory {
+                    memory.remember(&state_label(&self.plan.graph[node]), fingerprint.identity(), None);
+                }
                 let manifest = self.around.workspace.manifest(prepared, fingerprint);
                 self.around.manifests.add(&self.plan.graph[node].label, &manifest);
                 Some(from_cache(hit.result.log))
@@ -409,6 +510,9 @@ impl<'a> Actions<'a> {
         let Some(_token) = self.around.jobserver.acquire(configured.follow_up) else {
             return Outcome::Cancelled;
         };
+        if self.is_obsolete(node) {
+            return Outcome::Cancelled;
+        }
         let known = match self.known(node) {
             Ok(known) => known,
             Err(failure) => return self.failed(configured, failure, false),
@@ -442,10 +546,26 @@ impl<'a> Actions<'a> {
             (Err(_), None) => {}
             (Ok(_), _) => lock.iter().for_each(NodeLock::stamp),
         }
-        made.unwrap_or_else(|failure| match failure {
+        let outcome = made.unwrap_or_else(|failure| match failure {
             Some(failure) => self.failed(configured, failure, true),
             None => Outcome::Cancelled,
-        })
+        });
+        self.remember(node, &outcome);
+        outcome
+    }
+
+    /// In a session: keeps in mind how an execution ended.
+    fn remember(&self, node: NodeIx, outcome: &Outcome) {
+        let Some(memory) = self.around.memory else { return };
+        // One that was given up ended for reasons that are not its own.
+        if *outcome == Outcome::Cancelled || self.is_obsolete(node) {
+            return;
+        }
+        let with = self.slot(node).with.get().copied().or_else(|| self.identity(node, None));
+        let failed = matches!(outcome, Outcome::Failed { .. }).then(|| outcome.clone());
+        if let Some(with) = with {
+            memory.remember(&state_label(&self.plan.graph[node]), with, failed);
+        }
     }
 
     /// Runs the commands and keeps what came of it; the failure is `None` if it was cancelled.
@@ -461,6 +581,10 @@ impl<'a> Actions<'a> {
             Some(prepared) => Some((prepared, self.before(node, known, prepared)?)),
             None => None,
         };
+        if let (Some((_, fingerprint)), Some(_)) = (&fingerprint, self.around.memory) {
+            *self.slot(node).read.lock().unwrap_or_else(PoisonError::into_inner) =
+                Some(Box::new(fingerprint.clone()));
+        }
         let watching = self.watching(node, fingerprint.as_ref());
         let mut carry = Carry::new(self.around, configured, &known.scene, node);
         carry.watch(watching.as_ref().map(|watching| &watching.watch));
@@ -468,6 +592,8 @@ impl<'a> Actions<'a> {
         let attempt = carry.run();
         let (log, took) = carry.log();
         let made = match attempt {
+            // Whoever gives it up later finds a result of what was there before, under the key of that.
+            Attempt::Good if self.is_obsolete(node) => Err(None),
             Attempt::Good => self.keep(node, fingerprint, watching.as_ref(), (log, took), send).map_err(Some),
             Attempt::Cancelled => Err(None),
             Attempt::Failed(failure) => Err(Some(failure)),
@@ -571,7 +697,7 @@ impl<'a> Actions<'a> {
     }
 
     fn known(&self, node: NodeIx) -> Result<&Known, Failure> {
-        let known = self.slots[node.index()].known.get_or_init(|| Box::new(self.work_out(node)));
+        let known = self.slot(node).known.get_or_init(|| Box::new(self.work_out(node)));
         (**known).as_ref().map_err(Clone::clone)
     }
 
@@ -600,7 +726,7 @@ impl<'a> Actions<'a> {
     fn needs(&self, node: NodeIx) -> Result<Vec<Need>, String> {
         let need = |need: NodeIx| {
             let label = self.plan.graph[need].label.clone();
-            match self.slots[need.index()].outputs.get() {
+            match self.slot(need).outputs.get() {
                 Some(outputs) => Ok(Need { label, outputs: *outputs }),
                 None => Err(label),
             }
@@ -620,7 +746,7 @@ impl<'a> Actions<'a> {
                     todo.extend(self.plan.graph.needs(need));
                 }
             } else if configured.task.outputs.is_some()
-                && let Some(outputs) = self.slots[need.index()].outputs.get()
+                && let Some(outputs) = self.slot(need).outputs.get()
             {
                 makers.insert(state_label(configured), *outputs);
             }
@@ -639,16 +765,16 @@ impl<'a> Actions<'a> {
 
     fn set_outputs(&self, node: NodeIx, outputs: Digest) {
         // A node ends once; that another thread was quicker cannot be.
-        let _ = self.slots[node.index()].outputs.set(outputs);
+        let _ = self.slot(node).outputs.set(outputs);
     }
 
     fn set_stale(&self, node: NodeIx, fingerprint: Option<Fingerprint>, reasons: Vec<Difference>) {
-        *self.slots[node.index()].stale.lock().unwrap_or_else(PoisonError::into_inner) =
+        *self.slot(node).stale.lock().unwrap_or_else(PoisonError::into_inner) =
             Some(Box::new(Stale { fingerprint, reasons }));
     }
 
     fn slot_stale(&self, node: NodeIx) -> MutexGuard<'_, Option<Box<Stale>>> {
-        self.slots[node.index()].stale.lock().unwrap_or_else(PoisonError::into_inner)
+        self.slot(node).stale.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn because(&self, node: NodeIx) -> Because {
@@ -707,11 +833,15 @@ impl<'a> Actions<'a> {
         Outcome::Failed { failure, log, hint: node.task.hint.clone() }
     }
 
+    fn is_obsolete(&self, node: NodeIx) -> bool {
+        self.slot(node).obsolete.load(Ordering::SeqCst)
+    }
+
     fn lock(&self, node: NodeIx) -> Option<NodeLock> {
         let configured = &self.plan.graph[node];
         // Only what writes outputs can be done twice with harm.
         configured.task.outputs.as_ref()?;
-        let looked = self.slots[node.index()].looked.get().copied();
+        let looked = self.slot(node).looked.get().copied();
         NodeLock::take(self.around.root, &configured.label, looked.unwrap_or_else(SystemTime::now))
     }
 }

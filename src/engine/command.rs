@@ -81,6 +81,7 @@ impl<'a> Carry<'a> {
             timeout: self.node.task.timeout.as_ref().map(|timeout| timeout.value),
             grace: GRACE,
             cleanup: false,
+            owner: Some(self.ix.0),
             watch: None,
         };
         match exec::run(&spec, self.around.processes, &mut |_, _| {}) {
@@ -133,7 +134,7 @@ impl<'a> Carry<'a> {
 
     /// Waits between two tries; whether the run is still going on.
     fn pause(&self, pause: Duration) -> bool {
-        self.around.processes.pause(pause)
+        self.around.processes.pause(pause, Some(self.ix.0))
     }
 
     fn steps(
@@ -210,6 +211,7 @@ impl<'a> Carry<'a> {
             timeout: limit,
             grace: GRACE,
             cleanup: self.node.follow_up,
+            owner: Some(self.ix.0),
             watch: self.watch,
         };
         let (log, listener, node) = (&mut self.log, &self.listener, self.ix);

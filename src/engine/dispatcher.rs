@@ -4,15 +4,16 @@
 //! no waiting are done here, by the dispatcher itself: ten thousand nodes that are up to date never cross a thread.
 //! What waits for a process or a disk is done by threads that are started when there is something for them to do.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::Scope;
 use std::time::{Duration, Instant};
 
+use crate::base::RelPath;
 use crate::event::{Because, Event, Failure, NodeSet, Notice, Outcome, RunFinished, Stream};
 use crate::exec::{Interrupt, Processes};
-use crate::graph::NodeIx;
+use crate::graph::{EdgeKind, NodeIx};
 use crate::plan::Plan;
 use crate::report::Reporters;
 
@@ -65,6 +66,13 @@ pub enum Message {
     Notice(Notice),
     /// A signal came: its number, and how many came before.
     Signal(i32, u32),
+    /// In a session: files changed while the run goes on.
+    Changed {
+        /// What is told of them: the first few, and how many others there are.
+        files: (Vec<String>, usize),
+        /// The nodes that may read them, as their names go; each with such a file.
+        readers: Vec<(NodeIx, RelPath)>,
+    },
 }
 
 /// How many bytes of output may be on their way to the reporters. A slow terminal slows the commands that print, not
@@ -317,7 +325,67 @@ impl Dispatcher<'_, '_, '_> {
             }
             Message::Notice(notice) => self.tell(Event::Notice(notice)),
             Message::Signal(signal, before) => self.interrupt(signal, before + 1),
+            Message::Changed { files, readers } => self.changed(files, &readers),
         }
+    }
+
+    /// Files changed: what is useless now is cancelled, what was found out does not count any longer, and nothing else is
+    /// touched. What did not begin yet will see the files as they are.
+    fn changed(&mut self, (files, more): (Vec<String>, usize), readers: &[(NodeIx, RelPath)]) {
+        self.actions.touched();
+        let is_hit = |(node, path): &&(NodeIx, RelPath)| {
+            let checked = self.scheduler.is_in_hand(*node) && !self.scheduler.is_running(*node);
+            let known = self.scheduler.is_running(*node) || self.scheduler.is_over(*node);
+            !self.scheduler.is_again(*node)
+                && (checked || (known && self.actions.has_read_otherwise(*node, path)))
+        };
+        let hit: Vec<NodeIx> = readers.iter().filter(is_hit).map(|(node, _)| *node).collect();
+        let nodes = self.with_all_behind(hit);
+        if nodes.is_empty() || !self.scheduler.may_reopen() {
+            return;
+        }
+        self.tell_bulk();
+        let over: HashSet<NodeIx> =
+            nodes.iter().copied().filter(|node| self.scheduler.is_over(*node)).collect();
+        let running: Vec<NodeIx> =
+            nodes.iter().copied().filter(|node| self.scheduler.is_running(*node)).collect();
+        for node in &running {
+            self.actions.give_up(*node);
+        }
+        let nodes = self.scheduler.reopen(&nodes, &mut self.steps);
+        let over: NodeSet = nodes.iter().copied().filter(|node| over.contains(node)).collect();
+        let is_task = |node: &&NodeIx| !self.plan.graph[**node].task.is_group();
+        let tasks = nodes.iter().filter(is_task).count();
+        // After it was given up: one that still runs does not keep what it finds out from now on.
+        for node in nodes.iter().filter(|node| !self.scheduler.is_again(**node)) {
+            self.actions.reset(*node);
+        }
+        self.tell(Event::Changed { files, more, tasks });
+        if !over.is_empty() {
+            self.tell(Event::NodesReopened { nodes: over });
+        }
+        for node in running {
+            self.processes.cancel(node.0);
+        }
+    }
+
+    /// These nodes, whatever needs them, and what they call.
+    fn with_all_behind(&self, mut todo: Vec<NodeIx>) -> Vec<NodeIx> {
+        let mut found = vec![false; self.plan.graph.len()];
+        while let Some(node) = todo.pop() {
+            if std::mem::replace(&mut found[node.index()], true) {
+                continue;
+            }
+            let behind = self.plan.graph.behind(node).filter(|(_, edge)| edge.kind != EdgeKind::After);
+            todo.extend(behind.map(|(later, _)| later));
+        }
+        self.plan.graph.indices().filter(|node| found[node.index()]).collect()
+    }
+
+    /// A node that was reopened while it was in hand is not in hand any more: it begins anew.
+    fn begin_again(&mut self, node: NodeIx) {
+        self.actions.reset(node);
+        self.processes.admit(node.0);
     }
 
     /// Carries out all steps there are, and those that follow from them; whether every node is over.
@@ -356,6 +424,10 @@ impl Dispatcher<'_, '_, '_> {
     }
 
     fn checked(&mut self, node: NodeIx, checked: Checked, took: Duration) {
+        if self.scheduler.is_again(node) {
+            self.begin_again(node);
+            return self.scheduler.on(Fact::MustRun(node), &mut self.steps);
+        }
         match checked {
             Checked::MustRun => self.scheduler.on(Fact::MustRun(node), &mut self.steps),
             Checked::Over(outcome) => self.finished(node, outcome, took),
@@ -375,6 +447,12 @@ impl Dispatcher<'_, '_, '_> {
     }
 
     fn finished(&mut self, node: NodeIx, outcome: Outcome, took: Duration) {
+        if self.scheduler.is_again(node) {
+            self.begin_again(node);
+            self.tell(Event::NodeFinished { node, outcome, took });
+            self.tell(Event::NodesReopened { nodes: std::iter::once(node).collect() });
+            return self.scheduler.on(Fact::Finished(node, End::Cancelled), &mut self.steps);
+        }
         let end = match &outcome {
             Outcome::Failed { failure, .. } => {
                 self.refused |=

@@ -18,9 +18,13 @@
 //!   new work, which a stop sends back to sleep. Its own failure blocks what needs it and is not the run's. A follow-up
 //!   runs once, when every ordinary node that may call it is over.
 //! * The second cancel ends follow-ups too.
+//! * A node can be [reopened](Scheduler::reopen): what was known of it does not hold any longer, because a file changed
+//!   while the run went on. It waits again and goes through both doors again; one that is checked or executed at that
+//!   moment is first brought to its end, which then counts for nothing.
 //!
 //! Invariant: no clock and no IO; O((V + E) log V) for a whole run, whatever the order of facts.
-//! Invariant: every node is ended exactly once, by `Finished` or by `Finish`; then comes one `AllDone`.
+//! Invariant: every node is ended exactly once, by `Finished` or by `Finish`, and once more each time that it is reopened;
+//! then comes one `AllDone`.
 
 #[cfg(test)]
 mod tests;
@@ -116,8 +120,14 @@ enum Stop {
 #[derive(Debug, Clone, Copy)]
 struct Node {
     phase: Phase,
-    /// How many nodes before it are not over.
+    /// How many nodes before it are not over, whatever its own phase is.
     waits: u32,
+    /// It is checked or executed, and reopened: how that ends counts for nothing.
+    again: bool,
+    /// It is over and failed, and is no follow-up.
+    bad: bool,
+    /// It is over, and what needs it may go on.
+    good: bool,
     /// A follow-up of something that failed, or needed by one: begins although nothing new does.
     exempt: bool,
     follow_up: bool,
@@ -144,7 +154,8 @@ pub struct Scheduler {
     admission: Admission,
     keep_going: bool,
     stop: Stop,
-    failed: bool,
+    /// How many nodes failed that are no follow-ups.
+    bad: usize,
     /// Nodes that are neither over nor dormant.
     left: usize,
     done: bool,
@@ -166,6 +177,9 @@ impl Scheduler {
             .map(|(_, node)| Node {
                 phase: if node.follow_up { Phase::Dormant } else { Phase::Waiting },
                 waits: 0,
+                again: false,
+                bad: false,
+                good: false,
                 exempt: false,
                 follow_up: node.follow_up,
                 called: false,
@@ -192,7 +206,7 @@ impl Scheduler {
             admission: Admission::new(plan),
             keep_going: plan.limits.on_failure == OnFailure::KeepGoing,
             stop: Stop::No,
-            failed: false,
+            bad: 0,
             left: nodes.iter().filter(|node| node.phase == Phase::Waiting).count(),
             done: false,
             news: VecDeque::new(),
@@ -238,8 +252,111 @@ impl Scheduler {
         self.go_on(steps);
     }
 
+    /// Reopens nodes: whoever knows what changed names them, and everything that needs one of them. Those that are over
+    /// wait again; those that are [in hand](Self::is_again) do when they are told to be over. What needs something else
+    /// that is over and not good stays what it is. Gives those that were reopened.
+    ///
+    /// # Panics
+    /// If nothing [may be reopened](Self::may_reopen).
+    pub fn reopen(&mut self, reopened: &[NodeIx], steps: &mut Vec<Step>) -> Vec<NodeIx> {
+        assert!(self.may_reopen(), "nothing new begins, and nothing begins again");
+        let reopened = self.without_blocked(reopened);
+        for &at in &reopened {
+            let node = &mut self.nodes[at.index()];
+            node.good = false;
+            match node.phase {
+                Phase::Over if node.follow_up => {
+                    node.phase = Phase::Dormant;
+                    (node.called, node.exempt, node.fate) = (false, false, None);
+                }
+                // Whoever called it did so for something that happened.
+                _ if node.follow_up => {}
+                Phase::Dormant | Phase::Waiting => {}
+                Phase::Queued => node.phase = Phase::Waiting,
+                Phase::Checking | Phase::Running => node.again = true,
+                Phase::Over => {
+                    node.phase = Phase::Waiting;
+                    self.left += 1;
+                    self.bad -= usize::from(std::mem::take(&mut node.bad));
+                }
+            }
+        }
+        self.count_waits();
+        for &at in &reopened {
+            self.check(at);
+        }
+        self.go_on(steps);
+        reopened
+    }
+
+    /// Those of these nodes that do not need, by whatever way, something that is over, not good, and not among them.
+    fn without_blocked(&self, reopened: &[NodeIx]) -> Vec<NodeIx> {
+        let mut among = vec![false; self.nodes.len()];
+        reopened.iter().for_each(|node| among[node.index()] = true);
+        // Nodes are numbered in an order in which whatever is needed comes first.
+        for at in 0..self.nodes.len() {
+            let node = &self.nodes[at];
+            if among[at] || node.phase != Phase::Over || node.good {
+                continue;
+            }
+            for behind in self.behind.range(NodeIx(at as u32)) {
+                let (later, kind) = self.behind.items[behind];
+                if kind == EdgeKind::Needs && self.nodes[later.index()].phase == Phase::Over {
+                    among[later.index()] = false;
+                }
+            }
+        }
+        (0..among.len()).filter(|at| among[*at]).map(|at| NodeIx(at as u32)).collect()
+    }
+
+    /// Whether nodes may be reopened: not when the run is being stopped or is over. Whatever changed is then left to the
+    /// next one.
+    pub fn may_reopen(&self) -> bool {
+        self.stop == Stop::No && !self.done
+    }
+
+    /// Whether a node was reopened while it was in hand: how it ends counts for nothing.
+    pub fn is_again(&self, node: NodeIx) -> bool {
+        self.nodes[node.index()].again
+    }
+
+    /// Whether a node is checked or executed at this moment, or waits for its place.
+    pub fn is_in_hand(&self, node: NodeIx) -> bool {
+        matches!(self.nodes[node.index()].phase, Phase::Checking | Phase::Queued | Phase::Running)
+    }
+
+    #[cfg(test)]
+    fn is_checked(&self, node: NodeIx) -> bool {
+        self.nodes[node.index()].phase == Phase::Checking
+    }
+
+    /// Whether a node is executed at this moment.
+    pub fn is_running(&self, node: NodeIx) -> bool {
+        self.nodes[node.index()].phase == Phase::Running
+    }
+
+    /// Whether a node is over.
+    pub fn is_over(&self, node: NodeIx) -> bool {
+        self.nodes[node.index()].phase == Phase::Over
+    }
+
+    fn count_waits(&mut self) {
+        self.nodes.iter_mut().for_each(|node| node.waits = 0);
+        for at in 0..self.nodes.len() {
+            let Node { phase, follow_up, .. } = self.nodes[at];
+            if phase == Phase::Over {
+                continue;
+            }
+            for behind in self.behind.range(NodeIx(at as u32)) {
+                let (later, kind) = self.behind.items[behind];
+                self.nodes[later.index()].waits += u32::from(is_order(kind, follow_up));
+            }
+        }
+    }
+
     fn take(&mut self, fact: Fact, steps: &mut Vec<Step>) {
         match fact {
+            Fact::MustRun(node) if self.nodes[node.index()].again => self.begin_again(node, steps),
             Fact::MustRun(node) => {
                 assert_eq!(
                     self.nodes[node.index()].phase,
@@ -263,7 +380,11 @@ impl Scheduler {
                 if executed {
                     self.admission.release(node);
                 }
-                self.over(node, Over::Ended { end, executed });
+                if self.nodes[node.index()].again {
+                    self.begin_again(node, steps);
+                } else {
+                    self.over(node, Over::Ended { end, executed });
+                }
             }
             Fact::Cancel { level } => {
                 self.stop = self.stop.max(if level >= 2 { Stop::Hard } else { Stop::Cancel });
@@ -271,9 +392,20 @@ impl Scheduler {
         }
     }
 
+    /// A reopened node is not in hand any more: it waits again, if anything may still begin.
+    fn begin_again(&mut self, node: NodeIx, steps: &mut Vec<Step>) {
+        self.nodes[node.index()].again = false;
+        self.nodes[node.index()].phase = Phase::Waiting;
+        if self.may_begin(node) {
+            self.check(node);
+        } else {
+            self.finish(node, Verdict::Cancelled, steps);
+        }
+    }
+
     /// Whether a node failed that is not a follow-up.
     pub fn failed(&self) -> bool {
-        self.failed
+        self.bad > 0
     }
 
     /// How many nodes are executed at this moment.
@@ -314,7 +446,8 @@ impl Scheduler {
         let own = self.nodes[node.index()];
         let failed = matches!(over, Over::Ended { end: End::Failed, .. });
         if failed && !own.follow_up {
-            self.failed = true;
+            self.nodes[node.index()].bad = true;
+            self.bad += 1;
             if !self.keep_going {
                 self.stop = self.stop.max(Stop::Failure);
             }
@@ -426,6 +559,7 @@ impl Scheduler {
 
     fn over(&mut self, node: NodeIx, over: Over) {
         self.nodes[node.index()].phase = Phase::Over;
+        self.nodes[node.index()].good = matches!(over, Over::Ended { end: End::Good, .. });
         self.left -= 1;
         self.news.push_back((node, over));
     }

@@ -17,6 +17,7 @@ use crate::record::{ManifestLog, RunId};
 use crate::vars::{Form, Lookup, TaskValues};
 
 use super::audit::Audit;
+use super::memory::Memory;
 use super::pin::Pins;
 
 /// What every action of a run shares.
@@ -49,6 +50,8 @@ pub struct Surroundings<'a> {
     pub manifests: &'a ManifestLog,
     /// Where it is left what the commands of the targets touched, if anybody wants to know.
     pub audit: Option<&'a Audit>,
+    /// What is remembered from run to run, in a session.
+    pub memory: Option<&'a Memory>,
     /// The bytes that nodes must have, where somebody proved them.
     pub pins: Option<&'a Pins>,
 }

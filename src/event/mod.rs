@@ -116,6 +116,32 @@ pub enum Event {
         /// How, each of them.
         outcome: Outcome,
     },
+    /// In a session that watches: files changed. Told when something is going to be done about it, before that.
+    Changed {
+        /// Which, relative to the root; of many only the first.
+        files: Vec<String>,
+        /// How many others.
+        #[serde(default)]
+        more: usize,
+        /// How many tasks read them, or need one that does.
+        tasks: usize,
+    },
+    /// Files changed while the run went on: what was told of these nodes does not hold any more, and they wait again. A
+    /// node that was being executed is told to be over before.
+    NodesReopened {
+        /// Which.
+        nodes: NodeSet,
+    },
+    /// The run is over, and the session waits for changes. It stands behind `run-finished`.
+    Watching {
+        /// How many files it waits for.
+        files: usize,
+        /// How many folders they lie in.
+        folders: usize,
+        /// It looks again and again, because the system does not tell: why that is.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        polling: Option<String>,
+    },
     /// Something worth saying that ends nothing: a cache entry that could not be read, a glob that matches nothing.
     Notice(Notice),
     /// The user or the system asked to stop.
@@ -125,7 +151,7 @@ pub enum Event {
         /// 1: no new work, children are told; 2: SIGTERM to all; 3: SIGKILL to all.
         level: u32,
     },
-    /// The last event.
+    /// The last event of a run; a session that watches tells more.
     RunFinished(RunFinished),
 }
 

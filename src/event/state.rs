@@ -164,7 +164,10 @@ impl RunState {
             }
             Event::Interrupted { level, .. } => self.interrupted = *level,
             Event::RunFinished(finished) => self.finished = Some(finished.clone()),
-            Event::Output { .. } | Event::Notice(_) => {}
+            Event::NodesReopened { nodes } => {
+                nodes.iter_below(self.node_count()).for_each(|node| self.reopen(node));
+            }
+            Event::Output { .. } | Event::Notice(_) | Event::Changed { .. } | Event::Watching { .. } => {}
         }
     }
 
@@ -192,6 +195,19 @@ impl RunState {
             let (failure, log, hint) = (failure.clone(), log.clone(), hint.clone());
             self.failures.push(Failed { node, failure, log, hint, took, executed });
         }
+    }
+
+    fn reopen(&mut self, node: NodeIx) {
+        let at = node.0 as usize;
+        let Some(NodeState::Over(kind)) = self.nodes.get(at).copied() else { return };
+        self.nodes[at] = NodeState::Waiting;
+        self.look_ahead(at, 1);
+        let group = self.node(node).is_some_and(|info| info.group);
+        self.done -= usize::from(!group);
+        if !group || matches!(kind, OutcomeKind::Failed | OutcomeKind::Skipped) {
+            self.counts.0[kind as usize] -= 1;
+        }
+        self.failures.retain(|failed| failed.node != node);
     }
 
     /// The first event, once it was told.

@@ -115,6 +115,14 @@ fn event() -> impl Strategy<Value = Event> {
         (option::of(node()), words(), option::of(words()))
             .prop_map(|(node, message, hint)| Event::Notice(Notice { node, message, hint })),
         (words(), 1u32..4).prop_map(|(signal, level)| Event::Interrupted { signal, level }),
+        (vec(words(), 1..3), 0usize..4, 1usize..9).prop_map(|(files, more, tasks)| Event::Changed {
+            files,
+            more,
+            tasks
+        }),
+        vec(node(), 0..9).prop_map(|nodes| Event::NodesReopened { nodes: nodes.into_iter().collect() }),
+        (any::<usize>(), any::<usize>(), option::of(words()))
+            .prop_map(|(files, folders, polling)| Event::Watching { files, folders, polling }),
         (any::<u8>(), millis()).prop_map(|(exit, took)| Event::RunFinished(RunFinished { exit, took })),
     ]
 }
@@ -360,10 +368,13 @@ fn the_page_says_exactly_what_the_types_say() {
             Event::Notice(_) => 6,
             Event::Interrupted { .. } => 7,
             Event::RunFinished(_) => 8,
+            Event::Changed { .. } => 9,
+            Event::NodesReopened { .. } => 10,
+            Event::Watching { .. } => 11,
         });
         keys.of_event(&serde_json::to_value(Sequenced { seq: 0, time: Timestamp(0), event }).unwrap());
     }
-    assert_eq!(seen.len(), 9 + OutcomeKind::COUNT, "the strategy leaves something out");
+    assert_eq!(seen.len(), 12 + OutcomeKind::COUNT, "the strategy leaves something out");
     assert_eq!(documented(), keys.0);
     assert!(include_str!("../../docs/events.md").contains(&format!("This is format {FORMAT}.")));
 }

@@ -70,6 +70,8 @@ pub struct CommandSpec<'a> {
     pub grace: Duration,
     /// It runs although the run was interrupted (once): `on-fail`, `stop`.
     pub cleanup: bool,
+    /// Whose command it is, for [`Processes::cancel`]; `None`: nobody's that can be cancelled by itself.
+    pub owner: Option<u32>,
     /// What takes down every file it touches; `None`: nobody looks.
     pub watch: Option<&'a Watch>,
 }
@@ -171,7 +173,7 @@ pub fn run(
     processes: &Processes,
     output: &mut dyn FnMut(Stream, &[u8]),
 ) -> Result<Ended, StartError> {
-    if !processes.admits(spec.cleanup) {
+    if !processes.admits(spec.cleanup, spec.owner) {
         return Ok(Ended { exit: Exit::Cancelled, left_behind: false });
     }
     if let Some(name) = spec.env.nul() {
@@ -205,7 +207,7 @@ fn run_with(
     let (started, pipes, _script) = Launch::new(spec, processes)?.start(mark, filter.as_ref())?;
     // The thread that watches waits for this end of its pipe too.
     let is_watched = filter.map(drop).is_some();
-    let running = processes.enter(number, started.pid, spec.io, spec.cleanup);
+    let running = processes.enter(number, started.pid, spec);
     let ended = follow(&running, started.ending.as_ref(), pipes, (spec.timeout, spec.grace), output);
     if is_watched {
         // Nobody answers for them any longer.

@@ -1,6 +1,6 @@
 //! Every command that is running, and how all of them are ended.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,7 +12,7 @@ use rustix::process::{Pid, Signal};
 use super::guard::{Guard, Ledger};
 use super::mark::{Mark, Number, RunId};
 use super::running::{Running, end, end_group};
-use super::{Io, Programs, tree};
+use super::{CommandSpec, Io, Programs, tree};
 
 /// How urgently a run is to be stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -83,6 +83,8 @@ struct Ground {
 struct State {
     live: HashMap<Number, Live>,
     interrupted: Option<Interrupt>,
+    /// Whose commands are not wanted any longer: none of theirs is started.
+    unwanted: HashSet<u32>,
     /// A thread is there that goes on to the next step when children do not end.
     escalating: bool,
 }
@@ -93,6 +95,7 @@ struct Live {
     io: Io,
     /// It may run although the run was interrupted once.
     cleanup: bool,
+    owner: Option<u32>,
     /// It was told to end.
     cancelled: bool,
     /// Its first process has been asked how it ended: the number may soon be somebody else's.
@@ -157,11 +160,38 @@ impl Processes {
         self.lock().interrupted
     }
 
-    /// Waits for that long, or until the run is interrupted; `false` if it is.
-    pub fn pause(&self, time: Duration) -> bool {
+    /// Ends the commands of one owner, and starts none of his until he is [admitted](Self::admit) again: SIGTERM, and
+    /// SIGKILL when they do not end in time. Returns at once; what anybody else runs goes on.
+    pub fn cancel(self: &Arc<Self>, owner: u32) {
+        let mut state = self.lock();
+        state.unwanted.insert(owner);
+        let mut told = Vec::new();
+        for (number, live) in state.live.iter_mut().filter(|(_, live)| live.owner == Some(owner)) {
+            live.cancel(Interrupt::Terminate);
+            told.push(*number);
+        }
+        drop(state);
+        self.changed.notify_all();
+        if told.is_empty() {
+            return;
+        }
+        let processes = Arc::clone(self);
+        let thread = std::thread::Builder::new().name("cancel".to_owned());
+        // No thread to be had: the signals that were just sent are all there is.
+        let _ = thread.spawn(move || processes.see_to_the_end_of(&told));
+    }
+
+    /// The commands of an owner may start again.
+    pub fn admit(&self, owner: u32) {
+        self.lock().unwanted.remove(&owner);
+    }
+
+    /// Waits for that long, or until the run is interrupted or the owner's commands are not wanted any longer; `false`
+    /// if that is so.
+    pub fn pause(&self, time: Duration, owner: Option<u32>) -> bool {
         let state = self.lock();
-        let wait = self.changed.wait_timeout_while(state, time, |state| state.interrupted.is_none());
-        wait.unwrap_or_else(PoisonError::into_inner).0.interrupted.is_none()
+        let wait = self.changed.wait_timeout_while(state, time, |state| admits(state, false, owner));
+        admits(&wait.unwrap_or_else(PoisonError::into_inner).0, false, owner)
     }
 
     /// Stops every command and then envrun itself (Ctrl-Z); returns when envrun is continued, and continues them. The time
@@ -209,8 +239,8 @@ impl Processes {
     }
 
     /// Whether a command may start now.
-    pub(super) fn admits(&self, cleanup: bool) -> bool {
-        admits(&self.lock(), cleanup)
+    pub(super) fn admits(&self, cleanup: bool, owner: Option<u32>) -> bool {
+        admits(&self.lock(), cleanup, owner)
     }
 
     /// What every captured command reads.
@@ -225,14 +255,18 @@ impl Processes {
     }
 
     /// A process was started for a command: takes note of it. If the run was interrupted meanwhile, it is told at once.
-    pub(super) fn enter(&self, number: Number, pid: Pid, io: Io, cleanup: bool) -> Running<'_> {
+    pub(super) fn enter(&self, number: Number, pid: Pid, spec: &CommandSpec<'_>) -> Running<'_> {
+        let CommandSpec { io, cleanup, owner, .. } = *spec;
         let ledger = self.ledger();
         // An inherited command shares envrun's group, which must not be ended as a whole.
         let place = ledger.filter(|_| io == Io::Captured).and_then(|ledger| ledger.add(pid));
-        let mut live = Live { pid, io, cleanup, cancelled: false, reaped: false, place };
+        let mut live = Live { pid, io, cleanup, owner, cancelled: false, reaped: false, place };
         let mut state = self.lock();
         if let Some(how) = state.interrupted.filter(|how| !live.outlasts(*how)) {
             live.cancel(how);
+        }
+        if owner.is_some_and(|owner| state.unwanted.contains(&owner)) {
+            live.cancel(Interrupt::Terminate);
         }
         state.live.insert(number, live);
         drop(state);
@@ -265,7 +299,7 @@ impl Processes {
     pub(super) fn leave(&self, number: Number) {
         let mut state = self.lock();
         let live = state.live.remove(&number);
-        let heard = state.interrupted.is_some() || state.live.is_empty();
+        let heard = state.interrupted.is_some() || state.live.is_empty() || !state.unwanted.is_empty();
         drop(state);
         if let (Some(place), Some(ledger)) = (live.and_then(|live| live.place), self.ledger()) {
             ledger.remove(place);
@@ -295,6 +329,28 @@ impl Processes {
 
     fn ledger(&self) -> Option<&Ledger> {
         self.ground.get()?.as_ref().ok()?.ledger.as_ref()
+    }
+
+    /// Waits until these commands, which were told to end, have ended; kills those that do not.
+    fn see_to_the_end_of(&self, numbers: &[Number]) {
+        let mut state = self.lock();
+        let since = Instant::now();
+        loop {
+            let left = |state: &State| numbers.iter().any(|number| state.live.contains_key(number));
+            let waits = self.patience.saturating_sub(since.elapsed()).max(Duration::from_millis(5));
+            let wait = self.changed.wait_timeout_while(state, waits, |state| left(state));
+            state = wait.unwrap_or_else(PoisonError::into_inner).0;
+            let commands: Vec<_> =
+                numbers.iter().filter_map(|number| Some((*number, state.live.get(number)?.root()))).collect();
+            if commands.is_empty() {
+                return;
+            }
+            drop(state);
+            for seen in tree::belonging_to(self.run, &commands) {
+                end(seen.pid, Signal::KILL);
+            }
+            state = self.lock();
+        }
     }
 
     /// Goes from step to step until everything that was told to end has ended.
@@ -361,7 +417,10 @@ impl Interrupt {
     }
 }
 
-fn admits(state: &State, cleanup: bool) -> bool {
+fn admits(state: &State, cleanup: bool, owner: Option<u32>) -> bool {
+    if owner.is_some_and(|owner| state.unwanted.contains(&owner)) {
+        return false;
+    }
     match state.interrupted {
         None => true,
         Some(Interrupt::Told { .. }) => cleanup,

@@ -1,5 +1,6 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
@@ -52,6 +53,7 @@ impl Place {
             timeout: None,
             grace: Duration::from_secs(5),
             cleanup: false,
+            owner: None,
             watch: None,
         }
     }
@@ -502,7 +504,7 @@ fn after_an_interrupt_only_cleanup_starts() {
     // What is weaker changes nothing.
     place.processes.interrupt(Interrupt::Told { signal: SIGINT });
     assert_eq!(place.processes.interrupted(), Some(Interrupt::Terminate));
-    assert!(!place.processes.pause(Duration::from_secs(1000)));
+    assert!(!place.processes.pause(Duration::from_secs(1000), None));
 }
 
 #[test]
@@ -533,6 +535,37 @@ fn an_interrupt_spares_what_a_finished_command_left_on_purpose() {
     assert_eq!(ran.exit, Exit::Cancelled);
     assert!(!is_over(daemon));
     rustix::process::kill_process(daemon, rustix::process::Signal::KILL).unwrap();
+}
+
+#[test]
+fn the_commands_of_one_owner_are_ended_and_no_others() {
+    let mut place = Place::new();
+    place.processes = Processes::new(Duration::from_millis(50));
+    let shell = Shell::default();
+    let text = "trap '' TERM; echo ready; while :; do sleep 1000; done";
+    let spec = CommandSpec { owner: Some(1), ..place.spec(Invocation::Shell { text, shell: &shell }) };
+    std::thread::scope(|scope| {
+        let (told, hear) = mpsc::channel();
+        let place = &place;
+        let owned = scope.spawn(move || {
+            run(&spec, &place.processes, &mut |_, _| _ = told.send(())).map(|ended| ended.exit).unwrap()
+        });
+        hear.recv().unwrap();
+        let (other, exit) =
+            while_running(place, "echo ready; until test -e go; do sleep 0.01; done; exit 5", |_| {
+                place.processes.cancel(1);
+                let exit = owned.join().unwrap();
+                place.file("go", 0o644, "");
+                exit
+            });
+        assert_eq!((exit, other.exit), (Exit::Cancelled, Exit::Status(5)));
+    });
+    let words = ["echo".to_owned()];
+    let owned = CommandSpec { owner: Some(1), ..place.spec(Invocation::Argv(&words)) };
+    assert_eq!(place.ran(&owned).unwrap().exit, Exit::Cancelled, "nothing of theirs is started");
+    assert!(!place.processes.pause(Duration::from_secs(1000), Some(1)));
+    place.processes.admit(1);
+    assert_eq!(place.ran(&owned).unwrap().exit, Exit::Status(0));
 }
 
 #[test]

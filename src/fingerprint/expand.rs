@@ -7,6 +7,8 @@
 //!   lies behind it has to be named by its own path.
 //! * `!pattern` takes away, wherever it stands in the list.
 //! * `.git` and `.envrun` are never looked into.
+//! * What an editor leaves beside a file while it has it open (`.a.c.swp`, `.#a.c`, `a.c~`) is no input unless its name is
+//!   written out: a key must not depend on who looks at a file.
 //!
 //! Every folder and ignore file that was looked at is noted with its digest: as long as these are the same, so is the
 //! answer, and nobody walks.
@@ -19,7 +21,7 @@ use crate::base::{Digest, RelPath};
 
 use super::Workspace;
 use super::ignored::{Rules, is_ignored};
-use super::look::never_counts;
+use super::look::{is_of_an_editor, never_counts};
 use super::record::Row;
 use super::table::{FileKind, PathId};
 
@@ -59,6 +61,14 @@ impl PatternSet {
             at = folder.parent();
         }
         false
+    }
+
+    /// The names that are written out.
+    pub(super) fn literals(&self) -> impl Iterator<Item = &RelPath> {
+        self.includes.iter().filter_map(|pattern| match pattern {
+            Pattern::Literal(path) => Some(path),
+            Pattern::Glob(_) => None,
+        })
     }
 
     /// Whether everything below a folder is taken away.
@@ -304,6 +314,9 @@ impl Walk<'_> {
             };
             let dead = matches!(&below, Wanted::Matching(below) if below.is_empty());
             let is_dir = entry.kind == Kind::Dir;
+            if !is_dir && is_of_an_editor(&entry.name) {
+                continue;
+            }
             if if is_dir { dead } else { !accepted || entry.kind == Kind::Special } {
                 continue;
             }

@@ -344,7 +344,7 @@ impl Workspace {
     }
 
     /// The files found last time, if nothing that this rests on changed.
-    fn remembered(&self, task: &Prepared, patterns: Digest) -> Result<Option<Expansion>, FsError> {
+    pub(super) fn remembered(&self, task: &Prepared, patterns: Digest) -> Result<Option<Expansion>, FsError> {
         let (files, walked): (Vec<PathId>, Vec<Row>) = {
             let state = self.state();
             let Some(record) = state.record(&task.label).filter(|record| record.patterns() == patterns)
@@ -440,6 +440,11 @@ fn walk<'a>(
 }
 
 impl Fingerprint {
+    /// What tells it from every other fingerprint.
+    pub fn identity(&self) -> Digest {
+        self.key
+    }
+
     /// Takes in what depfiles named, as the table knows it.
     pub(super) fn set_discovered(&mut self, table: &Table, ids: &[PathId]) {
         let mut ids = ids.to_vec();

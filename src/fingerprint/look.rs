@@ -221,6 +221,23 @@ pub(super) fn never_counts(name: &[u8]) -> bool {
     name == b".git" || name == b".envrun" || name.ends_with(b".envrun-tmp")
 }
 
+/// Whether a name is one that an editor gives to a file of its own while somebody works: vim's swap files and its probe,
+/// backups, emacs's locks and autosaves, those of JetBrains and of LibreOffice.
+pub fn is_of_an_editor(name: &[u8]) -> bool {
+    let swap = |end: &[u8]| matches!(end, [b'.', b's', b'w', b'a'..=b'z'] | [b'.', b's', b'w', b'p', b'x']);
+    let ends = |end: &[u8]| name.len() > end.len() && name.ends_with(end);
+    (name.first() == Some(&b'.')
+        && name.len() > 5
+        && (swap(&name[name.len() - 4..]) || swap(&name[name.len() - 5..])))
+        || name == b"4913"
+        || ends(b"~")
+        || name.starts_with(b".#")
+        || (name.len() > 2 && name.starts_with(b"#") && name.ends_with(b"#"))
+        || name.starts_with(b".~lock.")
+        || ends(b"___jb_tmp___")
+        || ends(b"___jb_old___")
+}
+
 /// The digest of a folder's names.
 pub(super) fn digest_of(names: &Listing) -> Digest {
     let mut buffer = Vec::with_capacity(names.len() * 24);

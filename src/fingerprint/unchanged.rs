@@ -53,6 +53,11 @@ impl Workspace {
         all_hold(&state.table, &record)
     }
 
+    /// What tells a definition with these outputs of its needs from any other, files apart.
+    pub fn identity(&self, definition: &Definition, needs: impl IntoIterator<Item = Digest>) -> Digest {
+        asked(&self.text_of(definition), needs)
+    }
+
     /// The digest of all that a definition says, and of what the walk that finds its inputs rests on beside it.
     ///
     /// Keyed, because values of secrets are in it.

@@ -197,6 +197,7 @@ impl Ready {
             run: &self.run,
             manifests: &self.manifests,
             audit: None,
+            memory: None,
             pins: None,
         }
     }

@@ -329,6 +329,7 @@ fn listen(
         timeout: Some(limit),
         grace: GRACE,
         cleanup: false,
+        owner: None,
         watch: None,
     };
     let (mut out, mut err) = (Vec::new(), Vec::new());

@@ -52,6 +52,11 @@ impl Style {
         if self.unicode { "│" } else { "|" }
     }
 
+    /// What stands between a cause and what comes of it.
+    pub(super) fn arrow(self) -> &'static str {
+        if self.unicode { "→" } else { "->" }
+    }
+
     /// What stands where something was left out.
     pub(super) fn ellipsis(self) -> &'static str {
         if self.unicode { "…" } else { "..." }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::Style;
 use crate::base::unit::show_duration;
 use crate::event::{Because, Counts, Failure, OutcomeKind, RunState};
 
@@ -66,6 +67,23 @@ fn counted(counts: &Counts) -> Vec<(OutcomeKind, String)> {
     ];
     let some = words.into_iter().filter(|(kind, _)| counts.of(*kind) > 0);
     some.map(|(kind, word)| (kind, format!("{} {word}", counts.of(kind)))).collect()
+}
+
+/// `src/a.rs changed → 2 tasks`.
+pub(super) fn changed(files: &[String], more: usize, tasks: usize, style: Style) -> String {
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    let named = files.join(", ");
+    format!("{named}{more} changed {} {}", style.arrow(), number(tasks, "task"))
+}
+
+/// `watching 312 files in 14 folders`.
+pub(super) fn watching(files: usize, folders: usize, polling: Option<&str>) -> String {
+    let how = polling.map(|reason| format!(" by looking again and again: {reason}")).unwrap_or_default();
+    format!("watching {} in {}{how}", number(files, "file"), number(folders, "folder"))
+}
+
+fn number(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
 /// What a stop asked for at this level means, and what asking again does.

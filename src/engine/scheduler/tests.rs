@@ -406,3 +406,111 @@ proptest! {
         }
     }
 }
+
+/// Carries a world out in which nodes are reopened now and then, with all that needs them; how each ended at last.
+fn run_reopening(world: &World, reopened: &[(usize, usize)]) -> Vec<Option<End>> {
+    #[derive(Clone, Copy, PartialEq, Debug)]
+    enum At {
+        Waits,
+        InHand { runs: bool, again: bool },
+        Over(Option<End>),
+    }
+    let plan = world.plan();
+    let mut scheduler = Scheduler::new(&plan);
+    let mut nodes = vec![At::Waits; world.scripts.len()];
+    let mut steps = Vec::new();
+    let (mut turn, mut done) = (0, false);
+    scheduler.begin(&mut steps);
+    loop {
+        for step in steps.drain(..) {
+            assert!(!done, "{step:?} after everything is done");
+            match step {
+                Step::Check(ix) => {
+                    assert_eq!(nodes[ix.index()], At::Waits, "{ix:?} is checked");
+                    for need in world.before(ix.index(), EdgeKind::Needs) {
+                        assert_eq!(nodes[need], At::Over(Some(End::Good)), "{ix:?} begins before {need}");
+                    }
+                    nodes[ix.index()] = At::InHand { runs: false, again: false };
+                }
+                Step::Execute(ix) => {
+                    let At::InHand { runs: false, .. } = nodes[ix.index()] else {
+                        panic!("{ix:?} is executed")
+                    };
+                    nodes[ix.index()] = At::InHand { runs: true, again: false };
+                }
+                Step::Finish(ix, _) => nodes[ix.index()] = At::Over(None),
+                Step::AllDone => done = true,
+            }
+        }
+        turn += 1;
+        let now = |(at, node): &(usize, usize)| (*at == turn && !done).then_some(*node % nodes.len());
+        if let Some(node) = reopened.iter().find_map(now) {
+            let mut behind = vec![false; nodes.len()];
+            behind[node] = true;
+            for &(from, to, kind) in &world.edges {
+                behind[to] |= behind[from] && kind == EdgeKind::Needs;
+            }
+            let set: Vec<NodeIx> =
+                (0..nodes.len()).filter(|at| behind[*at]).map(|at| NodeIx(at as u32)).collect();
+            for ix in scheduler.reopen(&set, &mut steps) {
+                let at = &mut nodes[ix.index()];
+                *at = match *at {
+                    At::InHand { runs, .. } if scheduler.is_again(ix) => At::InHand { runs, again: true },
+                    _ => At::Waits,
+                };
+            }
+            continue;
+        }
+        let in_hand: Vec<usize> = (0..nodes.len())
+            .filter(|at| match nodes[*at] {
+                // Queued for its place: nothing comes of it by itself.
+                At::InHand { runs: false, .. } => scheduler.is_checked(NodeIx(*at as u32)),
+                At::InHand { .. } => true,
+                _ => false,
+            })
+            .collect();
+        let Some(&node) = in_hand.get(world.order.get(turn).copied().unwrap_or(turn) % in_hand.len().max(1))
+        else {
+            break;
+        };
+        let ix = NodeIx(node as u32);
+        let At::InHand { runs, again } = nodes[node] else { unreachable!("it was just looked up") };
+        let script = world.scripts[node];
+        if again {
+            nodes[node] = At::Waits;
+        }
+        match (script, runs) {
+            (Script::Run(_), false) => scheduler.on(Fact::MustRun(ix), &mut steps),
+            _ => {
+                if !again {
+                    nodes[node] = At::Over(Some(script.end()));
+                }
+                scheduler.on(Fact::Finished(ix, script.end()), &mut steps);
+            }
+        }
+    }
+    assert!(done, "it hangs: {nodes:?}");
+    assert_eq!(scheduler.running(), 0);
+    let ended = |at: At| if let At::Over(end) = at { end } else { panic!("{at:?} at the end") };
+    nodes.into_iter().map(ended).collect()
+}
+
+proptest! {
+    /// Whatever is reopened, and whenever: in the end every node is over as it would be without.
+    #[test]
+    fn reopened_nodes_end_as_all_do(
+        mut world in world(),
+        reopened in prop::collection::vec((0..60_usize, 0..24_usize), 0..6),
+    ) {
+        world.keep_going = true;
+        world.follow_up.fill(false);
+        world.edges.retain(|(_, _, kind)| matches!(kind, EdgeKind::Needs | EdgeKind::After));
+        let good = world.good();
+        for (node, end) in run_reopening(&world, &reopened).into_iter().enumerate() {
+            prop_assert_eq!(end == Some(End::Good), good[node], "{}", node);
+            if world.reached(node, &good) {
+                prop_assert_eq!(end, Some(world.scripts[node].end()), "{}", node);
+            }
+        }
+    }
+}

@@ -40,6 +40,7 @@ impl Place {
             timeout: Some(Duration::from_secs(60)),
             grace: Duration::from_secs(1),
             cleanup: false,
+            owner: None,
             watch: Some(watch),
         };
         run(&spec, &Processes::new(Duration::from_secs(10)), &mut |_, _| {})
@@ -258,6 +259,7 @@ fn a_program_that_is_not_there_leaves_nobody_waiting() {
         timeout: None,
         grace: Duration::ZERO,
         cleanup: false,
+        owner: None,
         watch: Some(&watch),
     };
     let error = run(&spec, &Processes::new(Duration::from_secs(10)), &mut |_, _| {}).unwrap_err();

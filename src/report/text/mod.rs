@@ -111,6 +111,14 @@ impl Text {
                     self.finished(node, outcome, Duration::ZERO, state);
                 }
             }
+            Event::Changed { files, more, tasks } => {
+                let text = words::changed(files, *more, *tasks, self.style);
+                self.say(None, &text);
+            }
+            Event::Watching { files, folders, polling } => {
+                let text = words::watching(*files, *folders, polling.as_deref());
+                self.say(None, &self.faint(&text));
+            }
             Event::Notice(notice) => self.notice(notice, state),
             Event::Interrupted { signal, level } => {
                 let words = words::interrupted(*level, state.running().len());
@@ -118,7 +126,7 @@ impl Text {
                 self.say(None, &text);
             }
             Event::RunFinished(_) => self.run_finished(state),
-            Event::Expected { .. } => {}
+            Event::Expected { .. } | Event::NodesReopened { .. } => {}
         }
     }
 

@@ -1,0 +1,68 @@
+//! What a session that watches remembers of a node from one run to the next.
+//!
+//! A run knows of a task that is never cached (it has no inputs, or `cache #false`, or it changes something outside) only
+//! that it always runs, and of one that failed only that it has no good result. In a session that would execute both
+//! after every change of any file. So the session remembers what each was executed with, and how that ended: with the
+//! same it would end the same.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::base::Digest;
+use crate::event::Outcome;
+
+/// What is remembered of every node.
+#[derive(Debug, Default)]
+pub struct Memory {
+    nodes: Mutex<HashMap<String, Remembered>>,
+}
+
+/// One node's last execution.
+#[derive(Debug, Clone, Default)]
+struct Remembered {
+    /// What it was executed with, and how it failed if it did.
+    last: Option<(Digest, Option<Outcome>)>,
+    /// How often it was executed well: for whoever needs it, that is what it made.
+    times: u64,
+}
+
+impl Memory {
+    /// How a node ended that was executed with this; `Some(None)` if it went well.
+    pub fn ended(&self, label: &str, with: &Digest) -> Option<Option<Outcome>> {
+        let (last, failed) = self.nodes().get(label)?.last.clone()?;
+        (last == *with).then_some(failed)
+    }
+
+    /// How a node failed last, if that is how it last ended.
+    pub fn failed(&self, label: &str) -> Option<Outcome> {
+        self.nodes().get(label)?.last.clone()?.1
+    }
+
+    /// How often a node was executed well.
+    pub fn times(&self, label: &str) -> u64 {
+        self.nodes().get(label).map_or(0, |node| node.times)
+    }
+
+    /// A node was executed, well or not.
+    pub fn remember(&self, label: &str, with: Digest, failed: Option<Outcome>) {
+        let mut nodes = self.nodes();
+        let node = nodes.entry(label.to_owned()).or_default();
+        node.times += u64::from(failed.is_none());
+        node.last = Some((with, failed));
+    }
+
+    /// Forgets how every node ended: the next run is like the first.
+    pub fn forget(&self) {
+        self.nodes().values_mut().for_each(|node| node.last = None);
+    }
+
+    /// Forgets how those ended that failed.
+    pub fn forget_failures(&self) {
+        let failed = |node: &&mut Remembered| matches!(node.last, Some((_, Some(_))));
+        self.nodes().values_mut().filter(failed).for_each(|node| node.last = None);
+    }
+
+    fn nodes(&self) -> MutexGuard<'_, HashMap<String, Remembered>> {
+        self.nodes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
