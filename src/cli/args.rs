@@ -77,6 +77,8 @@ pub enum Command {
     Check(CheckArgs),
     /// Look for what is missing before anything runs: tools, values, ports, space
     Doctor(DoctorArgs),
+    /// Look at environments: list, show, compare, export, run a command in one
+    Env(EnvArgs),
     /// Put the Envfile and everything it includes into the standard form
     Fmt(FmtArgs),
     /// Write a first Envfile for the project in this folder
@@ -342,6 +344,123 @@ pub enum DoctorFormat {
     /// One JSON document.
     Json,
     /// GitHub's annotations.
+    Github,
+}
+
+/// `envrun env`.
+#[derive(Debug, Args)]
+pub struct EnvArgs {
+    /// What to do
+    #[command(subcommand)]
+    pub command: EnvCommand,
+}
+
+/// What to do with environments.
+#[derive(Debug, Subcommand)]
+pub enum EnvCommand {
+    /// List the environments, with what sets each apart
+    List(EnvListArgs),
+    /// Show what every name stands for in an environment
+    Show(EnvShowArgs),
+    /// Run a command that sees an environment's variables, secrets included
+    #[command(
+        override_usage = "envrun env exec [OPTIONS] [ENV] -- COMMAND [ARGS]…",
+        after_help = "The command takes envrun's place: it has its terminal, hears its signals, and its end is envrun's. The\n\
+                      environment's guard is asked first."
+    )]
+    Exec(EnvExecArgs),
+    /// Print an environment's values, secrets included, in a form that another program reads
+    #[command(after_help = "direnv: `eval \"$(envrun env export dev --format shell)\"` in .envrc.\n\
+                      GitHub: `envrun env export prod --format github` in a step appends to $GITHUB_ENV and masks secrets.\n\
+                      If there is a secret among the values, the environment's guard is asked first.")]
+    Export(EnvExportArgs),
+}
+
+/// `envrun env list`.
+#[derive(Debug, Args)]
+pub struct EnvListArgs {
+    /// The form
+    #[arg(long, value_enum, default_value_t)]
+    pub format: TextOrJson,
+}
+
+/// For people, or for programs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum TextOrJson {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON document.
+    Json,
+}
+
+/// `envrun env show`.
+#[derive(Debug, Args)]
+pub struct EnvShowArgs {
+    /// Which [default: the one that a run would choose]; with --ports any number, all without one
+    #[arg(value_name = "ENV")]
+    pub environments: Vec<String>,
+    /// Where each value comes from
+    #[arg(long)]
+    pub origin: bool,
+    /// The ports of environments side by side, and where they clash
+    #[arg(long, conflicts_with = "origin")]
+    pub ports: bool,
+    /// Give a declared variable a value
+    #[arg(short, long = "set", value_name = "NAME=VALUE")]
+    pub set: Vec<String>,
+    /// The form
+    #[arg(long, value_enum, default_value_t)]
+    pub format: TextOrJson,
+}
+
+/// Whose values a command of `envrun env` takes.
+#[derive(Debug, Args)]
+pub struct EnvPlace {
+    /// Which [default: the one that a run would choose]
+    #[arg(value_name = "ENV")]
+    pub environment: Option<String>,
+    /// The values as this included project has them
+    #[arg(long, value_name = "PROJECT")]
+    pub project: Option<String>,
+    /// Give a declared variable a value
+    #[arg(short, long = "set", value_name = "NAME=VALUE")]
+    pub set: Vec<String>,
+}
+
+/// `envrun env exec`.
+#[derive(Debug, Args)]
+pub struct EnvExecArgs {
+    /// Whose values.
+    #[command(flatten)]
+    pub place: EnvPlace,
+    /// The command and its arguments
+    #[arg(value_name = "COMMAND", last = true, required = true)]
+    pub command: Vec<std::ffi::OsString>,
+}
+
+/// `envrun env export`.
+#[derive(Debug, Args)]
+pub struct EnvExportArgs {
+    /// Whose values.
+    #[command(flatten)]
+    pub place: EnvPlace,
+    /// The form
+    #[arg(long, value_enum, default_value_t)]
+    pub format: ExportFormat,
+}
+
+/// A form of exported values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum ExportFormat {
+    /// `NAME=value` lines.
+    #[default]
+    Dotenv,
+    /// `export` lines for a POSIX shell.
+    Shell,
+    /// One object, with numbers and booleans as such.
+    Json,
+    /// What GitHub reads from $GITHUB_ENV.
     Github,
 }
 

@@ -7,6 +7,7 @@ mod audit;
 mod check;
 mod complete;
 mod doctor;
+mod env;
 mod fmt;
 mod graph;
 mod help;
@@ -107,6 +108,7 @@ fn command(context: &Context, terminal: &Terminal, place: Place, asked: Asked) -
         Some(Command::Why(args)) => why::run(&invocation, &args),
         Some(Command::Audit(args)) => audit::run(&invocation, &args),
         Some(Command::Doctor(args)) => doctor::run(&invocation, &args),
+        Some(Command::Env(args)) => env::run(&invocation, args),
         Some(Command::Check(args)) => check::run(&invocation, &args),
         Some(Command::Init(args)) => init::run(&invocation, &args),
         Some(Command::Import(args)) => import::run(&invocation, &args),

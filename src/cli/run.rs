@@ -92,13 +92,7 @@ fn default_env(project: &Project, words: &[String]) -> Option<EnvName> {
 }
 
 fn request(options: &RunOptions, targets: Vec<TargetWords>) -> Result<Request, Problem> {
-    let mut set = Vec::new();
-    for pair in &options.set {
-        let (name, value) = pair.split_once('=').ok_or_else(|| {
-            Problem::usage(format!("`--set {pair}` gives no value"), Some(format!("`--set {pair}=VALUE`")))
-        })?;
-        set.push((name.to_owned(), value.to_owned()));
-    }
+    let set = pairs(&options.set)?;
     let force = match (options.force_all, options.force) {
         (true, _) => Force::All,
         (false, true) => Force::Targets,
@@ -119,6 +113,18 @@ fn request(options: &RunOptions, targets: Vec<TargetWords>) -> Result<Request, P
         words: None,
         seen: None,
     })
+}
+
+/// The names and values of `--set`.
+pub fn pairs(set: &[String]) -> Result<Vec<(String, String)>, Problem> {
+    let pair = |pair: &String| match pair.split_once('=') {
+        Some((name, value)) => Ok((name.to_owned(), value.to_owned())),
+        None => Err(Problem::usage(
+            format!("`--set {pair}` gives no value"),
+            Some(format!("`--set {pair}=VALUE`")),
+        )),
+    };
+    set.iter().map(pair).collect()
 }
 
 /// Warnings about the Envfile come before the run; with `-q` and `-o quiet` nobody wants them.

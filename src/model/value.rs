@@ -84,6 +84,22 @@ impl VarType {
         })
     }
 
+    /// Its name: the annotation, or that of the plain KDL type.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::String => "string",
+            Self::Int => "int",
+            Self::Float => "float",
+            Self::Bool => "bool",
+            Self::Port => "port",
+            Self::Url => "url",
+            Self::Path => "path",
+            Self::Duration => "duration",
+            Self::Size => "size",
+            Self::Enum => "enum",
+        }
+    }
+
     /// What it allows, in words that stand after "is": `a port, 1 to 65535`.
     pub fn allows(self) -> &'static str {
         match self {

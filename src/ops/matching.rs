@@ -2,9 +2,11 @@
 
 use std::ffi::OsStr;
 
+use crate::exec::Environ;
 use crate::model::{Command, EnvName, ProjectName};
 use crate::preflight::{Git, Surroundings, Verdict, check};
 
+use super::probe::succeeds;
 use super::{Context, Problem, Project};
 
 /// The first environment, in the order written, all of whose `match` conditions hold.
@@ -13,24 +15,9 @@ pub fn matching_environment(context: &Context, project: &Project) -> Result<Opti
     let Some(root) = envfile.projects.get(&ProjectName::default()) else { return Ok(None) };
     let git = Git::new(project.root());
     let caller = |name: &str| context.caller.get(OsStr::new(name))?.to_str().map(str::to_owned);
-    let exec = |command: &Command| {
-        // Before an environment is chosen there are no values: the command sees what the caller sees.
-        let words = match command {
-            Command::Shell(text) => vec!["sh".to_owned(), "-eu".into(), "-c".into(), text.clone()],
-            Command::Argv(words) => words.clone(),
-        };
-        let (program, args) = words.split_first().ok_or("it is empty")?;
-        let status = std::process::Command::new(program)
-            .args(args)
-            .current_dir(project.root())
-            .env_clear()
-            .envs(&context.caller)
-            .stdin(std::process::Stdio::null())
-            .stdout(std::process::Stdio::null())
-            .stderr(std::process::Stdio::null())
-            .status();
-        status.map(|status| status.success()).map_err(|error| error.to_string())
-    };
+    // Before an environment is chosen there are no values: the command sees what the caller sees.
+    let environ = Environ::new(&context.caller);
+    let exec = |command: &Command| succeeds(command, project.root(), &environ);
     let around = Surroundings {
         git: &git,
         variable: &caller,

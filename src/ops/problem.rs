@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use crate::base::fs::FsError;
 use crate::diag::{Diagnostic, Severity, SourceMap};
+use crate::exec::StartError;
 use crate::load::LoadError;
 use crate::record::RecordError;
 
@@ -44,6 +45,9 @@ pub enum Problem {
     /// A record cannot be read or written.
     #[error(transparent)]
     Record(#[from] RecordError),
+    /// A command cannot be started.
+    #[error(transparent)]
+    Start(#[from] StartError),
     /// The system refuses something a run cannot be without.
     #[error("cannot {doing}: {source}")]
     System {
@@ -87,7 +91,7 @@ impl Problem {
             Self::NoEnvfile { .. } | Self::Diagnostics { .. } | Self::Usage { .. } | Self::Load(_) => 2,
             Self::Record(RecordError::Unknown(_) | RecordError::Ambiguous(..)) => 2,
             Self::Refused(_) => 3,
-            Self::Fs(_) | Self::Record(_) | Self::System { .. } => 1,
+            Self::Fs(_) | Self::Record(_) | Self::Start(_) | Self::System { .. } => 1,
         }
     }
 
@@ -101,6 +105,7 @@ impl Problem {
             Self::Record(RecordError::Unknown(_) | RecordError::Ambiguous(..)) => {
                 Some("`envrun log` lists the runs".into())
             }
+            Self::Start(error) => error.hint(),
             _ => None,
         }
     }

@@ -106,7 +106,7 @@ impl Ready {
         if let Some(stage) = &request.stage {
             targets.iter_mut().for_each(|target| target.stage = Some(stage.clone()));
         }
-        declared_sets(project, request)?;
+        declared_sets(project, &request.set)?;
         let root = project.root().to_path_buf();
         let now = context.clock.now();
         let (recorder, unrecorded) = if request.dry_run {
@@ -420,7 +420,7 @@ fn record_limits(project: &Project) -> record::Limits {
 }
 
 /// `--set` gives values to names that are declared; another name is a mistake.
-fn declared_sets(project: &Project, request: &Request) -> Result<(), Problem> {
+pub(super) fn declared_sets(project: &Project, set: &[(String, String)]) -> Result<(), Problem> {
     let envfile = project.envfile();
     let mut known = BTreeSet::new();
     for project in envfile.projects.values() {
@@ -433,7 +433,7 @@ fn declared_sets(project: &Project, request: &Request) -> Result<(), Problem> {
             }
         }
     }
-    for (name, _) in &request.set {
+    for (name, _) in set {
         if !known.contains(name) {
             let hint = crate::diag::did_you_mean(name, known.iter().map(String::as_str));
             return Err(Problem::usage(

@@ -34,4 +34,4 @@ pub use reads::{EnvironmentNames, reads};
 pub use request::{DotenvFile, Request, Source, dotenv_files};
 pub use resolver::INVALID;
 pub use task_values::TaskValues;
-pub use values::Values;
+pub use values::{Declaration, Values};

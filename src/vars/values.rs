@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use indexmap::IndexMap;
 
-use crate::diag::{Diagnostic, did_you_mean};
-use crate::model::{EnvName, ProjectName, VarName};
+use crate::diag::{Diagnostic, Span, did_you_mean};
+use crate::model::{EnvName, ProjectName, Var, VarName};
 
 use super::lookup::{Layer, Lookup, Origin};
 use super::request::{Request, Source, scopes};
@@ -24,6 +24,19 @@ pub struct Values {
     pub(super) resolved: HashMap<VarName, Resolved>,
     given: Source,
     pub(super) caller: Source,
+}
+
+/// What is declared of a name.
+#[derive(Debug, Clone, Copy)]
+pub struct Declaration<'a> {
+    /// Its type, constraints and description, every layer's declaration laid over the one below.
+    pub asked: &'a Var,
+    /// It is declared among `secrets`.
+    pub secret: bool,
+    /// Where it is first declared.
+    pub span: Span,
+    /// Its value is built from others.
+    pub derived: bool,
 }
 
 impl Values {
@@ -125,11 +138,28 @@ impl Values {
         (self.caller)(name).map_or(Lookup::Undeclared, |text| value(text, Layer::Caller))
     }
 
+    /// What is asked of a name, if it is declared: by this project, or by one around it.
+    pub fn declared(&self, name: &str) -> Option<Declaration<'_>> {
+        match self.slots.get(name) {
+            Some(slot) => Some(Declaration {
+                asked: &slot.asked,
+                secret: slot.secret,
+                span: slot.span,
+                derived: slot.stack.last().is_some_and(|top| top.interpolated && top.text.contains('$')),
+            }),
+            None => self.outer.as_ref()?.declared(name),
+        }
+    }
+
+    /// Every name that the project declares itself, with what it stands for.
+    pub fn own(&self) -> impl Iterator<Item = (&VarName, &Lookup)> {
+        self.slots.keys().filter_map(|name| Some((name, &self.resolved.get(name)?.lookup)))
+    }
+
     /// Every declared name, those of the projects around first, with what it stands for.
     pub fn iter(&self) -> Box<dyn Iterator<Item = (&VarName, &Lookup)> + '_> {
-        let own = self.slots.keys().filter_map(|name| Some((name, &self.resolved.get(name)?.lookup)));
         let around = self.outer.iter().flat_map(|outer| outer.iter());
-        Box::new(around.filter(|(name, _)| !self.slots.contains_key(*name)).chain(own))
+        Box::new(around.filter(|(name, _)| !self.slots.contains_key(*name)).chain(self.own()))
     }
 
     /// The value that `--set` gives a name, if it gives one.

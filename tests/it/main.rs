@@ -6,6 +6,8 @@ mod bad_input;
 #[cfg(unix)]
 mod doctor;
 mod ending;
+#[cfg(unix)]
+mod env;
 mod explain;
 mod hello_deploy;
 #[cfg(target_os = "linux")]

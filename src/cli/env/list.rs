@@ -1,0 +1,41 @@
+//! `envrun env list`: the matrix of the environments.
+
+use crate::ops::env::list::{Row, list};
+use crate::ops::{Problem, Project};
+
+use super::super::Invocation;
+use super::super::args::{EnvListArgs, TextOrJson};
+use super::{json, print, table};
+
+pub fn run(invocation: &Invocation<'_>, project: &Project, args: &EnvListArgs) -> Result<u8, Problem> {
+    let rows = list(project);
+    match args.format {
+        TextOrJson::Json => print(&json(&rows)),
+        TextOrJson::Text if rows.is_empty() => {
+            invocation.terminal.say("the Envfile declares no environment");
+            Ok(0)
+        }
+        TextOrJson::Text => print(&text(&rows, |text| invocation.terminal.bold_out(text))),
+    }
+}
+
+fn text(rows: &[Row], bold: impl Fn(&str) -> String) -> String {
+    let cells = |row: &Row| {
+        let mut notes = Vec::new();
+        notes.extend(row.default.then_some("default"));
+        notes.extend(row.is_abstract.then_some("abstract"));
+        notes.extend(row.ephemeral.then_some("ephemeral"));
+        let or_dash = |text: String| if text.is_empty() { "-".to_owned() } else { text };
+        vec![
+            row.name.clone(),
+            or_dash(row.extends.clone().unwrap_or_default()),
+            or_dash(notes.join(", ")),
+            row.nodes.to_string(),
+            row.variables.to_string(),
+            or_dash(row.guard.join("; ")),
+            row.desc.clone().unwrap_or_default(),
+        ]
+    };
+    let rows: Vec<_> = rows.iter().map(cells).collect();
+    table(&["ENVIRONMENT", "EXTENDS", "KIND", "NODES", "VARIABLES", "GUARD", ""], &rows, bold)
+}

@@ -1,0 +1,72 @@
+//! `envrun env`: environments, looked at and used.
+
+mod export;
+mod list;
+mod show;
+
+use crate::model::{EnvName, ProjectName};
+use crate::ops::env::exec::{become_command, lend};
+use crate::ops::env::{chosen, chosen_project};
+use crate::ops::{Problem, Project};
+
+use super::args::{EnvArgs, EnvCommand, EnvExecArgs, EnvPlace};
+use super::run::pairs;
+use super::{Invocation, terminal};
+
+/// `envrun env`.
+pub fn run(invocation: &Invocation<'_>, args: EnvArgs) -> Result<u8, Problem> {
+    let mut project = Project::open(invocation.context, invocation.place.file.as_deref())?;
+    match args.command {
+        EnvCommand::List(args) => list::run(invocation, &project, &args),
+        EnvCommand::Show(args) => show::run(invocation, &mut project, &args),
+        EnvCommand::Exec(args) => exec(invocation, &mut project, &args),
+        EnvCommand::Export(args) => export::run(invocation, &mut project, &args),
+    }
+}
+
+/// What an [`EnvPlace`] names: environment, project, values of `--set`.
+type Placed = (Option<EnvName>, ProjectName, Vec<(String, String)>);
+
+fn place(invocation: &Invocation<'_>, project: &Project, place: &EnvPlace) -> Result<Placed, Problem> {
+    let env = chosen(invocation.context, project, place.environment.as_deref())?;
+    Ok((env, chosen_project(project, place.project.as_deref())?, pairs(&place.set)?))
+}
+
+fn exec(invocation: &Invocation<'_>, project: &mut Project, args: &EnvExecArgs) -> Result<u8, Problem> {
+    let (env, owner, set) = place(invocation, project, &args.place)?;
+    let lent = lend(invocation.context, project, &owner, env.as_ref(), &set)?;
+    for missing in &lent.missing {
+        invocation.terminal.say(&format!("notice: {missing}"));
+    }
+    Err(become_command(invocation.context, &args.command, &lent))
+}
+
+fn print(text: &str) -> Result<u8, Problem> {
+    terminal::print(text).map_err(|source| Problem::System { doing: "write to standard output", source })?;
+    Ok(0)
+}
+
+fn json(value: &impl serde::Serialize) -> String {
+    let text = serde_json::to_string_pretty(value).expect("it has only string keys");
+    format!("{text}\n")
+}
+
+/// Rows under headings, in columns; the last is as long as it is.
+fn table(headings: &[&str], rows: &[Vec<String>], bold: impl Fn(&str) -> String) -> String {
+    let width = |at: usize| {
+        let cells = rows.iter().filter_map(|row| row.get(at));
+        cells.map(|cell| cell.chars().count()).max().unwrap_or(0).max(headings[at].chars().count())
+    };
+    let widths: Vec<usize> = (0..headings.len()).map(width).collect();
+    let line = |cells: &mut dyn Iterator<Item = &str>| {
+        let cells = cells.zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
+        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+    };
+    let mut out = bold(&line(&mut headings.iter().copied()));
+    out.push('\n');
+    for row in rows {
+        out.push_str(&line(&mut row.iter().map(String::as_str)));
+        out.push('\n');
+    }
+    out
+}

@@ -1,0 +1,138 @@
+//! `envrun env show`: an environment's values, and the ports of environments side by side.
+
+use std::fmt::Write as _;
+
+use crate::ops::env::ports::{ClashKind, PortTable, ports};
+use crate::ops::env::show::{Shown, ShownValue, show};
+use crate::ops::env::{EnvValues, chosen};
+use crate::ops::{Problem, Project, target};
+
+use super::super::Invocation;
+use super::super::args::{EnvShowArgs, TextOrJson};
+use super::super::run::pairs;
+use super::super::terminal::Terminal;
+use super::{json, print, table};
+
+pub fn run(invocation: &Invocation<'_>, project: &mut Project, args: &EnvShowArgs) -> Result<u8, Problem> {
+    let context = invocation.context;
+    let set = pairs(&args.set)?;
+    if args.ports {
+        let mut environments = Vec::new();
+        for name in &args.environments {
+            environments.push(Some(target::environment(project.envfile(), name)?));
+        }
+        if environments.is_empty() {
+            environments =
+                project.envfile().concrete_environments().map(|env| Some(env.name.clone())).collect();
+        }
+        if environments.is_empty() {
+            environments.push(None);
+        }
+        let mut values = Vec::new();
+        for env in environments {
+            values.push(EnvValues::read(context, project, env, &set)?);
+        }
+        let table = ports(&values);
+        return match args.format {
+            TextOrJson::Json => print(&json(&table)),
+            TextOrJson::Text => print(&port_text(&table, invocation.terminal)),
+        };
+    }
+    let ([] | [_]) = &args.environments[..] else {
+        return Err(Problem::usage(
+            "one environment is shown at a time",
+            Some("`envrun env diff A B` compares two; `--ports` takes any number".into()),
+        ));
+    };
+    let env = chosen(context, project, args.environments.first().map(String::as_str))?;
+    let values = EnvValues::read(context, project, env, &set)?;
+    let shown = show(project, &values);
+    match args.format {
+        TextOrJson::Json => print(&json(&shown)),
+        TextOrJson::Text => print(&text(&shown, args.origin, invocation.terminal)),
+    }
+}
+
+fn text(shown: &Shown, origin: bool, terminal: &Terminal) -> String {
+    /// A value that is longer does not push what comes behind it to the right for all.
+    const WIDEST: usize = 48;
+    let mut out = String::new();
+    if let Some(env) = &shown.environment {
+        let heading = terminal.bold_out(env);
+        let _ = match &shown.chain[..] {
+            [] | [_] => writeln!(out, "{heading}"),
+            [parents @ .., _] => writeln!(
+                out,
+                "{heading} {}",
+                terminal.dim_out(&format!(
+                    "extends {}",
+                    parents.iter().rev().cloned().collect::<Vec<_>>().join(", ")
+                ))
+            ),
+        };
+    }
+    let names: Vec<String> = shown.values.iter().map(name).collect();
+    let texts: Vec<String> = shown.values.iter().map(one_line).collect();
+    let width = |texts: &[String], most: usize| {
+        texts.iter().map(|text| text.chars().count()).filter(|width| *width <= most).max().unwrap_or(0)
+    };
+    let (name_width, text_width) = (width(&names, WIDEST), width(&texts, WIDEST));
+    for ((value, name), text) in shown.values.iter().zip(&names).zip(&texts) {
+        let line = match (&value.origin, origin) {
+            (Some(from), true) => {
+                let place = match (&from.place, from.layer) {
+                    // The file's name says which layer it is.
+                    (Some(place), "dotenv") => place.clone(),
+                    (Some(place), _) => format!("{place} ({})", from.from),
+                    (None, _) => from.from.clone(),
+                };
+                format!("  {name:name_width$}  {text:text_width$}  {}", terminal.dim_out(&place))
+            }
+            _ => format!("  {name:name_width$}  {text}"),
+        };
+        let _ = writeln!(out, "{}", line.trim_end());
+    }
+    out
+}
+
+fn name(value: &ShownValue) -> String {
+    match &value.project {
+        Some(project) => format!("{project}:{}", value.name),
+        None => value.name.clone(),
+    }
+}
+
+/// A value on one line: as it is, or, if it is empty or has blanks at its ends, newlines or the like, in quotes.
+fn one_line(value: &ShownValue) -> String {
+    match (&value.text, &value.problem) {
+        (Some(text), _) if text.is_empty() || text.trim() != text || text.contains(char::is_control) => {
+            format!("{text:?}")
+        }
+        (Some(text), _) => text.clone(),
+        (None, Some(problem)) => format!("! {problem}"),
+        (None, None) => "-".to_owned(),
+    }
+}
+
+fn port_text(table_: &PortTable, terminal: &Terminal) -> String {
+    let mut headings = vec!["PORT"];
+    headings.extend(table_.environments.iter().map(String::as_str));
+    let rows: Vec<Vec<String>> = table_
+        .rows
+        .iter()
+        .map(|row| {
+            let cell = |env: &String| row.ports.get(env).map_or_else(|| "-".to_owned(), u16::to_string);
+            std::iter::once(row.name.clone()).chain(table_.environments.iter().map(cell)).collect()
+        })
+        .collect();
+    let mut out = table(&headings, &rows, |text| terminal.bold_out(text));
+    for clash in &table_.clashes {
+        let uses: Vec<String> = clash.uses.iter().map(|(env, name)| format!("{env} {name}")).collect();
+        let what = match clash.kind {
+            ClashKind::Inside => "is used twice in one environment",
+            ClashKind::Across => "is used by more than one environment, which cannot be up together",
+        };
+        let _ = writeln!(out, "{} {what}: {}", clash.port, uses.join(", "));
+    }
+    out
+}

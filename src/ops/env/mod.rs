@@ -1,0 +1,150 @@
+//! Environments: listed, shown, lent to a command, exported, compared.
+//!
+//! Everything here begins with the [`Values`] of every project in an environment, as a run would see them: [`EnvValues`].
+//! A value is typed by its declaration, knows where it comes from, and is masked when it is a secret or is built from
+//! one. What gives values away ([`exec`], [`export`]) asks the environment's guard first.
+//!
+//! Invariant: what is only shown or compared never holds a secret's text, only `***` or a keyed fingerprint.
+
+pub mod exec;
+pub mod export;
+mod guard;
+pub mod list;
+pub mod ports;
+pub mod show;
+
+use std::sync::Arc;
+
+use crate::diag::{Diagnostic, Severity};
+use crate::model::{EnvName, ProjectName, VarType};
+use crate::vars::{INVALID, Layer, Lookup, Values};
+
+use super::run::{self, chosen_environment};
+use super::target::environment;
+use super::values::{AskedNames, ValueReader, caller_source};
+use super::{Context, Problem, Project};
+
+/// What a secret looks like wherever it is shown.
+pub const MASK: &str = "***";
+
+/// The values of an environment.
+#[derive(Debug)]
+pub struct EnvValues {
+    /// The environment; `None` where none is declared.
+    pub env: Option<EnvName>,
+    /// Those of every project, the root's first.
+    pub projects: Vec<(ProjectName, Arc<Values>)>,
+}
+
+impl EnvValues {
+    /// Reads them. A dotenv file that is missing or wrong is an error; a value that is not what its variable may hold is
+    /// found where it is looked at.
+    pub fn read(
+        context: &Context,
+        project: &mut Project,
+        env: Option<EnvName>,
+        set: &[(String, String)],
+    ) -> Result<Self, Problem> {
+        run::declared_sets(project, set)?;
+        let given = project.given(None, context.clock.now());
+        let loaded = &mut project.loaded;
+        let mut reader = ValueReader {
+            envfile: &loaded.envfile,
+            root: &loaded.root,
+            sources: &mut loaded.sources,
+            set,
+            given,
+            caller: caller_source(&context.caller, &AskedNames::default()),
+            wrong: Vec::new(),
+            unread: None,
+            asked: Vec::new(),
+            stages: std::collections::BTreeMap::new(),
+        };
+        let names = loaded.envfile.projects.keys().cloned();
+        let projects = names.map(|name| (name.clone(), reader.values(&name, env.as_ref()))).collect();
+        let (unread, mut wrong) = (reader.unread, reader.wrong);
+        if let Some(error) = unread {
+            return Err(error.into());
+        }
+        wrong.retain(|wrong: &Diagnostic| wrong.severity == Severity::Error && wrong.code != INVALID);
+        if wrong.is_empty() { Ok(Self { env, projects }) } else { Err(project.problem(wrong)) }
+    }
+
+    /// Those of one project.
+    pub fn of(&self, project: &ProjectName) -> Option<&Arc<Values>> {
+        self.projects.iter().find(|(name, _)| name == project).map(|(_, values)| values)
+    }
+
+    /// Every declared name with what it stands for, project by project: those of the root, then what each included
+    /// project declares itself.
+    pub fn iter(&self) -> impl Iterator<Item = (&ProjectName, &Values, &str, &Lookup)> {
+        self.projects.iter().flat_map(|(project, values)| {
+            values.own().map(move |(name, lookup)| (project, &**values, name.as_str(), lookup))
+        })
+    }
+}
+
+/// The environment that was named; without a name the one that a run would choose, or none where none is declared.
+pub fn chosen(context: &Context, project: &Project, name: Option<&str>) -> Result<Option<EnvName>, Problem> {
+    if let Some(name) = name {
+        return environment(project.envfile(), name).map(Some);
+    }
+    if let Some(env) = chosen_environment(context, project, &run::Request::default())? {
+        return Ok(Some(env));
+    }
+    let known: Vec<String> =
+        project.envfile().concrete_environments().map(|env| format!("`{}`", env.name)).collect();
+    if known.is_empty() {
+        return Ok(None);
+    }
+    Err(Problem::usage("which environment?", Some(format!("there is {}", known.join(", ")))))
+}
+
+/// The project that was named; without a name the root.
+pub fn chosen_project(project: &Project, name: Option<&str>) -> Result<ProjectName, Problem> {
+    let Some(name) = name else { return Ok(ProjectName::default()) };
+    let projects = &project.envfile().projects;
+    if projects.contains_key(name) {
+        return Ok(name.into());
+    }
+    let known = projects.keys().map(ProjectName::as_str).filter(|known| !known.is_empty());
+    Err(Problem::usage(
+        format!("there is no project `{name}`"),
+        crate::diag::did_you_mean(name, known).or_else(|| Some("`envrun list` shows what there is".into())),
+    ))
+}
+
+/// `project:NAME`, or `NAME` of the root project.
+pub(super) fn label(project: &ProjectName, name: &str) -> String {
+    if project.as_str().is_empty() { name.to_owned() } else { format!("{project}:{name}") }
+}
+
+/// The text of a value as JSON of its type.
+pub fn typed(ty: VarType, text: &str) -> serde_json::Value {
+    let number = || -> Option<serde_json::Value> {
+        Some(match ty {
+            VarType::Int => {
+                text.parse::<i64>().map(Into::into).or_else(|_| text.parse::<u64>().map(Into::into)).ok()?
+            }
+            VarType::Port => text.parse::<u16>().ok()?.into(),
+            VarType::Float => serde_json::Number::from_f64(text.parse().ok()?)?.into(),
+            VarType::Bool => text.parse::<bool>().ok()?.into(),
+            _ => return None,
+        })
+    };
+    // A number that JSON cannot hold stays the text that it is.
+    number().unwrap_or_else(|| text.into())
+}
+
+/// The kind of a layer, in one word.
+pub(super) fn layer_word(layer: &Layer) -> &'static str {
+    match layer {
+        Layer::Root => "root",
+        Layer::Dotenv(_) => "dotenv",
+        Layer::Env(_) => "env",
+        Layer::Task => "task",
+        Layer::Set => "set",
+        Layer::Given => "envrun",
+        Layer::Caller => "caller",
+    }
+}

@@ -1,0 +1,396 @@
+//! `envrun env`: environments, looked at, lent to a command, exported, compared, made and taken down.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
+
+use expect_test::expect;
+
+use crate::sandbox::Sandbox;
+
+const SHOP: &str = r#"
+project "shop" default-env="dev"
+vars {
+    DEBUG #false
+    (enum)LOG_LEVEL "info" one-of="debug|info|warn"
+    (port)PORT 8080 desc="where it listens"
+    (port)PUBLIC "${PORT}"
+    RATIO 0.5
+    (url)BASE_URL "http://localhost:${PORT}"
+    NEEDED
+    MAYBE required=#false
+}
+secrets { DB_PASSWORD }
+dotenv ".env.${ENVRUN_ENV}" optional=#true
+env "base" abstract=#true {
+    desc "what all share"
+    vars { DSN "postgres://app:${DB_PASSWORD}@db/app" }
+}
+env "dev" extends="base" { desc "local"; vars { DEBUG #true } }
+env "uat" extends="base" { vars { PORT 8081 } }
+env "prod" extends="base" {
+    guard { branch "main"; set "ALLOWED" hint="ask somebody" }
+    vars { LOG_LEVEL "warn" }
+    task "deploy" { run "true" }
+}
+task "a" { run "true" }
+"#;
+
+fn shop() -> Sandbox {
+    let mut sandbox = Sandbox::new(SHOP);
+    sandbox.write(".env.dev", "NEEDED=\"a b\"\nEXTRA=$x\n");
+    sandbox.set("DB_PASSWORD", "s3cret-word");
+    sandbox
+}
+
+#[test]
+fn the_matrix_of_environments() {
+    let sandbox = shop();
+    sandbox.check(&["env", "list"], expect![[r#"
+        exit: 0
+        --- stdout
+        ENVIRONMENT  EXTENDS  KIND      NODES  VARIABLES  GUARD
+        base         -        abstract  1      10         -                                                 what all share
+        dev          base     default   1      10         -                                                 local
+        uat          base     -         1      10         -
+        prod         base     -         2      10         branch "main"; set "ALLOWED" hint="ask somebody"
+    "#]]);
+    let json: serde_json::Value =
+        serde_json::from_str(&sandbox.ok(&["env", "list", "--format", "json"]).stdout).unwrap();
+    assert_eq!(json[3]["name"], "prod");
+    assert_eq!(json[3]["own_nodes"], serde_json::json!(["deploy"]));
+    assert_eq!(json[0]["abstract"], true);
+}
+
+#[test]
+fn every_value_says_where_it_comes_from() {
+    let sandbox = shop();
+    sandbox.check(
+        &["env", "show", "--origin", "--set", "LOG_LEVEL=debug"],
+        expect![[r#"
+        exit: 0
+        --- stdout
+        dev extends base
+          DEBUG        true                   Envfile.kdl:19 (environment dev)
+          LOG_LEVEL    debug                  --set
+          PORT         8080                   Envfile.kdl:6 (every environment)
+          PUBLIC       8080                   Envfile.kdl:7 (every environment)
+          RATIO        0.5                    Envfile.kdl:8 (every environment)
+          BASE_URL     http://localhost:8080  Envfile.kdl:9 (every environment)
+          NEEDED       a b                    .env.dev:1
+          MAYBE        -
+          DB_PASSWORD  ***                    the caller's shell
+          EXTRA        $x                     .env.dev:2
+          DSN          ***                    Envfile.kdl:17 (environment base)
+    "#]],
+    );
+    sandbox.check(
+        &["env", "show", "prodd"],
+        expect![[r#"
+        exit: 2
+        --- stderr
+        error: there is no environment `prodd`
+        hint: did you mean `prod`?
+    "#]],
+    );
+    sandbox.check(
+        &["env", "show", "base"],
+        expect![[r#"
+        exit: 2
+        --- stderr
+        error: environment `base` is abstract
+        hint: name one that a run can be in: `dev`, `uat`, `prod`
+    "#]],
+    );
+    sandbox.check(
+        &["env", "show", "--set", "PROT=1"],
+        expect![[r#"
+        exit: 2
+        --- stderr
+        error: `--set PROT=…`: there is no variable `PROT` in the Envfile
+        hint: did you mean `PORT`?
+    "#]],
+    );
+}
+
+#[test]
+fn values_are_typed_in_json_and_secrets_masked() {
+    let sandbox = shop();
+    let shown = sandbox.ok(&["env", "show", "prod", "--format", "json", "--set", "PORT=99"]);
+    assert!(!shown.stdout.contains("s3cret-word"), "{}", shown.stdout);
+    let json: serde_json::Value = serde_json::from_str(&shown.stdout).unwrap();
+    let values: BTreeMap<&str, &serde_json::Value> = json["values"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|value| (value["name"].as_str().unwrap(), value))
+        .collect();
+    let value = |name: &str| values[name]["value"].clone();
+    assert_eq!(value("DEBUG"), false);
+    assert_eq!(value("PORT"), 99);
+    assert_eq!(value("PUBLIC"), 99);
+    assert_eq!(value("RATIO"), 0.5);
+    assert_eq!(value("BASE_URL"), "http://localhost:99");
+    assert_eq!(value("DSN"), "***");
+    assert_eq!(value("NEEDED"), serde_json::Value::Null);
+    assert_eq!(values["NEEDED"]["problem"], "`NEEDED` has no value in environment `prod`");
+    assert_eq!(values["DSN"]["secret"], true);
+    assert_eq!(values["PORT"]["type"], "port");
+    assert_eq!(values["PORT"]["desc"], "where it listens");
+    assert_eq!(json["chain"], serde_json::json!(["base", "prod"]));
+}
+
+#[test]
+fn ports_stand_side_by_side() {
+    let sandbox = shop();
+    sandbox.check(
+        &["env", "show", "--ports"],
+        expect![[r#"
+        exit: 0
+        --- stdout
+        PORT    dev   uat   prod
+        PORT    8080  8081  8080
+        PUBLIC  8080  8081  8080
+        8080 is used by more than one environment, which cannot be up together: dev PORT, prod PORT
+    "#]],
+    );
+    let json = sandbox.ok(&["env", "show", "--ports", "uat", "dev", "--format", "json", "-sPORT=7"]);
+    let json: serde_json::Value = serde_json::from_str(&json.stdout).unwrap();
+    assert_eq!(json["rows"][0], serde_json::json!({"name": "PORT", "ports": {"uat": 7, "dev": 7}}));
+    assert_eq!(json["clashes"][0]["kind"], "across");
+}
+
+#[test]
+fn a_command_sees_the_environment_and_its_end_is_envruns() {
+    let sandbox = shop();
+    let ran = sandbox.run(&[
+        "env",
+        "exec",
+        "--",
+        "sh",
+        "-c",
+        "echo \"$NEEDED|$PORT|$DSN|$ENVRUN_ENV|$EXTRA|${MAYBE-unset}|$TZ\"; exit 7",
+    ]);
+    assert_eq!(
+        (ran.exit, ran.stdout.as_str()),
+        (7, "a b|8080|postgres://app:s3cret-word@db/app|dev|$x|unset|UTC\n")
+    );
+    // A name without a value is told, and no obstacle: who knows what the command reads.
+    let ran = sandbox.run(&["env", "exec", "uat", "-s", "PORT=9", "--", "printenv", "PORT"]);
+    assert_eq!((ran.exit, ran.stdout.as_str()), (0, "9\n"));
+    assert_eq!(ran.stderr, "notice: `NEEDED` has no value in environment `uat`\n");
+    // A value that is not what it may be is one.
+    sandbox.check(
+        &["env", "exec", "-s", "PORT=0", "--", "true"],
+        expect![[r#"
+            exit: 2
+            --- stderr
+            Envfile.kdl:6:11: error: `PORT` from --set: `0` is not a port, 1 to 65535 [vars/invalid-value]
+        "#]],
+    );
+    let ran = sandbox.run(&["env", "exec", "--", "nonesuch-program"]);
+    assert_eq!(ran.exit, 1);
+    assert!(ran.stderr.contains("`nonesuch-program` was not found; looked in PATH="), "{}", ran.stderr);
+}
+
+#[test]
+fn a_guard_stands_before_a_command_and_before_secrets() {
+    let mut sandbox = shop();
+    sandbox.check(
+        &["env", "exec", "prod", "--", "true"],
+        expect![[r#"
+        exit: 3
+        --- stderr
+        error: `env exec prod` is refused: it needs a git repository, and this is none (Envfile.kdl:22)
+        `env exec prod` is refused: ALLOWED is not set (Envfile.kdl:22)
+          hint: ask somebody
+    "#]],
+    );
+    let ran = sandbox.run(&["env", "export", "prod", "-sNEEDED=x"]);
+    assert_eq!((ran.exit, ran.stdout.as_str()), (3, ""));
+    let git = |args: &[&str]| {
+        assert!(
+            std::process::Command::new("git")
+                .args(args)
+                .current_dir(sandbox.root())
+                .status()
+                .unwrap()
+                .success()
+        );
+    };
+    git(&["init", "-q", "-b", "main"]);
+    sandbox.set("ALLOWED", "yes");
+    assert_eq!(sandbox.ok(&["env", "exec", "prod", "--", "printenv", "LOG_LEVEL"]).stdout, "warn\n");
+    assert!(sandbox.ok(&["env", "export", "prod", "-sNEEDED=x"]).stdout.contains("s3cret-word"));
+}
+
+#[test]
+fn a_signal_reaches_the_command() {
+    let sandbox = shop();
+    let mut command = sandbox.command(&[
+        "env",
+        "exec",
+        "--",
+        "sh",
+        "-c",
+        "trap 'exit 9' TERM; echo $$; while :; do sleep 0.05; done",
+    ]);
+    let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    // It is envrun's own process by now: nothing stands between it and whoever waits.
+    assert_eq!(line.trim(), child.id().to_string());
+    let status = std::process::Command::new("kill").args(["-TERM", line.trim()]).status().unwrap();
+    assert!(status.success());
+    assert_eq!(child.wait().unwrap().code(), Some(9));
+}
+
+const HARD: &[(&str, &str)] = &[
+    ("DOLLAR", "$HOME ${HOME} $(id)"),
+    ("BCRYPT", "$2b$12$abcdefghijklmnopqrstuv"),
+    ("JSON", r#"{"a": "it's", "b": [1, 2]}"#),
+    ("LINES", "one\ntwo\n"),
+    ("QUOTES", r#"'single' and "double""#),
+    ("BACK", r"C:\new\\share"),
+    ("EMPTY", ""),
+    ("HASH", "a #b"),
+    ("SPACES", "  x  "),
+    ("WORD", "plain"),
+];
+
+/// A project whose dotenv file holds [`HARD`], read from a caller's variables that no form has touched.
+fn hard() -> Sandbox {
+    let mut rows = String::new();
+    let mut sandbox = Sandbox::new("");
+    for (name, value) in HARD {
+        rows.push_str(&format!("    {name}\n"));
+        sandbox.set(name, value);
+    }
+    sandbox.write(
+        "Envfile.kdl",
+        format!("vars {{\n{rows}    COUNT 3\n    ON #true\n}}\ntask \"a\" {{ run \"true\" }}\n"),
+    );
+    sandbox
+}
+
+#[test]
+fn exported_values_are_read_back_by_others() {
+    let sandbox = hard();
+    // By a shell.
+    for form in ["dotenv", "shell"] {
+        let text = sandbox.ok(&["env", "export", "--format", form]).stdout;
+        sandbox.write("values", &text);
+        for (name, value) in HARD {
+            let output = std::process::Command::new("sh")
+                .args(["-eu", "-c", &format!(". ./values; printf '%s' \"${name}\"")])
+                .current_dir(sandbox.root())
+                .env_clear()
+                .output()
+                .unwrap();
+            assert_eq!(String::from_utf8(output.stdout).unwrap(), *value, "{form} {name}: {text}");
+        }
+    }
+    // By a dotenv library, and by envrun itself.
+    let text = sandbox.ok(&["env", "export"]).stdout;
+    let loaded = dotenv::EnvLoader::with_reader(text.as_bytes()).load().unwrap();
+    for (name, value) in HARD {
+        assert_eq!(loaded.get(name).map(String::as_str), Some(*value), "{name}");
+    }
+    let again =
+        Sandbox::with(&[("Envfile.kdl", "dotenv \".env\"\ntask \"a\" { run \"true\" }\n"), (".env", &text)]);
+    let json: serde_json::Value =
+        serde_json::from_str(&again.ok(&["env", "export", "--format", "json"]).stdout).unwrap();
+    for (name, value) in HARD {
+        assert_eq!(json[name], *value, "{name}");
+    }
+    // As JSON, with types.
+    let json: serde_json::Value =
+        serde_json::from_str(&sandbox.ok(&["env", "export", "--format", "json"]).stdout).unwrap();
+    assert_eq!((&json["COUNT"], &json["ON"]), (&serde_json::json!(3), &serde_json::json!(true)));
+}
+
+#[test]
+fn github_gets_a_file_and_masks() {
+    let mut sandbox = shop();
+    sandbox.set("DB_PASSWORD", "line one\nline 100%");
+    let file = sandbox.root().join("github-env");
+    sandbox.write("github-env", "BEFORE=1\n");
+    sandbox.set("GITHUB_ENV", file.to_str().unwrap());
+    sandbox.check(
+        &["env", "export", "dev", "--format", "github"],
+        expect![[r#"
+        exit: 0
+        --- stdout
+        ::add-mask::line one
+        ::add-mask::line 100%25
+        ::add-mask::postgres://app:line one
+        ::add-mask::line 100%25@db/app
+    "#]],
+    );
+    let text = sandbox.read("github-env");
+    assert!(text.starts_with("BEFORE=1\nDEBUG<<ENVRUN_VALUE\ntrue\nENVRUN_VALUE\n"), "{text}");
+    assert!(text.contains("DB_PASSWORD<<ENVRUN_VALUE\nline one\nline 100%\nENVRUN_VALUE\n"), "{text}");
+}
+
+#[test]
+fn a_name_without_a_value_keeps_all_from_being_exported() {
+    let sandbox = shop();
+    sandbox.check(
+        &["env", "export", "uat"],
+        expect![[r#"
+        exit: 2
+        --- stderr
+        Envfile.kdl:10:5: error: `NEEDED` has no value in environment `uat` [vars/missing-value]
+          help: give it one in an `env` block, in a dotenv file, or with `--set NEEDED=…`
+    "#]],
+    );
+}
+
+/// An environment that was named wins over one that would match, over the default, and over both.
+#[test]
+fn d11_the_environment_that_is_named_wins() {
+    let matching =
+        "env \"server\" { match { set \"ON_SERVER\" } }\nenv \"laptop\"\ntask \"a\" { run \"true\" }\n";
+    for (project, on_server, named, expected) in [
+        ("", false, Some("laptop"), "laptop"),
+        ("", true, Some("laptop"), "laptop"),
+        ("", true, None, "server"),
+        ("project \"p\" default-env=\"laptop\"\n", true, Some("server"), "server"),
+        ("project \"p\" default-env=\"server\"\n", false, Some("laptop"), "laptop"),
+    ] {
+        let mut sandbox = Sandbox::new(&format!("{project}{matching}"));
+        if on_server {
+            sandbox.set("ON_SERVER", "1");
+        }
+        let mut args = vec!["env", "exec"];
+        args.extend(named);
+        args.extend(["--", "printenv", "ENVRUN_ENV"]);
+        assert_eq!(sandbox.ok(&args).stdout, format!("{expected}\n"), "{project} {on_server} {named:?}");
+        let run = Sandbox::new(&format!(
+            "{project}{}",
+            matching.replace("run \"true\"", "run \"echo in $ENVRUN_ENV\"")
+        ));
+        let mut command = run.command(&["run", "a"]);
+        command.args(named.map(|name| ["-e", name]).into_iter().flatten());
+        if on_server {
+            command.env("ON_SERVER", "1");
+        }
+        let ran = run.ran(command.output().unwrap());
+        assert!(
+            format!("{}{}", ran.stdout, ran.stderr).contains(&format!("in {expected}")),
+            "{}",
+            ran.text()
+        );
+    }
+    // Nobody names one, and none matches: then there is none to guess.
+    let sandbox = Sandbox::new(matching);
+    sandbox.check(
+        &["env", "show"],
+        expect![[r#"
+        exit: 2
+        --- stderr
+        error: which environment?
+        hint: there is `server`, `laptop`
+    "#]],
+    );
+}
