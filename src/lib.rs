@@ -39,6 +39,8 @@ pub mod engine;
 pub mod event;
 pub mod exec;
 pub mod fingerprint;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 pub mod gitref;
 pub mod graph;
 pub mod ledger;

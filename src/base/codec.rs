@@ -2,6 +2,9 @@
 
 use super::Digest;
 
+/// So many items are made room for before the first of them was read.
+const MUCH: usize = 1024;
+
 /// Appends values to a buffer; [`Reader`] takes them out again in the same order.
 pub trait Put {
     /// Appends bytes as they are.
@@ -137,6 +140,17 @@ impl<'a> Reader<'a> {
     pub fn count(&mut self, least: usize) -> Option<usize> {
         let count = usize::try_from(self.int()?).ok()?;
         (count.checked_mul(least.max(1))? <= self.rest.len()).then_some(count)
+    }
+
+    /// A count, and as many items, each at least `least` bytes long. Room is made as they come: a count that fits the
+    /// bytes left may still be a lie, and an item takes more room in memory than in the file.
+    pub fn list<T>(&mut self, least: usize, mut item: impl FnMut(&mut Self) -> Option<T>) -> Option<Vec<T>> {
+        let count = self.count(least)?;
+        let mut items = Vec::with_capacity(count.min(MUCH));
+        for _ in 0..count {
+            items.push(item(self)?);
+        }
+        Some(items)
     }
 }
 

@@ -120,6 +120,9 @@ impl Pattern {
         if text.starts_with('/') {
             return Err(RelPathError::Absolute(text.to_owned()).into());
         }
+        if text.contains('\0') {
+            return Err(RelPathError::Nul(text.to_owned()).into());
+        }
         let mut texts = Vec::new();
         expand_braces(text, &mut texts)?;
         let alternatives =

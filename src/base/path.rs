@@ -22,6 +22,9 @@ pub enum RelPathError {
     /// It climbs out with `..`.
     #[error("`{0}` leaves the project")]
     Outside(String),
+    /// It has a NUL character, which no path has.
+    #[error("`{}` has a NUL character, which no path can have", .0.escape_debug())]
+    Nul(String),
 }
 
 impl RelPath {
@@ -34,6 +37,9 @@ impl RelPath {
     pub fn resolve(&self, text: &str) -> Result<Self, RelPathError> {
         if text.starts_with('/') || Path::new(text).is_absolute() {
             return Err(RelPathError::Absolute(text.to_owned()));
+        }
+        if text.contains('\0') {
+            return Err(RelPathError::Nul(text.to_owned()));
         }
         let mut parts: Vec<&[u8]> = self.components().collect();
         for part in text.as_bytes().split(|&byte| byte == b'/') {

@@ -23,6 +23,9 @@ const CHECK: usize = 32;
 /// The largest entry that is written or read; what does not fit lies in packs and blobs.
 pub(super) const MAX_ENTRY: u64 = 64 << 20;
 
+/// The size of a pack: it is read as a whole.
+pub(super) const PACK: u64 = 32 << 20;
+
 /// Where an output file's bytes are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Place {
@@ -131,30 +134,25 @@ impl Entry {
         let run = list.text()?.to_owned();
         let inline_len = usize::try_from(list.int()?).ok()?;
         let log_len = usize::try_from(list.int()?).ok()?;
-        let mut packs = Vec::with_capacity(list.count(33)?);
-        for _ in 0..packs.capacity() {
-            packs.push((list.digest()?, list.int()?));
-        }
-        let count = list.count(2)?;
-        let mut outputs = Vec::with_capacity(count);
-        let mut places = Vec::with_capacity(count);
-        for _ in 0..count {
-            let (output, place) = read_output(&mut list, inline_len as u64, &packs)?;
-            outputs.push(output);
+        let pack = |list: &mut Reader<'_>| Some((list.digest()?, list.int().filter(|len| *len <= PACK)?));
+        let packs = list.list(33, pack)?;
+        let mut places = Vec::new();
+        let outputs = list.list(3, |list| {
+            let (output, place) = read_output(list, inline_len as u64, &packs)?;
             places.push(place);
-        }
-        let mut discovered = Vec::with_capacity(list.count(2)?);
-        for _ in 0..discovered.capacity() {
+            Some(output)
+        })?;
+        let discovered = list.list(2, |list| {
             let path = path_from(list.bytes()?);
             let digest = match list.byte()? {
                 0 => None,
                 1 => Some(list.digest()?),
                 _ => return None,
             };
-            discovered.push(Discovered { path, digest });
-        }
+            Some(Discovered { path, digest })
+        })?;
         (list.is_empty() && from.len() == inline_len.checked_add(log_len)?).then_some(())?;
-        is_a_tree(&outputs).then_some(())?;
+        (is_a_tree(&outputs) && have_room(&outputs, &places, inline_len as u64, &packs)).then_some(())?;
         let log = bytes[body - log_len..].to_vec();
         bytes.truncate(body - log_len);
         bytes.drain(..HEAD + list_len);
@@ -204,6 +202,24 @@ fn read_output(list: &mut Reader<'_>, inline: u64, packs: &[(Digest, u64)]) -> O
         _ => return None,
     };
     Some((Output { path, kind }, place))
+}
+
+/// Whether the files are no more than there are bytes for: each has its own. Otherwise a few bytes that ten thousand files
+/// point at would fill a disk.
+fn have_room(outputs: &[Output], places: &[Place], inline: u64, packs: &[(Digest, u64)]) -> bool {
+    let mut left = inline;
+    let mut left_in_packs: Vec<u64> = packs.iter().map(|(_, len)| *len).collect();
+    outputs.iter().zip(places).all(|(output, place)| {
+        let OutputKind::File { size, .. } = output.kind else { return true };
+        let left = match place {
+            Place::Inline(_) => &mut left,
+            Place::Pack(pack, _) => &mut left_in_packs[*pack as usize],
+            Place::Loose | Place::None => return true,
+        };
+        let rest = left.checked_sub(size);
+        *left = rest.unwrap_or(0);
+        rest.is_some()
+    })
 }
 
 /// Whether the outputs can all lie in one tree: sorted, each once, nothing below a file or a link.
@@ -258,14 +274,8 @@ impl PathSets {
         (Digest::of(body).as_bytes() == check).then_some(())?;
         let mut from = Reader::new(body);
         (from.array::<16>()? == *SETS_MAGIC && from.digest()? == key.0).then_some(())?;
-        let mut sets = Vec::with_capacity(from.count(1)?);
-        for _ in 0..sets.capacity() {
-            let mut set = Vec::with_capacity(from.count(1)?);
-            for _ in 0..set.capacity() {
-                set.push(from.bytes().filter(|path| is_readable(path))?.to_vec());
-            }
-            sets.push(set);
-        }
+        let path = |from: &mut Reader<'_>| Some(from.bytes().filter(|path| is_readable(path))?.to_vec());
+        let sets = from.list(1, |from| from.list(1, path))?;
         from.is_empty().then_some(Self(sets))
     }
 

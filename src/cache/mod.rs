@@ -15,6 +15,8 @@
 
 mod collect;
 mod entry;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod restore;
 mod store;
 #[cfg(test)]

@@ -17,15 +17,13 @@ use std::time::{Duration, SystemTime};
 use crate::base::Digest;
 use crate::base::fs::{self, FsError, Root};
 
-use super::entry::{Entry, MAX_ENTRY, PathSets, Place};
+use super::entry::{Entry, MAX_ENTRY, PACK, PathSets, Place};
 use super::{ActionResult, CacheKey, OutputKind};
 
 /// Files from this size on are blobs of their own.
 pub(super) const LARGE: u64 = 1 << 20;
 /// So many bytes of small files lie in the entry itself.
 const INLINE: u64 = 8 << 20;
-/// The size of a pack.
-const PACK: u64 = 32 << 20;
 /// How old the time of last use may be before a use is noted.
 pub(super) const NOTED: Duration = Duration::from_secs(60 * 60);
 

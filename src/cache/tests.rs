@@ -508,9 +508,29 @@ fn stats_list_verify_clear() {
     assert!(matches!(store.lookup(&key(1)), Lookup::Miss { warning: None }));
 }
 
+#[test]
+fn a_few_bytes_do_not_become_many_files() {
+    let outputs: Vec<Output> = (0..4).map(|at| output(&format!("out/{at}"), file(b"same"))).collect();
+    let decoded = |places: [Place; 4], packs: Vec<(Digest, u64)>| {
+        let entry = Entry {
+            result: result(outputs.clone()),
+            places: places.to_vec(),
+            packs,
+            inline: b"samesame".to_vec(),
+        };
+        Entry::decode(&key(1), entry.encode(&key(1))).is_some()
+    };
+    let pack = (Digest([9; 32]), 8);
+    assert!(decoded([Place::Inline(0), Place::Inline(4), Place::Pack(0, 0), Place::Pack(0, 4)], vec![pack]));
+    assert!(!decoded([Place::Inline(0), Place::Inline(0), Place::Inline(4), Place::Loose], vec![pack]));
+    assert!(!decoded([Place::Pack(0, 0), Place::Pack(0, 0), Place::Pack(0, 4), Place::Loose], vec![pack]));
+    // A pack is read as a whole, so one may not be called as long as a disk.
+    assert!(!decoded([Place::Loose; 4], vec![(Digest([9; 32]), 1 << 40)]));
+}
+
 fn outputs() -> impl Strategy<Value = Vec<(Output, Place)>> {
     let kind = prop_oneof![
-        (any::<[u8; 32]>(), 0u64..20, 0u32..0o1000).prop_map(|(digest, size, mode)| OutputKind::File {
+        (any::<[u8; 32]>(), 0u64..4, 0u32..0o1000).prop_map(|(digest, size, mode)| OutputKind::File {
             digest: Digest(digest),
             size,
             mode

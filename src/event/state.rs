@@ -299,7 +299,7 @@ impl RunState {
             return None;
         }
         let work = running.iter().fold(self.ahead.work, |sum, left| sum.saturating_add(*left));
-        let work = work.saturating_add(work / known * unknown);
+        let work = work.saturating_add((work / known).saturating_mul(unknown));
         let jobs = self.started.as_ref().map_or(1, |started| started.jobs.max(1)) as u64;
         let longest = running.iter().copied().max().unwrap_or(0);
         Some(Duration::from_millis((work / jobs).max(longest)))

@@ -57,7 +57,7 @@ pub(super) struct Records {
 
 impl Records {
     /// The good records from `start` on.
-    fn check(bytes: Vec<u8>, start: usize) -> Self {
+    pub(super) fn check(bytes: Vec<u8>, start: usize) -> Self {
         let mut payloads = Vec::new();
         let mut at = start;
         while let Some(head) = bytes.get(at..).and_then(|rest| rest.first_chunk::<HEAD>()) {

@@ -314,27 +314,19 @@ impl Manifest {
     pub fn decode(bytes: &[u8]) -> Option<Self> {
         let mut from = Reader::new(bytes);
         (from.byte()? == FORMAT).then_some(())?;
-        let mut parts = Vec::with_capacity(from.count(34)?);
-        for _ in 0..parts.capacity() {
+        let parts = from.list(34, |from| {
             let tag = Tag::from_byte(from.byte()?)?;
-            parts.push(Part { tag, name: from.text()?.into(), digest: from.digest()? });
-        }
-        let mut tools = Vec::with_capacity(from.count(33)?);
-        for _ in 0..tools.capacity() {
-            tools.push((from.text()?.to_owned(), from.digest()?));
-        }
-        let mut needs = Vec::with_capacity(from.count(33)?);
-        for _ in 0..needs.capacity() {
-            needs.push(Need { label: from.text()?.to_owned(), outputs: from.digest()? });
-        }
+            Some(Part { tag, name: from.text()?.into(), digest: from.digest()? })
+        })?;
+        let tools = from.list(33, |from| Some((from.text()?.to_owned(), from.digest()?)))?;
+        let needs =
+            from.list(33, |from| Some(Need { label: from.text()?.to_owned(), outputs: from.digest()? }))?;
         let read_files = |from: &mut Reader<'_>| {
-            let mut files = Vec::with_capacity(from.count(34)?);
-            for _ in 0..files.capacity() {
+            from.list(34, |from| {
                 let path = from.bytes()?.into();
                 let kind = FileKind::from_byte(from.byte()?)?;
-                files.push(FilePart { path, kind, digest: from.digest()? });
-            }
-            Some(files)
+                Some(FilePart { path, kind, digest: from.digest()? })
+            })
         };
         let files = read_files(&mut from)?;
         let discovered = match from.byte()? {

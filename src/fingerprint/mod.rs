@@ -49,6 +49,8 @@ mod difference;
 mod expand;
 mod finish;
 mod freshness;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod ignored;
 mod interest;
 mod journal;

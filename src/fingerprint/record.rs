@@ -215,22 +215,13 @@ impl<'a> Record<'a> {
     pub(super) fn tail(&self) -> Option<Tail<'a>> {
         let mut from = Reader::new(&self.bytes[self.end_of_rows() as usize..]);
         let run = from.text()?;
-        let mut parts = Vec::with_capacity(from.count(34)?);
-        for _ in 0..parts.capacity() {
-            parts.push(Part {
-                tag: Tag::from_byte(from.byte()?)?,
-                name: from.text()?.into(),
-                digest: from.digest()?,
-            });
-        }
-        let mut tools = Vec::with_capacity(from.count(33)?);
-        for _ in 0..tools.capacity() {
-            tools.push((from.text()?.to_owned(), from.digest()?));
-        }
-        let mut needs = Vec::with_capacity(from.count(33)?);
-        for _ in 0..needs.capacity() {
-            needs.push(Need { label: from.text()?.to_owned(), outputs: from.digest()? });
-        }
+        let parts = from.list(34, |from| {
+            let tag = Tag::from_byte(from.byte()?)?;
+            Some(Part { tag, name: from.text()?.into(), digest: from.digest()? })
+        })?;
+        let tools = from.list(33, |from| Some((from.text()?.to_owned(), from.digest()?)))?;
+        let needs =
+            from.list(33, |from| Some(Need { label: from.text()?.to_owned(), outputs: from.digest()? }))?;
         Some(Tail { run, parts, tools, needs })
     }
 }

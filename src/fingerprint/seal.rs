@@ -82,30 +82,58 @@ pub fn holds(root: &Path, search_path: &OsStr, sealed: &[u8]) -> Result<(), Seen
     compare(root, search_path, sealed).unwrap_or_else(|| Err(Seen::default()))
 }
 
+/// What the bytes of [`Workspace::seal`] say.
+pub(super) struct Parts<'a> {
+    outside: Digest,
+    tools: Vec<Tool<'a>>,
+    seen: Vec<(&'a [u8], Option<Stat>)>,
+}
+
+struct Tool<'a> {
+    name: &'a str,
+    search_path: Digest,
+    dir: RelPath,
+    file: &'a [u8],
+}
+
+impl<'a> Parts<'a> {
+    pub(super) fn read(sealed: &'a [u8]) -> Option<Self> {
+        let mut reader = Reader::new(sealed);
+        let outside = reader.digest()?;
+        let tools = reader.list(35, |reader| {
+            Some(Tool {
+                name: reader.text()?,
+                search_path: reader.digest()?,
+                dir: RelPath::from_bytes(reader.bytes()?)?,
+                file: reader.bytes()?,
+            })
+        })?;
+        // A path, its kind and its stat take 60 bytes and more, as most of them are there.
+        let mut seen = Vec::with_capacity(reader.len() / 60);
+        while !reader.is_empty() {
+            let path = reader.bytes()?;
+            let kind = FileKind::from_byte(reader.byte()?)?;
+            let stat = if kind == FileKind::Missing { None } else { Some(stat(&mut reader)?) };
+            seen.push((path, stat));
+        }
+        Some(Self { outside, tools, seen })
+    }
+}
+
 fn compare(root: &Path, search_path: &OsStr, sealed: &[u8]) -> Option<Result<(), Seen>> {
     let root = Root::open(root).ok()?;
-    let mut reader = Reader::new(sealed);
-    if reader.digest()? != Outside::find(&root).digest() {
+    let Parts { outside, tools, seen } = Parts::read(sealed)?;
+    if outside != Outside::find(&root).digest() {
         return None;
     }
-    for _ in 0..reader.int()? {
-        let name = std::str::from_utf8(reader.bytes()?).ok()?;
-        if reader.digest()? != Digest::of(search_path.as_bytes()) {
+    for tool in tools {
+        if tool.search_path != Digest::of(search_path.as_bytes()) {
             return None;
         }
-        let dir = RelPath::from_bytes(reader.bytes()?)?;
-        let known = reader.bytes()?;
-        let found = which::which_in(name, Some(search_path), dir.below(root.path())).ok()?;
-        if std::fs::canonicalize(found).ok()?.into_os_string().into_vec() != known {
+        let found = which::which_in(tool.name, Some(search_path), tool.dir.below(root.path())).ok()?;
+        if std::fs::canonicalize(found).ok()?.into_os_string().into_vec() != tool.file {
             return None;
         }
-    }
-    let mut seen: Vec<(&[u8], Option<Stat>)> = Vec::new();
-    while !reader.is_empty() {
-        let path = reader.bytes()?;
-        let kind = FileKind::from_byte(reader.byte()?)?;
-        let stat = if kind == FileKind::Missing { None } else { Some(stat(&mut reader)?) };
-        seen.push((path, stat));
     }
     // What is not as it was, with its place in the share.
     let moved = |share: &[(&[u8], Option<Stat>)]| -> Vec<(usize, Answer)> {

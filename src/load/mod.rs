@@ -20,6 +20,8 @@
 
 mod declared;
 mod finish;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod include;
 mod lower;
 mod outputs;

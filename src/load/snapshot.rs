@@ -26,7 +26,7 @@ const MAGIC: &str = concat!("envrun snapshot ", env!("ENVRUN_BUILD"), "\n");
 
 /// Something that was asked for while loading, and what the answer was.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-enum Answer {
+pub(super) enum Answer {
     Text([u8; 32]),
     Names([u8; 32]),
     Missing,
@@ -34,16 +34,16 @@ enum Answer {
 
 /// A text that was read, in the order of reading: its name for people, and where it lies.
 #[derive(Debug, Serialize, Deserialize)]
-struct Source {
+pub(super) struct Source {
     name: String,
     path: PathBuf,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-struct Snapshot {
-    asked: Vec<(PathBuf, Answer)>,
-    sources: Vec<Source>,
-    envfile: Envfile,
+pub(super) struct Snapshot {
+    pub(super) asked: Vec<(PathBuf, Answer)>,
+    pub(super) sources: Vec<Source>,
+    pub(super) envfile: Envfile,
 }
 
 /// What a path answers now, and the text if it is a file.

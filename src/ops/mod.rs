@@ -10,6 +10,8 @@ mod context;
 pub mod doctor;
 pub mod env;
 pub mod explain;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 pub mod import;
 pub mod init;
 pub mod list;

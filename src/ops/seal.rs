@@ -62,6 +62,45 @@ fn path_of(root: &Path, file: &Path, words: &[String]) -> PathBuf {
     root.join(STATE_DIR).join("state/seals").join(Digest::of(&key).short())
 }
 
+/// The body of a seal file, if it is whole.
+fn whole(bytes: &[u8]) -> Option<&[u8]> {
+    let mut reader = Reader::new(bytes);
+    (reader.take(MAGIC.len())? == MAGIC.as_bytes()).then_some(())?;
+    let sum = reader.u64()?;
+    let body = reader.take(reader.len())?;
+    (checksum(body) == sum).then_some(body)
+}
+
+/// What the body of a seal file says.
+pub(super) struct Said<'a> {
+    variables: Vec<(&'a str, Digest)>,
+    options: Vec<String>,
+    targets: Vec<String>,
+    jobs: usize,
+    nodes: Vec<NodeInfo>,
+    /// For [`seal::holds`].
+    pub(super) files: &'a [u8],
+}
+
+impl<'a> Said<'a> {
+    pub(super) fn read(body: &'a [u8]) -> Option<Self> {
+        let mut reader = Reader::new(body);
+        let variables = reader.list(33, |reader| Some((reader.text()?, reader.digest()?)))?;
+        let text = |reader: &mut Reader<'_>| reader.text().map(str::to_owned);
+        let options = reader.list(1, text)?;
+        let targets = reader.list(1, text)?;
+        let jobs = usize::try_from(reader.int()?).ok()?;
+        let nodes = reader.list(2, |reader| {
+            let flags = reader.byte()?;
+            let label = reader.text()?.into();
+            let desc = if flags & 4 != 0 { Some(reader.text()?.into()) } else { None };
+            Some(NodeInfo { label, desc, group: flags & 1 != 0, target: flags & 2 != 0 })
+        })?;
+        let files = reader.bytes()?;
+        reader.is_empty().then_some(Self { variables, options, targets, jobs, nodes, files })
+    }
+}
+
 /// The answer to these words, if one is sealed and nothing moved since. If something did, `seen` is what was looked at to
 /// find that out.
 pub fn sealed(
@@ -73,39 +112,12 @@ pub fn sealed(
     let file = root_file(context, file, &Texts::Disk).ok()?;
     let root = file.parent()?.to_path_buf();
     let bytes = std::fs::read(path_of(&root, &file, words)).ok()?;
-    let mut reader = Reader::new(&bytes);
-    if reader.take(MAGIC.len())? != MAGIC.as_bytes() {
+    let Said { variables, options, targets, jobs, nodes, files } = Said::read(whole(&bytes)?)?;
+    if variables.iter().any(|(name, value)| value_digest(context, name) != *value) {
         return None;
-    }
-    let sum = reader.u64()?;
-    if checksum(&bytes[bytes.len() - reader.len()..]) != sum {
-        return None;
-    }
-    for _ in 0..reader.int()? {
-        let name = reader.text()?;
-        let value = reader.digest()?;
-        if value_digest(context, name) != value {
-            return None;
-        }
-    }
-    let texts = |reader: &mut Reader<'_>| -> Option<Vec<String>> {
-        let count = reader.count(1)?;
-        (0..count).map(|_| reader.text().map(str::to_owned)).collect()
-    };
-    let options = texts(&mut reader)?;
-    let targets = texts(&mut reader)?;
-    let jobs = usize::try_from(reader.int()?).ok()?;
-    let count = reader.count(3)?;
-    let mut nodes = Vec::with_capacity(count);
-    for _ in 0..count {
-        let flags = reader.byte()?;
-        let label = reader.text()?.into();
-        let desc = if flags & 4 != 0 { Some(reader.text()?.into()) } else { None };
-        nodes.push(NodeInfo { label, desc, group: flags & 1 != 0, target: flags & 2 != 0 });
     }
     let search_path = context.caller.get(OsStr::new("PATH")).map(|path| path.as_os_str()).unwrap_or_default();
-    let rest = reader.bytes()?;
-    match seal::holds(&root, search_path, rest) {
+    match seal::holds(&root, search_path, files) {
         Ok(()) => Some(Sealed { root, targets, jobs, nodes, options }),
         Err(found) => {
             *seen = Some(found);

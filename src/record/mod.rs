@@ -20,6 +20,8 @@
 
 mod durations;
 mod error;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod id;
 mod line;
 mod manifests;

@@ -9,7 +9,7 @@
 
 mod check;
 mod condition;
-mod cron;
+pub(crate) mod cron;
 mod deploy;
 mod env;
 mod kind;
