@@ -23,6 +23,7 @@
 //! | [`exec`] | one command to one process group, and its end |
 //! | [`preflight`] | conditions and requirements: what must hold before something runs |
 //! | [`gitref`] | small files that checkouts share through a git ref |
+//! | [`service`] | what stays up: supervisor, probes, restarts, logs |
 //! | [`event`] | what can happen in a run, and the fold over it |
 //! | [`record`] | run logs, history, durations, locks |
 //! | [`ledger`] | what went live where: the journal of every environment, and its lock |
@@ -51,5 +52,6 @@ pub mod plan;
 pub mod preflight;
 pub mod record;
 pub mod report;
+pub mod service;
 pub mod syntax;
 pub mod vars;

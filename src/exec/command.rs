@@ -173,6 +173,16 @@ pub fn run(
     processes: &Processes,
     output: &mut dyn FnMut(Stream, &[u8]),
 ) -> Result<Ended, StartError> {
+    keep(spec, processes, &mut |_| {}, output)
+}
+
+/// As [`run`]; the number of its first process is told to `started` as soon as there is one.
+pub fn keep(
+    spec: &CommandSpec<'_>,
+    processes: &Processes,
+    started: &mut dyn FnMut(u32),
+    output: &mut dyn FnMut(Stream, &[u8]),
+) -> Result<Ended, StartError> {
     if !processes.admits(spec.cleanup, spec.owner) {
         return Ok(Ended { exit: Exit::Cancelled, left_behind: false });
     }
@@ -180,12 +190,12 @@ pub fn run(
         return Err(StartError::Nul(format!("the variable `{name}`")));
     }
     match spec.watch {
-        None => run_with(spec, None, processes, output),
+        None => run_with(spec, None, processes, started, output),
         Some(watch) => {
             let (session, filter) = Session::begin().map_err(|source| StartError::Watch { source })?;
             let ended = std::thread::scope(|scope| {
                 scope.spawn(|| session.serve(watch));
-                run_with(spec, Some(filter), processes, output)
+                run_with(spec, Some(filter), processes, started, output)
             });
             match watch.refused() {
                 Some(source) => Err(StartError::Watch { source }),
@@ -200,6 +210,7 @@ fn run_with(
     spec: &CommandSpec<'_>,
     filter: Option<Filter>,
     processes: &Processes,
+    tell: &mut dyn FnMut(u32),
     output: &mut dyn FnMut(Stream, &[u8]),
 ) -> Result<Ended, StartError> {
     let terminal = (spec.io == Io::Inherited).then(Terminal::save).flatten();
@@ -208,6 +219,7 @@ fn run_with(
     // The thread that watches waits for this end of its pipe too.
     let is_watched = filter.map(drop).is_some();
     let running = processes.enter(number, started.pid, spec);
+    tell(started.pid.as_raw_nonzero().get().unsigned_abs());
     let ended = follow(&running, started.ending.as_ref(), pipes, (spec.timeout, spec.grace), output);
     if is_watched {
         // Nobody answers for them any longer.

@@ -191,7 +191,7 @@ pub(super) fn follow(
         }
         Limit::Killed => end_group(running),
     };
-    if exit.is_success() {
+    if exit.is_success() && running.spares() {
         running.release();
     } else {
         running.end_strays(REST.min(grace));

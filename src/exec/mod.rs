@@ -18,6 +18,7 @@ mod environ;
 mod follow;
 mod guard;
 mod jobserver;
+mod leftover;
 mod mark;
 mod pipe;
 mod processes;
@@ -28,16 +29,19 @@ mod shell;
 mod signal;
 mod spawn;
 mod tree;
+mod usage;
 mod watch;
 
-pub use command::{CommandSpec, Ended, Exit, Invocation, Io, StartError, Stream, run};
+pub use command::{CommandSpec, Ended, Exit, Invocation, Io, StartError, Stream, keep, run};
 pub use environ::Environ;
 pub use jobserver::{Jobserver, Token};
+pub use leftover::Identity;
 pub use processes::{Interrupt, Processes};
 pub use program::{ProgramError, Programs};
 pub use replace::replace;
 pub use shell::{Shell, simple};
 pub use signal::Signals;
+pub use usage::Usage;
 pub use watch::{Access, Kind, Seen, Uses, Watch};
 
 #[cfg(test)]

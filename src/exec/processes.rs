@@ -36,6 +36,8 @@ pub enum Interrupt {
 pub struct Processes {
     run: RunId,
     patience: Duration,
+    /// What a command that ended well left behind may stay.
+    spares: bool,
     programs: Programs,
     /// How many commands were started.
     started: AtomicU64,
@@ -108,9 +110,20 @@ impl Processes {
     /// None is running yet. `patience` is how long children have after each step of an interrupt before the next one
     /// follows by itself.
     pub fn new(patience: Duration) -> Arc<Self> {
+        Self::with(patience, true)
+    }
+
+    /// The same, of which nothing stays, however a command ended: what a server left behind when it ended well is not its
+    /// result.
+    pub fn sparing_none(patience: Duration) -> Arc<Self> {
+        Self::with(patience, false)
+    }
+
+    fn with(patience: Duration, spares: bool) -> Arc<Self> {
         Arc::new(Self {
             run: RunId::random(),
             patience,
+            spares,
             programs: Programs::default(),
             started: AtomicU64::new(0),
             ground: OnceLock::new(),
@@ -286,6 +299,11 @@ impl Processes {
     /// Whether a command was told to end.
     pub(super) fn is_cancelled(&self, number: Number) -> bool {
         self.lock().live.get(&number).is_some_and(|live| live.cancelled)
+    }
+
+    /// Whether what a command that ended well left behind may stay.
+    pub(super) fn spares(&self) -> bool {
+        self.spares
     }
 
     /// A command ended well: what left its group may stay.

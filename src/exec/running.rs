@@ -79,6 +79,11 @@ impl Running<'_> {
         !alive
     }
 
+    /// Whether what left its group may stay if it ended well.
+    pub(super) fn spares(&self) -> bool {
+        self.processes.spares()
+    }
+
     /// It ended well: what left its group may stay.
     pub(super) fn release(&self) {
         self.processes.release(self.number);

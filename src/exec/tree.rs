@@ -114,6 +114,30 @@ pub(super) fn belonging_to(run: RunId, commands: &[(Number, Option<Pid>)]) -> Ve
     found
 }
 
+/// A process, what descends from it, what is in its group if it leads one, and what bears the same mark.
+pub(super) fn family(pid: Pid) -> Vec<super::Identity> {
+    let mut all = Vec::new();
+    each(&mut |seen| all.push(seen));
+    let pid = pid.as_raw_nonzero().get();
+    let number = |seen: &Seen| seen.pid.as_raw_nonzero().get();
+    let mark = all.iter().find(|seen| number(seen) == pid).and_then(|seen| seen.mark);
+    let mut found = vec![pid];
+    loop {
+        let before = found.len();
+        for seen in &all {
+            let own =
+                found.contains(&seen.parent) || seen.group == pid || (mark.is_some() && seen.mark == mark);
+            if own && !found.contains(&number(seen)) {
+                found.push(number(seen));
+            }
+        }
+        if found.len() == before {
+            break;
+        }
+    }
+    found.into_iter().filter_map(|pid| super::Identity::of(pid.unsigned_abs())).collect()
+}
+
 /// Whether anything is alive that bears this number and was started after `first`, the command's first process. Process
 /// numbers are handed out in turn: if only a few were since, these are looked at, and no others.
 #[cfg(target_os = "linux")]

@@ -32,4 +32,5 @@ pub use machine::Machine;
 pub use placeholder::is_placeholder;
 pub use port::{Owner, Ports};
 pub use question::{Question, World, ask_all};
+pub use reach::connect;
 pub use requirement::Sight;

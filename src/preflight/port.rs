@@ -49,6 +49,14 @@ impl Ports {
         Self { listening: Some(listening), owners: OnceLock::new() }
     }
 
+    /// Whether somebody listens on `port`.
+    pub fn is_taken(&self, port: u16) -> bool {
+        match &self.listening {
+            Some(listening) => listening.contains_key(&port),
+            None => is_refused(port),
+        }
+    }
+
     /// Who has `port`; `None` if it is free.
     pub fn owner(&self, port: u16) -> Option<Owner> {
         let Some(listening) = &self.listening else {

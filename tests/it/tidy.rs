@@ -17,6 +17,7 @@ const ROOMS: &[&str] = &[
     "exec",
     "preflight",
     "gitref",
+    "service",
     "event",
     "record",
     "ledger",

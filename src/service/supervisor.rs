@@ -1,0 +1,456 @@
+//! Keeps a set of services: starts them, waits for them, restarts them, stops them in order.
+//!
+//! Each service has a keeper, a thread that carries out what its [`Life`](super::life::Life) says. What everybody may
+//! see stands on the board: who waits for a service waits there, and who subscribed is told of every change.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::mpsc::{self, Sender, SyncSender, TrySendError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+
+use crate::base::Clock;
+use crate::exec::{Interrupt, Stream, Usage};
+
+use super::keeper::{Keeper, Message};
+use super::life::Fact;
+use super::log::LogWriter;
+use super::spec::{How, Spec};
+use super::state::{Exit, Failure, State, Status};
+
+/// How far a service has to be for somebody to go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Gate {
+    /// Its process is there.
+    Started,
+    /// It can be used.
+    #[default]
+    Ready,
+    /// It has ended by itself, and well.
+    Completed,
+}
+
+/// What was done to have a service up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Begun {
+    /// Nothing: it is up, or on its way.
+    Already,
+    /// It was started.
+    Started,
+    /// It ran with other values, and is started again.
+    Changed,
+}
+
+/// What subscribers are told.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Told {
+    /// Something about a service has changed.
+    Changed(Box<Status>),
+    /// A service printed something.
+    Output {
+        /// Which.
+        label: Arc<str>,
+        /// On which stream.
+        stream: Stream,
+        /// What, as it came.
+        bytes: Vec<u8>,
+    },
+}
+
+/// How much a subscriber that does not listen may miss before output is dropped for him; the log has all of it.
+const BACKLOG: usize = 4096;
+
+/// What is known of every service, for everybody to see.
+#[derive(Debug, Default)]
+pub(super) struct Board {
+    entries: Mutex<BTreeMap<String, Entry>>,
+    changed: Condvar,
+    listeners: Mutex<Vec<SyncSender<Told>>>,
+}
+
+/// What is known of one.
+#[derive(Debug, Clone)]
+pub(super) struct Entry {
+    pub(super) status: Status,
+    /// The probe that failed last, and what it was answered.
+    pub(super) probe: Option<String>,
+    /// How often it was asked for something, and how many of these its keeper has taken in.
+    asked: u64,
+    handled: u64,
+}
+
+impl Board {
+    /// Changes what is known of a service, and tells everybody.
+    pub(super) fn change(&self, label: &str, change: impl FnOnce(&mut Entry)) {
+        let mut entries = self.entries();
+        let Some(entry) = entries.get_mut(label) else { return };
+        let before = entry.status.clone();
+        change(entry);
+        let status = (entry.status != before).then(|| entry.status.clone());
+        drop(entries);
+        self.changed.notify_all();
+        if let Some(status) = status {
+            self.tell(&Told::Changed(Box::new(status)));
+        }
+    }
+
+    /// Changes what is known of a service; nobody needs to hear of it.
+    pub(super) fn note(&self, label: &str, change: impl FnOnce(&mut Entry)) {
+        if let Some(entry) = self.entries().get_mut(label) {
+            change(entry);
+        }
+    }
+
+    /// Its keeper has taken in what it was asked for.
+    pub(super) fn handled(&self, label: &str) {
+        self.note(label, |entry| entry.handled += 1);
+        self.changed.notify_all();
+    }
+
+    /// Tells everybody who listens.
+    pub(super) fn tell(&self, told: &Told) {
+        let mut listeners = self.listeners.lock().unwrap_or_else(PoisonError::into_inner);
+        listeners.retain(|listener| match (listener.try_send(told.clone()), told) {
+            (Ok(()) | Err(TrySendError::Full(Told::Output { .. })), _) => true,
+            (Err(TrySendError::Disconnected(_)), _) => false,
+            // Whoever missed a change would be wrong from then on.
+            (Err(TrySendError::Full(_)), _) => false,
+        });
+    }
+
+    fn entries(&self) -> MutexGuard<'_, BTreeMap<String, Entry>> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One service among the others.
+struct Kept {
+    spec: Spec,
+    send: Sender<Message>,
+    log: Arc<LogWriter>,
+    thread: Option<JoinHandle<()>>,
+    /// What its processes had taken when that was asked last, and when.
+    sampled: Option<(Instant, Duration)>,
+}
+
+/// A set of services. Dropped, all of them are stopped.
+pub struct Supervisor {
+    board: Arc<Board>,
+    clock: Clock,
+    kept: Mutex<BTreeMap<String, Kept>>,
+    /// Daemons that an earlier supervisor of ours started and did not stop.
+    owned: BTreeSet<String>,
+}
+
+impl Supervisor {
+    /// None yet. `owned` are daemons that are ours although we did not start them: an earlier supervisor did, and was
+    /// killed.
+    pub fn new(clock: Clock, owned: BTreeSet<String>) -> Arc<Self> {
+        Arc::new(Self { board: Arc::default(), clock, kept: Mutex::default(), owned })
+    }
+
+    /// Sees to it that a service is up, with these values: starts it, or starts it again if it runs with others.
+    /// Returns at once; [`Self::wait`] waits.
+    pub fn up(&self, spec: Spec) -> Begun {
+        let mut kept = self.kept();
+        let label = spec.label.clone();
+        let (begun, fact) = match kept.get_mut(&label) {
+            None => {
+                let service = self.take_in(spec);
+                kept.insert(label.clone(), service);
+                (Begun::Started, Fact::Start)
+            }
+            Some(service) => {
+                let (over, same) = {
+                    let entries = self.board.entries();
+                    let state = entries.get(&label).map(|entry| &entry.status.state);
+                    (state.is_none_or(State::is_over), service.spec.identity == spec.identity)
+                };
+                if !over && same {
+                    return Begun::Already;
+                }
+                if !same || service.spec != spec {
+                    let _ = service.send.send(Message::Is(Box::new(spec.clone())));
+                    service.spec = spec;
+                }
+                if over { (Begun::Started, Fact::Start) } else { (Begun::Changed, Fact::Restart) }
+            }
+        };
+        self.ask(&kept, &label, fact);
+        begun
+    }
+
+    /// Waits until a service has come as far as `gate`, or is over, or `given_up` says that nobody waits any longer
+    /// (asked now and then).
+    pub fn wait(&self, label: &str, gate: Gate, given_up: &dyn Fn() -> bool) -> Result<Status, Failure> {
+        let mut entries = self.board.entries();
+        loop {
+            let Some(entry) = entries.get(label) else {
+                return Err(Failure::plain(format!("`{label}` is not a service that is kept here")));
+            };
+            let is_settled = entry.asked == entry.handled;
+            let come = match (&entry.status.state, gate) {
+                _ if !is_settled => false,
+                (State::Ready, Gate::Started | Gate::Ready) | (State::Started, Gate::Started) => true,
+                (State::Completed, Gate::Started | Gate::Completed) => true,
+                _ => false,
+            };
+            if come {
+                return Ok(entry.status.clone());
+            }
+            if is_settled && entry.status.state.is_over() {
+                let entry = entry.clone();
+                drop(entries);
+                return Err(self.failure(&entry));
+            }
+            if given_up() {
+                return Err(Failure::plain("nobody waits for it any longer".into()));
+            }
+            let wait = self.board.changed.wait_timeout(entries, Duration::from_millis(100));
+            entries = wait.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    /// Why a service that is over is not up.
+    fn failure(&self, entry: &Entry) -> Failure {
+        let kept = self.kept();
+        let service = kept.get(&entry.status.label);
+        let reason = match &entry.status.state {
+            State::Failed(trouble) => trouble.to_string(),
+            State::Completed => "it ended, with exit status 0, before it was ready".into(),
+            state => format!("it is {}", state.word()),
+        };
+        let start_hint = match &entry.status.last_exit {
+            Some(Exit::NotStarted { hint, .. }) => hint.clone(),
+            _ => None,
+        };
+        Failure {
+            reason,
+            lines: service.map(|service| service.log.last_lines()).unwrap_or_default(),
+            probe: entry.probe.clone(),
+            hint: service.and_then(|service| service.spec.hint.clone()).or(start_hint),
+            log: service.and_then(|service| service.log.path()),
+        }
+    }
+
+    /// Starts a service again, those that need it not; whether there is one of that name.
+    pub fn restart(&self, label: &str) -> bool {
+        let kept = self.kept();
+        let known = kept.contains_key(label);
+        if known {
+            self.ask(&kept, label, Fact::Restart);
+        }
+        known
+    }
+
+    /// Stops these services, and whatever needs them first; returns when all of it is over.
+    pub fn stop(&self, labels: &[String]) {
+        let mut left = self.with_dependants(labels);
+        while !left.is_empty() {
+            // Whatever nobody needs that is still there goes now, all of it at once.
+            let now: Vec<String> = {
+                let kept = self.kept();
+                let needed: BTreeSet<&String> = left
+                    .iter()
+                    .filter_map(|label| kept.get(label))
+                    .flat_map(|service| &service.spec.needs)
+                    .collect();
+                let free = left.iter().filter(|label| !needed.contains(label)).cloned().collect::<Vec<_>>();
+                // A ring of needs cannot be, but must not keep us here.
+                let now = if free.is_empty() { left.iter().cloned().collect() } else { free };
+                now.iter().for_each(|label| self.ask(&kept, label, Fact::Stop));
+                now
+            };
+            let over = |label: &String, entries: &BTreeMap<String, Entry>| {
+                entries
+                    .get(label)
+                    .is_none_or(|entry| entry.asked == entry.handled && entry.status.state.is_over())
+            };
+            let mut entries = self.board.entries();
+            while !now.iter().all(|label| over(label, &entries)) {
+                entries = self.board.changed.wait(entries).unwrap_or_else(PoisonError::into_inner);
+            }
+            drop(entries);
+            left.retain(|label| !now.contains(label));
+        }
+    }
+
+    /// Stops everything, in reverse order.
+    pub fn stop_all(&self) {
+        let labels: Vec<String> = self.kept().keys().cloned().collect();
+        self.stop(&labels);
+    }
+
+    /// Whoever is being stopped is given less time: SIGTERM now, or SIGKILL.
+    pub fn hurry(&self, how: Interrupt) {
+        for service in self.kept().values() {
+            let _ = service.send.send(Message::Hurry(how));
+        }
+    }
+
+    /// What is known of every service, by name.
+    pub fn statuses(&self) -> Vec<Status> {
+        self.board.entries().values().map(|entry| entry.status.clone()).collect()
+    }
+
+    /// What is known of one.
+    pub fn status(&self, label: &str) -> Option<Status> {
+        self.board.entries().get(label).map(|entry| entry.status.clone())
+    }
+
+    /// What is known of every service, and what their processes take. Looks twice within a tenth of a second, where it
+    /// has not looked before.
+    pub fn statuses_with_usage(&self) -> Vec<Status> {
+        const SAMPLE: Duration = Duration::from_millis(100);
+        let first = {
+            let kept = self.kept();
+            kept.values().any(|service| service.sampled.is_none())
+        };
+        let sample = || -> BTreeMap<String, Usage> {
+            let statuses = self.statuses();
+            let roots = statuses.iter().filter_map(|status| Some((status.label.clone(), status.process?)));
+            roots.map(|(label, process)| (label, process.usage())).collect()
+        };
+        let note = |usages: &BTreeMap<String, Usage>| -> BTreeMap<String, u32> {
+            let now = Instant::now();
+            let mut loads = BTreeMap::new();
+            for (label, service) in &mut *self.kept() {
+                let Some(usage) = usages.get(label) else {
+                    service.sampled = None;
+                    continue;
+                };
+                if let Some((then, cpu)) = service.sampled {
+                    let wall = now.saturating_duration_since(then).as_secs_f64().max(0.001);
+                    let share = usage.cpu.saturating_sub(cpu).as_secs_f64() / wall * 1000.0;
+                    loads.insert(label.clone(), share.round() as u32);
+                }
+                service.sampled = Some((now, usage.cpu));
+            }
+            loads
+        };
+        if first {
+            note(&sample());
+            std::thread::sleep(SAMPLE);
+        }
+        let usages = sample();
+        let loads = note(&usages);
+        let mut statuses = self.statuses();
+        for status in &mut statuses {
+            status.usage = usages.get(&status.label).copied();
+            status.load = loads.get(&status.label).copied();
+        }
+        statuses
+    }
+
+    /// From now on every change and all output is told. A subscriber that does not listen misses output, and is
+    /// let go if it would miss a change.
+    pub fn subscribe(&self) -> mpsc::Receiver<Told> {
+        let (send, receive) = mpsc::sync_channel(BACKLOG);
+        self.board.listeners.lock().unwrap_or_else(PoisonError::into_inner).push(send);
+        receive
+    }
+
+    /// Whether a service is to stay up when nobody needs it any longer.
+    pub fn keep(&self, label: &str, kept: bool) {
+        self.board.change(label, |entry| entry.status.kept = kept);
+    }
+
+    /// Whether nothing runs and nothing is going to.
+    pub fn is_idle(&self) -> bool {
+        self.board
+            .entries()
+            .values()
+            .all(|entry| entry.asked == entry.handled && entry.status.state.is_over())
+    }
+
+    /// These services and all that need them.
+    fn with_dependants(&self, labels: &[String]) -> BTreeSet<String> {
+        let kept = self.kept();
+        let mut all: BTreeSet<String> =
+            labels.iter().filter(|label| kept.contains_key(*label)).cloned().collect();
+        loop {
+            let more: Vec<String> = kept
+                .iter()
+                .filter(|(label, service)| {
+                    !all.contains(*label) && service.spec.needs.iter().any(|need| all.contains(need))
+                })
+                .map(|(label, _)| label.clone())
+                .collect();
+            if more.is_empty() {
+                return all;
+            }
+            all.extend(more);
+        }
+    }
+
+    fn take_in(&self, spec: Spec) -> Kept {
+        let status = Status {
+            label: spec.label.clone(),
+            name: spec.name.clone(),
+            state: State::Stopped,
+            process: None,
+            started: None,
+            ready: None,
+            restarts: 0,
+            last_exit: None,
+            urls: spec.urls.clone(),
+            ports: spec.ports.clone(),
+            identity: spec.identity,
+            kept: false,
+            daemon: matches!(spec.how, How::Daemon { .. }),
+            usage: None,
+            load: None,
+        };
+        let entry = Entry { status, probe: None, asked: 0, handled: 0 };
+        self.board.entries().insert(spec.label.clone(), entry);
+        let (send, receive) = mpsc::channel();
+        let log = Arc::new(LogWriter::new(&spec.logs));
+        let owned = self.owned.contains(&spec.label);
+        let keeper = Keeper::new(spec.clone(), (&self.board, &log, &self.clock), send.clone(), owned);
+        let thread = std::thread::Builder::new().name("keeper".to_owned());
+        let thread = thread.spawn(move || keeper.keep(&receive)).ok();
+        Kept { spec, send, log, thread, sampled: None }
+    }
+
+    /// Asks a keeper for something; whoever looks at the board from now on sees that it was asked.
+    fn ask(&self, kept: &BTreeMap<String, Kept>, label: &str, fact: Fact) {
+        let Some(service) = kept.get(label) else { return };
+        self.board.note(label, |entry| entry.asked += 1);
+        if service.send.send(Message::Asked(fact)).is_err() {
+            // No keeper, because no thread was to be had: it is over before it begins.
+            self.board.change(label, |entry| {
+                entry.handled = entry.asked;
+                let exit = Exit::NotStarted { reason: "no thread for it".into(), hint: None };
+                entry.status.state = State::Failed(super::state::Trouble::Ended { exit });
+            });
+        }
+    }
+
+    fn kept(&self) -> MutexGuard<'_, BTreeMap<String, Kept>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Supervisor {
+    fn drop(&mut self) {
+        self.stop_all();
+        for (_, mut service) in std::mem::take(&mut *self.kept()) {
+            let _ = service.send.send(Message::Leave);
+            if let Some(thread) = service.thread.take() {
+                // A panic in it has been told already.
+                let _ = thread.join();
+            }
+        }
+    }
+}
+
+impl Failure {
+    /// A failure of which nothing is known but the reason.
+    pub fn plain(reason: String) -> Self {
+        Self { reason, lines: Vec::new(), probe: None, hint: None, log: None }
+    }
+}

@@ -1,0 +1,383 @@
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use expect_test::expect;
+use proptest::prelude::*;
+
+use crate::base::{Clock, Digest};
+use crate::exec::Environ;
+use crate::model::Command;
+
+use super::life::{Fact, Life, Step};
+use super::spec::{Asks, How, Policy, Probe, Readiness, Variables, When};
+use super::*;
+
+fn spec(dir: &Path, label: &str, run: &str) -> Spec {
+    let path = std::env::var_os("PATH").expect("tests are run with a PATH");
+    Spec {
+        label: label.into(),
+        name: label.into(),
+        how: How::Child { run: Command::Shell(run.into()), stop: None },
+        dir: dir.to_path_buf(),
+        environ: Variables::from(&Environ::new([("PATH", path)])),
+        shell: None,
+        ready: Readiness {
+            probes: Vec::new(),
+            every: Duration::from_millis(5),
+            timeout: Duration::from_secs(30),
+        },
+        timeout: Some(Duration::from_secs(5)),
+        restart: Policy::default(),
+        urls: Vec::new(),
+        ports: Vec::new(),
+        needs: Vec::new(),
+        identity: Digest::of(run.as_bytes()),
+        hint: None,
+        logs: dir.join("logs").join(label),
+    }
+}
+
+fn probe(asks: Asks) -> Probe {
+    Probe { name: "probe".into(), asks }
+}
+
+fn wait(supervisor: &Supervisor, label: &str, gate: Gate) -> Result<Status, Failure> {
+    supervisor.wait(label, gate, &|| false)
+}
+
+/// A life told as text: facts and times in, states and steps out.
+fn told(policy: Policy, facts: &[(u64, Fact)]) -> String {
+    let dir = Path::new("/");
+    let mut life = Life::new(&Spec { restart: policy, ..spec(dir, "a", "") });
+    let begun = Instant::now();
+    let mut text = String::new();
+    for (at, fact) in facts {
+        let steps = life.on(fact.clone(), begun + Duration::from_millis(*at));
+        let steps: Vec<String> = steps
+            .iter()
+            .filter(|step| **step != Step::Tell)
+            .map(|step| format!("{step:?}").to_lowercase())
+            .collect();
+        let state = match life.state() {
+            State::Pausing { pause, .. } => format!("restarting in {}ms", pause.as_millis()),
+            State::Failed(trouble) => format!("failed: {trouble}"),
+            state => state.word().to_owned(),
+        };
+        text.push_str(&format!("{at:05} {state} {}\n", steps.join(" ")).replace(" \n", "\n"));
+    }
+    text
+}
+
+const BAD: Exit = Exit::Status { status: 1 };
+const GOOD: Exit = Exit::Status { status: 0 };
+
+#[test]
+fn a_life_without_trouble() {
+    let facts = [(0, Fact::Start), (1, Fact::Up), (2, Fact::Passed), (3, Fact::Stop), (4, Fact::Gone)];
+    expect![[r#"
+        00000 starting launch
+        00001 started probe
+        00002 ready
+        00003 stopping end
+        00004 stopped
+    "#]]
+    .assert_eq(&told(Policy::default(), &facts));
+}
+
+#[test]
+fn a_crash_loop_ends_at_max() {
+    let policy = Policy { when: When::OnFailure, max: 2 };
+    let facts = [
+        (0, Fact::Start),
+        (1, Fact::Ended(BAD)),
+        (251, Fact::Time),
+        (252, Fact::Up),
+        (253, Fact::Ended(BAD)),
+        (753, Fact::Time),
+        (754, Fact::Ended(BAD)),
+    ];
+    expect![[r#"
+        00000 starting launch
+        00001 restarting in 250ms
+        00251 starting launch
+        00252 started probe
+        00253 restarting in 500ms
+        00753 starting launch
+        00754 failed: ended with exit status 1, again after 2 restarts
+    "#]]
+    .assert_eq(&told(policy, &facts));
+}
+
+#[test]
+fn who_was_ready_for_a_minute_counts_anew() {
+    let policy = Policy { when: When::Always, max: 1 };
+    let life = |ready_for: u64| {
+        let facts = [
+            (0, Fact::Start),
+            (1, Fact::Ended(GOOD)),
+            (300, Fact::Time),
+            (301, Fact::Up),
+            (302, Fact::Passed),
+            (302 + ready_for, Fact::Ended(GOOD)),
+        ];
+        told(policy, &facts).lines().last().unwrap().trim().to_owned()
+    };
+    assert_eq!(life(59_999), "60301 failed: ended with exit status 0, again after 1 restart");
+    assert_eq!(life(60_000), "60302 restarting in 250ms");
+}
+
+#[test]
+fn who_is_never_ready_has_failed_whatever_the_policy() {
+    let policy = Policy { when: When::Always, max: 100 };
+    let facts = [
+        (0, Fact::Start),
+        (1, Fact::Up),
+        (29_999, Fact::Time),
+        (30_000, Fact::Time),
+        (30_001, Fact::Gone),
+        (30_002, Fact::Passed),
+    ];
+    expect![[r#"
+        00000 starting launch
+        00001 started probe
+        29999 started
+        30000 stopping end
+        30001 failed: not ready within 30.0s
+        30002 failed: not ready within 30.0s
+    "#]]
+    .assert_eq(&told(policy, &facts));
+}
+
+#[test]
+fn what_is_wanted_while_it_stops_counts() {
+    let facts = [
+        (0, Fact::Start),
+        (1, Fact::Up),
+        (2, Fact::Stop),
+        (3, Fact::Start),
+        (4, Fact::Stop),
+        (5, Fact::Restart),
+        (6, Fact::Gone),
+        (7, Fact::Restart),
+    ];
+    expect![[r#"
+        00000 starting launch
+        00001 started probe
+        00002 stopping end
+        00003 stopping
+        00004 stopping
+        00005 stopping
+        00006 starting launch
+        00007 stopping end
+    "#]]
+    .assert_eq(&told(Policy::default(), &facts));
+}
+
+fn any_fact() -> impl Strategy<Value = Fact> {
+    prop_oneof![
+        Just(Fact::Start),
+        Just(Fact::Stop),
+        Just(Fact::Restart),
+        Just(Fact::Up),
+        Just(Fact::Passed),
+        Just(Fact::Gone),
+        Just(Fact::Time),
+        prop_oneof![Just(BAD), Just(GOOD), Just(Exit::Told)].prop_map(Fact::Ended),
+    ]
+}
+
+proptest! {
+    /// Whatever happens in whatever order: nothing is launched while something runs, what was launched is ended before it
+    /// is launched again, and no more restarts follow each other than allowed.
+    #[test]
+    fn a_life_holds_its_laws(
+        facts in prop::collection::vec((any_fact(), 0_u64..2000), 1..80),
+        max in 0_u32..4,
+        when in prop_oneof![Just(When::Never), Just(When::OnFailure), Just(When::Always)],
+    ) {
+        let mut life = Life::new(&Spec { restart: Policy { when, max }, ..spec(Path::new("/"), "a", "") });
+        let mut now = Instant::now();
+        let mut running = false;
+        let mut ending = false;
+        for (fact, pause) in facts {
+            now += Duration::from_millis(pause);
+            // The world tells only what can happen.
+            match fact {
+                Fact::Up | Fact::Passed if !running || ending => continue,
+                Fact::Ended(_) if !running || ending => continue,
+                Fact::Gone if !ending => continue,
+                _ => {}
+            }
+            running &= !matches!(fact, Fact::Ended(_) | Fact::Gone);
+            ending &= fact != Fact::Gone;
+            for step in life.on(fact, now) {
+                match step {
+                    Step::Launch => {
+                        prop_assert!(!running && !ending);
+                        running = true;
+                    }
+                    Step::End => {
+                        prop_assert!(running && !ending);
+                        ending = true;
+                    }
+                    Step::Probe => prop_assert!(running),
+                    Step::Tell => {}
+                }
+            }
+            prop_assert_eq!(life.is_resting(), life.state().is_over());
+            prop_assert_eq!(life.is_resting(), !running && !matches!(life.state(), State::Pausing { .. }));
+            if let State::Pausing { attempt, .. } = life.state() {
+                prop_assert!(*attempt <= max && when != When::Never);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_service_is_ready_when_all_probes_pass_and_leaves_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let supervisor = Supervisor::new(Clock::System, BTreeSet::new());
+    let mut api = spec(dir.path(), "api", "touch up; echo listening; echo $$ > pid; exec sleep 1000");
+    api.ready.probes =
+        vec![probe(Asks::Exec(Command::Shell("test -e up".into()))), probe(Asks::Log("^listening$".into()))];
+    assert_eq!(supervisor.up(api.clone()), Begun::Started);
+    let status = wait(&supervisor, "api", Gate::Ready).unwrap();
+    assert_eq!(status.state, State::Ready);
+    let process = status.process.expect("a child is known by its process");
+    assert!(process.is_alive());
+    assert_eq!(supervisor.up(api.clone()), Begun::Already);
+    // Another value: another process.
+    api.identity = Digest::of(b"other");
+    assert_eq!(supervisor.up(api), Begun::Changed);
+    let other = wait(&supervisor, "api", Gate::Ready).unwrap().process.unwrap();
+    assert!(!process.is_alive());
+    assert_ne!(process, other);
+    let status = &supervisor.statuses_with_usage()[0];
+    assert!(status.usage.is_some_and(|usage| usage.processes == 1), "{status:?}");
+    supervisor.stop_all();
+    assert!(!other.is_alive());
+    assert_eq!(supervisor.status("api").unwrap().state, State::Stopped);
+}
+
+#[test]
+fn the_end_of_a_service_is_told_with_its_last_words() {
+    let dir = tempfile::tempdir().unwrap();
+    let supervisor = Supervisor::new(Clock::System, BTreeSet::new());
+    let mut api = spec(dir.path(), "api", "seq 30; echo cannot bind >&2; exit 3");
+    api.ready.probes = vec![probe(Asks::Exec(Command::Shell("echo not yet; exit 7".into())))];
+    api.hint = Some("look at the port".into());
+    supervisor.up(api.clone());
+    let failure = wait(&supervisor, "api", Gate::Ready).unwrap_err();
+    assert_eq!(failure.reason, "ended with exit status 3");
+    assert_eq!(failure.lines.len(), 20);
+    assert_eq!(failure.lines.last().unwrap(), "cannot bind");
+    assert_eq!(failure.hint.as_deref(), Some("look at the port"));
+
+    api.how = How::Child { run: Command::Shell("sleep 1000".into()), stop: None };
+    api.ready.timeout = Duration::from_millis(300);
+    supervisor.up(api);
+    let failure = wait(&supervisor, "api", Gate::Ready).unwrap_err();
+    assert_eq!(failure.reason, "not ready within 300ms");
+    assert_eq!(failure.probe.as_deref(), Some("probe: exit status 7: not yet"));
+    assert!(supervisor.is_idle());
+}
+
+#[test]
+fn services_are_stopped_in_reverse_order() {
+    let dir = tempfile::tempdir().unwrap();
+    let supervisor = Supervisor::new(Clock::System, BTreeSet::new());
+    for (label, needs) in [("db", ""), ("api", "db"), ("web", "api")] {
+        let run = format!(
+            "trap 'echo {label} >> order; exit 0' TERM; touch {label}.up; while :; do sleep 0.01; done"
+        );
+        let mut spec = spec(dir.path(), label, &run);
+        spec.needs = needs.split_whitespace().map(str::to_owned).collect();
+        spec.ready.probes = vec![probe(Asks::Exec(Command::Shell(format!("test -e {label}.up"))))];
+        supervisor.up(spec);
+        wait(&supervisor, label, Gate::Ready).unwrap();
+    }
+    supervisor.stop(&["api".to_owned()]);
+    assert_eq!(supervisor.status("db").unwrap().state, State::Ready);
+    drop(supervisor);
+    let order = std::fs::read_to_string(dir.path().join("order")).unwrap();
+    assert_eq!(order, "web\napi\ndb\n");
+}
+
+#[test]
+fn a_service_says_itself_that_it_is_ready() {
+    use std::os::unix::net::UnixDatagram;
+    let dir = tempfile::tempdir().unwrap();
+    let voice = super::probe::Voice::new(&spec(dir.path(), "a", ""));
+    let socket = super::probe::NotifySocket::open(&voice).unwrap();
+    let sender = UnixDatagram::unbound().unwrap();
+    let mut a = spec(dir.path(), "a", "");
+    a.ready.probes = vec![probe(Asks::Notify)];
+    let processes = crate::exec::Processes::new(Duration::ZERO);
+    let questioner = super::probe::Questioner::new(&a, &voice, &processes);
+    let ask = |pause| questioner.ask(&a.ready.probes[0], Duration::from_secs(pause));
+    assert!(ask(0).is_err());
+    #[cfg(target_os = "linux")]
+    {
+        use std::os::linux::net::SocketAddrExt;
+        let name = socket.name.to_str().unwrap().strip_prefix('@').unwrap();
+        let address = std::os::unix::net::SocketAddr::from_abstract_name(name).unwrap();
+        sender.send_to_addr(b"STATUS=loading\nREADY=1\n", &address).unwrap();
+    }
+    #[cfg(not(target_os = "linux"))]
+    sender.send_to(b"STATUS=loading\nREADY=1\n", &socket.name).unwrap();
+    assert_eq!(ask(10), Ok(()));
+}
+
+#[test]
+fn a_daemon_that_was_up_before_stays_up() {
+    let dir = tempfile::tempdir().unwrap();
+    let daemon = || {
+        let mut spec = spec(dir.path(), "db", "");
+        spec.how = How::Daemon {
+            start: Command::Shell("echo start >> calls; touch up".into()),
+            stop: Some(Command::Shell("echo stop >> calls; rm up".into())),
+            log: Some(Command::Shell("echo from the log; exec sleep 1000".into())),
+        };
+        spec.ready.probes = vec![probe(Asks::Exec(Command::Shell("test -e up".into())))];
+        spec
+    };
+    let calls = || std::fs::read_to_string(dir.path().join("calls")).unwrap_or_default();
+    let supervisor = Supervisor::new(Clock::System, BTreeSet::new());
+    let told = supervisor.subscribe();
+    supervisor.up(daemon());
+    wait(&supervisor, "db", Gate::Ready).unwrap();
+    // Its log is followed.
+    let is_log = |told: Told| matches!(told, Told::Output { bytes, .. } if bytes == b"from the log\n");
+    while !is_log(told.recv_timeout(Duration::from_secs(10)).expect("the log is told")) {}
+    drop(supervisor);
+    assert_eq!(calls(), "start\nstop\n");
+
+    std::fs::write(dir.path().join("up"), "").unwrap();
+    let supervisor = Supervisor::new(Clock::System, BTreeSet::new());
+    supervisor.up(daemon());
+    wait(&supervisor, "db", Gate::Ready).unwrap();
+    drop(supervisor);
+    assert_eq!(calls(), "start\nstop\n", "neither started nor stopped");
+
+    // One that an earlier supervisor of ours started is ours.
+    let supervisor = Supervisor::new(Clock::System, BTreeSet::from(["db".to_owned()]));
+    supervisor.up(daemon());
+    wait(&supervisor, "db", Gate::Ready).unwrap();
+    drop(supervisor);
+    assert_eq!(calls(), "start\nstop\nstart\nstop\n");
+}
+
+#[test]
+fn a_crashing_service_is_started_again_until_it_stays() {
+    let dir = tempfile::tempdir().unwrap();
+    let supervisor = Supervisor::new(Clock::System, BTreeSet::new());
+    let run = "echo x >> tries; test $(wc -l < tries) -ge 3 || exit 1; touch up; exec sleep 1000";
+    let mut api = spec(dir.path(), "api", run);
+    api.ready.probes = vec![probe(Asks::Exec(Command::Shell("test -e up".into())))];
+    api.restart = Policy { when: When::OnFailure, max: 5 };
+    supervisor.up(api);
+    let status = wait(&supervisor, "api", Gate::Ready).unwrap();
+    assert_eq!(status.restarts, 2);
+    assert_eq!(status.last_exit, Some(BAD));
+}
