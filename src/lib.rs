@@ -27,6 +27,7 @@
 //! | [`event`] | what can happen in a run, and the fold over it |
 //! | [`record`] | run logs, history, durations, locks |
 //! | [`ledger`] | what went live where: the journal of every environment, and its lock |
+//! | [`snapshot`] | copies of data: saved, proved, numbered, kept |
 //! | [`report`] | listeners that find the words |
 //! | [`engine`] | the scheduler, one action's life, the one writer of events |
 //! | [`ops`] | what the program can do, with no terminal |
@@ -53,5 +54,6 @@ pub mod preflight;
 pub mod record;
 pub mod report;
 pub mod service;
+pub mod snapshot;
 pub mod syntax;
 pub mod vars;

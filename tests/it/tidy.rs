@@ -21,6 +21,7 @@ const ROOMS: &[&str] = &[
     "event",
     "record",
     "ledger",
+    "snapshot",
     "report",
     "engine",
     "ops",
