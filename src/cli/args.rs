@@ -362,6 +362,13 @@ pub enum EnvCommand {
     List(EnvListArgs),
     /// Show what every name stands for in an environment
     Show(EnvShowArgs),
+    /// Compare two environments: variables, secrets by fingerprint, nodes, requirements, guards
+    #[command(
+        after_help = "A difference is explained if the Envfile says it: an `env` block of one of the two gives the value, or only\n\
+                      one declares the name, or it is built from such values; secrets are meant to differ. What dotenv files or\n\
+                      the shell make different is not."
+    )]
+    Diff(EnvDiffArgs),
     /// Run a command that sees an environment's variables, secrets included
     #[command(
         override_usage = "envrun env exec [OPTIONS] [ENV] -- COMMAND [ARGS]…",
@@ -409,6 +416,23 @@ pub struct EnvShowArgs {
     /// Give a declared variable a value
     #[arg(short, long = "set", value_name = "NAME=VALUE")]
     pub set: Vec<String>,
+    /// The form
+    #[arg(long, value_enum, default_value_t)]
+    pub format: TextOrJson,
+}
+
+/// `envrun env diff`.
+#[derive(Debug, Args)]
+pub struct EnvDiffArgs {
+    /// The first
+    #[arg(value_name = "A")]
+    pub a: String,
+    /// The other
+    #[arg(value_name = "B")]
+    pub b: String,
+    /// Status 1 if there is a difference that the Envfile does not explain
+    #[arg(long)]
+    pub strict: bool,
     /// The form
     #[arg(long, value_enum, default_value_t)]
     pub format: TextOrJson,

@@ -563,7 +563,7 @@ fn remember(plan: &Plan, ending: &Ending, mut durations: Durations, now: Timesta
 }
 
 /// What hashes secrets: drawn once for the user, and kept where only the user reads.
-fn secret_key(cache_dir: &Path) -> Result<SecretKey, FsError> {
+pub(super) fn secret_key(cache_dir: &Path) -> Result<SecretKey, FsError> {
     let path = cache_dir.join("secret.key");
     for _ in 0..2 {
         if let Some(bytes) = fs::read_if_there(&path)?

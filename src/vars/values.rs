@@ -35,8 +35,8 @@ pub struct Declaration<'a> {
     pub secret: bool,
     /// Where it is first declared.
     pub span: Span,
-    /// Its value is built from others.
-    pub derived: bool,
+    /// The text of its value, if that is built from others: with its `${NAME}`.
+    pub built: Option<&'a str>,
 }
 
 impl Values {
@@ -145,10 +145,19 @@ impl Values {
                 asked: &slot.asked,
                 secret: slot.secret,
                 span: slot.span,
-                derived: slot.stack.last().is_some_and(|top| top.interpolated && top.text.contains('$')),
+                built: slot
+                    .stack
+                    .last()
+                    .filter(|top| top.interpolated && top.text.contains('$'))
+                    .map(|top| &*top.text),
             }),
             None => self.outer.as_ref()?.declared(name),
         }
+    }
+
+    /// What a name stands for, if the project declares it itself.
+    pub fn lookup_own(&self, name: &VarName) -> Option<&Lookup> {
+        self.resolved.get(name).map(|resolved| &resolved.lookup)
     }
 
     /// Every name that the project declares itself, with what it stands for.

@@ -394,3 +394,129 @@ fn d11_the_environment_that_is_named_wins() {
     "#]],
     );
 }
+
+const TWO: &str = r#"
+vars {
+    LOG_LEVEL "info"
+    (port)PORT 8080
+    (url)BASE_URL "http://${HOST}:${PORT}"
+    HOST "localhost"
+    IMAGE "shop-${ENVRUN_ENV}"
+    WORKERS 1
+    FEATURE required=#false
+    SAME "same"
+}
+secrets { DB_PASSWORD; API_KEY; SHARED }
+requires { tool "sh"; disk min="1MiB" }
+dotenv ".env.${ENVRUN_ENV}" optional=#true
+env "uat" { vars { PORT 8081; (port)DEBUG_PORT 9229 } }
+env "prod" {
+    vars { LOG_LEVEL "warn" }
+    requires { memory min="1MiB" }
+    guard { branch "main" }
+    task "b" { run "echo prod" }
+    task "deploy" { run "true" }
+}
+task "a" { run "true" }
+task "b" { run "true" }
+"#;
+
+fn two(uat: &str, prod: &str) -> Sandbox {
+    Sandbox::with(&[("Envfile.kdl", TWO), (".env.uat", uat), (".env.prod", prod)])
+}
+
+#[test]
+fn what_differs_between_two_environments() {
+    let keys = "DB_PASSWORD=uat-secret\nAPI_KEY=k1-secret\nSHARED=the-same\n";
+    let sandbox = two(
+        &format!("{keys}FEATURE=on\nEXTRA=1\n"),
+        &keys.replace("uat-secret", "prod-secret").replace("k1", "k2"),
+    );
+    let mut same = sandbox.run(&["env", "diff", "uat", "prod"]);
+    // The key of the fingerprints is this sandbox's own.
+    let fingerprints = |text: &str| -> String {
+        let mut parts = text.split("***");
+        let first = parts.next().unwrap_or_default().to_owned();
+        parts.fold(first, |text, part| {
+            assert!(part[..8].bytes().all(|byte| byte.is_ascii_hexdigit()), "{part}");
+            format!("{text}***[hash]{}", &part[8..])
+        })
+    };
+    same.stdout = fingerprints(&same.stdout);
+    expect![[r#"
+        exit: 0
+        --- stdout
+        only in uat (3)
+          FEATURE     on    .env.uat:4
+          EXTRA       1     .env.uat:5  not explained
+          DEBUG_PORT  9229  Envfile.kdl:15
+
+        different (6)
+          LOG_LEVEL    info -> warn                                    Envfile.kdl:3, Envfile.kdl:17
+          PORT         8081 -> 8080                                    Envfile.kdl:15, Envfile.kdl:4
+          BASE_URL     http://localhost:8081 -> http://localhost:8080  Envfile.kdl:5
+          IMAGE        shop-uat -> shop-prod                           Envfile.kdl:7
+          DB_PASSWORD  ***[hash] -> ***[hash]                      .env.uat:1, .env.prod:1
+          API_KEY      ***[hash] -> ***[hash]                      .env.uat:2, .env.prod:2
+
+        secrets with the same value in both (1)
+          SHARED
+
+        nodes
+          only in prod: deploy
+          different: b
+
+        requires
+          only in prod: memory min="1MiB"
+
+        guard
+          only in prod: branch "main"
+
+        4 equal, 9 different, 1 of them not explained by the Envfile
+    "#]]
+    .assert_eq(&same.text());
+    for word in ["uat-secret", "prod-secret", "k1-secret", "the-same"] {
+        assert!(!same.stdout.contains(word), "{}", same.stdout);
+    }
+    // What dotenv files make different is written down nowhere that a review sees.
+    assert_eq!(sandbox.run(&["env", "diff", "uat", "prod", "--strict"]).exit, 1);
+    let json = sandbox.ok(&["env", "diff", "prod", "uat", "--format", "json"]).stdout;
+    assert!(!json.contains("-secret"), "{json}");
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    let unexplained: Vec<&str> = json["entries"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|entry| entry["explained"] == false)
+        .map(|entry| entry["name"].as_str().unwrap())
+        .collect();
+    assert_eq!(unexplained, ["EXTRA"]);
+    // Without what nobody declares, everything that differs is in the Envfile.
+    let sandbox = two(keys, &keys.replace("uat-secret", "prod-secret"));
+    assert_eq!(sandbox.run(&["env", "diff", "uat", "prod", "--strict"]).exit, 0);
+    // A gap is a difference; so is a value of a dotenv file.
+    for (uat, prod, name) in [
+        (keys.to_owned(), keys.replace("API_KEY=k1-secret\n", ""), "API_KEY"),
+        (format!("{keys}WORKERS=2\n"), keys.to_owned(), "WORKERS"),
+        (keys.to_owned(), format!("{keys}HOST=db.internal\n"), "BASE_URL"),
+    ] {
+        let sandbox = two(&uat, &prod);
+        let ran = sandbox.run(&["env", "diff", "uat", "prod", "--strict"]);
+        assert_eq!(ran.exit, 1, "{}", ran.text());
+        let line = ran.stdout.lines().find(|line| line.contains(name)).unwrap();
+        assert!(line.contains("not explained"), "{line}");
+    }
+}
+
+#[test]
+fn an_environment_does_not_differ_from_itself() {
+    let sandbox = two("WORKERS=2\n", "");
+    sandbox.check(
+        &["env", "diff", "uat", "uat", "--strict"],
+        expect![[r#"
+        exit: 0
+        --- stdout
+        12 equal, 0 different
+    "#]],
+    );
+}

@@ -1,5 +1,6 @@
 //! `envrun env`: environments, looked at and used.
 
+mod diff;
 mod export;
 mod list;
 mod show;
@@ -19,6 +20,7 @@ pub fn run(invocation: &Invocation<'_>, args: EnvArgs) -> Result<u8, Problem> {
     match args.command {
         EnvCommand::List(args) => list::run(invocation, &project, &args),
         EnvCommand::Show(args) => show::run(invocation, &mut project, &args),
+        EnvCommand::Diff(args) => diff::run(invocation, &mut project, &args),
         EnvCommand::Exec(args) => exec(invocation, &mut project, &args),
         EnvCommand::Export(args) => export::run(invocation, &mut project, &args),
     }

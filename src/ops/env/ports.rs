@@ -66,7 +66,7 @@ pub fn ports(environments: &[EnvValues]) -> PortTable {
             let (Some(VarType::Port), Ok(port)) = (declared.asked.ty, text.parse::<u16>()) else { continue };
             let name = label(project, name);
             rows.entry(name.clone()).or_default().insert(env.clone(), port);
-            if !declared.derived {
+            if declared.built.is_none() {
                 uses.entry(port).or_default().push((env.clone(), name));
             }
         }
