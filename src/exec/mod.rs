@@ -14,6 +14,7 @@
 //! Invariant: nothing is done to the system, and nothing made, before the first command is started.
 
 mod command;
+mod detach;
 mod environ;
 mod follow;
 mod guard;
@@ -33,6 +34,7 @@ mod usage;
 mod watch;
 
 pub use command::{CommandSpec, Ended, Exit, Invocation, Io, StartError, Stream, keep, run};
+pub use detach::{detach, leave_session};
 pub use environ::Environ;
 pub use jobserver::{Jobserver, Token};
 pub use leftover::Identity;

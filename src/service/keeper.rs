@@ -114,7 +114,7 @@ impl Keeper {
                 }
                 Message::Is(spec) => self.is(*spec),
                 Message::Happened(number, fact) => {
-                    if self.launch.as_ref().is_some_and(|launch| launch.number == number) {
+                    if self.launches == number {
                         self.take(fact);
                     }
                 }
@@ -278,27 +278,30 @@ impl Keeper {
 
     fn end(&mut self) {
         self.note_failing();
-        let Some(mut launch) = self.launch.take() else { return };
-        launch.round = None;
         let stopping = Processes::sparing_none(Duration::from_secs(1));
-        *lock(&self.ending) = vec![Arc::clone(&launch.processes), Arc::clone(&stopping)];
-        let number = launch.number;
-        let end = End {
+        let mut ending = vec![Arc::clone(&stopping)];
+        let mut end = End {
             spec: self.spec.clone(),
-            number,
-            processes: Arc::clone(&launch.processes),
-            asking: Arc::clone(&launch.asking),
-            runner: launch.runner.take(),
+            number: self.launches,
+            processes: None,
+            runner: None,
             stopping,
-            ear: self.ear(&launch.voice),
+            ear: self.ear(&Voice::new(&self.spec)),
             send: self.send.clone(),
             owned: Arc::clone(&self.owned),
         };
-        self.launch = Some(launch);
+        if let Some(launch) = &mut self.launch {
+            launch.round = None;
+            launch.asking.interrupt(Interrupt::Kill);
+            ending.push(Arc::clone(&launch.processes));
+            end.processes = Some(Arc::clone(&launch.processes));
+            end.runner = launch.runner.take();
+        }
+        *lock(&self.ending) = ending;
         if std::thread::Builder::new().name("stop".to_owned()).spawn(move || end.run()).is_err() {
             // No thread to be had: the child is killed without ceremony.
             self.hurry(Interrupt::Kill);
-            let _ = self.send.send(Message::Happened(number, Fact::Gone));
+            let _ = self.send.send(Message::Happened(self.launches, Fact::Gone));
         }
     }
 
@@ -436,8 +439,7 @@ fn run_command(
 struct End {
     spec: Spec,
     number: u64,
-    processes: Arc<Processes>,
-    asking: Arc<Processes>,
+    processes: Option<Arc<Processes>>,
     runner: Option<JoinHandle<()>>,
     /// Those of its `stop` command.
     stopping: Arc<Processes>,
@@ -454,7 +456,6 @@ impl End {
             How::Daemon { stop, .. } if self.owned.swap(false, Ordering::SeqCst) => (stop, false),
             How::Daemon { .. } => (&None, false),
         };
-        self.asking.interrupt(Interrupt::Kill);
         if let Some(stop) = stop {
             let limit = self.spec.timeout.unwrap_or(STOP_COMMAND_TIMEOUT);
             let environ = self.spec.environ.environ();
@@ -475,12 +476,13 @@ impl End {
                 self.wait_for_runner(limit);
             }
         }
-        self.processes.interrupt(Interrupt::Terminate);
+        if let Some(processes) = &self.processes {
+            processes.interrupt(Interrupt::Terminate);
+        }
         if let Some(runner) = self.runner {
             // A panic in it has been told already.
             let _ = runner.join();
         }
-        self.asking.wait();
         if is_child || stop.is_some() {
             free(&self.spec.ports);
         }
@@ -491,7 +493,7 @@ impl End {
         let until = Instant::now() + limit;
         while self.runner.as_ref().is_some_and(|runner| !runner.is_finished())
             && Instant::now() < until
-            && self.processes.interrupted().is_none()
+            && self.processes.as_ref().is_none_or(|processes| processes.interrupted().is_none())
         {
             std::thread::sleep(Duration::from_millis(5));
         }

@@ -39,6 +39,8 @@ pub enum Fact {
     Stop,
     /// Somebody wants it down and then up again.
     Restart,
+    /// It is up already: somebody started it before us.
+    Adopt,
     /// Its first process is there; a daemon's `start` command succeeded.
     Up,
     /// All its probes passed.
@@ -157,7 +159,12 @@ impl Life {
                 Vec::new()
             }
             (Fact::Restart, Phase::Resting) => self.begin(now),
-            (Fact::Start, _) => Vec::new(),
+            (Fact::Adopt, Phase::Resting) => {
+                self.phase = Phase::Ready { since: now };
+                self.state = State::Ready;
+                vec![Step::Tell]
+            }
+            (Fact::Start | Fact::Adopt, _) => Vec::new(),
             (Fact::Stop, Phase::Resting) => Vec::new(),
             (Fact::Stop, Phase::Stopping) => {
                 self.then = Then::Rest;

@@ -4,7 +4,8 @@
 //! see stands on the board: who waits for a service waits there, and who subscribed is told of every change.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::mpsc::{self, Sender, SyncSender, TrySendError};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -61,15 +62,44 @@ pub enum Told {
     },
 }
 
-/// How much a subscriber that does not listen may miss before output is dropped for him; the log has all of it.
-const BACKLOG: usize = 4096;
+/// How many bytes of output may wait for a subscriber that does not listen before more is dropped for him; the log has all
+/// of it.
+const BACKLOG: usize = 4 << 20;
+
+/// What a subscriber is told, in order.
+#[derive(Debug)]
+pub struct Subscription {
+    receive: mpsc::Receiver<Told>,
+    waiting: Arc<AtomicUsize>,
+}
+
+impl Subscription {
+    /// The next; `None` when there will be none, or none came within that time.
+    pub fn next(&self, within: Option<Duration>) -> Option<Told> {
+        let told = match within {
+            Some(within) => self.receive.recv_timeout(within).ok(),
+            None => self.receive.recv().ok(),
+        };
+        if let Some(Told::Output { bytes, .. }) = &told {
+            self.waiting.fetch_sub(bytes.len(), Ordering::Relaxed);
+        }
+        told
+    }
+}
+
+/// The other end of a [`Subscription`].
+#[derive(Debug)]
+struct Listener {
+    send: Sender<Told>,
+    waiting: Arc<AtomicUsize>,
+}
 
 /// What is known of every service, for everybody to see.
 #[derive(Debug, Default)]
 pub(super) struct Board {
     entries: Mutex<BTreeMap<String, Entry>>,
     changed: Condvar,
-    listeners: Mutex<Vec<SyncSender<Told>>>,
+    listeners: Mutex<Vec<Listener>>,
 }
 
 /// What is known of one.
@@ -114,11 +144,14 @@ impl Board {
     /// Tells everybody who listens.
     pub(super) fn tell(&self, told: &Told) {
         let mut listeners = self.listeners.lock().unwrap_or_else(PoisonError::into_inner);
-        listeners.retain(|listener| match (listener.try_send(told.clone()), told) {
-            (Ok(()) | Err(TrySendError::Full(Told::Output { .. })), _) => true,
-            (Err(TrySendError::Disconnected(_)), _) => false,
-            // Whoever missed a change would be wrong from then on.
-            (Err(TrySendError::Full(_)), _) => false,
+        listeners.retain(|listener| {
+            if let Told::Output { bytes, .. } = told {
+                if listener.waiting.load(Ordering::Relaxed) > BACKLOG {
+                    return true;
+                }
+                listener.waiting.fetch_add(bytes.len(), Ordering::Relaxed);
+            }
+            listener.send.send(told.clone()).is_ok()
         });
     }
 
@@ -346,12 +379,13 @@ impl Supervisor {
         statuses
     }
 
-    /// From now on every change and all output is told. A subscriber that does not listen misses output, and is
-    /// let go if it would miss a change.
-    pub fn subscribe(&self) -> mpsc::Receiver<Told> {
-        let (send, receive) = mpsc::sync_channel(BACKLOG);
-        self.board.listeners.lock().unwrap_or_else(PoisonError::into_inner).push(send);
-        receive
+    /// From now on every change and all output is told. A subscriber that does not listen misses output.
+    pub fn subscribe(&self) -> Subscription {
+        let (send, receive) = mpsc::channel();
+        let waiting = Arc::new(AtomicUsize::new(0));
+        let listener = Listener { send, waiting: Arc::clone(&waiting) };
+        self.board.listeners.lock().unwrap_or_else(PoisonError::into_inner).push(listener);
+        Subscription { receive, waiting }
     }
 
     /// Whether a service is to stay up when nobody needs it any longer.
@@ -384,6 +418,17 @@ impl Supervisor {
                 return all;
             }
             all.extend(more);
+        }
+    }
+
+    /// Takes a service in without starting it: a daemon that is up, and is only to be stopped.
+    pub fn adopt(&self, spec: Spec) {
+        let mut kept = self.kept();
+        if !kept.contains_key(&spec.label) {
+            let label = spec.label.clone();
+            let service = self.take_in(spec);
+            kept.insert(label.clone(), service);
+            self.ask(&kept, &label, Fact::Adopt);
         }
     }
 

@@ -349,7 +349,7 @@ fn a_daemon_that_was_up_before_stays_up() {
     wait(&supervisor, "db", Gate::Ready).unwrap();
     // Its log is followed.
     let is_log = |told: Told| matches!(told, Told::Output { bytes, .. } if bytes == b"from the log\n");
-    while !is_log(told.recv_timeout(Duration::from_secs(10)).expect("the log is told")) {}
+    while !is_log(told.next(Some(Duration::from_secs(10))).expect("the log is told")) {}
     drop(supervisor);
     assert_eq!(calls(), "start\nstop\n");
 
