@@ -67,6 +67,8 @@ pub enum Command {
     List(ListArgs),
     /// Show what a target comes to: its definition after all patches, each line with its place
     Show(ShowArgs),
+    /// Show the pipeline and what came of each stage, or run a stage
+    Stage(StageArgs),
     /// Draw the graph of the targets, or of everything
     Graph(GraphArgs),
     /// Say why a target would run, compared with its last good run
@@ -223,6 +225,61 @@ pub struct ShowArgs {
     /// As JSON, on standard output
     #[arg(long)]
     pub json: bool,
+}
+
+/// `envrun stage`.
+#[derive(Debug, Args)]
+#[command(
+    override_usage = "envrun stage [OPTIONS]\n       envrun stage [OPTIONS] NAME\n       envrun stage [OPTIONS] --all",
+    after_help = "A stage begins only if every stage before it is green for this revision and these inputs; it uses the very bytes \
+                  that they made. Status 0 if it is green or skipped, 1 if a task failed, 3 if it is refused."
+)]
+pub struct StageArgs {
+    /// Which stage to run; the pipeline is shown without one
+    #[arg(value_name = "NAME")]
+    pub name: Option<String>,
+    /// Run every stage that is not green yet, one after the other
+    #[arg(long, conflicts_with = "name")]
+    pub all: bool,
+    /// The form of what is shown
+    #[arg(long, value_enum, default_value_t, hide_default_value = true)]
+    pub format: StageFormat,
+    /// How many commands may run at once [default: the number of cores]
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub jobs: Option<u32>,
+    /// Go on with what does not depend on a failure
+    #[arg(short, long)]
+    pub keep_going: bool,
+    /// Execute nothing, record nothing; say what would be executed, and why
+    #[arg(short = 'n', long)]
+    pub dry_run: bool,
+    /// Execute what the stage names even if it is up to date; with --all, green stages too
+    #[arg(short = 'B', long)]
+    pub force: bool,
+    /// How output is shown: auto, stream, prefix, group, errors, quiet or json
+    #[arg(
+        short,
+        long,
+        value_enum,
+        value_name = "STYLE",
+        default_value_t,
+        hide_possible_values = true,
+        hide_default_value = true
+    )]
+    pub output: OutputStyle,
+    /// Also list what is up to date
+    #[arg(short, long)]
+    pub verbose: bool,
+}
+
+/// A form of the pipeline.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum StageFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON document.
+    Json,
 }
 
 /// `envrun graph`.

@@ -153,6 +153,12 @@ fn candidates(invocation: &Invocation<'_>, words: &[String]) -> Vec<Candidate> {
         }
         return found;
     }
+    if subcommand.is_some_and(|command| command.get_name() == "stage") {
+        if !current.starts_with('-') {
+            found.extend(complete::stages(envfile, current));
+        }
+        return found;
+    }
     let takes_targets = is_run
         || subcommand.is_some_and(|command| ["show", "why", "graph", "audit"].contains(&command.get_name()));
     if !takes_targets {

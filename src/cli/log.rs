@@ -51,7 +51,7 @@ fn line(summary: &RunSummary) -> String {
 }
 
 /// Day and time where the user is; ids are in UTC, which never goes back.
-fn local(time: Timestamp) -> String {
+pub fn local(time: Timestamp) -> String {
     let millis = i64::try_from(time.0).unwrap_or(i64::MAX);
     let moment = jiff::Timestamp::from_millisecond(millis).unwrap_or(jiff::Timestamp::MAX);
     moment.to_zoned(jiff::tz::TimeZone::system()).strftime("%Y-%m-%d %H:%M").to_string()

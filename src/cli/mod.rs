@@ -17,6 +17,7 @@ mod list;
 mod log;
 mod run;
 mod show;
+mod stage;
 mod store;
 mod terminal;
 mod why;
@@ -103,6 +104,7 @@ fn command(context: &Context, terminal: &Terminal, place: Place, asked: Asked) -
         Some(Command::Run(args)) => run::run(&invocation, args.words.into_iter().map(Into::into).collect()),
         Some(Command::List(args)) => list::run(&invocation, &args),
         Some(Command::Show(args)) => show::run(&invocation, &args),
+        Some(Command::Stage(args)) => stage::run(&invocation, &args),
         Some(Command::Graph(args)) => graph::run(&invocation, &args),
         Some(Command::Fmt(args)) => fmt::run(&invocation, &args),
         Some(Command::Why(args)) => why::run(&invocation, &args),

@@ -4,13 +4,14 @@
 //! digest of its outputs: there it stays the same even if the same key later comes to other bytes, and it is found on a
 //! machine where the key would be another one, because a tool is not installed there.
 
-use crate::base::Digest;
+use crate::base::codec::Put;
+use crate::base::{Digest, RelPath};
 use crate::cache::{CacheKey, Hit, LocalStore, Lookup, RestoreError};
 
 use super::Workspace;
-use super::freshness::{Fingerprint, Prepared, holds};
+use super::freshness::{Fingerprint, FingerprintError, Prepared, holds};
 use super::record::List;
-use super::table::PathId;
+use super::table::{FileKind, PathId};
 
 /// What a result is found by whose outputs have this digest.
 fn key_of(outputs: Digest) -> CacheKey {
@@ -53,6 +54,30 @@ impl Workspace {
         Some(outputs)
     }
 
+    /// The digest of the paths and contents of the files that a task declares as inputs, those left out for which `made` is
+    /// true. Unlike a key it is the same on every machine that has the same files.
+    pub fn digest_of_inputs(
+        &self,
+        task: &Prepared,
+        made: impl Fn(&RelPath) -> bool,
+    ) -> Result<Digest, FingerprintError> {
+        let task = Prepared { tools: Vec::new(), ..task.clone() };
+        let fingerprint = self.fingerprint(&task, &[])?;
+        let state = self.state();
+        let mut text = Vec::new();
+        for seen in &fingerprint.files {
+            let path = state.table.path(seen.row.id);
+            // What is in a folder has rows of its own, and not all that lies there need be an input.
+            if seen.row.kind == FileKind::Dir || RelPath::from_bytes(path).is_some_and(|path| made(&path)) {
+                continue;
+            }
+            text.put_bytes(path);
+            text.put(&[seen.row.kind as u8]);
+            text.put_digest(&seen.row.digest);
+        }
+        Ok(Digest::of(&text))
+    }
+
     /// The result whose outputs have this digest, if the store has it.
     pub fn find_proved(&self, store: &LocalStore, outputs: Digest) -> Option<Box<Hit>> {
         match store.lookup(&key_of(outputs)) {
@@ -84,5 +109,12 @@ impl Workspace {
         // The definition is not what led here, so it must not be what says "unchanged" next time.
         let task = Prepared { text: hit.key.0, ..task.clone() };
         self.put_in_place(store, &task, &nothing, hit)
+    }
+}
+
+impl Prepared {
+    /// Whether its outputs, as declared, cover a path.
+    pub fn makes(&self, path: &RelPath) -> bool {
+        self.outputs.covers(path)
     }
 }

@@ -56,6 +56,8 @@ pub struct Envfile {
     pub pools: IndexMap<String, Pool>,
     /// Limits and place of the local cache.
     pub cache: CacheSettings,
+    /// The git remote that records are shared through (`state git="origin"`).
+    pub state: Option<Spanned<String>>,
 }
 
 /// One environment.

@@ -58,6 +58,12 @@ pub fn environments(envfile: &Envfile, prefix: &str) -> Vec<Candidate> {
         .collect()
 }
 
+/// Stages that begin with `prefix`.
+pub fn stages(envfile: &Envfile, prefix: &str) -> Vec<Candidate> {
+    let stages = envfile.stages.values().filter(|stage| stage.name.as_str().starts_with(prefix));
+    stages.map(|stage| Candidate::new(stage.name.as_str(), stage.desc.clone().unwrap_or_default())).collect()
+}
+
 /// Variables that `--set` may name, with `=`.
 pub fn variables(envfile: &Envfile, prefix: &str) -> Vec<Candidate> {
     let vars = envfile.projects.values().flat_map(|project| project.base.vars.values());

@@ -6,7 +6,7 @@ use crate::base::fs::FsError;
 use crate::diag::{Diagnostic, Severity, SourceMap};
 use crate::exec::StartError;
 use crate::load::LoadError;
-use crate::record::RecordError;
+use crate::record::{RecordError, StageBookError};
 
 /// Why an operation was not done.
 #[derive(Debug, thiserror::Error)]
@@ -48,6 +48,19 @@ pub enum Problem {
     /// A command cannot be started.
     #[error(transparent)]
     Start(#[from] StartError),
+    /// Records of stages cannot be read.
+    #[error(transparent)]
+    Stages(#[from] StageBookError),
+    /// A stage is over, and its record cannot be shared.
+    #[error("stage `{stage}` is {outcome}, but that could not be shared: {source}")]
+    Unshared {
+        /// The stage.
+        stage: String,
+        /// What came of it.
+        outcome: &'static str,
+        /// Why it could not be shared.
+        source: StageBookError,
+    },
     /// The system refuses something a run cannot be without.
     #[error("cannot {doing}: {source}")]
     System {
@@ -90,7 +103,9 @@ impl Problem {
         match self {
             Self::NoEnvfile { .. } | Self::Diagnostics { .. } | Self::Usage { .. } | Self::Load(_) => 2,
             Self::Record(RecordError::Unknown(_) | RecordError::Ambiguous(..)) => 2,
-            Self::Refused(_) => 3,
+            // Nothing was run: whether it may be, nobody can say.
+            Self::Refused(_) | Self::Stages(StageBookError::Ref(_)) => 3,
+            Self::Stages(StageBookError::Fs(_)) | Self::Unshared { .. } => 1,
             Self::Fs(_) | Self::Record(_) | Self::Start(_) | Self::System { .. } => 1,
         }
     }
@@ -106,6 +121,10 @@ impl Problem {
                 Some("`envrun log` lists the runs".into())
             }
             Self::Start(error) => error.hint(),
+            Self::Stages(StageBookError::Ref(error)) => error.hint(),
+            Self::Unshared { .. } => {
+                Some("the record is kept here, and the next `envrun stage` in this checkout shares it".into())
+            }
             _ => None,
         }
     }

@@ -88,7 +88,7 @@ pub struct Ready {
     manifests: ManifestLog,
     workspace: Workspace,
     store: LocalStore,
-    git: Git,
+    pub(super) git: Git,
 }
 
 /// What is left of a run in memory when it is over. A program that ends now forgets it: to take ten thousand nodes apart
@@ -101,6 +101,24 @@ pub struct Rest {
 impl Ready {
     /// Looks everything up that a request names, and opens everything it needs. Nothing is executed.
     pub fn new(context: &Context, project: &mut Project, request: &Request) -> Result<Self, Problem> {
+        Self::open(context, project, request, false)
+    }
+
+    /// The same to look at the plan only, of which not everything has to be fit to run.
+    pub(super) fn to_look_at(
+        context: &Context,
+        project: &mut Project,
+        request: &Request,
+    ) -> Result<Self, Problem> {
+        Self::open(context, project, &Request { dry_run: true, ..request.clone() }, true)
+    }
+
+    fn open(
+        context: &Context,
+        project: &mut Project,
+        request: &Request,
+        sketch: bool,
+    ) -> Result<Self, Problem> {
         let env = chosen_environment(context, project, request)?;
         let mut targets = targets(context, project.envfile(), &request.targets, env.as_ref())?;
         if let Some(stage) = &request.stage {
@@ -118,7 +136,8 @@ impl Ready {
             }
         };
         let run = recorder.as_ref().map_or_else(|| RunId::draw(now), |recorder| recorder.id().clone());
-        let (graph, asked) = graph_of(context, project, &targets, &request.set, Some(&run))?;
+        let known_run = Some(&run).filter(|_| !sketch);
+        let (graph, asked) = graph_of(context, project, &targets, &request.set, known_run)?;
         let durations = Durations::load(&root);
         let variable = |name: &str| context.caller.get(OsStr::new(name)).map(OsString::as_os_str);
         // An explicit -j is the user's word; without one the places are those of the make above.
@@ -248,6 +267,8 @@ pub(super) struct Proof {
     pub failed: Vec<String>,
     /// Nodes that were skipped, by label.
     pub skipped: Vec<String>,
+    /// Everything that was asked for was skipped.
+    pub idle: bool,
 }
 
 /// Carries a request out on these terms.
@@ -325,7 +346,9 @@ pub(super) fn carry_out(
 
 /// What a run made that others may rest on.
 fn proved(plan: &Plan, around: &Surroundings<'_>, state: &RunState, run: &RunId) -> Proof {
-    let mut proof = Proof { run: run.to_string(), ..Proof::default() };
+    let skipped = |node| state.state(node) == Some(NodeState::Over(OutcomeKind::Skipped));
+    let idle = plan.graph.targets().next().is_some() && plan.graph.targets().all(skipped);
+    let mut proof = Proof { run: run.to_string(), idle, ..Proof::default() };
     for (ix, node) in plan.graph.iter() {
         let Some(NodeState::Over(kind)) = state.state(ix) else { continue };
         match kind {

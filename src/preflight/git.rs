@@ -65,6 +65,32 @@ impl Git {
         self.ask(&["rev-parse", "HEAD"])
     }
 
+    /// Every path that differs from HEAD, untracked ones included, each once, sorted. Relative to [`Git::top`].
+    pub fn changed(&self) -> Result<Vec<Changed>, String> {
+        let status =
+            self.ask(&["status", "--porcelain=v2", "-z", "--untracked-files=all", "--no-renames"])?;
+        let mut changed: Vec<Changed> = status.split('\0').filter_map(Changed::parse).collect();
+        changed.sort_unstable_by(|one, other| one.path.cmp(&other.path));
+        // What is staged as removed and lies there again is listed twice.
+        changed.dedup_by(|one, other| one.path == other.path);
+        Ok(changed)
+    }
+
+    /// The folder of the work tree.
+    pub fn top(&self) -> Result<PathBuf, String> {
+        self.ask(&["rev-parse", "--show-toplevel"]).map(PathBuf::from)
+    }
+
+    /// Who commits here: `name <address>`, as far as git knows.
+    pub fn who(&self) -> Option<String> {
+        let name = self.ask(&["config", "user.name"]).ok().filter(|name| !name.is_empty());
+        let address = self.ask(&["config", "user.email"]).ok().filter(|address| !address.is_empty());
+        match (name, address) {
+            (Some(name), Some(address)) => Some(format!("{name} <{address}>")),
+            (one, other) => one.or(other),
+        }
+    }
+
     fn ask(&self, args: &[&str]) -> Result<String, String> {
         let output = Command::new("git")
             .args(args)
@@ -83,5 +109,33 @@ impl Git {
         } else {
             format!("`git {}` failed: {}", args.join(" "), said.lines().next().unwrap_or_default())
         })
+    }
+}
+
+/// A path that differs from HEAD.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Changed {
+    /// Where, relative to the work tree.
+    pub path: String,
+    /// HEAD does not know it.
+    pub untracked: bool,
+    /// It is a submodule with changes of its own.
+    pub dirty_submodule: bool,
+}
+
+impl Changed {
+    /// `1 XY sub … path`, `u XY sub … path` or `? path`, as `git status --porcelain=v2` has it.
+    fn parse(line: &str) -> Option<Self> {
+        let (kind, rest) = line.split_once(' ')?;
+        let fields = match kind {
+            "?" => return Some(Self { path: rest.to_owned(), untracked: true, dirty_submodule: false }),
+            "1" => 7,
+            "u" => 9,
+            _ => return None,
+        };
+        let path = rest.splitn(fields + 1, ' ').nth(fields)?.to_owned();
+        let submodule = rest.split(' ').nth(1)?;
+        let dirty_submodule = submodule.starts_with('S') && submodule.contains(['M', 'U']);
+        Some(Self { path, untracked: false, dirty_submodule })
     }
 }

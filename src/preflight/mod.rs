@@ -27,7 +27,7 @@ mod tests;
 
 pub use condition::{Surroundings, Verdict, check};
 pub use finding::{Finding, Status};
-pub use git::Git;
+pub use git::{Changed, Git};
 pub use machine::Machine;
 pub use placeholder::is_placeholder;
 pub use port::{Owner, Ports};

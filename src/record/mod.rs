@@ -28,6 +28,7 @@ mod manifests;
 mod prune;
 mod recorded;
 mod recorder;
+mod stages;
 #[cfg(test)]
 mod tests;
 
@@ -40,6 +41,7 @@ pub use manifests::{ManifestLog, manifest_at};
 pub use prune::{Limits, prune};
 pub use recorded::{Events, Recorded, RunSummary, latest, runs};
 pub use recorder::Recorder;
+pub use stages::{StageBook, StageBookError, StageInputs, StageOutcome, StageRecord, StageRecords};
 
 /// Where envrun keeps what belongs to a project, relative to its root.
 pub const STATE_DIR: &str = ".envrun";

@@ -97,6 +97,11 @@ impl<'d> Lower<'d> {
             match node.name.value.as_str() {
                 "project" => self.project_line(is_root, node, envfile),
                 "cache" if is_root => cache(node, &mut envfile.cache),
+                "state" if is_root => {
+                    let remote = node.prop("git").map(|prop| &prop.value);
+                    envfile.state =
+                        remote.and_then(|git| Some(Spanned::new(git.value.as_str()?.to_owned(), git.span)));
+                }
                 _ => {}
             }
         }

@@ -37,12 +37,7 @@ pub static CACHE: Block = block(
 pub static STAGE: Block = block(
     "stage",
     "A step of the pipeline: what it runs, and under which conditions.",
-    &[
-        DESC,
-        WHEN_WORD,
-        GUARD_WORD,
-        word("run", "what it runs").args(&[some("node", Kind::Reference)]).many().unbuilt(),
-    ],
+    &[DESC, WHEN_WORD, GUARD_WORD, word("run", "what it runs").args(&[some("node", Kind::Reference)]).many()],
 );
 
 /// Where secrets are kept.
@@ -100,7 +95,6 @@ pub static ROOT: Block = block("root", "The words that may stand at the root of 
         ])
         .body(&STAGE)
         .named("stage")
-        .unbuilt()
         .example("stage \"uat\" env=\"uat\" after=\"test\" { when { branch \"main\" }; run \"verify\" }"),
     TASK_WORD,
     SERVICE_WORD,
@@ -122,9 +116,13 @@ pub static ROOT: Block = block("root", "The words that may stand at the root of 
         .unbuilt()
         .example("schedule \"prod.backup\" cron=\"30 2 * * *\" tz=\"Europe/Berlin\" catch-up=#true"),
     word("store", "a place where secrets are kept").args(&[one("name", Kind::Name)]).body(&STORE).named("store").unbuilt(),
-    word("state", "where the lock and the records of deploys are shared")
+    word("state", "where records of stages are kept")
+        .more(
+            "Without it they lie in `.envrun/`, and count in this checkout. With it they lie in the ref `refs/envrun/stages` of that \
+             remote, which is no branch: CI jobs and laptops share them, and whoever writes one needs leave to push there.",
+        )
         .props(&[prop("git", Kind::Word, "the git remote that holds them")])
-        .unbuilt(),
+        .example("state git=\"origin\""),
 ]);
 
 fn one_depth(node: &Node, errors: &mut Vec<Diagnostic>) {

@@ -1,0 +1,157 @@
+//! Whether a stage may begin, and with which bytes.
+
+use std::collections::BTreeMap;
+
+use crate::base::Digest;
+use crate::engine::pin::{Pin, Pins};
+use crate::model::{Condition, EnvName, Envfile, ProjectName, Stage};
+use crate::preflight::{Git, Verdict};
+use crate::record::{StageOutcome, StageRecord, StageRecords};
+
+use super::super::{Context, Problem, Project, Refusal};
+use super::{Standing, ask, before, environment, last, moved};
+
+/// Why a stage is skipped, if it is: its own `when`, or that of a stage before it.
+pub(super) fn skipped(
+    context: &Context,
+    project: &mut Project,
+    git: &Git,
+    stage: &Stage,
+) -> Result<Option<String>, Problem> {
+    let mut stages: Vec<Stage> = before(project.envfile(), stage).into_iter().cloned().collect();
+    stages.push(stage.clone());
+    for one in &stages {
+        // What its environment says skips everything that it runs.
+        let env = environment(context, project, one)?;
+        let mut when = of_environment(project.envfile(), env.as_ref());
+        when.extend(one.when.iter().cloned());
+        let verdicts = ask(context, project, git, one, &when)?;
+        for (verdict, condition) in verdicts.into_iter().zip(&when) {
+            match verdict {
+                Verdict::Holds => {}
+                Verdict::Fails(reason) if one.name == stage.name => return Ok(Some(reason)),
+                Verdict::Fails(reason) => {
+                    return Ok(Some(format!("it comes after `{}`, which is skipped: {reason}", one.name)));
+                }
+                // Nobody can say whether it should run: no reason to skip.
+                Verdict::NoRepository(reason) => {
+                    let place = project.sources().place(condition.span);
+                    let hint = condition.hint.clone();
+                    return Err(Problem::Refused(vec![Refusal { label: label(one), reason, place, hint }]));
+                }
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// What is in the way of a stage, all of it; or, if nothing is, the bytes that it has to use.
+pub(super) fn passed(
+    context: &Context,
+    project: &mut Project,
+    git: &Git,
+    stage: &Stage,
+    standing: &Standing,
+    records: &StageRecords,
+) -> Result<Pins, Problem> {
+    let earlier: Vec<Stage> = before(project.envfile(), stage).into_iter().cloned().collect();
+    let place = project.sources().place(stage.span);
+    let mut refusals = Vec::new();
+    let mut refuse = |reason: String, hint: String| {
+        let (label, place) = (label(stage), place.clone());
+        refusals.push(Refusal { label, reason, place, hint: Some(hint) });
+    };
+    let mut green: Vec<&StageRecord> = Vec::new();
+    for one in &earlier {
+        match standing.result_of(one, records) {
+            Ok(record) => green.push(record),
+            Err(reason) => refuse(reason, format!("`envrun stage {}`", one.name)),
+        }
+    }
+    let mut pins = Pins::new();
+    let mut makers: BTreeMap<&str, &StageRecord> = BTreeMap::new();
+    // The older record is the one to make again, and the one that is said to differ.
+    green.sort_by_key(|record| std::cmp::Reverse(record.began));
+    for record in green {
+        for (node, outputs) in &record.outputs {
+            let Some(outputs) = Digest::from_hex(outputs) else { continue };
+            match pins.get(node) {
+                Some(pin) if pin.outputs != outputs => refuse(
+                    format!(
+                        "`{}` was green with {} of `{node}`, and `{}` has {} of it since",
+                        record.stage,
+                        outputs.short(),
+                        makers[node.as_str()].stage,
+                        pin.outputs.short(),
+                    ),
+                    format!("`envrun stage {}`", record.stage),
+                ),
+                Some(_) => {}
+                None => {
+                    let by = format!("stage `{}`", record.stage);
+                    pins.insert(node.clone(), Pin { outputs, by });
+                    makers.insert(node, record);
+                }
+            }
+        }
+    }
+    let verdicts = ask(context, project, git, stage, &stage.guard)?;
+    for (verdict, condition) in verdicts.into_iter().zip(&stage.guard) {
+        if let Verdict::Fails(reason) | Verdict::NoRepository(reason) = verdict {
+            let place = project.sources().place(condition.span);
+            refusals.push(Refusal { label: label(stage), reason, place, hint: condition.hint.clone() });
+        }
+    }
+    if refusals.is_empty() { Ok(pins) } else { Err(Problem::Refused(refusals)) }
+}
+
+impl Standing {
+    /// The green record of an earlier stage for this work tree and these inputs, or why there is none.
+    fn result_of<'r>(&self, stage: &Stage, records: &'r StageRecords) -> Result<&'r StageRecord, String> {
+        let (name, work_tree) = (&stage.name, &self.work_tree);
+        let found = last(records, stage, |record| work_tree.is_of(record))
+            .filter(|record| record.outcome != StageOutcome::Skipped);
+        let Some(record) = found else {
+            let other = last(records, stage, |record| !work_tree.is_of(record));
+            return Err(match (other, work_tree.changed.first()) {
+                (Some(other), Some(path)) if other.changes.is_none() => format!(
+                    "`{name}` has a result only for the commit without the uncommitted changes ({path}{})",
+                    match work_tree.changed.len() {
+                        1 => String::new(),
+                        more => format!(" and {} more", more - 1),
+                    }
+                ),
+                (Some(_), _) => format!("`{name}` has a result only for other uncommitted changes"),
+                (None, _) => format!("`{name}` has no result for {}", work_tree.name()),
+            });
+        };
+        if record.outcome != StageOutcome::Green {
+            let reason = record.reason.as_deref().unwrap_or("it failed");
+            return Err(format!("`{name}` is {}: {reason} (run {})", record.outcome.word(), record.run));
+        }
+        let now = self.inputs_of(stage);
+        match &moved(record, now)[..] {
+            [] => Ok(record),
+            [(node, what), ..] => {
+                Err(format!("`{name}` is green for other inputs: the {what} of `{node}` are not the same"))
+            }
+        }
+    }
+
+    fn inputs_of(&self, stage: &Stage) -> &BTreeMap<String, crate::record::StageInputs> {
+        static NONE: BTreeMap<String, crate::record::StageInputs> = BTreeMap::new();
+        self.survey.inputs.get(&stage.name).unwrap_or(&NONE)
+    }
+}
+
+/// The `when` of an environment and of those that it extends, as the root project says it.
+fn of_environment(envfile: &Envfile, env: Option<&EnvName>) -> Vec<Condition> {
+    let chain = env.and_then(|env| envfile.environments.get(env)).map_or(&[][..], |env| &env.chain);
+    let Some(root) = envfile.projects.get(&ProjectName::default()) else { return Vec::new() };
+    chain.iter().filter_map(|env| root.overlays.get(env)).flat_map(|scope| scope.when.clone()).collect()
+}
+
+/// As it is called in a refusal.
+fn label(stage: &Stage) -> String {
+    format!("stage {}", stage.name)
+}
