@@ -426,6 +426,14 @@ pub enum EnvCommand {
                       the shell make different is not."
     )]
     Diff(EnvDiffArgs),
+    /// Add to one environment what another has and it lacks: never takes away, never changes, never copies a secret
+    #[command(
+        after_help = "What is synced is B's own dotenv file, the last one that B loads and no other environment does. Added are names\n\
+                      that the Envfile declares as variables and for which B has no value at all. Before anything is written a\n\
+                      numbered copy of the file is kept below .envrun/env/B/snapshots; the result must be what B's types and\n\
+                      constraints ask, or nothing is written."
+    )]
+    Sync(EnvSyncArgs),
     /// Run a command that sees an environment's variables, secrets included
     #[command(
         override_usage = "envrun env exec [OPTIONS] [ENV] -- COMMAND [ARGS]…",
@@ -490,6 +498,29 @@ pub struct EnvDiffArgs {
     /// Status 1 if there is a difference that the Envfile does not explain
     #[arg(long)]
     pub strict: bool,
+    /// The form
+    #[arg(long, value_enum, default_value_t)]
+    pub format: TextOrJson,
+}
+
+/// `envrun env sync`.
+#[derive(Debug, Args)]
+pub struct EnvSyncArgs {
+    /// Where values come from
+    #[arg(value_name = "A")]
+    pub from: String,
+    /// Where they go
+    #[arg(value_name = "B")]
+    pub to: String,
+    /// Write nothing; show what would be done
+    #[arg(short = 'n', long)]
+    pub dry_run: bool,
+    /// Give B this value for a name that it lacks, whatever A has
+    #[arg(short, long = "set", value_name = "NAME=VALUE")]
+    pub set: Vec<String>,
+    /// The dotenv file of this included project
+    #[arg(long, value_name = "PROJECT")]
+    pub project: Option<String>,
     /// The form
     #[arg(long, value_enum, default_value_t)]
     pub format: TextOrJson,

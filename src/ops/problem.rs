@@ -7,6 +7,7 @@ use crate::diag::{Diagnostic, Severity, SourceMap};
 use crate::exec::StartError;
 use crate::load::LoadError;
 use crate::record::{RecordError, StageBookError};
+use crate::snapshot::SnapshotError;
 
 /// Why an operation was not done.
 #[derive(Debug, thiserror::Error)]
@@ -61,6 +62,9 @@ pub enum Problem {
         /// Why it could not be shared.
         source: StageBookError,
     },
+    /// A copy of data was not made, found or removed.
+    #[error(transparent)]
+    Snapshot(#[from] SnapshotError),
     /// The system refuses something a run cannot be without.
     #[error("cannot {doing}: {source}")]
     System {
@@ -106,7 +110,7 @@ impl Problem {
             // Nothing was run: whether it may be, nobody can say.
             Self::Refused(_) | Self::Stages(StageBookError::Ref(_)) => 3,
             Self::Stages(StageBookError::Fs(_)) | Self::Unshared { .. } => 1,
-            Self::Fs(_) | Self::Record(_) | Self::Start(_) | Self::System { .. } => 1,
+            Self::Fs(_) | Self::Record(_) | Self::Start(_) | Self::Snapshot(_) | Self::System { .. } => 1,
         }
     }
 

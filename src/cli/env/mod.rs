@@ -4,6 +4,7 @@ mod diff;
 mod export;
 mod list;
 mod show;
+mod sync;
 
 use crate::model::{EnvName, ProjectName};
 use crate::ops::env::exec::{become_command, lend};
@@ -21,6 +22,7 @@ pub fn run(invocation: &Invocation<'_>, args: EnvArgs) -> Result<u8, Problem> {
         EnvCommand::List(args) => list::run(invocation, &project, &args),
         EnvCommand::Show(args) => show::run(invocation, &mut project, &args),
         EnvCommand::Diff(args) => diff::run(invocation, &mut project, &args),
+        EnvCommand::Sync(args) => sync::run(invocation, &project, &args),
         EnvCommand::Exec(args) => exec(invocation, &mut project, &args),
         EnvCommand::Export(args) => export::run(invocation, &mut project, &args),
     }

@@ -13,6 +13,9 @@ mod guard;
 pub mod list;
 pub mod ports;
 pub mod show;
+pub mod sync;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 

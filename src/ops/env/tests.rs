@@ -1,0 +1,129 @@
+//! The law of `env sync`: whatever A and B hold, B loses nothing and gets no secret.
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+
+use super::super::{Context, Project};
+use super::sync::{Asked, apply, plan};
+use crate::base::Clock;
+use crate::diag::FileId;
+use crate::vars::dotenv;
+use crate::vars::write::dotenv_line;
+
+fn context(root: &std::path::Path) -> Context {
+    Context {
+        cwd: root.to_path_buf(),
+        caller: BTreeMap::new(),
+        cache_dir: root.join("cache"),
+        clock: Clock::System,
+        host: "host".into(),
+        cores: || 1,
+    }
+}
+
+fn parsed(text: &str) -> BTreeMap<String, String> {
+    dotenv::parse(FileId(0), text).0.into_iter().map(|entry| (entry.name, entry.value)).collect()
+}
+
+/// What the Envfile says of a name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Said {
+    Nothing,
+    Variable,
+    WithDefault,
+    Secret,
+}
+
+fn said() -> impl Strategy<Value = Said> {
+    prop_oneof![Just(Said::Nothing), Just(Said::Variable), Just(Said::WithDefault), Just(Said::Secret)]
+}
+
+fn held() -> impl Strategy<Value = Vec<(usize, String)>> {
+    proptest::collection::vec((0_usize..6, "[a-z$'\"`\\\\ #=\\n{}]{0,8}"), 0..8)
+}
+
+/// The lines of a file; in A every secret says that it is one of A's.
+fn file(held: &[(usize, String)], said: &[Said], is_a: bool) -> String {
+    let mut text = "# a comment\n".to_owned();
+    for (name, value) in held {
+        let value = match said[*name] {
+            Said::Secret if is_a => format!("secret-of-a-{name}"),
+            _ => value.clone(),
+        };
+        text.push_str(&dotenv_line(&format!("N{name}"), &value));
+    }
+    text
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+    #[test]
+    fn a_sync_loses_nothing_and_copies_no_secret(
+        said in proptest::collection::vec(said(), 6),
+        a in held(),
+        b in held(),
+        is_there in proptest::bool::weighted(0.8),
+        ends_in_newline in any::<bool>(),
+    ) {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut vars, mut secrets) = (String::new(), String::new());
+        for (at, said) in said.iter().enumerate() {
+            match said {
+                Said::Nothing => {}
+                Said::Variable => vars.push_str(&format!("N{at} required=#false\n")),
+                Said::WithDefault => vars.push_str(&format!("N{at} \"default\"\n")),
+                Said::Secret => secrets.push_str(&format!("N{at}\n")),
+            }
+        }
+        let envfile = format!(
+            "vars {{\n{vars}OTHER 1\n}}\nsecrets {{\n{secrets}ALWAYS\n}}\ndotenv \".env.${{ENVRUN_ENV}}\" optional=#true\nenv \"a\"\nenv \"b\"\n"
+        );
+        std::fs::write(dir.path().join("Envfile.kdl"), envfile).unwrap();
+        std::fs::write(dir.path().join(".env.a"), file(&a, &said, true)).unwrap();
+        let mut before = file(&b, &said, false);
+        if !ends_in_newline {
+            before.truncate(before.len() - 1);
+        }
+        let path = dir.path().join(".env.b");
+        if is_there {
+            std::fs::write(&path, &before).unwrap();
+        } else {
+            before = String::new();
+        }
+        let context = context(dir.path());
+        let project = Project::open(&context, None).unwrap();
+        let asked = Asked { from: "a".into(), to: "b".into(), project: "".into(), set: Vec::new() };
+        let plan = plan(&context, &project, &asked).unwrap();
+        let made: Vec<(String, String)> = plan.secrets.iter().map(|name| (name.clone(), "made".into())).collect();
+        let mut stored = Vec::new();
+        let done = apply(&context, &project, &asked, &plan, &made, &mut |secrets| {
+            stored.extend(secrets.iter().map(|(name, _)| name.clone()));
+            Ok(Box::new(|| Ok(())))
+        });
+        let done = done.unwrap();
+        let after = std::fs::read_to_string(&path).unwrap_or_default();
+        // Nothing of B is lost or changed: not a key, not a secret, not a comment.
+        prop_assert!(after.starts_with(&before), "{:?} -> {:?}", before, after);
+        let (old, new, of_a) = (parsed(&before), parsed(&after), parsed(&file(&a, &said, true)));
+        for (name, value) in &old {
+            prop_assert_eq!(new.get(name), Some(value), "{}", name);
+        }
+        // What is new is declared as a variable, had no value in B, and has A's.
+        for (name, value) in new.iter().filter(|(name, _)| !old.contains_key(*name)) {
+            let at: usize = name[1..].parse().unwrap();
+            prop_assert_eq!(said[at], Said::Variable, "{}", name);
+            prop_assert_eq!(of_a.get(name), Some(value), "{}", name);
+        }
+        prop_assert!(!after.contains("secret-of-a"));
+        // Secrets are asked for exactly where B has none.
+        for name in &stored {
+            prop_assert!(!old.contains_key(name), "{}", name);
+        }
+        // The snapshot is what B was.
+        if is_there {
+            prop_assert_eq!(std::fs::read_to_string(done.at.join("0.env")).unwrap(), before);
+        }
+        prop_assert_eq!(done.snapshot, 1);
+    }
+}
