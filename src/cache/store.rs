@@ -10,7 +10,7 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -26,6 +26,9 @@ pub(super) const LARGE: u64 = 1 << 20;
 const INLINE: u64 = 8 << 20;
 /// How old the time of last use may be before a use is noted.
 pub(super) const NOTED: Duration = Duration::from_secs(60 * 60);
+
+/// The same, for what only lies in a checkout that is up to date.
+const USES: Duration = Duration::from_secs(12 * 60 * 60);
 
 /// How much the store may hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,6 +54,10 @@ pub struct LocalStore {
     run: Mutex<Option<Run>>,
     /// How many bytes this process added.
     pub(super) added: AtomicU64,
+    /// It could not be written once, so nothing more is kept: what is wrong with it is wrong for the next result too.
+    gave_up: AtomicBool,
+    /// It could not be read once, and a person has heard of it.
+    unreadable: AtomicBool,
 }
 
 /// A file in `runs/` that is locked as long as its process lives.
@@ -93,7 +100,14 @@ pub enum Lookup {
 impl LocalStore {
     /// The store at `dir`, which is made when something is first kept in it.
     pub fn open(dir: &Path, limits: Limits) -> Self {
-        Self { dir: dir.to_path_buf(), limits, run: Mutex::new(None), added: AtomicU64::new(0) }
+        Self {
+            dir: dir.to_path_buf(),
+            limits,
+            run: Mutex::new(None),
+            added: AtomicU64::new(0),
+            gave_up: AtomicBool::new(false),
+            unreadable: AtomicBool::new(false),
+        }
     }
 
     /// Where it lies.
@@ -125,7 +139,12 @@ impl LocalStore {
         let bytes = match read_limited(&path, MAX_ENTRY) {
             Ok(Some(bytes)) => bytes,
             Ok(None) => return Lookup::Miss { warning: None },
-            Err(error) => return Lookup::Miss { warning: Some(format!("the cache was not read: {error}")) },
+            Err(error) => {
+                // A folder in the place of an entry, an entry that another user may read: told once, like a whole cache
+                // that cannot be read.
+                let first = !self.unreadable.swap(true, Ordering::Relaxed);
+                return Lookup::Miss { warning: first.then(|| format!("the cache was not read: {error}")) };
+            }
         };
         self.begin();
         let Some(entry) = Entry::decode(key, bytes) else {
@@ -164,6 +183,22 @@ impl LocalStore {
 
     /// Keeps a result, whose files lie in `root`. An error means that nothing is kept; it never matters to the run.
     pub fn store(&self, key: &CacheKey, result: &ActionResult, root: &Root) -> Result<(), StoreError> {
+        if self.gave_up.load(Ordering::Relaxed) {
+            return Err(StoreError::GaveUp);
+        }
+        self.keep(key, result, root).map_err(|error| match error {
+            StoreError::Fs(error) if error.path.starts_with(&self.dir) => {
+                if self.gave_up.swap(true, Ordering::Relaxed) {
+                    StoreError::GaveUp
+                } else {
+                    StoreError::Unwritable(error)
+                }
+            }
+            other => other,
+        })
+    }
+
+    fn keep(&self, key: &CacheKey, result: &ActionResult, root: &Root) -> Result<(), StoreError> {
         self.begin();
         let mut entry =
             Entry { result: result.clone(), places: Vec::new(), packs: Vec::new(), inline: Vec::new() };
@@ -203,6 +238,28 @@ impl LocalStore {
         }
         self.put(&self.place("results", &key.0), &bytes)?;
         Ok(())
+    }
+
+    /// Notes that results, or sets of paths, are still of use although nobody read them: a checkout in which they lie is
+    /// up to date, and would otherwise find them gone when it is cleaned.
+    pub fn note_uses(&self, keys: impl IntoIterator<Item = CacheKey>) {
+        let is_old = |path: &Path| age(path).is_some_and(|age| age > USES);
+        for key in keys {
+            let sets = self.place("paths", &key.0);
+            if is_old(&sets) {
+                note_use(&sets);
+            }
+            let path = self.place("results", &key.0);
+            if !is_old(&path) {
+                continue;
+            }
+            let entry =
+                read_limited(&path, MAX_ENTRY).ok().flatten().and_then(|bytes| Entry::decode(&key, bytes));
+            // What is damaged is told when somebody wants it.
+            let Some(entry) = entry else { continue };
+            note_use(&path);
+            entry.blobs().for_each(|(digest, _)| note_use(&self.blob(&digest)));
+        }
     }
 
     fn keep_pack(&self, pack: &mut Vec<u8>) -> Result<(Digest, u64), FsError> {
@@ -321,9 +378,15 @@ impl LocalStore {
 /// Why a result was not kept.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// The store could not be written, or the output not read.
+    /// An output could not be read.
     #[error(transparent)]
     Fs(#[from] FsError),
+    /// The store could not be written.
+    #[error(transparent)]
+    Unwritable(FsError),
+    /// The store could not be written before, which was told.
+    #[error("the cache could not be written before")]
+    GaveUp,
     /// An output is not what it was when the task ended.
     #[error("{0} changed after the task ended")]
     Changed(String),
@@ -355,13 +418,17 @@ fn is_there(path: &Path, len: u64) -> bool {
     there
 }
 
+/// How long ago a file was last used; a use in the future, where the clock was set back, is long ago.
+fn age(path: &Path) -> Option<Duration> {
+    let used = std::fs::symlink_metadata(path).and_then(|meta| meta.modified()).ok()?;
+    Some(SystemTime::now().duration_since(used).unwrap_or(Duration::MAX))
+}
+
 /// Sets the time of last use, if the one that is there is old.
 pub(super) fn note_use(path: &Path) {
-    let now = SystemTime::now();
-    let old = std::fs::symlink_metadata(path)
-        .and_then(|meta| meta.modified())
-        .is_ok_and(|used| now.duration_since(used).map_or(true, |age| age > NOTED));
-    if old && let Ok(file) = File::options().append(true).open(path) {
-        let _ = file.set_modified(now);
+    if age(path).is_some_and(|age| age > NOTED)
+        && let Ok(file) = File::options().append(true).open(path)
+    {
+        let _ = file.set_modified(SystemTime::now());
     }
 }

@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use crate::base::{Digest, RelPath};
-use crate::cache::{ActionResult, Hit};
+use crate::cache::{ActionResult, Hit, StoreError};
 use crate::diag::Diagnostic;
 use crate::event::{Because, Failure, Notice, Outcome};
 use crate::fingerprint::{
@@ -25,6 +25,7 @@ use crate::graph::{ConfiguredTask, NodeIx};
 use crate::model::CacheMode;
 use crate::plan::Plan;
 use crate::preflight::Verdict;
+use crate::record;
 
 use super::audit::Watching;
 use super::command::{Attempt, Carry};
@@ -84,6 +85,10 @@ pub struct Actions<'a> {
     slots: Vec<Slot>,
     room: Arc<OutputRoom>,
 }
+
+/// What to do about a cache that cannot be used.
+pub const NO_CACHE: &str =
+    "the run goes on without it; make room or make it writable, or name another folder with ENVRUN_CACHE_DIR";
 
 /// The most of a task's output that is kept with its result.
 const LOG_LIMIT: usize = 16 << 20;
@@ -685,10 +690,15 @@ impl<'a> Actions<'a> {
         if let Some(store) = self.around.write_cache.filter(|_| configured.task.is_cacheable())
             && result.log.len() < LOG_LIMIT
         {
-            let warning = workspace.store(store, &finished.fingerprint, &result);
-            stored = warning.is_none();
-            if let Some(warning) = warning {
-                notice(warning, None);
+            match workspace.store(store, &finished.fingerprint, &result) {
+                Ok(()) => stored = true,
+                Err(StoreError::GaveUp) => {}
+                Err(StoreError::Unwritable(error)) => {
+                    let message = format!("results are not kept in the cache: {error}");
+                    let hint = Some(NO_CACHE.into());
+                    let _ = send.send(Message::Notice(Notice { node: None, message, hint }));
+                }
+                Err(error) => notice(format!("the result was not kept: {error}"), None),
             }
         }
         workspace.commit(prepared, &finished.fingerprint, &result);
@@ -829,7 +839,9 @@ impl<'a> Actions<'a> {
     }
 
     fn failed(&self, node: &ConfiguredTask, failure: Failure, ran: bool) -> Outcome {
-        let log = ran.then(|| crate::record::log_path(self.around.run, &node.label));
+        // Where the run could not be recorded, there is none to look at.
+        let recorded = || record::runs_dir(self.around.root).join(self.around.run.as_str()).is_dir();
+        let log = (ran && recorded()).then(|| record::log_path(self.around.run, &node.label));
         Outcome::Failed { failure, log, hint: node.task.hint.clone() }
     }
 
@@ -873,5 +885,5 @@ fn unfinished(error: FinishError) -> Failure {
 
 /// The file that lines of `NAME=value` for later actions are appended to.
 pub fn export_file(around: &Surroundings<'_>, node: NodeIx) -> PathBuf {
-    around.root.join(crate::record::STATE_DIR).join("tmp").join(format!("{}-{}.export", around.run, node.0))
+    around.root.join(record::STATE_DIR).join("tmp").join(format!("{}-{}.export", around.run, node.0))
 }

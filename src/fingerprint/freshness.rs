@@ -471,7 +471,7 @@ fn file_part(table: &Table, row: &Row) -> FilePart {
     FilePart { path: table.path(row.id).into(), kind: row.kind, digest: row.digest }
 }
 
-fn manifest_of(table: &Table, record: &Record<'_>) -> Option<Manifest> {
+pub(super) fn manifest_of(table: &Table, record: &Record<'_>) -> Option<Manifest> {
     let tail = record.tail()?;
     let files = |list| record.rows(list).map(|row| file_part(table, &row)).collect();
     Some(Manifest {

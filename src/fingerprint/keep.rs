@@ -4,14 +4,16 @@ use std::collections::HashSet;
 
 use crate::base::fs::Kind;
 use crate::base::{Digest, RelPath};
-use crate::cache::{ActionResult, CacheKey, Hit, LocalStore, Lookup, Output, OutputKind, RestoreError};
+use crate::cache::{
+    ActionResult, CacheKey, Hit, LocalStore, Lookup, Output, OutputKind, RestoreError, StoreError,
+};
 
-use super::Workspace;
-use super::freshness::{Fingerprint, Prepared, Seen};
+use super::freshness::{Fingerprint, Prepared, Seen, manifest_of};
 use super::look::entry;
 use super::record::{ANY, List, NewRecord, Row};
 use super::table::{Entry, FileKind, PathId};
 use super::unchanged::asked;
+use super::{Manifest, Workspace};
 
 impl Workspace {
     /// Looks for a result: by the declared inputs first, then by those that depfiles of earlier runs named.
@@ -118,15 +120,29 @@ impl Workspace {
         store: &LocalStore,
         fingerprint: &Fingerprint,
         result: &ActionResult,
-    ) -> Option<String> {
-        let kept = store.store(&fingerprint.key(), result, &self.root).and_then(|()| {
+    ) -> Result<(), StoreError> {
+        store.store(&fingerprint.key(), result, &self.root).and_then(|()| {
             let Some(files) = &fingerprint.discovered else { return Ok(()) };
             let state = self.state();
             let set = files.iter().map(|file| state.table.path(file.row.id).to_vec()).collect();
             drop(state);
             Ok(store.add_path_set(&CacheKey(fingerprint.declared), set)?)
-        });
-        kept.err().map(|error| format!("the result was not kept: {error}"))
+        })
+    }
+
+    /// What the results of these tasks' last good runs are found by in the cache: their keys, and before those of tasks
+    /// with a depfile the keys of their declared inputs.
+    pub fn keys<'a>(&self, labels: impl IntoIterator<Item = &'a str>) -> Vec<CacheKey> {
+        let state = self.state();
+        let mut keys = Vec::new();
+        for record in labels.into_iter().filter_map(|label| state.record(label)) {
+            keys.push(CacheKey(record.key()));
+            if record.has_discovered() {
+                let manifest = manifest_of(&state.table, &record);
+                keys.extend(manifest.map(|manifest| Manifest { discovered: None, ..manifest }.key()));
+            }
+        }
+        keys
     }
 
     /// Records the last good run of a task, and removes files that the one before made and this one did not.

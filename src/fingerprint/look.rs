@@ -59,7 +59,8 @@ impl Workspace {
                     state.table.put(id, Entry { epoch, ..entry });
                 }
                 Err(error) => {
-                    state.table.entries[id as usize].known = false;
+                    let entry = &mut state.table.entries[id as usize];
+                    (entry.known, entry.epoch) = (false, epoch);
                     errors.push((id, error));
                 }
             }

@@ -44,8 +44,9 @@ impl Workspace {
         }
         let state = self.state();
         let table = &state.table;
-        for (id, entry) in table.entries.iter().enumerate().filter(|(_, entry)| entry.is_fresh(epoch)) {
-            if !entry.trusted {
+        for (id, entry) in table.entries.iter().enumerate().filter(|(_, entry)| entry.epoch >= epoch) {
+            // What changed while it was looked at is not known any more; the answer rests on it all the same.
+            if !entry.known || !entry.trusted {
                 return None;
             }
             bytes.put_bytes(table.path(id as u32));

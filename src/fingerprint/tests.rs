@@ -139,7 +139,7 @@ fn live(
             .collect();
         return (format!("executed, but {} moved", moved.join(", ")), Some(result.outputs_digest()));
     }
-    if let Some(warning) = workspace.store(store, &finished.fingerprint, &result) {
+    if let Err(warning) = workspace.store(store, &finished.fingerprint, &result) {
         said.push_str(&format!(" [{warning}]"));
     }
     workspace.commit(&task, &finished.fingerprint, &result);

@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crate::base::fs::{self, FsError};
 use crate::base::{Digest, Timestamp};
 use crate::cache::{self, LocalStore};
-use crate::engine::action::{Actions, export_file};
+use crate::engine::action::{Actions, NO_CACHE, export_file};
 use crate::engine::audit::Audit;
 use crate::engine::command::Carry;
 use crate::engine::dispatcher::{self, Ending, Message};
@@ -81,6 +81,8 @@ pub struct Ready {
     recorder: Option<Recorder>,
     /// Why there is no recorder.
     unrecorded: Option<RecordError>,
+    /// Why the user's cache folder is of no use.
+    no_cache: Option<FsError>,
     durations: Durations,
     processes: Arc<Processes>,
     jobserver: Jobserver,
@@ -154,11 +156,18 @@ impl Ready {
         let plan = Plan::new(graph, &project.envfile().pools, limits, |label| durations.of(label));
 
         let state = root.join(STATE_DIR);
-        fs::create_folder(&state.join("tmp"))?;
+        // A tree that cannot be written may be read: the recorder has said so already.
+        let folders = fs::create_folder(&state.join("tmp"));
+        let unrecorded = unrecorded.or_else(|| folders.err().filter(|_| !request.dry_run).map(Into::into));
+        let (secrets, no_cache) = match secret_key(&context.cache_dir) {
+            Ok(key) => (key, None),
+            // What is hashed with it is never found again, and never wrong.
+            Err(error) => (drawn_key()?, Some(error)),
+        };
         let jobserver = joined.unwrap_or_else(|| Jobserver::serve(jobs, variable("PATH")));
         Ok(Self {
             processes: Processes::new(PATIENCE),
-            workspace: Workspace::open(&root, &state.join("state"), secret_key(&context.cache_dir)?)?,
+            workspace: Workspace::open(&root, &state.join("state"), secrets)?,
             store: local_store(context, Some(project)),
             git: Git::new(&root),
             manifests: ManifestLog::new(&root, &run),
@@ -167,6 +176,7 @@ impl Ready {
             run,
             recorder,
             unrecorded,
+            no_cache,
             durations,
             jobserver,
             asked,
@@ -206,8 +216,9 @@ impl Ready {
             envfile: project.envfile(),
             caller: &context.caller,
             workspace: &self.workspace,
-            read_cache: Some(&self.store).filter(|_| request.read_cache),
-            write_cache: Some(&self.store).filter(|_| request.write_cache && !request.dry_run),
+            read_cache: Some(&self.store).filter(|_| request.read_cache && self.has_cache()),
+            write_cache: Some(&self.store)
+                .filter(|_| request.write_cache && !request.dry_run && self.has_cache()),
             processes: &self.processes,
             jobserver: &self.jobserver,
             git: &self.git,
@@ -221,6 +232,11 @@ impl Ready {
         }
     }
 
+    /// Whether results can be kept: where the folder of the user cannot be used, another one may be.
+    fn has_cache(&self) -> bool {
+        self.no_cache.as_ref().is_none_or(|error| !error.path.starts_with(self.store.dir()))
+    }
+
     /// Begins to tell: the first event, and where the record is.
     pub fn begin(&mut self, project: &Project, request: &Request, reporters: &mut Reporters) {
         if let Some(recorder) = self.recorder.take() {
@@ -230,6 +246,10 @@ impl Ready {
         if let Some(error) = self.unrecorded.take() {
             let message = format!("this run is not recorded: {error}");
             reporters.tell(Event::Notice(Notice { node: None, message, hint: None }));
+        }
+        if let Some(error) = self.no_cache.as_ref().filter(|_| request.read_cache || request.write_cache) {
+            let message = format!("the cache is not used: {error}");
+            reporters.tell(Event::Notice(Notice { node: None, message, hint: Some(NO_CACHE.into()) }));
         }
     }
 }
@@ -329,8 +349,14 @@ pub(super) fn carry_out(
     }
     if !request.dry_run {
         remember(plan, &ending, ready.durations.clone(), context.clock.now());
-        // Whoever is not told what was learned only has to look again.
-        let _ = ready.workspace.save();
+        // Where the record of the run cannot be written either, that was told.
+        if let Err(error) = ready.workspace.save()
+            && reporters.is_recorded()
+        {
+            let message = format!("what this run found out is not kept: {error}");
+            let hint = Some("the next run looks at everything again".into());
+            reporters.tell(Event::Notice(Notice { node: None, message, hint }));
+        }
         if let (0, 0, Some((words, options)), Some(started)) =
             (ending.exit, ending.changed, &request.words, reporters.state().started())
         {
@@ -338,7 +364,10 @@ pub(super) fn carry_out(
             seal_answer(context, project, plan, &around, &answer, started, ready.asked.clone());
         }
     }
-    collect(&ready.store, ending.changed);
+    if around.write_cache.is_some() {
+        note_uses(plan, reporters.state(), &ready);
+        collect(&ready.store, ending.changed);
+    }
     drop(actions);
     let Ready { plan, workspace, .. } = ready;
     Ok((ending, Rest { _plan: plan, _workspace: workspace }))
@@ -394,6 +423,22 @@ fn shadowed(context: &Context, plan: &Plan) -> Vec<Notice> {
         }
     }
     notices
+}
+
+/// Notes, once a day, that the results of what is up to date here are still of use: nothing reads them, and they would
+/// otherwise be collected one day as if nobody wanted them.
+fn note_uses(plan: &Plan, state: &RunState, ready: &Ready) {
+    let stamp = ready.root.join(STATE_DIR).join("state/used");
+    let noted = std::fs::metadata(&stamp).and_then(|meta| meta.modified());
+    if noted.is_ok_and(|noted| noted.elapsed().is_ok_and(|age| age < super::seal::HOLDS)) {
+        return;
+    }
+    let is_up_to_date = |ix| state.state(ix) == Some(NodeState::Over(OutcomeKind::UpToDate));
+    let nodes = plan.graph.iter().filter(|(ix, _)| is_up_to_date(*ix));
+    let labels: Vec<String> = nodes.map(|(_, node)| state_label(node)).collect();
+    ready.store.note_uses(ready.workspace.keys(labels.iter().map(String::as_str)));
+    // Without the stamp the next run notes it again.
+    let _ = std::fs::write(stamp, b"");
 }
 
 /// Keeps the cache within its limits, now and then, after a run that may have added to it. Whoever cannot collect leaves it
@@ -594,15 +639,20 @@ pub(super) fn secret_key(cache_dir: &Path) -> Result<SecretKey, FsError> {
         {
             return Ok(SecretKey(key));
         }
-        let mut key = [0; 32];
-        let mut random =
-            File::open("/dev/urandom").map_err(|error| FsError::new("open", "/dev/urandom", error))?;
-        random.read_exact(&mut key).map_err(|error| FsError::new("read", "/dev/urandom", error))?;
+        let SecretKey(key) = drawn_key()?;
         fs::create_folder(cache_dir)?;
         fs::write_atomic_with(&path, 0o600, |file| file.write_all(&key))?;
     }
     // Two that are drawn at the same moment: the one that lies there now is the one.
     Err(FsError::new("read back", path, std::io::Error::other("it is not 32 bytes long")))
+}
+
+fn drawn_key() -> Result<SecretKey, FsError> {
+    let mut key = [0; 32];
+    let mut random =
+        File::open("/dev/urandom").map_err(|error| FsError::new("open", "/dev/urandom", error))?;
+    random.read_exact(&mut key).map_err(|error| FsError::new("read", "/dev/urandom", error))?;
+    Ok(SecretKey(key))
 }
 
 /// The graph of targets: for a run, or, without one, to look at.

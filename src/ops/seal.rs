@@ -9,10 +9,12 @@
 //! task that always runs, the time, git, a warning that has to be said again) nothing is sealed.
 
 use std::ffi::OsStr;
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::base::codec::{Put, Reader};
 use crate::base::{Digest, checksum, fs};
@@ -31,6 +33,8 @@ use super::{Context, Project};
 
 /// The first bytes of a seal, the build's own name among them: another build may come to other answers.
 const MAGIC: &str = concat!("envrun seal ", env!("ENVRUN_BUILD"), "\n");
+/// How long a seal is good for: now and then a run has to look closer, and notes which results are still of use.
+pub(super) const HOLDS: Duration = Duration::from_secs(24 * 60 * 60);
 /// How many seals are kept in a project.
 const KEPT: usize = 64;
 
@@ -111,7 +115,11 @@ pub fn sealed(
 ) -> Option<Sealed> {
     let file = root_file(context, file, &Texts::Disk).ok()?;
     let root = file.parent()?.to_path_buf();
-    let bytes = std::fs::read(path_of(&root, &file, words)).ok()?;
+    let mut sealed = File::open(path_of(&root, &file, words)).ok()?;
+    let meta = sealed.metadata().ok()?;
+    meta.modified().ok()?.elapsed().ok().filter(|age| *age < HOLDS)?;
+    let mut bytes = Vec::with_capacity(usize::try_from(meta.len()).ok()?);
+    sealed.read_to_end(&mut bytes).ok()?;
     let Said { variables, options, targets, jobs, nodes, files } = Said::read(whole(&bytes)?)?;
     if variables.iter().any(|(name, value)| value_digest(context, name) != *value) {
         return None;

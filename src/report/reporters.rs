@@ -29,6 +29,11 @@ impl Reporters {
         self.recorder = Some(recorder);
     }
 
+    /// Whether the run is written down, as far as it has come.
+    pub fn is_recorded(&self) -> bool {
+        self.recorder.is_some()
+    }
+
     /// Adds a listener; `name` is what a warning calls it.
     pub fn add(&mut self, name: &'static str, reporter: Box<dyn Reporter>) {
         self.reporters.push((name, reporter));

@@ -9,6 +9,8 @@ mod ending;
 #[cfg(unix)]
 mod env;
 mod explain;
+#[cfg(target_os = "linux")]
+mod fault;
 mod hello_deploy;
 #[cfg(target_os = "linux")]
 mod interrupt;

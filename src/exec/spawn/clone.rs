@@ -55,7 +55,7 @@ pub(super) fn spawn(start: &Start<'_>, argv: &[*const c_char], env: &[*const c_c
     }
     // SAFETY: the mask was written above.
     unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, before.as_ptr(), ptr::null_mut()) };
-    let Some(pid) = Pid::from_raw(pid).filter(|_| pid > 0) else { return Err(error) };
+    let Some(pid) = (pid > 0).then(|| Pid::from_raw(pid)).flatten() else { return Err(error) };
     // SAFETY: a descriptor that was just made, if one was.
     let ending = (pidfd >= 0).then(|| unsafe { OwnedFd::from_raw_fd(pidfd) });
     match child.error.load(Ordering::SeqCst) {

@@ -380,7 +380,7 @@ impl World {
                 assert!(edited, "nobody edited {:?}", finished.moved);
                 continue;
             }
-            assert_eq!(workspace.store(&store, &finished.fingerprint, &result), None);
+            workspace.store(&store, &finished.fingerprint, &result).unwrap();
             self.kept[at].insert(state);
             breath()?;
             workspace.commit(&task, &finished.fingerprint, &result);
