@@ -98,6 +98,7 @@ fn context() -> Context {
         cwd: PathBuf::from("/project"),
         caller: BTreeMap::new(),
         cache_dir: PathBuf::from("/project/.cache"),
+        redactor: envrun::secret::Redactor::default(),
         clock: Clock::manual(Timestamp(0)),
         host: "bench".to_owned(),
         cores: || 2,

@@ -16,6 +16,7 @@
 //! | [`model`] | what an Envfile says, as plain data without KDL |
 //! | [`vars`] | layers of values, dotenv files, interpolation |
 //! | [`load`] | finds the Envfile, follows includes, lowers the tree to the model |
+//! | [`secret`] | making secrets, the store `file`, the filter that hides them |
 //! | [`graph`] | targets resolved against environments; the task graph and its pictures |
 //! | [`cache`] | keys, results, blobs; store and restore |
 //! | [`fingerprint`] | what a task's key is made of, and what changed since |
@@ -53,6 +54,7 @@ pub mod plan;
 pub mod preflight;
 pub mod record;
 pub mod report;
+pub mod secret;
 pub mod service;
 pub mod snapshot;
 pub mod syntax;

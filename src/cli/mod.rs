@@ -31,6 +31,7 @@ use clap::Parser;
 
 use crate::base::Clock;
 use crate::ops::{Context, Problem};
+use crate::secret::Redactor;
 
 use args::{Cli, Command, Place};
 use terminal::Terminal;
@@ -154,6 +155,7 @@ fn context(place: &Place) -> std::io::Result<Context> {
     Ok(Context {
         cwd,
         cache_dir,
+        redactor: Redactor::default(),
         clock: Clock::System,
         host: host(),
         cores: || std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get),

@@ -80,9 +80,7 @@ impl<'a> Surroundings<'a> {
     pub fn scene(&self, node: &ConfiguredTask) -> Result<Scene, Arc<Diagnostic>> {
         let task = &node.task;
         let values = self.task_values(node, task);
-        let mut names = BTreeSet::clone(&node.reads);
-        names.extend(task.vars.keys().cloned());
-        names.extend(task.args.iter().map(|arg| VarName::from(arg.variable().as_str())));
+        let names = names(node);
         for name in &names {
             if let Lookup::Missing(diagnostic) = values.lookup(name.as_str()) {
                 return Err(diagnostic);
@@ -97,6 +95,21 @@ impl<'a> Surroundings<'a> {
             None => None,
         };
         Ok(Scene { values, names, dir, shell })
+    }
+
+    /// What the guards of a node see: the same, without the values that are missing, as secrets are before guards have
+    /// passed.
+    pub fn scene_of_guards(&self, node: &ConfiguredTask) -> Scene {
+        let task = &node.task;
+        let values = self.task_values(node, task);
+        let text = |text: &str, span| values.interpolate(text, Form::Text, span).ok();
+        let dir = text(&task.dir.value, task.dir.span).and_then(|dir| RelPath::root().resolve(&dir).ok());
+        Scene {
+            names: names(node),
+            dir: dir.unwrap_or_else(|| task.project_dir.clone()),
+            shell: task.shell.as_ref().and_then(|shell| text(&shell.value, shell.span)),
+            values,
+        }
     }
 
     /// The values as `task` sees them with the arguments of `node`: its own, or one that it calls.
@@ -246,6 +259,14 @@ impl<'a> Surroundings<'a> {
             },
         )
     }
+}
+
+/// Every variable that a node may read, its own included.
+fn names(node: &ConfiguredTask) -> BTreeSet<VarName> {
+    let mut names = BTreeSet::clone(&node.reads);
+    names.extend(node.task.vars.keys().cloned());
+    names.extend(node.task.args.iter().map(|arg| VarName::from(arg.variable().as_str())));
+    names
 }
 
 /// What the environment of a node, and those it extends, say in one of their blocks: in the node's project and in those

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::environ::CTexts;
 use super::follow::{Pipes, follow};
 use super::mark::Mark;
+use super::pipe::pipe;
 use super::spawn::{Start, Started, spawn};
 use super::watch::notify::{Filter, Session};
 use super::{Environ, Processes, ProgramError, Shell, Watch, program, simple};
@@ -183,6 +184,38 @@ pub fn keep(
     started: &mut dyn FnMut(u32),
     output: &mut dyn FnMut(Stream, &[u8]),
 ) -> Result<Ended, StartError> {
+    run_from(spec, None, processes, started, output)
+}
+
+/// As [`run`], with `input` to read from its standard input. What it does not read is lost.
+pub fn run_fed(
+    spec: &CommandSpec<'_>,
+    input: &[u8],
+    processes: &Processes,
+    output: &mut dyn FnMut(Stream, &[u8]),
+) -> Result<Ended, StartError> {
+    let fail = |error: rustix::io::Errno| StartError::Spawn {
+        program: "its standard input".into(),
+        source: error.into(),
+    };
+    let (read, write) = pipe().map_err(fail)?;
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            // A command that does not want to hear it all has closed its end.
+            let _ = io::Write::write_all(&mut std::fs::File::from(write), input);
+        });
+        run_from(spec, Some(read), processes, &mut |_| {}, output)
+    })
+}
+
+/// Runs a command that reads from `input`, or nothing.
+fn run_from(
+    spec: &CommandSpec<'_>,
+    input: Option<OwnedFd>,
+    processes: &Processes,
+    started: &mut dyn FnMut(u32),
+    output: &mut dyn FnMut(Stream, &[u8]),
+) -> Result<Ended, StartError> {
     if !processes.admits(spec.cleanup, spec.owner) {
         return Ok(Ended { exit: Exit::Cancelled, left_behind: false });
     }
@@ -190,12 +223,12 @@ pub fn keep(
         return Err(StartError::Nul(format!("the variable `{name}`")));
     }
     match spec.watch {
-        None => run_with(spec, None, processes, started, output),
+        None => run_with(spec, None, input, processes, started, output),
         Some(watch) => {
             let (session, filter) = Session::begin().map_err(|source| StartError::Watch { source })?;
             let ended = std::thread::scope(|scope| {
                 scope.spawn(|| session.serve(watch));
-                run_with(spec, Some(filter), processes, started, output)
+                run_with(spec, Some(filter), input, processes, started, output)
             });
             match watch.refused() {
                 Some(source) => Err(StartError::Watch { source }),
@@ -209,13 +242,14 @@ pub fn keep(
 fn run_with(
     spec: &CommandSpec<'_>,
     filter: Option<Filter>,
+    input: Option<OwnedFd>,
     processes: &Processes,
     tell: &mut dyn FnMut(u32),
     output: &mut dyn FnMut(Stream, &[u8]),
 ) -> Result<Ended, StartError> {
     let terminal = (spec.io == Io::Inherited).then(Terminal::save).flatten();
     let (number, mark) = processes.number();
-    let (started, pipes, _script) = Launch::new(spec, processes)?.start(mark, filter.as_ref())?;
+    let (started, pipes, _script) = Launch::new(spec, processes)?.start(mark, filter.as_ref(), input)?;
     // The thread that watches waits for this end of its pipe too.
     let is_watched = filter.map(drop).is_some();
     let running = processes.enter(number, started.pid, spec);
@@ -321,6 +355,7 @@ impl<'a> Launch<'a> {
         mut self,
         mark: Mark,
         filter: Option<&Filter>,
+        input: Option<OwnedFd>,
     ) -> Result<(Started, Option<Pipes>, Option<OwnedFd>), StartError> {
         let program = Arc::clone(&self.program);
         let fail = |source| StartError::Spawn { program: program.to_path_buf(), source };
@@ -330,7 +365,8 @@ impl<'a> Launch<'a> {
             Io::Inherited => None,
         };
         let (pipes, ends) = pipes.unzip();
-        let streams = ends.as_ref().map(|[out, err]| [null, out.as_fd(), err.as_fd()]);
+        let stdin = input.as_ref().map_or(null, OwnedFd::as_fd);
+        let streams = ends.as_ref().map(|[out, err]| [stdin, out.as_fd(), err.as_fd()]);
         let dir = self.spec.dir.as_os_str().as_bytes();
         let (mut pwd, mut tries) = (CTexts::default(), 0);
         if !pwd.push(&[b"PWD=", dir]) {

@@ -33,7 +33,7 @@ mod tree;
 mod usage;
 mod watch;
 
-pub use command::{CommandSpec, Ended, Exit, Invocation, Io, StartError, Stream, keep, run};
+pub use command::{CommandSpec, Ended, Exit, Invocation, Io, StartError, Stream, keep, run, run_fed};
 pub use detach::{detach, leave_session};
 pub use environ::Environ;
 pub use jobserver::{Jobserver, Token};

@@ -13,6 +13,7 @@ mod deploy;
 mod name;
 mod node;
 mod requirement;
+mod secret;
 mod service;
 mod value;
 mod word;
@@ -25,6 +26,7 @@ pub use node::{
     Action, ArgKind, ArgSpec, CacheMode, Command, Node, Pool, Retry, RetryOn, Sandbox, Task, Unbuilt,
 };
 pub use requirement::{Amount, Requirement, RequirementKind, merge_requirements};
+pub use secret::{Generate, Kept, Rotate, Secret, SecretSpec, Store, StoreFormat, StoreRef, lay_secrets};
 pub use service::{Probe, ProbeKind, Ready, Restart, Service, Url};
 pub use value::{Constraints, Dotenv, Value, Var, VarType};
 pub use word::Word;
@@ -98,6 +100,8 @@ pub struct Project {
     pub included: IndexMap<String, ProjectName>,
     /// Other names of its nodes.
     pub aliases: IndexMap<String, NodeName>,
+    /// The stores that it declares.
+    pub stores: IndexMap<String, Store>,
     /// What every environment starts from.
     pub base: Scope,
     /// What each environment says of this project, on its own: `nodes` already patched through the whole `extends`
@@ -112,8 +116,10 @@ pub struct Scope {
     pub nodes: IndexMap<NodeName, Node>,
     /// Variables; `Var::value` is `None` for a required name, `Some(Value::Null)` takes an inherited name away.
     pub vars: IndexMap<VarName, Var>,
-    /// Secrets by name (their behaviour is not built yet).
-    pub secrets: IndexMap<VarName, Span>,
+    /// Secrets by name, as written in this one block.
+    pub secrets: IndexMap<VarName, Secret>,
+    /// Where the secrets are kept that do not say so themselves, the inherited ones too.
+    pub kept: Option<Kept>,
     /// dotenv files, in order.
     pub dotenv: Vec<Dotenv>,
     /// Conditions that refuse.

@@ -5,6 +5,7 @@ use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
 use crate::base::Clock;
+use crate::secret::Redactor;
 
 /// What surrounds the program: folders, the caller's variables, the clock, the machine.
 #[derive(Debug, Clone)]
@@ -15,6 +16,8 @@ pub struct Context {
     pub caller: BTreeMap<OsString, OsString>,
     /// Where results are kept: `$ENVRUN_CACHE_DIR`, `$XDG_CACHE_HOME/envrun` or `~/.cache/envrun`.
     pub cache_dir: PathBuf,
+    /// What hides secrets in everything that is said.
+    pub redactor: Redactor,
     /// The time of day.
     pub clock: Clock,
     /// The host's name.

@@ -11,6 +11,7 @@ use std::time::Duration;
 use indexmap::IndexMap;
 use serde::Serialize;
 
+use crate::base::unit::show_duration;
 use crate::diag::{Diagnostic, FileId, Severity, Span};
 use crate::exec::{Environ, Processes};
 use crate::model::{
@@ -18,9 +19,12 @@ use crate::model::{
     merge_requirements,
 };
 use crate::preflight::{Finding, Git, Machine, Question, Sight, Status, World, ask_all, is_placeholder};
-use crate::vars::{INVALID, Lookup, TaskValues, Values};
+use crate::secret::redact::SHORTEST;
+use crate::vars::{INVALID, Layer, Lookup, TaskValues, Values};
 
+use super::env::guard;
 use super::run::{self, chosen_environment};
+use super::secret::{Missing, Secrets, State, Wanted};
 use super::target::environment;
 use super::values::{AskedNames, ValueReader, caller_source};
 use super::{Context, Problem, Project};
@@ -92,9 +96,6 @@ const NOWHERE: Span = Span { file: FileId(0), start: 0, len: 0 };
 /// The least number of files to watch that serves a project of ordinary size.
 const WATCHES: u64 = 65_536;
 
-/// Shorter secrets would be found in too many places to be hidden everywhere.
-const SHORTEST_SECRET: usize = 6;
-
 /// Looks at everything: for the environments named, or for the one that would be chosen, or for all.
 pub fn doctor(context: &Context, project: &mut Project, names: &[String]) -> Result<Report, Problem> {
     let environments = environments(context, project, names)?;
@@ -103,22 +104,27 @@ pub fn doctor(context: &Context, project: &mut Project, names: &[String]) -> Res
     let caller = Environ::new(&context.caller);
     let mut groups = vec![(None, about_the_project(context, project, &machine))];
     let mut uses = Vec::new();
-    let mut secrets = Vec::new();
+    let processes = Processes::new(Duration::from_secs(10));
     for env in environments {
         // Without environments there is one group for all.
         let mut drafts = if env.is_none() { std::mem::take(&mut groups[0].1) } else { Vec::new() };
         let group = if env.is_none() { 0 } else { groups.len() };
-        for (name, values) in values(context, project, env.as_ref())? {
+        let all = values(context, project, env.as_ref())?;
+        let project = &*project;
+        let mut secrets = Secrets::new(context, project, &processes);
+        for (name, values) in all {
             let around = Around { context, envfile: project.envfile(), root: &root, env: env.as_ref() };
             let Some(model) = project.envfile().projects.get(&name) else { continue };
+            let mut about_secrets = Vec::new();
+            around.secrets(project, model, &values, &mut secrets, &mut about_secrets);
             around.requirements(model, &values, &mut drafts);
             around.values(model, &values, group, &mut drafts, &mut uses);
-            secrets.extend(values.iter().filter_map(|(_, lookup)| match lookup {
-                Lookup::Value { text, secret: true, .. } if text.len() >= SHORTEST_SECRET => {
-                    Some(text.to_string())
-                }
+            drafts.append(&mut about_secrets);
+            let hidden = values.iter().filter_map(|(_, lookup)| match lookup {
+                Lookup::Value { text, secret: true, .. } => Some(&**text),
                 _ => None,
-            }));
+            });
+            context.redactor.learn(hidden);
         }
         match env {
             None => groups[0].1 = drafts,
@@ -126,7 +132,6 @@ pub fn doctor(context: &Context, project: &mut Project, names: &[String]) -> Res
         }
     }
     clashes(&mut groups, &uses, !names.is_empty());
-    let processes = Processes::new(Duration::from_secs(10));
     let world = World { machine: &machine, processes: &processes, caller: &caller, root: &root };
     let questions: Vec<Question> =
         groups.iter().flat_map(|(_, drafts)| drafts.iter().map(|draft| draft.question.clone())).collect();
@@ -140,7 +145,7 @@ pub fn doctor(context: &Context, project: &mut Project, names: &[String]) -> Res
             checks: drafts
                 .into_iter()
                 .zip(&mut findings)
-                .map(|(draft, finding)| check(project, draft, finding, &secrets))
+                .map(|(draft, finding)| check(context, project, draft, finding))
                 .collect(),
         })
         .collect();
@@ -277,6 +282,76 @@ impl Around<'_> {
         }
     }
 
+    /// The secrets of a project: there, readable, long enough, not overdue. The values are open after that, unless the
+    /// environment's guard refuses.
+    fn secrets(
+        &self,
+        project: &Project,
+        model: &ModelProject,
+        values: &Arc<Values>,
+        secrets: &mut Secrets<'_>,
+        drafts: &mut Vec<Draft>,
+    ) {
+        if values.secrets().is_empty() {
+            return;
+        }
+        let mut tell =
+            |kind, name: String, span, finding| drafts.push(Draft::known(kind, name, span, finding));
+        let asked = guard::ask(self.context, project, &model.name, self.env, values, "its secrets");
+        if let Err(refused) = asked {
+            let reason = match &refused {
+                Problem::Refused(refusals) => {
+                    refusals.first().map_or_else(String::new, |one| one.reason.clone())
+                }
+                other => other.to_string(),
+            };
+            let finding = Finding::warn(format!("not looked at: {reason}"))
+                .hint("the guard of an environment stands before its secrets too");
+            return tell("secret", "secrets".into(), None, finding);
+        }
+        let examined = match secrets.examine(values) {
+            Ok(examined) => examined,
+            Err(refused) => {
+                let mut finding = Finding::fail(refused.to_string());
+                finding.hint = refused.hint;
+                return tell("store", refused.store, None, finding);
+            }
+        };
+        let mut unread = Vec::new();
+        for one in examined.iter().filter(|one| one.kept.spec.project == model.name) {
+            let secret = &one.kept.spec.secret;
+            let env = self.env.map_or(String::new(), |env| format!(" {env}"));
+            let finding = match &one.state {
+                State::Unread(refused) => {
+                    if !unread.contains(refused) {
+                        unread.push(refused.clone());
+                        let mut finding = Finding::fail(refused.reason.clone());
+                        finding.hint = refused.hint.clone();
+                        tell("store", refused.store.clone(), Some(secret.span), finding);
+                    }
+                    continue;
+                }
+                State::Missing => Finding::fail("not set").hint(one.kept.hint()),
+                State::Optional => Finding::pass("not set, and it may be missing"),
+                State::Generated => Finding::pass("not made yet: the first run that wants it makes it"),
+                State::Present { placeholder: true, .. } => {
+                    Finding::warn("a placeholder").hint(one.kept.hint())
+                }
+                State::Present { short: true, .. } => Finding::warn(format!(
+                    "shorter than {SHORTEST} bytes: too short to be hidden in what is printed"
+                ))
+                .hint(format!("take a longer one: {}", one.kept.hint())),
+                State::Present { from, .. } => match one.left {
+                    Some(Err(over)) => Finding::warn(format!("overdue for {}", show_duration(over)))
+                        .hint(format!("`envrun secret rotate{env} {}`", secret.name)),
+                    _ => Finding::pass(from.clone()),
+                },
+            };
+            tell("secret", secret.name.to_string(), Some(secret.span), finding);
+        }
+        secrets.open(values, &Wanted::Everything, Missing::Leave);
+    }
+
     /// The variables of a project: those without a value, placeholders, and every port.
     fn values(
         &self,
@@ -295,16 +370,20 @@ impl Around<'_> {
             match lookup {
                 Lookup::Missing(wrong) => {
                     let span = wrong.labels.first().map_or(declared.span, |label| label.span);
-                    // Until there are stores nobody can tell which secrets would be generated.
-                    let mut finding = match declared.is_secret {
-                        true => Finding::warn(wrong.message.clone()),
-                        false => Finding::fail(wrong.message.clone()),
-                    };
+                    // A secret is a check of its own, and what rests on one that is missing says nothing new.
+                    if declared.is_secret || declared.derived && !values.secrets_of(name.as_str()).is_empty()
+                    {
+                        continue;
+                    }
+                    let mut finding = Finding::fail(wrong.message.clone());
                     finding.hint = wrong.help.clone();
                     tell(span, finding);
                 }
                 Lookup::Value { text, secret, origin } => {
                     let span = origin.span.unwrap_or(declared.span);
+                    if declared.is_secret && matches!(origin.layer, Layer::Store(_) | Layer::Caller) {
+                        continue;
+                    }
                     if is_placeholder(text) {
                         let shown = if *secret {
                             "a placeholder".to_owned()
@@ -312,9 +391,9 @@ impl Around<'_> {
                             format!("`{text}`, a placeholder")
                         };
                         tell(span, Finding::warn(shown).hint(format!("give {name} the value that is meant")));
-                    } else if *secret && text.len() < SHORTEST_SECRET && !text.is_empty() {
+                    } else if *secret && text.len() < SHORTEST && !text.is_empty() {
                         let found = format!(
-                            "shorter than {SHORTEST_SECRET} bytes: too short to be hidden in what is printed"
+                            "shorter than {SHORTEST} bytes: too short to be hidden in what is printed"
                         );
                         tell(span, Finding::warn(found).hint("take a longer one"));
                     }
@@ -362,8 +441,8 @@ fn declared<'e>(
     for scope in
         std::iter::once(&project.base).chain(chain.iter().filter_map(|env| project.overlays.get(env)))
     {
-        for (name, span) in &scope.secrets {
-            found.insert(name, Declared { span: *span, is_port: false, is_secret: true, derived: false });
+        for (name, row) in &scope.secrets {
+            found.insert(name, Declared { span: row.span, is_port: false, is_secret: true, derived: false });
         }
         for (name, var) in &scope.vars {
             let is_port = found.get(name).is_some_and(|below| below.is_port) || var.ty == Some(VarType::Port);
@@ -455,8 +534,8 @@ fn clashes(groups: &mut [(Option<EnvName>, Vec<Draft>)], uses: &[PortUse], acros
     }
 }
 
-fn check(project: &Project, draft: Draft, finding: Finding, secrets: &[String]) -> Check {
-    let hide = |text: String| secrets.iter().fold(text, |text, secret| text.replace(secret.as_str(), "***"));
+fn check(context: &Context, project: &Project, draft: Draft, finding: Finding) -> Check {
+    let hide = |text: String| context.redactor.text(&text).into_owned();
     let own_hint = draft.hint.filter(|_| finding.status != Status::Pass);
     Check {
         kind: draft.kind,

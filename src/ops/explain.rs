@@ -51,6 +51,8 @@ pub fn explain(
     let mut ready = Ready::new(context, project, &request)?;
     let mut reporters = Reporters::new(context.clock.clone());
     ready.begin(project, &request, &mut reporters);
+    // Keys hold secrets too; where a guard refuses, a node that wants one says so.
+    ready.admit(context, project, &request);
     let around = ready.surroundings(context, project, &request);
     let actions = Actions::new(&ready.plan, &around);
     dispatcher::run(&ready.plan, &actions, around.processes, mpsc::channel(), &mut reporters);

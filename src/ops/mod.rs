@@ -21,6 +21,7 @@ mod problem;
 mod project;
 pub mod run;
 pub mod seal;
+pub mod secret;
 pub mod stage;
 pub mod target;
 pub mod values;

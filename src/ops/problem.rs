@@ -65,6 +65,9 @@ pub enum Problem {
     /// A copy of data was not made, found or removed.
     #[error(transparent)]
     Snapshot(#[from] SnapshotError),
+    /// A store of secrets cannot be used as it is.
+    #[error(transparent)]
+    Store(super::secret::Refused),
     /// The system refuses something a run cannot be without.
     #[error("cannot {doing}: {source}")]
     System {
@@ -108,7 +111,7 @@ impl Problem {
             Self::NoEnvfile { .. } | Self::Diagnostics { .. } | Self::Usage { .. } | Self::Load(_) => 2,
             Self::Record(RecordError::Unknown(_) | RecordError::Ambiguous(..)) => 2,
             // Nothing was run: whether it may be, nobody can say.
-            Self::Refused(_) | Self::Stages(StageBookError::Ref(_)) => 3,
+            Self::Refused(_) | Self::Store(_) | Self::Stages(StageBookError::Ref(_)) => 3,
             Self::Stages(StageBookError::Fs(_)) | Self::Unshared { .. } => 1,
             Self::Fs(_) | Self::Record(_) | Self::Start(_) | Self::Snapshot(_) | Self::System { .. } => 1,
         }
@@ -121,6 +124,7 @@ impl Problem {
                 Some("`envrun init` writes a first one for the project in this folder".into())
             }
             Self::Usage { hint, .. } => hint.clone(),
+            Self::Store(refused) => refused.hint.clone(),
             Self::Record(RecordError::Unknown(_) | RecordError::Ambiguous(..)) => {
                 Some("`envrun log` lists the runs".into())
             }

@@ -26,14 +26,15 @@ use crate::exec::{Environ, Jobserver, Processes, Signals};
 use crate::fingerprint::seal::Seen;
 use crate::fingerprint::{SecretKey, Workspace};
 use crate::graph::{self, NodeIx, Target, TaskGraph};
-use crate::model::{Condition, ConditionKind, EnvName, NodeName, Requirement};
+use crate::model::{Condition, ConditionKind, EnvName, NodeName, Requirement, VarName};
 use crate::plan::{Force, Limits, OnFailure, Plan};
 use crate::preflight::{Git, Machine, Question, Sight, Status, Verdict, World, ask_all};
 use crate::record::{self, Durations, ManifestLog, RecordError, Recorder, RunId, STATE_DIR};
 use crate::report::Reporters;
-use crate::vars::{Layer, Lookup, Source};
+use crate::vars::{Layer, Lookup, Source, condition_names, requirement_names};
 
 use super::seal::{Answer, Asked, seal_answer};
+use super::secret::{Wants, unseal};
 use super::target::{self, environment, targets};
 use super::values::{AskedNames, ValueReader, caller_source};
 use super::{Context, Problem, Project, Refusal, has_errors};
@@ -318,12 +319,14 @@ pub(super) fn carry_out(
             Some("name one of the tasks that it needs".into()),
         ));
     }
-    let refusals =
-        refusals(&ready.plan, &ready.surroundings(context, project, request), project, context.cores);
+    let Admitted { refusals, notices, read_secrets } = ready.admit(context, project, request);
     if !refusals.is_empty() && !request.dry_run {
         return Err(Problem::Refused(refusals));
     }
     ready.begin(project, request, &mut reporters);
+    for (message, hint) in notices {
+        reporters.tell(Event::Notice(Notice { node: None, message, hint }));
+    }
     for refusal in refusals {
         let message = format!("`{}` would be refused: {} ({})", refusal.label, refusal.reason, refusal.place);
         reporters.tell(Event::Notice(Notice { node: None, message, hint: refusal.hint }));
@@ -357,8 +360,9 @@ pub(super) fn carry_out(
             let hint = Some("the next run looks at everything again".into());
             reporters.tell(Event::Notice(Notice { node: None, message, hint }));
         }
-        if let (0, 0, Some((words, options)), Some(started)) =
-            (ending.exit, ending.changed, &request.words, reporters.state().started())
+        // What lies in a store is not written down, so nobody could see later that it changed.
+        if let (0, 0, false, Some((words, options)), Some(started)) =
+            (ending.exit, ending.changed, read_secrets, &request.words, reporters.state().started())
         {
             let answer = Answer { words, options };
             seal_answer(context, project, plan, &around, &answer, started, ready.asked.clone());
@@ -541,27 +545,83 @@ fn started(plan: &Plan, run: &RunId, project: &Project, request: &Request) -> Ru
     }
 }
 
+/// What came of everything that is asked before the first process starts.
+#[derive(Debug, Default)]
+pub(super) struct Admitted {
+    /// What refuses.
+    pub refusals: Vec<Refusal>,
+    /// What was done and is worth saying.
+    pub notices: Vec<(String, Option<String>)>,
+    /// Stores were asked.
+    pub read_secrets: bool,
+}
+
+impl Ready {
+    /// Asks everything that has to hold before the first process starts: first what can be asked without secrets, then,
+    /// when all of that holds, the stores, then what could only be asked with them.
+    pub(super) fn admit(&self, context: &Context, project: &Project, request: &Request) -> Admitted {
+        let around = self.surroundings(context, project, request);
+        let wants = Wants::of(&self.plan.graph, &around);
+        let asked = |when| refusals(&self.plan, &around, project, context.cores, &wants, when);
+        let mut refusals = asked(When::BeforeSecrets);
+        if !refusals.is_empty() && !self.plan.limits.dry_run {
+            return Admitted { refusals, ..Admitted::default() };
+        }
+        // A dry run goes on, but not into an environment whose guard refuses.
+        let of = |refusal: &Refusal| {
+            self.plan
+                .graph
+                .iter()
+                .find(|(_, node)| node.label == refusal.label)
+                .map(|(_, node)| node.env.clone())
+        };
+        let refused = refusals.iter().filter_map(of).collect();
+        let unsealed = unseal(context, project, &self.plan, &around, &wants, &refused);
+        refusals.extend(unsealed.refusals);
+        if refusals.is_empty() || self.plan.limits.dry_run {
+            refusals.extend(asked(When::WithSecrets));
+        }
+        Admitted { refusals, notices: unsealed.notices, read_secrets: unsealed.read_any }
+    }
+}
+
+/// When a condition is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum When {
+    /// It mentions no secret: before any store is.
+    BeforeSecrets,
+    /// It mentions one.
+    WithSecrets,
+}
+
 /// Every guard that does not hold and everything required that is not there, of every node: asked before the first
 /// process starts.
-fn refusals(plan: &Plan, around: &Surroundings<'_>, project: &Project, cores: fn() -> usize) -> Vec<Refusal> {
+fn refusals(
+    plan: &Plan,
+    around: &Surroundings<'_>,
+    project: &Project,
+    cores: fn() -> usize,
+    wants: &Wants,
+    when: When,
+) -> Vec<Refusal> {
     let mut refusals = Vec::new();
     let mut required = Vec::new();
     for (ix, node) in plan.graph.iter() {
         let own = node.task.guard.iter();
-        // An environment's guard stands before what changes something in it.
-        let of_environment =
-            scope_conditions(around.envfile, node, |scope| &scope.guard).filter(|_| node.task.mutates);
+        // An environment's guard stands before what changes something in it, and before its secrets.
+        let of_environment = scope_conditions(around.envfile, node, |scope| &scope.guard)
+            .filter(|_| node.task.mutates || wants.has(ix));
         let guards: Vec<&Condition> = of_environment.chain(own).collect();
         if guards.is_empty() && node.task.requires.is_empty() {
             continue;
         }
-        let scene = match around.scene(node) {
-            Ok(scene) => scene,
-            // Told as the failure of the node, when its turn comes.
-            Err(_) => continue,
+        let scene = around.scene_of_guards(node);
+        let is_now = |names: BTreeSet<VarName>| {
+            let wants_any = !scene.values.secrets(names.iter().map(VarName::as_str)).is_empty();
+            wants_any == (when == When::WithSecrets)
         };
         let carry = Carry::new(around, node, &scene, ix);
-        for guard in guards {
+        for guard in guards.into_iter().filter(|guard| is_now(condition_names(around.envfile, guard))) {
             if plan.limits.dry_run && matches!(guard.kind, ConditionKind::Exec { .. }) {
                 continue;
             }
@@ -582,7 +642,8 @@ fn refusals(plan: &Plan, around: &Surroundings<'_>, project: &Project, cores: fn
             environ: &environ,
             shell: scene.shell.as_deref(),
         };
-        for requirement in &node.task.requires {
+        let rows = node.task.requires.iter();
+        for requirement in rows.filter(|row| is_now(requirement_names(around.envfile, row))) {
             let asked =
                 if plan.limits.dry_run { requirement.without_effort() } else { Some(requirement.clone()) };
             required.extend(asked.map(|asked| (&node.label, Question::of(&asked, &sight), asked)));

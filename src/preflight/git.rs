@@ -91,6 +91,27 @@ impl Git {
         }
     }
 
+    /// Whether git would leave a path out; `None` where there is no repository, or no git to ask.
+    pub fn ignores(&self, path: &Path) -> Option<bool> {
+        if !self.root.ancestors().any(|folder| folder.join(".git").exists()) {
+            return None;
+        }
+        let status = Command::new("git")
+            .args(["check-ignore", "--quiet", "--"])
+            .arg(path)
+            .current_dir(&self.root)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status()
+            .ok()?;
+        match status.code() {
+            Some(0) => Some(true),
+            Some(1) => Some(false),
+            _ => None,
+        }
+    }
+
     fn ask(&self, args: &[&str]) -> Result<String, String> {
         let output = Command::new("git")
             .args(args)

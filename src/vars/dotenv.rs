@@ -13,6 +13,8 @@
 //! Nothing is expanded, executed or looked up, so every text survives: a bcrypt hash needs no quotes. A name given twice
 //! has its last value, as in a shell.
 
+use std::ops::Range;
+
 use crate::diag::{Diagnostic, FileId, Span};
 
 /// One `NAME=value`.
@@ -24,6 +26,8 @@ pub struct Entry {
     pub value: String,
     /// The name's place.
     pub span: Span,
+    /// The bytes of its lines, with the end of the last.
+    pub lines: Range<usize>,
 }
 
 /// Reads a text. What cannot be read is told, with its line; the rest is read all the same.
@@ -74,6 +78,7 @@ impl<'t> Reader<'t> {
     }
 
     fn line(&mut self) {
+        let begin = self.at;
         self.skip_blanks();
         if self.rest().is_empty() || self.rest().starts_with(['#', '\n', '\r']) {
             return self.skip_line();
@@ -105,7 +110,7 @@ impl<'t> Reader<'t> {
             _ => Some(self.unquoted()),
         };
         if let Some(value) = value {
-            self.entries.push(Entry { name: name.to_owned(), value, span });
+            self.entries.push(Entry { name: name.to_owned(), value, span, lines: begin..self.at });
         }
     }
 
@@ -163,7 +168,8 @@ impl<'t> Reader<'t> {
     }
 }
 
-fn is_name(text: &str) -> bool {
+/// Whether a variable may be called that.
+pub fn is_name(text: &str) -> bool {
     text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
         && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
 }

@@ -21,6 +21,8 @@ pub enum Layer {
     Set,
     /// An argument of the task, or something that envrun gives to it.
     Given,
+    /// A store of secrets.
+    Store(String),
     /// The caller's shell.
     Caller,
 }
@@ -34,6 +36,7 @@ impl fmt::Display for Layer {
             Self::Task => f.write_str("the task"),
             Self::Set => f.write_str("--set"),
             Self::Given => f.write_str("envrun"),
+            Self::Store(store) => write!(f, "the store `{store}`"),
             Self::Caller => f.write_str("the caller's shell"),
         }
     }

@@ -11,6 +11,9 @@
 //! the end, not what they had in its layer; one that mentions itself (`PATH "bin:${PATH}"`) takes what the layer below
 //! gave.
 //!
+//! A secret has no value until its store was asked: [`Values::open`] hands in what stores have, once, and everything that
+//! depends on a secret is missing before. So guards can be asked before a store is.
+//!
 //! Invariant: no IO, no process environment: dotenv texts, `--set` and the caller's variables are handed in.
 //! Invariant: a missing value is an error only for what reads it.
 
@@ -20,6 +23,7 @@ mod lookup;
 mod reads;
 mod request;
 mod resolver;
+mod sealed;
 mod slot;
 mod task_values;
 mod values;
@@ -30,8 +34,9 @@ mod tests;
 
 pub use interpolate::{Form, Malformed, Mention, Otherwise, Unset, interpolate, malformed, mentions};
 pub use lookup::{Layer, Lookup, Origin};
-pub use reads::{EnvironmentNames, reads};
+pub use reads::{EnvironmentNames, condition_names, reads, requirement_names};
 pub use request::{DotenvFile, Request, Source, dotenv_files};
 pub use resolver::INVALID;
+pub use sealed::{Answer, SEALED, SecretId};
 pub use task_values::TaskValues;
 pub use values::{Declaration, Values};

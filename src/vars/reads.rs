@@ -3,7 +3,8 @@
 use std::collections::{BTreeSet, HashSet};
 
 use crate::model::{
-    Action, Command, Condition, ConditionKind, EnvName, Envfile, ProjectName, Task, Value, Var, VarName,
+    Action, Command, Condition, ConditionKind, EnvName, Envfile, ProjectName, Requirement, RequirementKind,
+    Task, Value, Var, VarName,
 };
 
 use super::interpolate::{Form, mentions};
@@ -15,6 +16,29 @@ use super::request::lineage;
 pub fn reads(envfile: &Envfile, env: Option<&EnvName>, task: &Task) -> BTreeSet<VarName> {
     let mut found = Found { envfile, names: BTreeSet::new(), called: HashSet::new() };
     found.task(env, task);
+    found.names
+}
+
+/// Every variable that a condition names.
+pub fn condition_names(envfile: &Envfile, condition: &Condition) -> BTreeSet<VarName> {
+    let mut found = Found { envfile, names: BTreeSet::new(), called: HashSet::new() };
+    found.conditions(std::slice::from_ref(condition));
+    found.names
+}
+
+/// Every variable that a row of `requires` names.
+pub fn requirement_names(envfile: &Envfile, requirement: &Requirement) -> BTreeSet<VarName> {
+    let mut found = Found { envfile, names: BTreeSet::new(), called: HashSet::new() };
+    match &requirement.kind {
+        RequirementKind::Exec(command) => found.command(command),
+        RequirementKind::Set(name) => {
+            found.names.insert(name.as_str().into());
+        }
+        RequirementKind::Tool { program: text, .. }
+        | RequirementKind::File(text)
+        | RequirementKind::Reach(text) => found.text(text, Form::Text),
+        _ => {}
+    }
     found.names
 }
 

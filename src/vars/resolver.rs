@@ -8,6 +8,7 @@ use crate::model::{VarName, VarType, check_value};
 
 use super::interpolate::{Form, interpolate, mentions};
 use super::lookup::{Layer, Lookup, Origin};
+use super::sealed::{Answer, SEALED};
 use super::slot::{Definition, Slot};
 use super::task_values::TaskValues;
 use super::values::Values;
@@ -29,6 +30,8 @@ pub(super) struct Resolved {
 pub(super) struct Resolver<'a> {
     values: &'a Values,
     task: Option<&'a TaskValues>,
+    /// What stores said; `None` as long as they were not asked.
+    answers: Option<&'a HashMap<VarName, Answer>>,
     pub(super) done: HashMap<VarName, Resolved>,
     /// What is being resolved: a name, and how many layers of it are left.
     open: Vec<(VarName, usize)>,
@@ -36,7 +39,12 @@ pub(super) struct Resolver<'a> {
 
 impl<'a> Resolver<'a> {
     pub(super) fn new(values: &'a Values, task: Option<&'a TaskValues>) -> Self {
-        Self { values, task, done: HashMap::new(), open: Vec::new() }
+        Self { values, task, answers: values.answers(), done: HashMap::new(), open: Vec::new() }
+    }
+
+    /// The same, with what stores say.
+    pub(super) fn opening(values: &'a Values, answers: &'a HashMap<VarName, Answer>) -> Self {
+        Self { answers: Some(answers), ..Self::new(values, None) }
     }
 
     pub(super) fn resolve(&mut self, name: &str) -> Resolved {
@@ -50,7 +58,7 @@ impl<'a> Resolver<'a> {
             }
             // What the task does not touch is as the project has it.
             if !task.own.contains_key(name)
-                && let Some(shared) = self.values.resolved.get(name)
+                && let Some(shared) = self.values.resolved().get(name)
                 && !task.overrides(&shared.through)
             {
                 return shared.clone();
@@ -115,8 +123,8 @@ impl<'a> Resolver<'a> {
         };
         let text = interpolate(&definition.text, Form::Text, &mut lookup);
         through.remove(name);
-        // A default saves a name without a value, not one whose value is wrong.
-        let text = match missing.take_if(|missing| missing.code == INVALID) {
+        // A default saves a name without a value, not one whose value is wrong or not known yet.
+        let text = match missing.take_if(|missing| [INVALID, SEALED].contains(&missing.code)) {
             Some(wrong) => return Resolved { lookup: Lookup::Missing(wrong), through: Arc::new(through) },
             None => text,
         };
@@ -139,6 +147,9 @@ impl<'a> Resolver<'a> {
 
     /// A declared name that no layer gives a value: the caller's shell may have one.
     fn without_value(&self, name: &str, slot: &Slot) -> Resolved {
+        if slot.secret {
+            return self.secret(name, slot);
+        }
         if let Some(text) = (self.values.caller)(name) {
             let origin = Origin { layer: Layer::Caller, span: None };
             let definition = Definition { text: text.as_str().into(), interpolated: false, origin };
@@ -147,18 +158,28 @@ impl<'a> Resolver<'a> {
         if slot.asked.optional {
             return Resolved::plain(Lookup::Undeclared);
         }
-        let diagnostic = if slot.secret {
-            Diagnostic::error(MISSING, format!("the secret `{name}` is not set"))
-                .at(slot.span, "declared here")
-                .help("secret stores are not built yet: set it in the environment that calls envrun")
-        } else {
-            let place =
-                self.values.env.as_ref().map_or(String::new(), |env| format!(" in environment `{env}`"));
-            Diagnostic::error(MISSING, format!("`{name}` has no value{place}"))
-                .at(slot.span, "declared without a value")
-                .help(format!("give it one in an `env` block, in a dotenv file, or with `--set {name}=…`"))
-        };
+        let place = self.values.env.as_ref().map_or(String::new(), |env| format!(" in environment `{env}`"));
+        let diagnostic = Diagnostic::error(MISSING, format!("`{name}` has no value{place}"))
+            .at(slot.span, "declared without a value")
+            .help(format!("give it one in an `env` block, in a dotenv file, or with `--set {name}=…`"));
         Resolved::plain(Lookup::Missing(Arc::new(diagnostic)))
+    }
+
+    /// A secret, as far as stores were asked.
+    fn secret(&self, name: &str, slot: &Slot) -> Resolved {
+        let diagnostic = match self.answers.and_then(|answers| answers.get(name)) {
+            Some(Answer::Value { text, layer }) => {
+                let origin = Origin { layer: layer.clone(), span: None };
+                let definition = Definition { text: Arc::clone(text), interpolated: false, origin };
+                return self.checked(name, slot, &definition, Arc::clone(text), true, Arc::default());
+            }
+            Some(Answer::Absent { help: None }) => return Resolved::plain(Lookup::Undeclared),
+            Some(Answer::Absent { help: Some(help) }) => {
+                Diagnostic::error(MISSING, format!("the secret `{name}` is not set")).help(help.clone())
+            }
+            None => Diagnostic::error(SEALED, format!("the secret `{name}` was not read")),
+        };
+        Resolved::plain(Lookup::Missing(Arc::new(diagnostic.at(slot.span, "declared here"))))
     }
 
     fn checked(

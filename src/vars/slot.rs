@@ -71,8 +71,8 @@ pub(super) fn declare(slots: &mut IndexMap<VarName, Slot>, layer: &Layer, scope:
         }
         slots.entry(var.name.clone()).or_insert_with(|| Slot::new(var.clone())).lay(layer.clone(), var);
     }
-    for (name, &span) in &scope.secrets {
-        slots.entry(name.clone()).or_insert_with(|| Slot::untyped(name.as_str(), span)).secret = true;
+    for (name, row) in &scope.secrets {
+        slots.entry(name.clone()).or_insert_with(|| Slot::untyped(name.as_str(), row.span)).secret = true;
     }
 }
 

@@ -11,6 +11,7 @@ use crate::model::{Task, Value, VarName};
 use super::interpolate::{Form, interpolate};
 use super::lookup::{Layer, Lookup};
 use super::resolver::{INVALID, Resolver};
+use super::sealed::SEALED;
 use super::slot::Slot;
 use super::values::Values;
 
@@ -79,7 +80,7 @@ impl TaskValues {
         match text {
             // A default saves a name without a value, not one whose value is wrong.
             Ok(text) => match missing {
-                Some(wrong) if wrong.code == INVALID => Err(wrong),
+                Some(wrong) if [INVALID, SEALED].contains(&wrong.code) => Err(wrong),
                 _ => Ok(text.into_owned()),
             },
             Err(unset) => Err(missing.unwrap_or_else(|| {

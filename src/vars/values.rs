@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use indexmap::IndexMap;
 
@@ -12,6 +12,7 @@ use crate::model::{EnvName, ProjectName, Var, VarName};
 use super::lookup::{Layer, Lookup, Origin};
 use super::request::{Request, Source, scopes};
 use super::resolver::{INVALID, Resolved, Resolver};
+use super::sealed::Opened;
 use super::slot::{Definition, NOWHERE, Slot, declare, load_dotenv};
 
 /// The values of one project in one environment. Cheap to share, never changed.
@@ -19,9 +20,12 @@ pub struct Values {
     project: ProjectName,
     pub(super) env: Option<EnvName>,
     /// The values of the project around it, for names that it does not declare itself.
-    outer: Option<Arc<Values>>,
+    pub(super) outer: Option<Arc<Values>>,
     pub(super) slots: IndexMap<VarName, Slot>,
-    pub(super) resolved: HashMap<VarName, Resolved>,
+    /// Every name, as long as no store was asked.
+    sealed: HashMap<VarName, Resolved>,
+    /// Every name, with what stores said.
+    pub(super) opened: OnceLock<Opened>,
     given: Source,
     pub(super) caller: Source,
 }
@@ -45,7 +49,7 @@ impl Values {
     pub fn resolve(request: &Request<'_>) -> (Self, Vec<Diagnostic>) {
         let values = Self::layered(request, false);
         let mut diagnostics = Vec::new();
-        for (name, resolved) in &values.resolved {
+        for (name, resolved) in values.resolved() {
             if let Lookup::Missing(diagnostic) = &resolved.lookup
                 && diagnostic.code == INVALID
             {
@@ -90,7 +94,8 @@ impl Values {
             env: request.env.cloned(),
             outer,
             slots,
-            resolved: HashMap::new(),
+            sealed: HashMap::new(),
+            opened: OnceLock::new(),
             given: Arc::clone(&request.given),
             caller: Arc::clone(&request.caller),
         };
@@ -98,8 +103,13 @@ impl Values {
         for name in values.slots.keys() {
             resolver.resolve(name.as_str());
         }
-        values.resolved = resolver.done;
+        values.sealed = resolver.done;
         values
+    }
+
+    /// Every name that the project declares, as it is known now.
+    pub(super) fn resolved(&self) -> &HashMap<VarName, Resolved> {
+        self.opened.get().map_or(&self.sealed, |opened| &opened.resolved)
     }
 
     /// The project whose values these are.
@@ -114,7 +124,7 @@ impl Values {
 
     /// What a name stands for.
     pub fn lookup(&self, name: &str) -> Lookup {
-        self.resolved.get(name).map_or_else(|| self.around(name), |resolved| resolved.lookup.clone())
+        self.resolved().get(name).map_or_else(|| self.around(name), |resolved| resolved.lookup.clone())
     }
 
     /// What a name that the project does not declare stands for.
@@ -157,12 +167,12 @@ impl Values {
 
     /// What a name stands for, if the project declares it itself.
     pub fn lookup_own(&self, name: &VarName) -> Option<&Lookup> {
-        self.resolved.get(name).map(|resolved| &resolved.lookup)
+        self.resolved().get(name).map(|resolved| &resolved.lookup)
     }
 
     /// Every name that the project declares itself, with what it stands for.
     pub fn own(&self) -> impl Iterator<Item = (&VarName, &Lookup)> {
-        self.slots.keys().filter_map(|name| Some((name, &self.resolved.get(name)?.lookup)))
+        self.slots.keys().filter_map(|name| Some((name, &self.resolved().get(name)?.lookup)))
     }
 
     /// Every declared name, those of the projects around first, with what it stands for.

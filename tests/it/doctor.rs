@@ -348,6 +348,7 @@ esac
           ok   REDIS_PORT              3 is free
           warn POSTGRES_PASSWORD_FILE  `<path>`, a placeholder
               hint: give POSTGRES_PASSWORD_FILE the value that is meant
+          ok   JWT_SECRET_KEY          the caller's shell
     "#]]
     .assert_eq(&group("development"));
     expect![[r#"
@@ -364,6 +365,7 @@ esac
           ok   VLLM_PORT                2 is free
           ok   REDIS_PORT               3 is free
           ok   GRAFANA_PORT             5 is free
+          ok   JWT_SECRET_KEY           the caller's shell
     "#]].assert_eq(&group("production"));
     expect![[r#"
         testing

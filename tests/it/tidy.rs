@@ -10,6 +10,7 @@ const ROOMS: &[&str] = &[
     "model",
     "vars",
     "load",
+    "secret",
     "graph",
     "cache",
     "fingerprint",

@@ -39,7 +39,7 @@ fn place(invocation: &Invocation<'_>, project: &Project, place: &EnvPlace) -> Re
 fn exec(invocation: &Invocation<'_>, project: &mut Project, args: &EnvExecArgs) -> Result<u8, Problem> {
     let (env, owner, set) = place(invocation, project, &args.place)?;
     let lent = lend(invocation.context, project, &owner, env.as_ref(), &set)?;
-    for missing in &lent.missing {
+    for missing in lent.notices.iter().chain(&lent.missing) {
         invocation.terminal.say(&format!("notice: {missing}"));
     }
     Err(become_command(invocation.context, &args.command, &lent))

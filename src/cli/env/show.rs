@@ -46,6 +46,7 @@ pub fn run(invocation: &Invocation<'_>, project: &mut Project, args: &EnvShowArg
     };
     let env = chosen(context, project, args.environments.first().map(String::as_str))?;
     let values = EnvValues::read(context, project, env, &set)?;
+    values.open(context, project)?;
     let shown = show(project, &values);
     match args.format {
         TextOrJson::Json => print(&json(&shown)),

@@ -12,6 +12,7 @@ mod node;
 mod reference;
 mod requirement;
 mod scope;
+mod secret;
 mod service;
 mod task;
 mod var;
@@ -75,6 +76,7 @@ pub(super) fn lower(declared: &Declared, sources: &SourceMap) -> (Envfile, Vec<D
         scopes.push(lower.scopes(project));
     }
     for (project, (base, overlays)) in scopes.into_iter().enumerate() {
+        lower.secret_values(project, &base, &overlays);
         let lowered = lower.project(project, base, overlays);
         envfile.projects.insert(lowered.name.clone(), lowered);
     }
@@ -186,6 +188,7 @@ impl<'d> Lower<'d> {
                 .map(|(name, &(at, _))| (name.clone(), self.declared.units.projects[at].name.clone()))
                 .collect(),
             aliases: decls.aliases.clone(),
+            stores: self.stores(project),
             base,
             overlays,
         };

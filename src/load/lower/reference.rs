@@ -94,7 +94,7 @@ impl Lower<'_> {
         }
     }
 
-    /// References outside of nodes: schedules, hooks of environments, rotation of secrets. They are checked, and nothing
+    /// References outside of nodes: schedules, hooks of environments. They are checked, and nothing
     /// carries them out yet.
     pub(super) fn loose_references(&self) {
         for project in &self.declared.units.projects {
@@ -106,7 +106,6 @@ impl Lower<'_> {
                         self.references(&word);
                         self.reference_prop(&word, "on-fail");
                     }
-                    "secrets" => self.secrets(&word),
                     "env" => {
                         let env = first_text(node)
                             .and_then(|name| self.declared.environments.get_key_value(name.value));
@@ -114,7 +113,6 @@ impl Lower<'_> {
                             let word = Word { node: child, unit: item.unit, env: env.map(|(name, _)| name) };
                             match child.name.value.as_str() {
                                 "on-create" | "on-destroy" => drop(self.references(&word)),
-                                "secrets" => self.secrets(&word),
                                 _ => {}
                             }
                         }
@@ -125,50 +123,10 @@ impl Lower<'_> {
         }
     }
 
-    fn secrets(&self, word: &Word<'_>) {
-        for node in word.node.children() {
-            self.reference_prop(&Word { node, ..*word }, "on-rotate");
-        }
-        self.store(word);
-    }
-
     /// The node that a property names.
     pub(super) fn reference_prop(&self, word: &Word<'_>, key: &str) -> Option<NodeRef> {
         let prop = word.node.prop(key)?;
         self.reference(word, word.env, Spanned::new(prop.value.value.as_str()?, prop.value.span))
-    }
-
-    /// `store=` names a declared store, or one that is built in.
-    fn store(&self, word: &Word<'_>) {
-        let Some(prop) = word.node.prop("store") else { return };
-        let Some(text) = prop.value.value.as_str() else { return };
-        let unit = &self.declared.units.units[word.unit];
-        let stores: Vec<String> = self.declared.units.projects[unit.project]
-            .items
-            .iter()
-            .map(|item| (self.declared.units.node(*item), &self.declared.units.units[item.unit].namespace))
-            .filter(|(node, _)| node.name.value == "store")
-            .filter_map(|(node, namespace)| Some(dotted(namespace, first_text(node)?.value)))
-            .collect();
-        let mut namespace = unit.namespace.as_str();
-        loop {
-            if stores.contains(&dotted(namespace, text)) {
-                return;
-            }
-            if namespace.is_empty() {
-                break;
-            }
-            namespace = namespace.rsplit_once('.').map_or("", |(outer, _)| outer);
-        }
-        if matches!(text, "env" | "file") || self.declared.units.incomplete {
-            return;
-        }
-        let known = stores.iter().map(String::as_str).chain(["env", "file"]);
-        self.say(
-            Diagnostic::error("load/unknown-store", format!("there is no store `{text}`"))
-                .at(prop.value.span, "")
-                .maybe_help(crate::diag::did_you_mean(text, known)),
-        );
     }
 
     /// The environment that a word names: `from "uat"`, `deployed "uat"`.
@@ -176,8 +134,4 @@ impl Lower<'_> {
         let name = texts(node).next()?.map(|name| EnvName::from(name.as_str()));
         self.declared.require_env(&name, &mut self.diagnostics.borrow_mut()).then_some(name)
     }
-}
-
-fn dotted(namespace: &str, name: &str) -> String {
-    if namespace.is_empty() { name.to_owned() } else { format!("{namespace}.{name}") }
 }

@@ -70,15 +70,8 @@ impl<'d> Lower<'d> {
         for word in words {
             let node = word.node;
             match node.name.value.as_str() {
-                "vars" | "secrets" => {
-                    for row in node.children() {
-                        if node.name.value == "vars" {
-                            rows.extend(self.var(row));
-                        } else {
-                            scope.secrets.insert(VarName::from(row.name.value.as_str()), row.name.span);
-                        }
-                    }
-                }
+                "vars" => rows.extend(node.children().iter().filter_map(|row| self.var(row))),
+                "secrets" => self.secrets(project, word, &mut scope),
                 "dotenv" => {
                     let optional = bool_prop(node, "optional") == Some(true);
                     for path in texts(node) {

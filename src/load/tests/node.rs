@@ -282,7 +282,7 @@ fn what_is_not_built_is_kept() {
     let Some(Node::Task(task)) = loaded.envfile.node(None, &path("t")) else { panic!() };
     assert_eq!(super::said(&loaded), "");
     assert_eq!(words(&task.unbuilt), "matrix load state");
-    expect!["secrets"].assert_eq(&words(&root.base.unbuilt));
+    expect![""].assert_eq(&words(&root.base.unbuilt));
     assert_eq!(words(&root.overlays["pr"].unbuilt), "ttl arg");
     assert_eq!(root.base.secrets.len(), 1);
     assert_eq!(loaded.envfile.node(None, &path("svc")).unwrap().kind(), "service");

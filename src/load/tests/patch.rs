@@ -274,6 +274,10 @@ fn twice_in_one_scope() {
               Envfile.kdl:3:16 `A`
               Envfile.kdl:2:16 `A`: declared here first
               help: rename one of them, or take one away
+            error[load/secret]: `B` is a secret, and here it has a value
+              Envfile.kdl:3:23 `1`
+              Envfile.kdl:4:19 `B`: declared here
+              help: take the value out, and store it with `envrun secret set`
             error[syntax/duplicate]: the variable `B` is declared twice
               Envfile.kdl:4:19 `B`
               Envfile.kdl:3:21 `B`: declared here first

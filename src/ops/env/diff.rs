@@ -102,6 +102,7 @@ pub fn diff(
         EnvValues::read(context, project, Some(a.clone()), &[])?,
         EnvValues::read(context, project, Some(b.clone()), &[])?,
     ];
+    of.iter().try_for_each(|side| side.open(context, project))?;
     let mut found = Difference {
         a: a.to_string(),
         b: b.to_string(),

@@ -7,7 +7,7 @@ use crate::exec::{self, Environ};
 use crate::model::{EnvName, ProjectName};
 use crate::vars::{INVALID, Lookup};
 
-use super::super::{Context, Problem, Project};
+use super::super::{Context, Problem, Project, secret};
 use super::{EnvValues, guard};
 
 /// What a command is to see, and what it will miss.
@@ -17,6 +17,8 @@ pub struct Lent {
     pub environ: Environ,
     /// Why a declared name has no value, for each that has none.
     pub missing: Vec<String>,
+    /// Secrets that were made for it.
+    pub notices: Vec<String>,
 }
 
 /// Puts together what a command in the environment sees. The environment's guard comes first: a command may do anything.
@@ -31,6 +33,7 @@ pub fn lend(
     let values = values.of(owner).expect("the project was looked up");
     let what = env.map_or_else(|| "env exec".to_owned(), |env| format!("env exec {env}"));
     guard::ask(context, project, owner, env, values, &what)?;
+    let opened = secret::open_all(context, project, values, secret::Missing::Make)?;
     let mut environ = Environ::new(&context.caller);
     let mut missing = Vec::new();
     let mut wrong: Vec<Diagnostic> = Vec::new();
@@ -50,7 +53,7 @@ pub fn lend(
     if let Some(env) = env {
         environ.set("ENVRUN_ENV", env.as_str());
     }
-    Ok(Lent { environ, missing })
+    Ok(Lent { environ, missing, notices: opened.notices.into_iter().map(|(message, _)| message).collect() })
 }
 
 /// Makes a command of this process: it has envrun's own pid, streams, signals and end. Returns only if that cannot be

@@ -4,7 +4,7 @@ use crate::model::{EnvName, ProjectName, VarType};
 use crate::vars::write::{dotenv_line, heredoc, shell_line};
 use crate::vars::{Lookup, Values};
 
-use super::super::{Context, Problem, Project};
+use super::super::{Context, Problem, Project, secret};
 use super::{EnvValues, guard, typed};
 
 /// A form that another program reads.
@@ -44,9 +44,10 @@ pub fn export(
 ) -> Result<Vec<Exported>, Problem> {
     let values = EnvValues::read(context, project, env.cloned(), set)?;
     let values = values.of(owner).expect("the project was looked up");
-    if holds_secret(values) {
+    if !values.secrets().is_empty() || holds_secret(values) {
         let what = env.map_or_else(|| "env export".to_owned(), |env| format!("env export {env}"));
         guard::ask(context, project, owner, env, values, &what)?;
+        secret::open_all(context, project, values, secret::Missing::Make)?;
     }
     let (mut exported, mut wrong) = (Vec::new(), Vec::new());
     for (name, lookup) in values.iter() {

@@ -10,7 +10,7 @@ use super::super::{Context, Problem, Project, Refusal};
 
 /// Asks every condition of the environment and of those it extends, in the project and those around it. All that do not
 /// hold are told.
-pub(super) fn ask(
+pub(in crate::ops) fn ask(
     context: &Context,
     project: &Project,
     owner: &ProjectName,

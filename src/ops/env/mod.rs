@@ -9,7 +9,7 @@
 pub mod diff;
 pub mod exec;
 pub mod export;
-mod guard;
+pub(super) mod guard;
 pub mod list;
 pub mod ports;
 pub mod show;
@@ -24,6 +24,7 @@ use crate::model::{EnvName, ProjectName, VarType};
 use crate::vars::{INVALID, Layer, Lookup, Values};
 
 use super::run::{self, chosen_environment};
+use super::secret;
 use super::target::environment;
 use super::values::{AskedNames, ValueReader, caller_source};
 use super::{Context, Problem, Project};
@@ -72,6 +73,18 @@ impl EnvValues {
         }
         wrong.retain(|wrong: &Diagnostic| wrong.severity == Severity::Error && wrong.code != INVALID);
         if wrong.is_empty() { Ok(Self { env, projects }) } else { Err(project.problem(wrong)) }
+    }
+
+    /// Asks stores, as far as the guards of the environment let everybody know what is in them. Nothing is made.
+    pub fn open(&self, context: &Context, project: &Project) -> Result<(), Problem> {
+        for (owner, values) in &self.projects {
+            let is_let =
+                || guard::ask(context, project, owner, self.env.as_ref(), values, "its secrets").is_ok();
+            if !values.secrets().is_empty() && is_let() {
+                secret::open_all(context, project, values, secret::Missing::Leave)?;
+            }
+        }
+        Ok(())
     }
 
     /// Those of one project.
@@ -149,6 +162,7 @@ pub(super) fn layer_word(layer: &Layer) -> &'static str {
         Layer::Task => "task",
         Layer::Set => "set",
         Layer::Given => "envrun",
+        Layer::Store(_) => "store",
         Layer::Caller => "caller",
     }
 }

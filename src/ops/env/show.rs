@@ -74,6 +74,7 @@ pub fn show(project: &Project, values: &EnvValues) -> Shown {
                 shown.name = name.to_owned();
                 shown.project = Some(owner.to_string()).filter(|owner| !owner.is_empty());
                 shown.secret |= declared.as_ref().is_some_and(|declared| declared.secret);
+                shown.secret |= !values.secrets_of(name).is_empty();
                 shown.desc = declared.and_then(|declared| declared.asked.desc.clone());
                 shown
             })

@@ -16,6 +16,7 @@ fn context(root: &std::path::Path) -> Context {
         cwd: root.to_path_buf(),
         caller: BTreeMap::new(),
         cache_dir: root.join("cache"),
+        redactor: crate::secret::Redactor::default(),
         clock: Clock::System,
         host: "host".into(),
         cores: || 1,

@@ -45,14 +45,12 @@ pub static STORE: Block = block(
     "store",
     "A place where secrets are kept, and how it is read and written.",
     &[
-        REQUIRES_WORD.unbuilt(),
+        REQUIRES_WORD,
         word("read", "the command that prints every secret of `$STORE_PATH`")
             .args(&[some("command", Kind::Command)])
-            .props(&[prop("format", Kind::OneOf(&["json", "dotenv"]), "what it prints")])
-            .unbuilt(),
+            .props(&[prop("format", Kind::OneOf(&["json", "dotenv"]), "what it prints")]),
         word("write", "the command that stores standard input as the secret `$KEY`")
-            .args(&[some("command", Kind::Command)])
-            .unbuilt(),
+            .args(&[some("command", Kind::Command)]),
     ],
 );
 
@@ -115,7 +113,7 @@ pub static ROOT: Block = block("root", "The words that may stand at the root of 
         .many()
         .unbuilt()
         .example("schedule \"prod.backup\" cron=\"30 2 * * *\" tz=\"Europe/Berlin\" catch-up=#true"),
-    word("store", "a place where secrets are kept").args(&[one("name", Kind::Name)]).body(&STORE).named("store").unbuilt(),
+    word("store", "a place where secrets are kept").args(&[one("name", Kind::Name)]).body(&STORE).named("store"),
     word("state", "where records of stages are kept")
         .more(
             "Without it they lie in `.envrun/`, and count in this checkout. With it they lie in the ref `refs/envrun/stages` of that \

@@ -49,16 +49,14 @@ static SECRET: Word = word("NAME", "a secret that is kept in a store, never in t
             "generate",
             Kind::OneOf(&["password", "hex", "base64", "uuid"]),
             "how to make one when it is missing",
-        )
-        .unbuilt(),
-        prop("length", Kind::Positive, "how long a generated one is").unbuilt(),
-        prop("rotate", Kind::DurationOrNever, "how old it may get").unbuilt(),
-        prop("on-rotate", Kind::Reference, "the task that tells its owner `$NEW_SECRET`").unbuilt(),
-        prop("required", Kind::Bool, "`#false`: it may be missing").unbuilt(),
+        ),
+        prop("length", Kind::Positive, "how long a generated one is"),
+        prop("rotate", Kind::DurationOrNever, "how old it may get"),
+        prop("on-rotate", Kind::Reference, "the task that tells its owner `$NEW_SECRET`"),
+        prop("required", Kind::Bool, "`#false`: it may be missing"),
         DESC,
     ])
     .named("variable")
-    .unbuilt()
     .example("DB_PASSWORD generate=\"password\" length=32 rotate=\"90d\"");
 
 /// Declares secrets.
@@ -71,12 +69,11 @@ pub const VARS_WORD: Word = word("vars", "variables").body(&VARS).many();
 /// `secrets`, wherever it may stand.
 pub const SECRETS_WORD: Word = word("secrets", "secrets")
     .props(&[
-        prop("store", Kind::Word, "the store they are kept in").unbuilt(),
-        prop("path", Kind::Word, "where in the store").unbuilt(),
+        prop("store", Kind::Word, "the store they are kept in"),
+        prop("path", Kind::Word, "where in the store"),
     ])
     .body(&SECRETS)
-    .many()
-    .unbuilt();
+    .many();
 
 /// `dotenv`, wherever it may stand.
 pub const DOTENV: Word = word("dotenv", "files of `NAME=value` lines to load")

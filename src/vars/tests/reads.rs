@@ -50,7 +50,7 @@ fn what_the_environment_decides() {
         &["SAME=1", "URL=http://${HOST}", "DEEP=${URL}/x", "BY_ENV=${ENVRUN_ENV}", "REV=${ENVRUN_REVISION}"],
         &[("prod", &[], &["HOST=h"])],
     );
-    envfile.projects[0].base.secrets.insert("KEY".into(), HERE);
+    envfile.projects[0].base.secrets.insert("KEY".into(), crate::model::Secret::new("KEY".into(), HERE));
     let root = ProjectName::default();
     let names = EnvironmentNames::of(&envfile, &root);
     for (name, decided) in [

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use expect_test::expect;
 
-use super::super::{Form, Lookup, Request, Source, TaskValues, dotenv_files};
+use super::super::{Answer, Form, Layer, Lookup, Request, SEALED, Source, TaskValues, dotenv_files};
 use super::{HERE, envfile, show, table, task, values, var, vars};
 use crate::diag::Spanned;
-use crate::model::{Dotenv, EnvName, Project, ProjectName, Scope, Value, Var, VarType};
+use crate::model::{Dotenv, EnvName, Project, ProjectName, Scope, Secret, Value, Var, VarName, VarType};
 
 #[test]
 fn every_layer_wins_over_those_below() {
@@ -112,20 +112,57 @@ fn values_from_outside_are_held_to_the_declared_type() {
 fn secrets_are_marked_and_so_is_what_mentions_them() {
     let mut envfile = envfile(&["URL=pg://u:${PASS}@h", "PLAIN=x", "TWICE=${URL}"], &[]);
     let base = &mut envfile.projects[0].base;
-    base.secrets.insert("PASS".into(), HERE);
-    base.secrets.insert("OTHER".into(), HERE);
-    base.secrets.insert("SHELL_ONLY".into(), HERE);
+    for name in ["PASS", "OTHER", "MAYBE", "SHELL_ONLY"] {
+        base.secrets.insert(name.into(), Secret::new(name.into(), HERE));
+    }
     let (values, _) = values(&envfile, "", None, "PASS=p", &[]);
     expect![[r#"
         URL: pg://u:p@h (every environment, secret)
         PLAIN: x (every environment)
         TWICE: pg://u:p@h (every environment, secret)
         PASS: p (.env, secret)
+        OTHER: ! the secret `OTHER` was not read
+        MAYBE: ! the secret `MAYBE` was not read
+        SHELL_ONLY: ! the secret `SHELL_ONLY` was not read
+    "#]]
+    .assert_eq(&table(&values));
+    values.open(&mut |(_, name)| match name.as_str() {
+        "OTHER" => Some(Answer::Absent { help: Some("set it".into()) }),
+        "MAYBE" => Some(Answer::Absent { help: None }),
+        "SHELL_ONLY" => Some(Answer::Value { text: "shell".into(), layer: Layer::Caller }),
+        other => panic!("`{other}` has a value"),
+    });
+    expect![[r#"
+        URL: pg://u:p@h (every environment, secret)
+        PLAIN: x (every environment)
+        TWICE: pg://u:p@h (every environment, secret)
+        PASS: p (.env, secret)
         OTHER: ! the secret `OTHER` is not set
+        MAYBE: -
         SHELL_ONLY: shell (the caller's shell, secret)
     "#]]
     .assert_eq(&table(&values));
     assert!(!format!("{values:?}").contains("pg://"), "values are not for logs");
+}
+
+#[test]
+fn what_rests_on_a_secret_is_missing_until_its_store_was_asked() {
+    let mut envfile = envfile(&["URL=pg://${PASS:-none}@h", "TWICE=${URL}/x", "PLAIN=${HOME}"], &[]);
+    envfile.projects[0].base.secrets.insert("PASS".into(), Secret::new("PASS".into(), HERE));
+    let inner = Project { name: "api".into(), outer: Some(ProjectName::default()), ..Project::default() };
+    envfile.projects.insert("api".into(), inner);
+    envfile.projects["api"].base.vars = vars(&["OWN=<${TWICE}>"]);
+    let (values, said) = values(&envfile, "api", None, "", &[]);
+    assert_eq!(said, "");
+    assert!(matches!(values.lookup("OWN"), Lookup::Missing(wrong) if wrong.code == SEALED));
+    let own = task(vars(&["MINE=${OWN}!"]), Vec::new());
+    let task_values = TaskValues::new(&values, &own, Vec::new());
+    let pass = (ProjectName::default(), VarName::from("PASS"));
+    assert_eq!(values.secrets(), [pass.clone()]);
+    assert_eq!(task_values.secrets(["MINE"]).into_iter().collect::<Vec<_>>(), [pass]);
+    assert!(task_values.secrets(["PLAIN", "HOME", "NOBODY"]).is_empty());
+    values.open(&mut |_| Some(Answer::Value { text: "p".into(), layer: Layer::Store("file".into()) }));
+    assert_eq!(show(&task_values.lookup("MINE")), "<pg://p@h/x>! (the task, secret)");
 }
 
 #[test]

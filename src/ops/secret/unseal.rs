@@ -1,0 +1,143 @@
+//! The secrets of a run: which of its nodes want which, asked of stores when every guard has passed.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use crate::engine::surroundings::{Surroundings, scope_conditions};
+use crate::graph::{ConfiguredTask, NodeIx, TaskGraph};
+use crate::model::{EnvName, VarName};
+use crate::plan::Plan;
+use crate::vars::{SecretId, Values};
+
+use super::super::{Context, Project, Refusal};
+use super::{Missing, Secrets, Wanted};
+
+/// Which secrets the nodes of a graph want.
+#[derive(Debug, Default)]
+pub struct Wants {
+    /// By node; only those that want any.
+    by_node: BTreeMap<NodeIx, BTreeSet<SecretId>>,
+}
+
+/// What came of asking for the secrets of a run.
+#[derive(Debug, Default)]
+pub struct Unsealed {
+    /// Nodes that cannot have what they want.
+    pub refusals: Vec<Refusal>,
+    /// Worth saying.
+    pub notices: Vec<(String, Option<String>)>,
+    /// Something was read: the answer of the run rests on a store.
+    pub read_any: bool,
+}
+
+impl Wants {
+    /// Finds them: what a node's texts, its `uses` and its variables mention, itself or by way of other variables.
+    pub fn of(graph: &TaskGraph, around: &Surroundings<'_>) -> Self {
+        let mut by_node = BTreeMap::new();
+        // Most projects have no secrets at all: asked once for all nodes that share their values.
+        let mut has_any: BTreeMap<*const Values, bool> = BTreeMap::new();
+        for (ix, node) in graph.iter() {
+            let has =
+                has_any.entry(Arc::as_ptr(&node.values)).or_insert_with(|| !node.values.secrets().is_empty());
+            if !*has {
+                continue;
+            }
+            let names = node.reads.iter().chain(node.task.vars.keys()).map(VarName::as_str);
+            let wanted = around.task_values(node, &node.task).secrets(names);
+            if !wanted.is_empty() {
+                by_node.insert(ix, wanted);
+            }
+        }
+        Self { by_node }
+    }
+
+    /// Whether a node wants any.
+    pub fn has(&self, node: NodeIx) -> bool {
+        self.by_node.contains_key(&node)
+    }
+}
+
+/// Whether the environment of a node, or one that it extends, has a guard.
+fn is_guarded(around: &Surroundings<'_>, node: &ConfiguredTask) -> bool {
+    scope_conditions(around.envfile, node, |scope| &scope.guard).next().is_some()
+}
+
+/// Asks stores for what the nodes of a run want, and opens their values. Nothing is asked for a node in `refused`
+/// environments. A node that sees every variable is given what lies in the process environment and in files even if it
+/// mentions nothing of it, but not what a guard protects.
+pub fn unseal(
+    context: &Context,
+    project: &Project,
+    plan: &Plan,
+    around: &Surroundings<'_>,
+    wants: &Wants,
+    refused: &BTreeSet<Option<EnvName>>,
+) -> Unsealed {
+    struct Group<'g> {
+        values: &'g Arc<Values>,
+        wanted: BTreeMap<SecretId, &'g str>,
+        /// A node that sees every variable.
+        all: bool,
+        guarded: bool,
+    }
+    let mut unsealed = Unsealed::default();
+    let mut groups: Vec<Group<'_>> = Vec::new();
+    for (ix, node) in plan.graph.iter() {
+        if node.values.secrets().is_empty() || refused.contains(&node.env) {
+            continue;
+        }
+        let at =
+            groups.iter().position(|group| Arc::ptr_eq(group.values, &node.values)).unwrap_or_else(|| {
+                groups.push(Group {
+                    values: &node.values,
+                    wanted: BTreeMap::new(),
+                    all: false,
+                    guarded: is_guarded(around, node),
+                });
+                groups.len() - 1
+            });
+        for id in wants.by_node.get(&ix).into_iter().flatten() {
+            groups[at].wanted.entry(id.clone()).or_insert(&node.label);
+        }
+        groups[at].all |= !node.task.is_cacheable() && !node.task.is_group();
+    }
+    let mut secrets = Secrets::new(context, project, around.processes);
+    let missing = if plan.limits.dry_run { Missing::Pretend } else { Missing::Make };
+    for group in groups {
+        if group.wanted.is_empty() && (group.guarded || !group.all) {
+            continue;
+        }
+        let wanted = Wanted::Only(group.wanted.keys().cloned().collect());
+        let opened = secrets.open(group.values, &wanted, missing);
+        unsealed.read_any |= opened.read_any;
+        for notice in opened.notices {
+            if !unsealed.notices.contains(&notice) {
+                unsealed.notices.push(notice);
+            }
+        }
+        let any = group.wanted.values().next().copied().unwrap_or_default();
+        for absent in opened.absent {
+            unsealed.refusals.push(Refusal {
+                label: group.wanted.get(&absent.id).copied().unwrap_or(any).to_owned(),
+                reason: format!("the secret `{}` is not set", absent.id.1),
+                place: project.sources().place(absent.span),
+                hint: Some(absent.hint),
+            });
+        }
+        for refused in opened.refused {
+            let place = if refused.place.is_empty() {
+                let spec = project.envfile().secrets(group.values.env());
+                spec.first().map_or_else(String::new, |spec| project.sources().place(spec.secret.span))
+            } else {
+                refused.place.clone()
+            };
+            unsealed.refusals.push(Refusal {
+                label: any.to_owned(),
+                reason: refused.to_string(),
+                place,
+                hint: refused.hint,
+            });
+        }
+    }
+    unsealed
+}

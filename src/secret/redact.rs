@@ -1,0 +1,534 @@
+//! The filter that everything passes which the program prints, logs, caches or reports.
+//!
+//! A [`Redactor`] is told every secret that is read, and puts `***` in its place: the text itself, its base64 in all three
+//! alignments and both alphabets, its URL-encoded forms, its form inside JSON, and the long lines of one that has several.
+//! [`Redactor::text`] filters what is whole; a [`Redacted`] stream filters what comes in pieces, and holds back no more
+//! than what may be the beginning of a secret. Base64 is found across the line breaks that tools put into it.
+//!
+//! What is replaced is the union of all places where a form stands, so what comes out does not depend on how the input was
+//! cut, nor on the order in which secrets were told.
+
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use aho_corasick::AhoCorasick;
+
+/// Shorter secrets stand in too many places by chance: they are not replaced, and the doctor says so.
+pub const SHORTEST: usize = 6;
+/// What stands in a secret's place.
+const MASK: &[u8] = b"***";
+/// A line of a secret with several is looked for by itself from this length on.
+const LONG_LINE: usize = 20;
+/// Tools break base64 after 64 or 76 characters; what goes over a line break has this many characters before it.
+const BEFORE_BREAK: usize = 16;
+
+/// Every secret that was read so far. Cheap to share; costs one look at a flag as long as there is none.
+#[derive(Clone, Default)]
+pub struct Redactor {
+    inner: Arc<Inner>,
+}
+
+#[derive(Default)]
+struct Inner {
+    any: AtomicBool,
+    known: RwLock<Known>,
+}
+
+#[derive(Default)]
+struct Known {
+    values: BTreeSet<String>,
+    patterns: Option<Arc<Patterns>>,
+}
+
+impl std::fmt::Debug for Redactor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Redactor(***)")
+    }
+}
+
+impl Redactor {
+    /// From now on these values are replaced.
+    pub fn learn<'v>(&self, values: impl IntoIterator<Item = &'v str>) {
+        let mut known = self.inner.known.write().unwrap_or_else(PoisonError::into_inner);
+        let before = known.values.len();
+        // A newline at the end is lost on the way through most programs.
+        let values = values.into_iter().map(str::trim).filter(|value| value.len() >= SHORTEST);
+        known.values.extend(values.map(str::to_owned));
+        if known.values.len() > before {
+            known.patterns = None;
+            self.inner.any.store(true, Ordering::Release);
+        }
+    }
+
+    /// Whether there is anything to replace.
+    pub fn is_empty(&self) -> bool {
+        !self.inner.any.load(Ordering::Acquire)
+    }
+
+    /// The compiled forms: made when they are first needed, because secrets come one after the other.
+    fn patterns(&self) -> Option<Arc<Patterns>> {
+        if self.is_empty() {
+            return None;
+        }
+        if let Some(patterns) = &self.inner.known.read().unwrap_or_else(PoisonError::into_inner).patterns {
+            return Some(Arc::clone(patterns));
+        }
+        let mut known = self.inner.known.write().unwrap_or_else(PoisonError::into_inner);
+        let values = &known.values;
+        let patterns = Arc::new(Patterns::of(values.iter().map(String::as_str)));
+        Some(Arc::clone(known.patterns.insert(patterns)))
+    }
+
+    /// A whole text, with every secret in it replaced.
+    pub fn text<'t>(&self, text: &'t str) -> Cow<'t, str> {
+        match self.bytes(text.as_bytes()) {
+            Cow::Borrowed(_) => Cow::Borrowed(text),
+            Cow::Owned(bytes) => Cow::Owned(String::from_utf8_lossy(&bytes).into_owned()),
+        }
+    }
+
+    /// Replaces every secret in a text.
+    pub fn clean(&self, text: &mut String) {
+        if let Cow::Owned(cleaned) = self.text(text) {
+            *text = cleaned;
+        }
+    }
+
+    /// Whole bytes, with every secret in them replaced.
+    pub fn bytes<'t>(&self, bytes: &'t [u8]) -> Cow<'t, [u8]> {
+        let Some(patterns) = self.patterns() else { return Cow::Borrowed(bytes) };
+        let ranges = patterns.ranges(bytes);
+        if ranges.is_empty() {
+            return Cow::Borrowed(bytes);
+        }
+        let mut out = Vec::with_capacity(bytes.len());
+        let end = write(bytes, 0, bytes.len(), &ranges, 0, &mut out);
+        debug_assert_eq!(end, 0);
+        Cow::Owned(out)
+    }
+
+    /// A stream whose pieces are filtered as they come.
+    pub fn stream(&self) -> Redacted {
+        Redacted { redactor: self.clone(), held: Vec::new(), masked: 0 }
+    }
+}
+
+/// A stream of bytes with every secret in it replaced.
+#[derive(Debug)]
+pub struct Redacted {
+    redactor: Redactor,
+    /// What may be the beginning of a secret.
+    held: Vec<u8>,
+    /// How many of the first bytes that are held belong to a secret for which a mask is out already.
+    masked: usize,
+}
+
+impl Redacted {
+    /// Takes the next piece; what may be shown of it, and of what was held back, goes to `out`.
+    pub fn push(&mut self, piece: &[u8], out: &mut dyn FnMut(&[u8])) {
+        let Some(patterns) = self.redactor.patterns() else {
+            if !self.held.is_empty() {
+                self.finish(out);
+            }
+            return out(piece);
+        };
+        self.held.extend_from_slice(piece);
+        let ranges = patterns.ranges(&self.held);
+        let hold = patterns.partial(&self.held);
+        self.emit(&ranges, hold, out);
+    }
+
+    /// Nothing more comes: what was held back goes out.
+    pub fn finish(&mut self, out: &mut dyn FnMut(&[u8])) {
+        if self.held.is_empty() {
+            return;
+        }
+        let ranges = self.redactor.patterns().map(|patterns| patterns.ranges(&self.held)).unwrap_or_default();
+        self.emit(&ranges, self.held.len(), out);
+    }
+
+    /// Lets go of everything before `hold`.
+    fn emit(&mut self, ranges: &[Range<usize>], hold: usize, out: &mut dyn FnMut(&[u8])) {
+        let mut text = Vec::with_capacity(hold);
+        let masked = write(&self.held, self.masked, hold, ranges, self.masked, &mut text);
+        if !text.is_empty() {
+            out(&text);
+        }
+        self.held.drain(..hold);
+        self.masked = masked;
+    }
+}
+
+/// Writes `bytes[from..to]` with the ranges replaced. The first `masked` bytes belong to a range whose mask is out. Gives
+/// how many of the bytes behind `to` belong to a range whose mask is out now.
+fn write(
+    bytes: &[u8],
+    from: usize,
+    to: usize,
+    ranges: &[Range<usize>],
+    masked: usize,
+    out: &mut Vec<u8>,
+) -> usize {
+    let mut at = from.min(to);
+    // The end of the secret whose mask was written last.
+    let mut open = masked;
+    for range in ranges {
+        if range.start >= to {
+            break;
+        }
+        if range.start >= open {
+            out.extend_from_slice(&bytes[at.min(range.start)..range.start]);
+            out.extend_from_slice(MASK);
+        }
+        open = open.max(range.end);
+        at = at.max(range.end.min(to));
+    }
+    if at < to {
+        out.extend_from_slice(&bytes[at..to]);
+    }
+    open.saturating_sub(to)
+}
+
+/// Every form of every secret, compiled.
+struct Patterns {
+    /// Found as they stand.
+    plain: Forms,
+    /// Base64, found with line breaks left out of account.
+    broken: Forms,
+}
+
+struct Forms {
+    /// Sorted, so that a beginning is found by bisection.
+    all: Vec<Vec<u8>>,
+    search: Option<AhoCorasick>,
+    longest: usize,
+}
+
+impl Forms {
+    fn new(all: BTreeSet<Vec<u8>>) -> Self {
+        let all: Vec<Vec<u8>> = all.into_iter().collect();
+        let search = if all.is_empty() {
+            None
+        } else {
+            Some(AhoCorasick::new(&all).expect("secrets are shorter than an automaton can be large"))
+        };
+        Self { longest: all.iter().map(Vec::len).max().unwrap_or(0), all, search }
+    }
+
+    /// Where the longest end of `text` begins that is the beginning of a form, but not the whole.
+    fn partial(&self, text: &[u8]) -> usize {
+        let first = text.len().saturating_sub(self.longest.saturating_sub(1));
+        (first..text.len()).find(|&at| self.begins(&text[at..])).unwrap_or(text.len())
+    }
+
+    fn begins(&self, end: &[u8]) -> bool {
+        let at = self.all.partition_point(|form| form.as_slice() < end);
+        // The form itself stands before those that it begins.
+        self.all[at..].iter().take(2).any(|form| form.len() > end.len() && form.starts_with(end))
+    }
+
+    fn each(&self, text: &[u8], found: &mut dyn FnMut(Range<usize>)) {
+        for one in self.search.iter().flat_map(|search| search.find_overlapping_iter(text)) {
+            found(one.start()..one.end());
+        }
+    }
+}
+
+impl Patterns {
+    fn of<'v>(values: impl Iterator<Item = &'v str>) -> Self {
+        let (mut plain, mut broken) = (BTreeSet::new(), BTreeSet::new());
+        for value in values {
+            forms(value, &mut plain, &mut broken);
+        }
+        Self { plain: Forms::new(plain), broken: Forms::new(broken) }
+    }
+
+    /// Every place where a form stands: sorted, overlapping ones as one.
+    fn ranges(&self, text: &[u8]) -> Vec<Range<usize>> {
+        let mut ranges = Vec::new();
+        self.plain.each(text, &mut |range| ranges.push(range));
+        if self.broken.search.is_some() && memchr::memchr(b'\n', text).is_some() {
+            let (joined, places) = joined(text);
+            self.broken.each(&joined, &mut |range| {
+                let (start, end) = (places[range.start], places[range.end - 1] + 1);
+                if goes_on(&places, range.start, range.end) {
+                    ranges.push(start..end);
+                }
+            });
+        }
+        ranges.sort_unstable_by_key(|range| (range.start, range.end));
+        let mut united: Vec<Range<usize>> = Vec::new();
+        for range in ranges {
+            match united.last_mut() {
+                Some(last) if range.start < last.end => last.end = last.end.max(range.end),
+                _ => united.push(range),
+            }
+        }
+        united
+    }
+
+    /// Where that begins which may be the beginning of a form.
+    fn partial(&self, text: &[u8]) -> usize {
+        let plain = self.plain.partial(text);
+        if self.broken.search.is_none() || memchr::memchr(b'\n', text).is_none() {
+            return plain;
+        }
+        let (joined, places) = joined(text);
+        let mut at = self.broken.partial(&joined);
+        // What has too few characters before its line break is not looked for.
+        while at < joined.len() {
+            let breaks = text[places[at]..].iter().any(|byte| *byte == b'\n');
+            if !breaks || goes_on(&places, at, joined.len()) || before_break(text, places[at]) >= BEFORE_BREAK
+            {
+                break;
+            }
+            at += 1;
+            at += self.broken.partial(&joined[at..]);
+        }
+        plain.min(places.get(at).copied().unwrap_or(text.len()))
+    }
+}
+
+/// How many bytes stand between a place and the next line break.
+fn before_break(text: &[u8], at: usize) -> usize {
+    text[at..].iter().position(|byte| matches!(byte, b'\n' | b'\r')).unwrap_or(text.len() - at)
+}
+
+/// Whether what begins at `start` has enough characters before its first line break, or has none.
+fn goes_on(places: &[usize], start: usize, end: usize) -> bool {
+    let together = (start + 1..end).take_while(|&at| places[at] == places[at - 1] + 1).count() + 1;
+    together >= BEFORE_BREAK.min(end - start)
+}
+
+/// A text without its line breaks, and where each byte of it stood.
+fn joined(text: &[u8]) -> (Vec<u8>, Vec<usize>) {
+    let kept = || text.iter().enumerate().filter(|(_, byte)| !matches!(byte, b'\n' | b'\r'));
+    (kept().map(|(_, byte)| *byte).collect(), kept().map(|(at, _)| at).collect())
+}
+
+/// Every form of a value that is looked for.
+fn forms(value: &str, plain: &mut BTreeSet<Vec<u8>>, broken: &mut BTreeSet<Vec<u8>>) {
+    let mut add = |form: Vec<u8>| {
+        if form.len() >= SHORTEST {
+            plain.insert(form);
+        }
+    };
+    add(value.as_bytes().to_vec());
+    let lines = value.lines().map(str::trim).filter(|line| line.len() >= LONG_LINE);
+    lines.for_each(|line| add(line.as_bytes().to_vec()));
+    for keeps in [UNRESERVED, FORM, COMPONENT] {
+        for lower in [false, true] {
+            add(url_encoded(value, keeps, lower));
+        }
+    }
+    add(url_encoded(value, FORM, false)
+        .into_iter()
+        .map(|byte| if byte == b' ' { b'+' } else { byte })
+        .collect());
+    if let Ok(json) = serde_json::to_string(value) {
+        add(json[1..json.len() - 1].as_bytes().to_vec());
+    }
+    for alphabet in [STANDARD, URL_SAFE] {
+        for shift in 0..3 {
+            for form in base64_inside(value.as_bytes(), shift, alphabet) {
+                if form.len() > BEFORE_BREAK {
+                    broken.insert(form.clone());
+                }
+                add(form);
+            }
+        }
+    }
+}
+
+const STANDARD: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+const URL_SAFE: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+
+/// What stays as it is when a text is URL-encoded: by RFC 3986, by forms, by JavaScript's `encodeURIComponent`.
+const UNRESERVED: &[u8] = b"-._~";
+const FORM: &[u8] = b"-._* ";
+const COMPONENT: &[u8] = b"-._~!*'()";
+
+fn url_encoded(value: &str, keeps: &[u8], lower: bool) -> Vec<u8> {
+    let mut out = Vec::with_capacity(value.len());
+    for byte in value.bytes() {
+        if byte.is_ascii_alphanumeric() || keeps.contains(&byte) {
+            out.push(byte);
+        } else if lower {
+            out.extend_from_slice(format!("%{byte:02x}").as_bytes());
+        } else {
+            out.extend_from_slice(format!("%{byte:02X}").as_bytes());
+        }
+    }
+    out
+}
+
+/// The base64 of `value` as it stands inside that of a longer text, `shift` bytes (0, 1, 2) after a group begins: what is
+/// the same whatever stands around it; and the same where the text ends with it.
+fn base64_inside(value: &[u8], shift: usize, alphabet: &[u8; 64]) -> [Vec<u8>; 3] {
+    let mut bytes = vec![0; shift];
+    bytes.extend_from_slice(value);
+    let mut text = Vec::with_capacity(bytes.len() * 4 / 3 + 4);
+    for group in bytes.chunks(3) {
+        let bits =
+            group.iter().fold(0u32, |bits, byte| bits << 8 | u32::from(*byte)) << (8 * (3 - group.len()));
+        for at in 0..=group.len() {
+            text.push(alphabet[(bits >> (18 - 6 * at) & 63) as usize]);
+        }
+    }
+    // The first characters hold bits of what stands before, the last one of what stands behind.
+    let text = text.split_off([0, 2, 3][shift]);
+    let rest = bytes.len() % 3;
+    let sure = text[..text.len() - usize::from(rest != 0)].to_vec();
+    let mut padded = text.clone();
+    padded.extend(std::iter::repeat_n(b'=', (3 - rest) % 3));
+    [sure, text, padded]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn redactor(secrets: &[&str]) -> Redactor {
+        let redactor = Redactor::default();
+        redactor.learn(secrets.iter().copied());
+        redactor
+    }
+
+    fn streamed(redactor: &Redactor, pieces: &[&[u8]]) -> Vec<u8> {
+        let mut stream = redactor.stream();
+        let mut all = Vec::new();
+        for piece in pieces {
+            stream.push(piece, &mut |bytes| all.extend_from_slice(bytes));
+        }
+        stream.finish(&mut |bytes| all.extend_from_slice(bytes));
+        all
+    }
+
+    #[test]
+    fn every_form_is_replaced() {
+        let secret = "p@ss w0rd/+\"quoted\"";
+        let redactor = redactor(&[secret]);
+        for (text, expected) in [
+            ("x p@ss w0rd/+\"quoted\" y".to_owned(), "x *** y"),
+            ("p%40ss%20w0rd%2F%2B%22quoted%22".to_owned(), "***"),
+            ("p%40ss%20w0rd%2f%2b%22quoted%22.".to_owned(), "***."),
+            ("p%40ss+w0rd%2F%2B%22quoted%22".to_owned(), "***"),
+            (r#"{"a":"p@ss w0rd/+\"quoted\""}"#.to_owned(), r#"{"a":"***"}"#),
+            ("p@ss w0rd".to_owned(), "p@ss w0rd"),
+        ] {
+            assert_eq!(redactor.text(&text), expected, "{text}");
+        }
+        assert_eq!(format!("{redactor:?}"), "Redactor(***)");
+    }
+
+    #[test]
+    fn base64_is_found_in_every_alignment() {
+        let redactor = redactor(&["hunter2-hunter2"]);
+        // `user:hunter2-hunter2`, `a:…`, `ab:…!`, as the base64 command prints them.
+        for (text, expected) in [
+            ("aHVudGVyMi1odW50ZXIy", "***"),
+            ("dXNlcjpodW50ZXIyLWh1bnRlcjI=", "dXNlcjp***"),
+            ("YTpodW50ZXIyLWh1bnRlcjI=", "YTp***"),
+            ("YWI6aHVudGVyMi1odW50ZXIyIQ==", "YWI6***IQ=="),
+        ] {
+            assert_eq!(redactor.text(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn base64_is_found_across_line_breaks() {
+        let secret: String = ('a'..='z').cycle().take(64).collect();
+        let redactor = redactor(&[&secret]);
+        let mut text: Vec<u8> = b"c2VjcmV0: ".to_vec();
+        let [_, _, padded] = base64_inside(secret.as_bytes(), 0, STANDARD);
+        for (at, byte) in padded.iter().enumerate() {
+            text.push(*byte);
+            if at == 75 {
+                text.push(b'\n');
+            }
+        }
+        text.push(b'\n');
+        assert_eq!(redactor.bytes(&text), &b"c2VjcmV0: ***\n"[..]);
+        for at in 0..text.len() {
+            let (a, b) = text.split_at(at);
+            assert_eq!(streamed(&redactor, &[a, b]), b"c2VjcmV0: ***\n", "{at}");
+        }
+    }
+
+    #[test]
+    fn a_line_is_not_held_back_for_its_last_letter() {
+        let redactor = redactor(&["secret-value", "progress-bar"]);
+        let mut shown = Vec::new();
+        let mut stream = redactor.stream();
+        stream.push(b"all tests pass\n", &mut |bytes| shown.extend_from_slice(bytes));
+        assert_eq!(shown, b"all tests pass\n");
+        stream.push(b"and sec", &mut |bytes| shown.extend_from_slice(bytes));
+        assert_eq!(shown, b"all tests pass\nand ");
+        stream.push(b"ond", &mut |bytes| shown.extend_from_slice(bytes));
+        assert_eq!(shown, b"all tests pass\nand second");
+    }
+
+    #[test]
+    fn short_secrets_and_none() {
+        assert!(redactor(&[]).is_empty());
+        assert!(redactor(&["12345", "  abc \n"]).is_empty());
+        assert!(matches!(redactor(&[]).text("anything"), Cow::Borrowed(_)));
+        assert_eq!(redactor(&["123456\n"]).text("123456"), "***");
+    }
+
+    #[test]
+    fn a_secret_that_repeats_itself_takes_no_memory() {
+        let redactor = redactor(&["aaaaaa"]);
+        let mut stream = redactor.stream();
+        let mut shown = Vec::new();
+        for _ in 0..10_000 {
+            stream.push(b"aaa", &mut |bytes| shown.extend_from_slice(bytes));
+            assert!(stream.held.len() < 64);
+        }
+        stream.finish(&mut |bytes| shown.extend_from_slice(bytes));
+        assert_eq!(shown, b"***");
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(512))]
+
+        #[test]
+        fn any_split_comes_to_the_same(
+            secrets in prop::collection::vec("[ab\n+\"]{6,24}|[a-zA-Z0-9]{6,80}", 1..4),
+            parts in prop::collection::vec((0usize..8, "[ab\n]{0,6}"), 1..8),
+            cuts in prop::collection::vec(0usize..400, 0..12),
+        ) {
+            let redactor = redactor(&secrets.iter().map(String::as_str).collect::<Vec<_>>());
+            let mut text = Vec::new();
+            for (at, filler) in &parts {
+                let secret = &secrets[at % secrets.len()];
+                match at % 4 {
+                    0 => text.extend_from_slice(secret.as_bytes()),
+                    1 => text.extend_from_slice(&base64_inside(secret.as_bytes(), at % 3, STANDARD)[2]),
+                    2 => text.extend_from_slice(&url_encoded(secret, UNRESERVED, false)),
+                    _ => text.extend_from_slice(&secret.as_bytes()[..secret.len() / 2]),
+                }
+                text.extend_from_slice(filler.as_bytes());
+            }
+            let whole = redactor.bytes(&text).into_owned();
+            let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut % (text.len() + 1)).collect();
+            cuts.push(0);
+            cuts.push(text.len());
+            cuts.sort_unstable();
+            let pieces: Vec<&[u8]> = cuts.windows(2).map(|pair| &text[pair[0]..pair[1]]).collect();
+            prop_assert_eq!(
+                String::from_utf8_lossy(&streamed(&redactor, &pieces)).into_owned(),
+                String::from_utf8_lossy(&whole).into_owned()
+            );
+            let shown = String::from_utf8_lossy(&whole).into_owned();
+            for secret in secrets.iter().filter(|secret| secret.trim().len() >= SHORTEST) {
+                // Replacing may put letters beside each other, never a whole secret.
+                prop_assert!(!shown.contains(secret.trim()));
+            }
+        }
+    }
+}
