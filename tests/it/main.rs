@@ -21,4 +21,5 @@ mod run;
 mod sandbox;
 #[cfg(unix)]
 mod seal;
+mod stage;
 mod tidy;
