@@ -31,6 +31,7 @@
 //! | [`snapshot`] | copies of data: saved, proved, numbered, kept |
 //! | [`report`] | listeners that find the words |
 //! | [`engine`] | the scheduler, one action's life, the one writer of events |
+//! | [`watch`] | what changes while a session goes on: folders watched, events gathered, what a path means |
 //! | [`ops`] | what the program can do, with no terminal |
 //! | [`cli`] | clap, the terminal, process exit |
 
@@ -59,3 +60,4 @@ pub mod service;
 pub mod snapshot;
 pub mod syntax;
 pub mod vars;
+pub mod watch;

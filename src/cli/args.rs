@@ -63,6 +63,9 @@ pub enum When {
 pub enum Command {
     /// Run targets: `envrun build` is `envrun run build`
     Run(RunArgs),
+    /// Run targets, wait until files change, run what that affects, until Ctrl-C: `envrun run --watch`
+    #[command(override_usage = "envrun dev [OPTIONS] [ENV] [TARGET…] [-- ARGS]")]
+    Dev(RunArgs),
     /// List the tasks, with what they are for
     List(ListArgs),
     /// Show what a target comes to: its definition after all patches, each line with its place
@@ -157,6 +160,15 @@ pub struct RunOptions {
         hide_default_value = true
     )]
     pub cache: CacheUse,
+    /// Stay, and run again whatever a changed file affects
+    #[arg(short, long)]
+    pub watch: bool,
+    /// With --watch: look for changes again and again, instead of being told by the system
+    #[arg(long)]
+    pub poll: bool,
+    /// Ring the bell, and show a notification where the desktop can, when a run ends that took long
+    #[arg(long)]
+    pub notify: bool,
     /// Treat warnings about the Envfile as errors
     #[arg(long)]
     pub strict: bool,

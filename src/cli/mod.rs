@@ -6,6 +6,8 @@ pub mod args;
 mod audit;
 mod check;
 mod complete;
+mod console;
+mod dev;
 mod doctor;
 mod env;
 mod fmt;
@@ -103,6 +105,10 @@ fn command(context: &Context, terminal: &Terminal, place: Place, asked: Asked) -
     match command {
         None => list::no_target(&invocation),
         Some(Command::Run(args)) => run::run(&invocation, args.words.into_iter().map(Into::into).collect()),
+        Some(Command::Dev(args)) => {
+            let words = std::iter::once("--watch".to_owned()).chain(args.words);
+            run::run(&invocation, words.map(Into::into).collect())
+        }
         Some(Command::List(args)) => list::run(&invocation, &args),
         Some(Command::Show(args)) => show::run(&invocation, &args),
         Some(Command::Stage(args)) => stage::run(&invocation, &args),

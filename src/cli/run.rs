@@ -13,7 +13,7 @@ use crate::report::Reporters;
 
 use super::args::{CacheUse, OutputStyle, RunOptions};
 use super::words::{TargetWords, WordsError, split};
-use super::{Invocation, help, list};
+use super::{Invocation, dev, help, list};
 
 /// Nothing was up to date that was asked about (`-q`).
 const EXIT_NOT_UP_TO_DATE: u8 = 4;
@@ -49,6 +49,9 @@ pub fn run(invocation: &Invocation<'_>, words: Vec<OsString>) -> Result<u8, Prob
     if let Some(target) = words.targets.iter().find(|target| target.help) {
         return help::print(invocation, &project, target, default.as_ref());
     }
+    if options.watch {
+        return dev::run(invocation, project, &options, words.targets);
+    }
     if words.targets.is_empty() {
         return list::without_target(invocation, &project);
     }
@@ -67,7 +70,7 @@ pub fn run(invocation: &Invocation<'_>, words: Vec<OsString>) -> Result<u8, Prob
 }
 
 /// Who listens to a run with these options.
-fn reporters(invocation: &Invocation<'_>, options: &RunOptions) -> Reporters {
+pub(super) fn reporters(invocation: &Invocation<'_>, options: &RunOptions) -> Reporters {
     let mut reporters = Reporters::new(invocation.context.clock.clone());
     if !options.question {
         let output = if options.json { OutputStyle::Json } else { options.output };
@@ -91,7 +94,7 @@ fn default_env(project: &Project, words: &[String]) -> Option<EnvName> {
     named.or_else(|| project.envfile().default_env.as_ref().map(|env| env.value.clone()))
 }
 
-fn request(options: &RunOptions, targets: Vec<TargetWords>) -> Result<Request, Problem> {
+pub(super) fn request(options: &RunOptions, targets: Vec<TargetWords>) -> Result<Request, Problem> {
     let set = pairs(&options.set)?;
     let force = match (options.force_all, options.force) {
         (true, _) => Force::All,
@@ -128,7 +131,7 @@ pub fn pairs(set: &[String]) -> Result<Vec<(String, String)>, Problem> {
 }
 
 /// Warnings about the Envfile come before the run; with `-q` and `-o quiet` nobody wants them.
-fn warn(invocation: &Invocation<'_>, project: &Project, options: &RunOptions) {
+pub(super) fn warn(invocation: &Invocation<'_>, project: &Project, options: &RunOptions) {
     let quiet = options.question
         || options.strict
         || options.json

@@ -30,8 +30,11 @@ pub fn of_run(args: &[OsString]) -> Option<Vec<OsString>> {
         at += 1 + usize::from(takes_next(&options, word));
     }
     let first = args.get(at).and_then(|word| word.to_str());
-    if first == Some("run") {
-        let after: Vec<OsString> = args[..at].iter().chain(&args[at + 1..]).cloned().collect();
+    if first == Some("run") || first == Some("dev") {
+        // `envrun dev build` is `envrun run --watch build`.
+        let watch = (first == Some("dev")).then(|| OsString::from("--watch"));
+        let after: Vec<OsString> =
+            args[..at].iter().cloned().chain(watch).chain(args[at + 1..].iter().cloned()).collect();
         // `envrun run --help` is clap's to answer, `envrun run build --help` is the task's.
         return if args[at + 1..].is_empty() {
             Some(after)

@@ -31,6 +31,7 @@ use super::audit::Watching;
 use super::command::{Attempt, Carry};
 use super::dispatcher::{Message, OutputRoom};
 use super::lock::NodeLock;
+use super::memory::Memory;
 use super::pin::Pin;
 use super::surroundings::{Scene, Surroundings, state_label};
 
@@ -803,7 +804,10 @@ impl<'a> Actions<'a> {
         {
             return stale.reasons.iter().map(Difference::words).collect();
         }
-        let reason = if self.plan.is_forced(node) {
+        let known = |memory: &Memory| memory.has_run(&state_label(&self.plan.graph[node]));
+        let reason = if self.around.memory.is_some_and(known) && !self.plan.is_forced(node) {
+            "what it needs is not what it was"
+        } else if self.plan.is_forced(node) {
             "it was forced"
         } else if task.done.is_some() {
             "its `done` is not true yet"

@@ -334,8 +334,10 @@ impl Dispatcher<'_, '_, '_> {
     fn changed(&mut self, (files, more): (Vec<String>, usize), readers: &[(NodeIx, RelPath)]) {
         self.actions.touched();
         let is_hit = |(node, path): &&(NodeIx, RelPath)| {
-            let checked = self.scheduler.is_in_hand(*node) && !self.scheduler.is_running(*node);
-            let known = self.scheduler.is_running(*node) || self.scheduler.is_over(*node);
+            let running = self.scheduler.is_running(*node);
+            let checked = self.scheduler.is_in_hand(*node) && !running;
+            // Of everything at once only what it costs to go on is asked.
+            let known = running || (self.scheduler.is_over(*node) && !path.is_root());
             !self.scheduler.is_again(*node)
                 && (checked || (known && self.actions.has_read_otherwise(*node, path)))
         };

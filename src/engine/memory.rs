@@ -33,14 +33,21 @@ impl Memory {
         (last == *with).then_some(failed)
     }
 
-    /// How a node failed last, if that is how it last ended.
-    pub fn failed(&self, label: &str) -> Option<Outcome> {
-        self.nodes().get(label)?.last.clone()?.1
+    /// How those failed that failed last, by label.
+    pub fn failures(&self) -> HashMap<String, Outcome> {
+        let nodes = self.nodes();
+        let failed = nodes.iter().filter_map(|(label, node)| Some((label.clone(), node.last.clone()?.1?)));
+        failed.collect()
     }
 
     /// How often a node was executed well.
     pub fn times(&self, label: &str) -> u64 {
         self.nodes().get(label).map_or(0, |node| node.times)
+    }
+
+    /// Whether it is known how a node ended last.
+    pub fn has_run(&self, label: &str) -> bool {
+        self.nodes().get(label).is_some_and(|node| node.last.is_some())
     }
 
     /// A node was executed, well or not.
@@ -49,11 +56,6 @@ impl Memory {
         let node = nodes.entry(label.to_owned()).or_default();
         node.times += u64::from(failed.is_none());
         node.last = Some((with, failed));
-    }
-
-    /// Forgets how every node ended: the next run is like the first.
-    pub fn forget(&self) {
-        self.nodes().values_mut().for_each(|node| node.last = None);
     }
 
     /// Forgets how those ended that failed.

@@ -95,21 +95,10 @@ impl Declared {
 
     /// Whether the names in a folder decide what the inputs or outputs are.
     pub fn may_list(&self, folder: &RelPath) -> bool {
-        let walks = |pattern: &Pattern| match pattern {
-            Pattern::Literal(path) => folder.starts_with(path),
-            Pattern::Glob(glob) => glob.alternatives().iter().any(|alternative| {
-                if !folder.starts_with(&alternative.prefix) {
-                    return false;
-                }
-                let below = folder.components().skip(alternative.prefix.components().count());
-                let at = below.fold(alternative.start(), |at, name| alternative.step(at, name));
-                !at.is_dead()
-            }),
-        };
-        self.patterns.includes.iter().any(walks)
+        self.patterns.walks(folder)
             || self.outputs.covers(folder)
-            || self.outputs.includes.iter().any(walks)
-            || self.needs.iter().any(|outputs| outputs.covers(folder) || outputs.includes.iter().any(walks))
+            || self.outputs.walks(folder)
+            || self.needs.iter().any(|outputs| outputs.covers(folder) || outputs.walks(folder))
             || Self::is_beside(folder)
     }
 

@@ -63,6 +63,31 @@ impl PatternSet {
         false
     }
 
+    /// Whether a walk looks into a folder, if it comes there.
+    pub(super) fn walks(&self, folder: &RelPath) -> bool {
+        self.includes.iter().any(|pattern| match pattern {
+            Pattern::Literal(path) => folder.starts_with(path),
+            Pattern::Glob(glob) => glob.alternatives().iter().any(|alternative| {
+                if !folder.starts_with(&alternative.prefix) {
+                    return false;
+                }
+                let below = folder.components().skip(alternative.prefix.components().count());
+                let at = below.fold(alternative.start(), |at, name| alternative.step(at, name));
+                !at.is_dead()
+            }),
+        })
+    }
+
+    /// Whether a name written out, or the fixed beginning of a glob, lies below a folder.
+    pub(super) fn begins_below(&self, folder: &RelPath) -> bool {
+        self.includes.iter().any(|pattern| match pattern {
+            Pattern::Literal(path) => path.starts_with(folder),
+            Pattern::Glob(glob) => {
+                glob.alternatives().iter().any(|alternative| alternative.prefix.starts_with(folder))
+            }
+        })
+    }
+
     /// The names that are written out.
     pub(super) fn literals(&self) -> impl Iterator<Item = &RelPath> {
         self.includes.iter().filter_map(|pattern| match pattern {

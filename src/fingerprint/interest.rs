@@ -13,7 +13,7 @@ use crate::base::fs::FsError;
 use super::Workspace;
 use super::expand::Expansion;
 use super::freshness::{Fingerprint, Prepared, holds};
-use super::record::{List, Record};
+use super::record::{List, Record, Row};
 use super::state::State;
 use super::table::{FileKind, PathId};
 
@@ -67,18 +67,19 @@ impl Workspace {
         parents.into_iter().map(|path| self.root.join(path)).collect()
     }
 
-    /// Says that a path may have changed, though no command ended: who asks for it next looks again.
-    pub fn doubt(&self, path: &RelPath) {
-        let id = self.intern(path.as_bytes());
-        self.state_mut().table.entries[id as usize].epoch = 0;
+    /// The files of the project that a task's depfiles named, though no pattern does.
+    pub fn named_by_depfiles(&self, task: &Prepared) -> Vec<RelPath> {
+        let state = self.state();
+        let record = state.record(&task.label).filter(Record::has_discovered);
+        let rows = record.into_iter().flat_map(|record| record.rows(List::Discovered));
+        rows.filter_map(|row| RelPath::from_bytes(state.table.path(row.id))).collect()
     }
 
-    /// Whether a file is now what it was when a key was made. A folder always is: what is in it has names of its own.
+    /// Whether a file, or what lies in a folder, is now what it was when a key was made. What came into a folder has a
+    /// name of its own to be asked for.
     pub fn is_as_in(&self, fingerprint: &Fingerprint, path: &RelPath) -> bool {
         let files = fingerprint.files.iter().chain(fingerprint.discovered.iter().flatten());
-        self.is_as(path, |state, id| {
-            files.clone().find(|seen| seen.row.id == id).map(|seen| holds(&state.table, &seen.row))
-        })
+        self.is_as(path, |_| files.clone().map(|seen| seen.row).collect())
     }
 
     /// Whether a file is now what it was in a task's last good run.
@@ -86,22 +87,38 @@ impl Workspace {
         if self.state().record(label).is_none() {
             return false;
         }
-        self.is_as(path, |state, id| {
-            let mut rows = state.record(label)?.all_rows();
-            rows.find(|row| row.id == id).map(|row| holds(&state.table, &row))
+        let lists = [List::Files, List::Discovered];
+        self.is_as(path, |state| {
+            let rows = state.record(label).into_iter().flat_map(|record| lists.map(|list| record.rows(list)));
+            rows.flatten().collect()
         })
     }
 
-    fn is_as(&self, path: &RelPath, then: impl Fn(&State, PathId) -> Option<bool>) -> bool {
-        self.doubt(path);
-        let id = self.intern(path.as_bytes());
-        if self.look(&[id]).is_err() {
+    fn is_as(&self, path: &RelPath, rows: impl Fn(&State) -> Vec<Row>) -> bool {
+        let own = self.intern(path.as_bytes());
+        let rows: Vec<Row> = {
+            let state = self.state();
+            let concerns = |row: &Row| {
+                let name = state.table.path(row.id);
+                let below = |rest: &[u8]| matches!(rest.first(), None | Some(b'/'));
+                path.is_root() || name.strip_prefix(path.as_bytes()).is_some_and(below)
+            };
+            rows(&state).into_iter().filter(concerns).collect()
+        };
+        let ids: Vec<PathId> = rows.iter().map(|row| row.id).chain([own]).collect();
+        {
+            let mut state = self.state_mut();
+            ids.iter().for_each(|id| state.table.entries[*id as usize].epoch = 0);
+        }
+        if self.look(&ids).is_err() {
             return false;
         }
         let state = self.state();
-        // What was not read then and is not there now changes nothing.
-        let nothing = || matches!(state.table.entry(id).kind, FileKind::Missing | FileKind::Dir);
-        then(&state, id).unwrap_or_else(nothing)
+        if rows.is_empty() {
+            // What was not read then and is not there now changes nothing.
+            return matches!(state.table.entry(own).kind, FileKind::Missing | FileKind::Dir);
+        }
+        rows.iter().all(|row| holds(&state.table, row))
     }
 }
 
@@ -117,6 +134,21 @@ impl Prepared {
     /// Whether a file, as its name goes, may be an input.
     pub fn may_read(&self, path: &RelPath) -> bool {
         self.inputs.covers(path)
+    }
+
+    /// Whether a file is an input whose name is written out.
+    pub fn names(&self, path: &RelPath) -> bool {
+        self.inputs.literals().any(|literal| literal == path)
+    }
+
+    /// Whether inputs that are named, or begin, below a folder: what happens to it happens to them.
+    pub fn begins_below(&self, folder: &RelPath) -> bool {
+        self.inputs.begins_below(folder)
+    }
+
+    /// Whether a path lies on the way to inputs, as its name goes: if it is a folder, what is below it may be one.
+    pub fn may_look_into(&self, folder: &RelPath) -> bool {
+        self.inputs.covers(folder) || self.inputs.walks(folder) || self.inputs.begins_below(folder)
     }
 
     /// Whether a file, as its name goes, is an output or a depfile.

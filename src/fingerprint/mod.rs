@@ -78,5 +78,6 @@ pub use difference::{Change, Difference};
 pub use finish::{FinishError, Finished, Moved};
 pub use freshness::{Fingerprint, FingerprintError, Freshness, LastGood, Prepared};
 pub use interest::Interest;
+pub use look::is_of_an_editor;
 pub use manifest::Manifest;
 pub use workspace::{SecretKey, Workspace};

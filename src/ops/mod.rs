@@ -7,6 +7,7 @@ pub mod audit;
 pub mod check;
 pub mod complete;
 mod context;
+pub mod dev;
 pub mod doctor;
 pub mod env;
 pub mod explain;

@@ -77,20 +77,20 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub struct Ready {
     /// What is to be done.
     pub plan: Plan,
-    root: PathBuf,
-    run: RunId,
-    recorder: Option<Recorder>,
+    pub(super) root: PathBuf,
+    pub(super) run: RunId,
+    pub(super) recorder: Option<Recorder>,
     /// Why there is no recorder.
-    unrecorded: Option<RecordError>,
+    pub(super) unrecorded: Option<RecordError>,
     /// Why the user's cache folder is of no use.
-    no_cache: Option<FsError>,
-    durations: Durations,
-    processes: Arc<Processes>,
-    jobserver: Jobserver,
-    asked: Asked,
-    manifests: ManifestLog,
-    workspace: Workspace,
-    store: LocalStore,
+    pub(super) no_cache: Option<FsError>,
+    pub(super) durations: Durations,
+    pub(super) processes: Arc<Processes>,
+    pub(super) jobserver: Jobserver,
+    pub(super) asked: Asked,
+    pub(super) manifests: ManifestLog,
+    pub(super) workspace: Workspace,
+    pub(super) store: LocalStore,
     pub(super) git: Git,
 }
 
@@ -182,6 +182,41 @@ impl Ready {
             jobserver,
             asked,
         })
+    }
+
+    /// Makes everything ready for one run more of the same plan: another id, another record, another look at git.
+    pub(super) fn renew(&mut self, context: &Context, project: &Project) {
+        self.unrecorded = None;
+        match Recorder::create(&self.root, &context.clock, record_limits(project)) {
+            Ok(recorder) => {
+                self.run = recorder.id().clone();
+                self.recorder = Some(recorder);
+            }
+            Err(error) => {
+                self.run = RunId::draw(context.clock.now());
+                self.unrecorded = Some(error);
+            }
+        }
+        self.manifests = ManifestLog::new(&self.root, &self.run);
+        self.git = Git::new(&self.root);
+        self.durations = Durations::load(&self.root);
+    }
+
+    /// Plans anew, because the Envfile or what it reads is another one; nothing is changed if that cannot be.
+    pub(super) fn plan_again(
+        &mut self,
+        context: &Context,
+        project: &mut Project,
+        request: &Request,
+    ) -> Result<(), Problem> {
+        let env = chosen_environment(context, project, request)?;
+        let targets = targets(context, project.envfile(), &request.targets, env.as_ref())?;
+        declared_sets(project, &request.set)?;
+        let (graph, asked) = graph_of(context, project, &targets, &request.set, Some(&self.run))?;
+        let limits = self.plan.limits.clone();
+        self.plan = Plan::new(graph, &project.envfile().pools, limits, |label| self.durations.of(label));
+        self.asked = asked;
+        Ok(())
     }
 
     /// Leaves out of the plan what only those need whose proved bytes are at hand.
@@ -403,7 +438,7 @@ fn proved(plan: &Plan, around: &Surroundings<'_>, state: &RunState, run: &RunId)
 }
 
 /// The caller's variables that are passed over, because the Envfile declares the name and a task reads it.
-fn shadowed(context: &Context, plan: &Plan) -> Vec<Notice> {
+pub(super) fn shadowed(context: &Context, plan: &Plan) -> Vec<Notice> {
     let mut notices = Vec::new();
     let mut seen = BTreeSet::new();
     for (ix, node) in plan.graph.iter() {
@@ -447,7 +482,7 @@ fn note_uses(plan: &Plan, state: &RunState, ready: &Ready) {
 
 /// Keeps the cache within its limits, now and then, after a run that may have added to it. Whoever cannot collect leaves it
 /// to the next.
-fn collect(store: &LocalStore, changed: usize) {
+pub(super) fn collect(store: &LocalStore, changed: usize) {
     if changed > 0 && store.is_collection_due() {
         let _ = store.collect();
     }
@@ -486,7 +521,7 @@ pub fn cache_folder(context: &Context, project: Option<&Project>) -> PathBuf {
     dir.unwrap_or_else(|| context.cache_dir.clone())
 }
 
-fn record_limits(project: &Project) -> record::Limits {
+pub(super) fn record_limits(project: &Project) -> record::Limits {
     let limits = record::Limits::default();
     record::Limits { keep: project.envfile().keep_logs.unwrap_or(limits.keep), ..limits }
 }
@@ -517,7 +552,7 @@ pub(super) fn declared_sets(project: &Project, set: &[(String, String)]) -> Resu
     Ok(())
 }
 
-fn listen(processes: &Arc<Processes>, send: &Sender<Message>) -> Option<Signals> {
+pub(super) fn listen(processes: &Arc<Processes>, send: &Sender<Message>) -> Option<Signals> {
     let send = send.clone();
     Signals::listen(Arc::clone(processes), move |signal, before| {
         // The run may be over already; then there is nothing left to stop.
@@ -526,7 +561,7 @@ fn listen(processes: &Arc<Processes>, send: &Sender<Message>) -> Option<Signals>
     .ok()
 }
 
-fn started(plan: &Plan, run: &RunId, project: &Project, request: &Request) -> RunStarted {
+pub(super) fn started(plan: &Plan, run: &RunId, project: &Project, request: &Request) -> RunStarted {
     let info = |(_, node): (NodeIx, &graph::ConfiguredTask)| NodeInfo {
         label: node.label.as_str().into(),
         desc: node.task.desc.as_deref().map(Into::into),
@@ -681,7 +716,7 @@ fn missing(
 }
 
 /// Remembers how long the executed nodes took: only a hint for the next run, so a failure loses nothing but a good order.
-fn remember(plan: &Plan, ending: &Ending, mut durations: Durations, now: Timestamp) {
+pub(super) fn remember(plan: &Plan, ending: &Ending, mut durations: Durations, now: Timestamp) {
     if ending.times.is_empty() {
         return;
     }

@@ -11,6 +11,13 @@ pub struct Reporters {
     state: RunState,
     recorder: Option<Recorder>,
     reporters: Vec<(&'static str, Box<dyn Reporter>)>,
+    held: Option<Held>,
+}
+
+/// Events that nobody has heard of yet, and what makes them worth telling.
+struct Held {
+    events: Vec<Event>,
+    is_news: Box<dyn FnMut(&Event) -> bool>,
 }
 
 impl Reporters {
@@ -21,6 +28,7 @@ impl Reporters {
             state: RunState::new(),
             recorder: None,
             reporters: Vec::new(),
+            held: None,
         }
     }
 
@@ -32,6 +40,17 @@ impl Reporters {
     /// Whether the run is written down, as far as it has come.
     pub fn is_recorded(&self) -> bool {
         self.recorder.is_some()
+    }
+
+    /// Keeps what is told from now on back until something comes that is news.
+    pub fn hold(&mut self, is_news: impl FnMut(&Event) -> bool + 'static) {
+        self.held = Some(Held { events: Vec::new(), is_news: Box::new(is_news) });
+    }
+
+    /// Ends a run: its record is closed, and what was kept back until now is forgotten. Whether it was told.
+    pub fn end(&mut self) -> bool {
+        self.recorder = None;
+        self.held.take().is_none()
     }
 
     /// Adds a listener; `name` is what a warning calls it.
@@ -46,6 +65,14 @@ impl Reporters {
 
     /// Tells an event: the one writer of events calls this. A listener that fails is retired, and the others are told.
     pub fn tell(&mut self, event: Event) {
+        if let Some(held) = &mut self.held {
+            let news = (held.is_news)(&event);
+            held.events.push(event);
+            if news {
+                self.held.take().into_iter().flat_map(|held| held.events).for_each(|event| self.tell(event));
+            }
+            return;
+        }
         let told = self.sequencer.stamp(event);
         let retired = self.pass(&told);
         for message in retired {

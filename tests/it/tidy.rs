@@ -25,6 +25,7 @@ const ROOMS: &[&str] = &[
     "snapshot",
     "report",
     "engine",
+    "watch",
     "ops",
     "cli",
 ];

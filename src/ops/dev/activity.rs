@@ -1,0 +1,73 @@
+//! Who was executed when: a listener that a session asks who may have written a file.
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::base::Timestamp;
+use crate::event::{Event, Outcome, RunState, Sequenced};
+use crate::graph::NodeIx;
+use crate::report::Reporter;
+
+/// How late a change may be told of.
+const LATE_MS: u64 = 60;
+
+/// What was executed, and when.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Activity {
+    nodes: Arc<Mutex<HashMap<NodeIx, Execution>>>,
+}
+
+/// The last execution of a node.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Execution {
+    /// The how-manyth it is.
+    pub number: u64,
+    began: Timestamp,
+    ended: Option<Timestamp>,
+    /// It did not come to its own end.
+    pub disturbed: bool,
+}
+
+impl Activity {
+    /// The nodes that were executed at a moment, or shortly before.
+    pub fn at(&self, when: Timestamp) -> Vec<(NodeIx, Execution)> {
+        let nodes = self.nodes.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut found: Vec<_> = nodes
+            .iter()
+            .filter(|(_, execution)| {
+                execution.began <= when
+                    && execution.ended.is_none_or(|ended| when.0 <= ended.0.saturating_add(LATE_MS))
+            })
+            .map(|(node, execution)| (*node, *execution))
+            .collect();
+        found.sort_unstable_by_key(|(node, _)| *node);
+        found
+    }
+
+    /// Forgets everything: the nodes are others now.
+    pub fn forget(&self) {
+        self.nodes.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+}
+
+impl Reporter for Activity {
+    fn on(&mut self, event: &Sequenced, _: &RunState) -> io::Result<()> {
+        let mut nodes = self.nodes.lock().unwrap_or_else(PoisonError::into_inner);
+        match &event.event {
+            Event::NodeStarted { node, .. } => {
+                let number = nodes.get(node).map_or(0, |before| before.number) + 1;
+                let began = event.time;
+                nodes.insert(*node, Execution { number, began, ended: None, disturbed: true });
+            }
+            Event::NodeFinished { node, outcome, .. } => {
+                if let Some(execution) = nodes.get_mut(node).filter(|execution| execution.ended.is_none()) {
+                    execution.ended = Some(event.time);
+                    execution.disturbed = *outcome == Outcome::Cancelled;
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}

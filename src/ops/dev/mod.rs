@@ -1,0 +1,488 @@
+//! A session: carry the targets out, wait for a change, carry out what it affects, until the user leaves.
+//!
+//! ```text
+//! plan ─▶ watch what it reads ─▶ run ─▶ wait ◀──────────────┐
+//!   ▲                                    │ files, keys       │
+//!   └── a text of the Envfile changed ───┴──▶ run, quietly ──┘
+//! ```
+//!
+//! Every run is a run as any other, with the same checks and a record of its own; but the checkout, the store and the
+//! graph stay open, nothing is told of a run that finds everything as it was, and what would always run runs only if
+//! something that it needs did ([`Memory`]). A change that comes while a run goes on is handed to it at once: see the
+//! dispatcher. After each run the session looks once more if anything came meanwhile, so that a change which the run
+//! could not take in is not lost.
+//!
+//! Invariant: which nodes are executed is decided by the same checks as in any run, by content. What a path means only
+//! decides whether to look.
+
+mod activity;
+mod desk;
+mod place;
+
+use std::collections::{BTreeSet, HashMap};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{self, Receiver};
+use std::sync::{Arc, PoisonError};
+
+use crate::base::RelPath;
+use crate::engine::action::Actions;
+use crate::engine::dispatcher::{self, Ending, Message};
+use crate::engine::memory::Memory;
+use crate::engine::surroundings::{Surroundings, state_label};
+use crate::event::{Event, Notice, Outcome};
+use crate::exec::Signals;
+use crate::fingerprint::Interest;
+use crate::graph::NodeIx;
+use crate::model::ConditionKind;
+use crate::plan::{Force, OnFailure};
+use crate::report::Reporters;
+use crate::watch::{Area, Eyes};
+
+use super::run::{Ready, Request};
+use super::{Context, Problem, Project};
+use desk::{Changes, Desk, Wake};
+
+pub use crate::watch::Looks;
+
+/// The exit status of a session that a signal ended.
+const INTERRUPTED: u8 = 130;
+
+/// What a session is asked for, beyond a request.
+#[derive(Debug, Clone, Default)]
+pub struct Terms {
+    /// The Envfile, if it was named.
+    pub file: Option<PathBuf>,
+    /// How changes are seen.
+    pub looks: Looks,
+}
+
+/// Someone who is told what no event says, and may steer the session.
+pub trait Console {
+    /// The session begins.
+    fn begin(&mut self, steer: Steer);
+    /// Something in the texts is wrong; the session goes on with what it has.
+    fn problem(&mut self, problem: &Problem);
+    /// A run is over that did something: how it ended.
+    fn over(&mut self, ending: &Ending);
+}
+
+/// Steers a session, from whatever thread.
+#[derive(Debug, Clone)]
+pub struct Steer(Arc<Desk>);
+
+impl Steer {
+    /// Executes the targets, up to date or not.
+    pub fn rerun(&self) {
+        self.0.wake(Wake::Rerun);
+    }
+
+    /// Ends the session; what runs is stopped.
+    pub fn quit(&self) {
+        self.0.quit();
+    }
+}
+
+/// Why the session runs something.
+enum Cause {
+    /// It begins.
+    Start,
+    /// Files changed, or may have.
+    Changed(Changes),
+    /// The user asked for it.
+    Rerun,
+}
+
+struct Session<'a> {
+    context: &'a Context,
+    terms: &'a Terms,
+    request: Request,
+    project: Project,
+    ready: Ready,
+    reporters: Reporters,
+    console: &'a mut dyn Console,
+    desk: Arc<Desk>,
+    eyes: Eyes,
+    memory: Arc<Memory>,
+    /// How many files and folders are watched.
+    watched: (usize, usize),
+    /// It was said that the eyes have to look by themselves.
+    told_polling: bool,
+    /// What is watched has to be looked at again after the next run.
+    look_around: bool,
+}
+
+/// Carries out a session; gives the exit status.
+pub fn dev(
+    context: &Context,
+    mut project: Project,
+    request: &Request,
+    terms: &Terms,
+    mut reporters: Reporters,
+    console: &mut dyn Console,
+) -> Result<u8, Problem> {
+    let mut request = request.clone();
+    // A failure must not keep what has nothing to do with it from running: the next change may be for that.
+    request.on_failure = OnFailure::KeepGoing;
+    (request.words, request.seen) = (None, None);
+    let ready = Ready::new(context, &mut project, &request)?;
+    let (wake, heard) = mpsc::channel();
+    let desk = Desk::new(wake, context.clock.clone());
+    let (tell, hints) = mpsc::channel();
+    // Whoever does not listen any more has left.
+    let eyes = Eyes::open(terms.looks, project.root(), move |hint| _ = tell.send(hint));
+    let signals = {
+        let desk = Arc::clone(&desk);
+        Signals::listen(Arc::clone(&ready.processes), move |signal, before| desk.signal(signal, before))
+    };
+    reporters.add("activity", Box::new(desk.activity.clone()));
+    console.begin(Steer(Arc::clone(&desk)));
+    let gatherer = {
+        let desk = Arc::clone(&desk);
+        std::thread::Builder::new().name("gather".to_owned()).spawn(move || desk.gather(&hints))
+    };
+    let mut session = Session {
+        context,
+        terms,
+        request,
+        project,
+        ready,
+        reporters,
+        console,
+        desk,
+        eyes,
+        memory: Arc::default(),
+        watched: (0, 0),
+        told_polling: false,
+        look_around: true,
+    };
+    let exit = match gatherer {
+        Ok(_) => session.go(&heard),
+        Err(error) => Err(Problem::usage(format!("no thread can be started: {error}"), None)),
+    };
+    session.ready.processes.wait();
+    session.ready.processes.finish();
+    drop(signals);
+    exit
+}
+
+impl Session<'_> {
+    fn go(&mut self, heard: &Receiver<Wake>) -> Result<u8, Problem> {
+        let mut cause = Cause::Start;
+        loop {
+            let ending = self.cycle(&cause)?;
+            if ending.as_ref().is_some_and(|ending| ending.exit == INTERRUPTED) {
+                let asked_to = heard.try_iter().any(|wake| matches!(wake, Wake::Quit));
+                return Ok(if asked_to { 0 } else { INTERRUPTED });
+            }
+            cause = match self.wait(heard) {
+                Ok(cause) => cause,
+                Err(exit) => return Ok(exit),
+            };
+        }
+    }
+
+    /// Waits until there is something to do; the exit status if there is nothing any more.
+    fn wait(&mut self, heard: &Receiver<Wake>) -> Result<Cause, u8> {
+        loop {
+            let Ok(wake) = heard.recv() else { return Err(INTERRUPTED) };
+            match wake {
+                Wake::Signal => return Err(INTERRUPTED),
+                Wake::Quit => return Err(0),
+                Wake::Rerun => return Ok(Cause::Rerun),
+                Wake::Notice(notice) => self.reporters.tell(Event::Notice(notice)),
+                Wake::Failed(reason) => {
+                    self.eyes.fall_back(reason);
+                    self.tell_polling();
+                }
+                Wake::Changed(mut changes) => {
+                    // What came while the last run went on is one change.
+                    let mut rest = Vec::new();
+                    for wake in heard.try_iter() {
+                        match wake {
+                            Wake::Changed(later) => changes.add(later),
+                            other => rest.push(other),
+                        }
+                    }
+                    rest.into_iter().for_each(|wake| self.desk.wake(wake));
+                    return Ok(Cause::Changed(changes));
+                }
+            }
+        }
+    }
+
+    /// One run, or none if a text that changed is broken.
+    fn cycle(&mut self, cause: &Cause) -> Result<Option<Ending>, Problem> {
+        let mut first = matches!(cause, Cause::Start);
+        if let Cause::Changed(changes) = cause {
+            changes.gone.iter().for_each(|folder| self.eyes.forget(folder));
+            self.look_around |= changes.folders || changes.text || changes.head;
+            if (changes.text || changes.head) && !self.read_again() {
+                return Ok(None);
+            }
+        }
+        self.ready.plan.limits.force = match cause {
+            Cause::Start => self.request.force,
+            Cause::Rerun => Force::Targets,
+            Cause::Changed(_) => Force::Nothing,
+        };
+        if matches!(cause, Cause::Rerun) {
+            self.memory.forget_failures();
+        }
+        let mut ending;
+        loop {
+            ending = self.run(cause, first)?;
+            // Whatever changed in a folder before it was watched, nobody told of: look once more.
+            let more = std::mem::take(&mut self.look_around) && ending.exit != INTERRUPTED && self.watch();
+            if !more {
+                break;
+            }
+            first = false;
+            self.ready.plan.limits.force = Force::Nothing;
+        }
+        Ok(Some(ending))
+    }
+
+    fn run(&mut self, cause: &Cause, first: bool) -> Result<Ending, Problem> {
+        if first {
+            self.watch();
+            let refusals = self.admit();
+            if !refusals.is_empty() {
+                return Err(Problem::Refused(refusals));
+            }
+        } else {
+            self.ready.renew(self.context, &self.project);
+            self.hold();
+        }
+        self.ready.begin(&self.project, &self.request, &mut self.reporters);
+        if first {
+            for notice in super::run::shadowed(self.context, &self.ready.plan) {
+                self.reporters.tell(Event::Notice(notice));
+            }
+        }
+        self.ready.workspace.touched();
+        let labels = self.ready.plan.graph.iter().map(|(_, node)| node.label.as_str());
+        self.ready.workspace.prefetch(labels);
+        let around = Surroundings {
+            memory: Some(&self.memory),
+            ..self.ready.surroundings(self.context, &self.project, &self.request)
+        };
+        let actions = Actions::new(&self.ready.plan, &around);
+        if let Cause::Changed(changes) = cause
+            && !first
+            && let Some(event) = changed(&self.ready, &actions, changes)
+        {
+            self.reporters.tell(event);
+        }
+        let (send, receive) = mpsc::channel::<Message>();
+        self.desk.set_run(Some(send.clone()));
+        let ending = dispatcher::run(
+            &self.ready.plan,
+            &actions,
+            &self.ready.processes,
+            (send, receive),
+            &mut self.reporters,
+        );
+        self.desk.set_run(None);
+        drop(actions);
+        self.ready.processes.wait();
+        self.ready.manifests.finish();
+        super::run::remember(
+            &self.ready.plan,
+            &ending,
+            self.ready.durations.clone(),
+            self.context.clock.now(),
+        );
+        // Whoever is not told what was learned only has to look again.
+        let _ = self.ready.workspace.save();
+        super::run::collect(&self.ready.store, ending.changed);
+        self.look_around |= first || ending.changed > 0 && self.finds_out_while_running();
+        let told = self.reporters.end();
+        if told && ending.exit != INTERRUPTED {
+            if self.look_around {
+                // Told with what is watched from now on.
+                self.look_around = self.watch();
+            }
+            self.tell_polling();
+            self.console.over(&ending);
+            let (files, folders) = self.watched;
+            let polling = self.eyes.polling().map(str::to_owned);
+            self.reporters.tell(Event::Watching { files, folders, polling });
+        }
+        Ok(ending)
+    }
+
+    /// Asks everything that has to hold before the first process starts; what refuses.
+    fn admit(&mut self) -> Vec<super::Refusal> {
+        let admitted = self.ready.admit(self.context, &self.project, &self.request);
+        for (message, hint) in admitted.notices {
+            self.reporters.tell(Event::Notice(Notice { node: None, message, hint }));
+        }
+        admitted.refusals
+    }
+
+    /// Keeps back what is told until something is done: that everything is as it was is worth no word.
+    fn hold(&mut self) {
+        let failures = self.memory.failures();
+        let nodes = self.ready.plan.graph.iter().filter(|_| !failures.is_empty());
+        let known: HashMap<NodeIx, Outcome> =
+            nodes.filter_map(|(ix, node)| Some((ix, failures.get(&state_label(node))?.clone()))).collect();
+        self.reporters.hold(move |event| match event {
+            Event::NodeStarted { .. } | Event::Interrupted { .. } => true,
+            Event::NodeFinished { node, outcome, .. } => match outcome {
+                Outcome::Restored { .. } => true,
+                Outcome::Failed { .. } => known.get(node).is_none_or(|before| before != outcome),
+                _ => false,
+            },
+            _ => false,
+        });
+    }
+
+    /// Whether running tasks can find out that they rest on other files than those that their patterns name.
+    fn finds_out_while_running(&self) -> bool {
+        self.ready.plan.graph.iter().any(|(_, node)| !node.task.depfile.is_empty())
+    }
+
+    /// Looks where everything lies that the graph rests on, and watches that. Whether something is watched now that was
+    /// not before.
+    fn watch(&mut self) -> bool {
+        let ready = &self.ready;
+        let workspace = &ready.workspace;
+        let around = ready.surroundings(self.context, &self.project, &self.request);
+        let actions = Actions::new(&ready.plan, &around);
+        let mut interest = Interest::default();
+        let mut found: HashMap<RelPath, Vec<NodeIx>> = HashMap::new();
+        for (node, prepared) in
+            ready.plan.graph.indices().filter_map(|node| Some((node, actions.declaration(node)?)))
+        {
+            // What cannot be read now is told by the run that needs it.
+            let _ = workspace.interest(prepared, &mut interest);
+            for file in workspace.named_by_depfiles(prepared) {
+                found.entry(file).or_default().push(node);
+            }
+        }
+        let texts = self.texts();
+        let git = place::git_folder(&around).filter(|_| self.head_matters());
+        let mut wanted = workspace.folders_of(&interest);
+        let parents: BTreeSet<PathBuf> = texts
+            .iter()
+            .flat_map(|text| text.parent().into_iter().chain(text.is_dir().then_some(&**text)))
+            .map(Path::to_path_buf)
+            .collect();
+        let files = interest.files() + texts.iter().filter(|text| text.is_file()).count();
+        wanted.extend(parents);
+        self.watched = (files, wanted.len());
+        wanted.extend(git.iter().flat_map(|git| [git.clone(), git.join("logs")]));
+        let area = Area::new(
+            self.project.root(),
+            &ready.plan.graph,
+            |node| actions.declaration(node),
+            texts,
+            git,
+            found,
+        );
+        self.desk.set_area(Arc::new(area));
+        self.eyes.watch(&wanted, self.project.root())
+    }
+
+    /// Every text that the graph was made of, there or not.
+    fn texts(&self) -> BTreeSet<PathBuf> {
+        let asked = self.project.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        asked.iter().chain(&self.ready.asked.files).cloned().collect()
+    }
+
+    /// Whether it matters which commit is checked out.
+    fn head_matters(&self) -> bool {
+        let around = self.ready.surroundings(self.context, &self.project, &self.request);
+        let asks = |kind: &ConditionKind| {
+            matches!(
+                kind,
+                ConditionKind::Branch(_)
+                    | ConditionKind::Tag(_)
+                    | ConditionKind::Clean
+                    | ConditionKind::Pushed
+            )
+        };
+        self.ready.asked.given.load(std::sync::atomic::Ordering::Relaxed)
+            || self
+                .ready
+                .plan
+                .graph
+                .iter()
+                .any(|(_, node)| around.when(node).any(|condition| asks(&condition.kind)))
+    }
+
+    /// Reads the texts again. If they are broken that is shown, and everything stays as it is.
+    fn read_again(&mut self) -> bool {
+        let fresh =
+            Project::open_with_errors(self.context, self.terms.file.as_deref()).and_then(|mut project| {
+                if project.loaded.has_errors() {
+                    // What is missing now may come: it has to be watched, too.
+                    let asked = project.asked.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                    self.project.asked.lock().unwrap_or_else(PoisonError::into_inner).extend(asked);
+                    let diagnostics = std::mem::take(&mut project.loaded.diagnostics);
+                    return Err(project.problem(diagnostics));
+                }
+                self.ready.plan_again(self.context, &mut project, &self.request)?;
+                Ok(project)
+            });
+        match fresh {
+            Ok(project) => {
+                self.project = project;
+                self.desk.forget();
+                self.memory.forget_failures();
+                let refusals = self.admit();
+                if refusals.is_empty() {
+                    return true;
+                }
+                self.console.problem(&Problem::Refused(refusals));
+                self.watch();
+                false
+            }
+            Err(problem) => {
+                self.console.problem(&problem);
+                let message =
+                    "the Envfile cannot be used as it is now; the session goes on with what it was".into();
+                self.reporters.tell(Event::Notice(Notice { node: None, message, hint: None }));
+                self.watch();
+                false
+            }
+        }
+    }
+
+    /// Says, once, that nobody tells of changes.
+    fn tell_polling(&mut self) {
+        let Some(reason) = self.eyes.polling().filter(|_| !self.told_polling) else { return };
+        let limit = reason.starts_with("the system");
+        let message = format!("changes are found by looking again and again: {reason}");
+        let hint = limit.then(|| {
+            "`sysctl fs.inotify.max_user_watches=524288 fs.inotify.max_user_instances=1024` raises the limits".to_owned()
+        });
+        self.told_polling = true;
+        self.reporters.tell(Event::Notice(Notice { node: None, message, hint }));
+    }
+}
+
+/// What is told of changes, if any file among them really is another one than before.
+fn changed(ready: &Ready, actions: &Actions<'_>, changes: &Changes) -> Option<Event> {
+    const FEW: usize = 64;
+    let few = changes.readers.len() <= FEW;
+    let readers: Vec<_> = changes
+        .readers
+        .iter()
+        .filter(|(node, file)| !few || actions.has_read_otherwise(*node, file))
+        .collect();
+    if readers.is_empty() {
+        return None;
+    }
+    let (files, more) = Changes::named(readers.iter().map(|(_, file)| file.clone()));
+    let mut affected = vec![false; ready.plan.graph.len()];
+    let mut todo: Vec<NodeIx> = readers.iter().map(|(node, _)| *node).collect();
+    while let Some(node) = todo.pop() {
+        if !std::mem::replace(&mut affected[node.index()], true) {
+            todo.extend(ready.plan.graph.needed_by(node));
+        }
+    }
+    let is_task = |node: &NodeIx| affected[node.index()] && !ready.plan.graph[*node].task.is_group();
+    let tasks = ready.plan.graph.indices().filter(is_task).count();
+    Some(Event::Changed { files, more, tasks })
+}
