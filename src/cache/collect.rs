@@ -159,6 +159,7 @@ impl LocalStore {
         self.added.store(0, Ordering::Relaxed);
         self.sweep(now);
 
+        let pinned = self.pinned();
         let spared = self.oldest_run().and_then(|began| began.checked_sub(NOTED));
         let mut items: Vec<Item> = ROOMS.iter().flat_map(|room| self.items(room)).collect();
         // Blobs after the results that were used with them: a result without its blobs is of no use, and in the way.
@@ -177,7 +178,7 @@ impl LocalStore {
         for item in items {
             let old = now.duration_since(item.used).is_ok_and(|age| age > self.limits.max_age);
             let may_be_in_use = spared.is_some_and(|spared| item.used >= spared);
-            if may_be_in_use || !(old || too_large && collected.left > goal) {
+            if may_be_in_use || pinned.contains(&item.path) || !(old || too_large && collected.left > goal) {
                 continue;
             }
             if std::fs::remove_file(&item.path).is_ok() {

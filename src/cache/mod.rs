@@ -17,6 +17,7 @@ mod collect;
 mod entry;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
+mod pin;
 mod restore;
 mod store;
 #[cfg(test)]

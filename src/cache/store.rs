@@ -85,6 +85,18 @@ pub struct Hit {
     pub(super) inline: Vec<u8>,
 }
 
+impl Hit {
+    /// Whether every file that its bytes lie in is there in full length.
+    pub fn is_whole(&self, store: &LocalStore) -> bool {
+        let loose =
+            self.result.outputs.iter().zip(&self.places).filter_map(|(output, place)| match &output.kind {
+                OutputKind::File { digest, size, .. } if *place == Place::Loose => Some((*digest, *size)),
+                _ => None,
+            });
+        self.packs.iter().copied().chain(loose).all(|(digest, len)| is_there(&store.blob(&digest), len))
+    }
+}
+
 /// What the cache has.
 #[derive(Debug)]
 pub enum Lookup {

@@ -29,6 +29,7 @@ use crate::record;
 
 use super::audit::Watching;
 use super::command::{Attempt, Carry};
+use super::deploy::{Deployment, Deployments};
 use super::dispatcher::{Message, OutputRoom};
 use super::lock::NodeLock;
 use super::memory::Memory;
@@ -84,7 +85,7 @@ pub struct Actions<'a> {
     pub(super) plan: &'a Plan,
     pub(super) around: &'a Surroundings<'a>,
     slots: Vec<Slot>,
-    room: Arc<OutputRoom>,
+    pub(super) room: Arc<OutputRoom>,
 }
 
 /// What to do about a cache that cannot be used.
@@ -144,6 +145,9 @@ impl<'a> Actions<'a> {
     /// The check, where it can be done without waiting for a process or for files to be written; `None` where not.
     pub fn check_at_once(&self, node: NodeIx) -> Option<Checked> {
         let configured = &self.plan.graph[node];
+        if configured.kind() == "deploy" {
+            return None;
+        }
         let asks = self.around.when(configured).next().is_some()
             || configured.task.done.is_some()
             || self.pin(configured).is_some();
@@ -179,6 +183,9 @@ impl<'a> Actions<'a> {
         }
         if let Some(outcome) = self.pinned(node, send) {
             return Checked::Over(outcome);
+        }
+        if configured.kind() == "deploy" {
+            return self.must_run(node);
         }
         if let Some(checked) = self.fresh(node) {
             return checked;
@@ -228,7 +235,7 @@ impl<'a> Actions<'a> {
     /// Over at once: a group, a definition that cannot be, a task that is up to date.
     fn fresh(&self, node: NodeIx) -> Option<Checked> {
         let configured = &self.plan.graph[node];
-        if configured.task.is_group() {
+        if configured.is_group() {
             if let Some(digest) = self.group_digest(node) {
                 self.set_outputs(node, digest);
             }
@@ -513,6 +520,11 @@ impl<'a> Actions<'a> {
 
     fn executed(&self, node: NodeIx, send: &Sender<Message>) -> Outcome {
         let configured = &self.plan.graph[node];
+        if let Some(deploys) = self.around.deploys
+            && let Some(deployment) = deploys.list.get(&node)
+        {
+            return self.begin_deploy(node, deploys, deployment, send);
+        }
         let Some(_token) = self.around.jobserver.acquire(configured.follow_up) else {
             return Outcome::Cancelled;
         };
@@ -707,6 +719,50 @@ impl<'a> Actions<'a> {
         Ok(Outcome::Succeeded { stored })
     }
 
+    /// Carries a deploy out. It takes no place of `-j`: its proof does, and waits for most of its time.
+    fn begin_deploy(
+        &self,
+        node: NodeIx,
+        deploys: &Deployments,
+        deployment: &Deployment,
+        send: &Sender<Message>,
+    ) -> Outcome {
+        let task = &deployment.forward.node.task;
+        let because = Because { reason: deployment.because(), more: 0 };
+        let dir = task.dir.value.clone();
+        let _ = send.send(Message::Started { node, because, commands: self.commands(node), dir });
+        let outcome = self.deploy(node, deploys, deployment, send);
+        self.set_outputs(node, no_outputs());
+        self.around.workspace.touched();
+        outcome
+    }
+
+    /// What the needs of a node made: the name that it is kept under, the digest of the outputs, and what they are declared
+    /// as, relative to the root. A group stands for its needs.
+    pub(super) fn shipped(&self, node: NodeIx) -> Vec<(String, Digest, Vec<String>)> {
+        let mut shipped = BTreeMap::new();
+        let mut seen = BTreeSet::new();
+        let mut todo: Vec<NodeIx> = self.plan.graph.needs(node).collect();
+        while let Some(need) = todo.pop() {
+            if !seen.insert(need) {
+                continue;
+            }
+            let configured = &self.plan.graph[need];
+            if configured.is_group() {
+                todo.extend(self.plan.graph.needs(need));
+                continue;
+            }
+            let Some(outputs) = self.slots[need.index()].outputs.get() else { continue };
+            let Ok(Known { definition: Some(definition), .. }) = self.known(need) else { continue };
+            if definition.outputs.is_empty() {
+                continue;
+            }
+            let declared = definition.outputs.iter().map(|text| definition.from_root(text)).collect();
+            shipped.insert(definition.label.clone(), (*outputs, declared));
+        }
+        shipped.into_iter().map(|(label, (digest, declared))| (label, digest, declared)).collect()
+    }
+
     fn known(&self, node: NodeIx) -> Result<&Known, Failure> {
         let known = self.slot(node).known.get_or_init(|| Box::new(self.work_out(node)));
         (**known).as_ref().map_err(Clone::clone)
@@ -752,7 +808,7 @@ impl<'a> Actions<'a> {
         let mut todo: Vec<NodeIx> = self.plan.graph.needs(node).collect();
         while let Some(need) = todo.pop() {
             let configured = &self.plan.graph[need];
-            if configured.task.is_group() {
+            if configured.is_group() {
                 if groups.insert(need) {
                     todo.extend(self.plan.graph.needs(need));
                 }

@@ -80,7 +80,7 @@ impl<'a> Carry<'a> {
             io: Io::Captured,
             timeout: self.node.task.timeout.as_ref().map(|timeout| timeout.value),
             grace: GRACE,
-            cleanup: false,
+            cleanup: self.around.cleanup,
             owner: Some(self.ix.0),
             watch: None,
         };
@@ -134,7 +134,8 @@ impl<'a> Carry<'a> {
 
     /// Waits between two tries; whether the run is still going on.
     fn pause(&self, pause: Duration) -> bool {
-        self.around.processes.pause(pause, Some(self.ix.0))
+        let cleanup = self.node.follow_up || self.around.cleanup;
+        self.around.processes.pause(pause, cleanup, Some(self.ix.0))
     }
 
     fn steps(
@@ -210,7 +211,7 @@ impl<'a> Carry<'a> {
             io: if self.node.task.interactive { Io::Inherited } else { Io::Captured },
             timeout: limit,
             grace: GRACE,
-            cleanup: self.node.follow_up,
+            cleanup: self.node.follow_up || self.around.cleanup,
             owner: Some(self.ix.0),
             watch: self.watch,
         };

@@ -45,6 +45,15 @@ pub enum Message {
         /// The room it takes on its way.
         credit: Credit,
     },
+    /// A deploy came into its next phase.
+    Phase {
+        /// Which.
+        node: NodeIx,
+        /// The phase.
+        phase: String,
+        /// What it is about.
+        about: String,
+    },
     /// A try failed, another one follows.
     Retrying {
         /// Which.
@@ -188,7 +197,7 @@ pub fn run(
             cancelled: NodeSet::default(),
             reporters,
             interrupted: false,
-            refused: false,
+            worst: 0,
             changed: 0,
             times: Vec::new(),
             expected_told: false,
@@ -258,7 +267,8 @@ struct Dispatcher<'a, 'scope, 'env> {
     cancelled: NodeSet,
     reporters: &'a mut Reporters,
     interrupted: bool,
-    refused: bool,
+    /// The exit status that the failures so far come to.
+    worst: u8,
     changed: usize,
     times: Vec<(NodeIx, Duration)>,
     expected_told: bool,
@@ -318,6 +328,7 @@ impl Dispatcher<'_, '_, '_> {
             Message::Retrying { node, attempt, of, failure, pause } => {
                 self.tell(Event::NodeRetrying { node, attempt, of, failure, pause });
             }
+            Message::Phase { node, phase, about } => self.tell(Event::NodePhase { node, phase, about }),
             Message::Checked(node, checked, took) => self.checked(node, checked, took),
             Message::Finished(node, outcome, took) => {
                 self.tell_unguarded();
@@ -457,8 +468,9 @@ impl Dispatcher<'_, '_, '_> {
         }
         let end = match &outcome {
             Outcome::Failed { failure, .. } => {
-                self.refused |=
-                    matches!(failure, Failure::Refused { .. }) && !self.plan.graph[node].follow_up;
+                if !self.plan.graph[node].follow_up {
+                    self.worst = self.worst.max(exit_of(failure));
+                }
                 End::Failed
             }
             Outcome::Skipped { .. } => End::Skipped,
@@ -552,10 +564,21 @@ impl Dispatcher<'_, '_, '_> {
         if self.interrupted {
             130
         } else if self.scheduler.failed() {
-            if self.refused { 3 } else { 1 }
+            self.worst.max(1)
         } else {
             0
         }
+    }
+}
+
+/// The exit status that a failure comes to. Of several the greatest counts: the environment that is in the worst state.
+fn exit_of(failure: &Failure) -> u8 {
+    match failure {
+        Failure::Refused { .. } => 3,
+        Failure::WentBack { .. } => 5,
+        Failure::Broken { .. } => 6,
+        Failure::Unfinished { .. } => 7,
+        _ => 1,
     }
 }
 

@@ -12,6 +12,7 @@
 pub mod action;
 pub mod audit;
 pub mod command;
+pub mod deploy;
 pub mod dispatcher;
 pub mod lock;
 pub mod memory;

@@ -19,8 +19,10 @@ use crate::vars::{Form, Lookup, TaskValues};
 use super::audit::Audit;
 use super::memory::Memory;
 use super::pin::Pins;
+use super::deploy::Deployments;
 
 /// What every action of a run shares.
+#[derive(Clone, Copy)]
 pub struct Surroundings<'a> {
     /// The project's root.
     pub root: &'a Path,
@@ -54,6 +56,10 @@ pub struct Surroundings<'a> {
     pub memory: Option<&'a Memory>,
     /// The bytes that nodes must have, where somebody proved them.
     pub pins: Option<&'a Pins>,
+    /// The deploys of the run.
+    pub deploys: Option<&'a Deployments>,
+    /// Commands may run although the run was interrupted once: something is put back.
+    pub cleanup: bool,
 }
 
 /// Variables that reach every command as the caller has them. They say where things are on this machine, not what is to be
@@ -114,7 +120,7 @@ impl<'a> Surroundings<'a> {
 
     /// The values as `task` sees them with the arguments of `node`: its own, or one that it calls.
     pub fn task_values(&self, node: &ConfiguredTask, task: &Task) -> TaskValues {
-        let mut extra = Vec::new();
+        let mut extra = node.given.clone();
         for arg in &node.task.args {
             let given =
                 node.args.iter().find(|(name, _)| *name == arg.name.value).map(|(_, value)| value.clone());

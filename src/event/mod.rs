@@ -98,6 +98,15 @@ pub enum Event {
         #[serde(rename = "pause_ms", with = "wire::millis")]
         pause: Duration,
     },
+    /// A deploy came into its next phase.
+    NodePhase {
+        /// Which.
+        node: NodeIx,
+        /// `applying`, `verifying`, `going-back`, …: the phases of a deploy's journal.
+        phase: String,
+        /// What that is about, in words that stand behind the node: `revision 3f2a1b`, `for 1m`.
+        about: String,
+    },
     /// A node is over.
     NodeFinished {
         /// Which.
@@ -218,7 +227,7 @@ pub struct Notice {
 /// How a run ended.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RunFinished {
-    /// The exit status of the program: 0, 1, 3, 4 or 130.
+    /// The exit status of the program: 0, 1, 3, 4, 5, 6 or 130.
     pub exit: u8,
     /// How long it took.
     #[serde(rename = "took_ms", with = "wire::millis")]

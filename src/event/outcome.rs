@@ -152,6 +152,34 @@ pub enum Failure {
         /// Every guard that failed, in words.
         reasons: Vec<String>,
     },
+    /// A deploy failed, and what was live before is live again (exit status 5).
+    WentBack {
+        /// What failed, in words.
+        reason: String,
+        /// The revision that is live again.
+        revision: String,
+        /// The output of the deploy and that of going back, relative to the root.
+        logs: Vec<String>,
+    },
+    /// A deploy failed and nothing was put back, or what was is not sound (exit status 6).
+    Broken {
+        /// What failed, in words.
+        reason: String,
+        /// Why it did not go back, in words.
+        back: String,
+        /// The output of the deploy and that of going back, relative to the root.
+        logs: Vec<String>,
+    },
+    /// A deploy was stopped half way: its journal is open, and says how far it is (exit status 7, or 130 if a person
+    /// stopped it).
+    Unfinished {
+        /// The environment.
+        env: String,
+        /// The phase it is in.
+        phase: String,
+        /// Why it does not go on, in words.
+        reason: String,
+    },
 }
 
 impl Failure {
@@ -162,7 +190,12 @@ impl Failure {
             | Self::Signal { command, .. }
             | Self::Start { command, .. }
             | Self::Timeout { command, .. } => Some(command),
-            Self::Outputs { .. } | Self::Io { .. } | Self::Refused { .. } => None,
+            Self::Outputs { .. }
+            | Self::Io { .. }
+            | Self::Refused { .. }
+            | Self::WentBack { .. }
+            | Self::Broken { .. }
+            | Self::Unfinished { .. } => None,
         }
     }
 

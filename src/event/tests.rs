@@ -41,6 +41,21 @@ fn failure() -> impl Strategy<Value = Failure> {
         words().prop_map(|reason| Failure::Outputs { reason }),
         words().prop_map(|reason| Failure::Io { reason }),
         vec(words(), 0..3).prop_map(|reasons| Failure::Refused { reasons }),
+        (words(), words(), vec(words(), 0..3)).prop_map(|(reason, revision, logs)| Failure::WentBack {
+            reason,
+            revision,
+            logs
+        }),
+        (words(), words(), vec(words(), 0..3)).prop_map(|(reason, back, logs)| Failure::Broken {
+            reason,
+            back,
+            logs
+        }),
+        (words(), words(), words()).prop_map(|(env, phase, reason)| Failure::Unfinished {
+            env,
+            phase,
+            reason
+        }),
     ]
 }
 
@@ -104,6 +119,7 @@ fn event() -> impl Strategy<Value = Event> {
         (node(), 1u32..4, 1u32..4, failure(), millis()).prop_map(|(node, attempt, of, failure, pause)| {
             Event::NodeRetrying { node, attempt, of, failure, pause }
         }),
+        (node(), words(), words()).prop_map(|(node, phase, about)| Event::NodePhase { node, phase, about }),
         (node(), outcome(), millis()).prop_map(|(node, outcome, took)| Event::NodeFinished {
             node,
             outcome,
@@ -363,6 +379,7 @@ fn the_page_says_exactly_what_the_types_say() {
             Event::NodeStarted { .. } => 2,
             Event::Output { .. } => 3,
             Event::NodeRetrying { .. } => 4,
+            Event::NodePhase { .. } => 12,
             Event::NodeFinished { outcome, .. } => 100 + outcome.kind() as usize,
             Event::NodesFinished { .. } => 5,
             Event::Notice(_) => 6,
@@ -374,7 +391,7 @@ fn the_page_says_exactly_what_the_types_say() {
         });
         keys.of_event(&serde_json::to_value(Sequenced { seq: 0, time: Timestamp(0), event }).unwrap());
     }
-    assert_eq!(seen.len(), 12 + OutcomeKind::COUNT, "the strategy leaves something out");
+    assert_eq!(seen.len(), 13 + OutcomeKind::COUNT, "the strategy leaves something out");
     assert_eq!(documented(), keys.0);
     assert!(include_str!("../../docs/events.md").contains(&format!("This is format {FORMAT}.")));
 }

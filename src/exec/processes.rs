@@ -199,12 +199,12 @@ impl Processes {
         self.lock().unwanted.remove(&owner);
     }
 
-    /// Waits for that long, or until the run is interrupted or the owner's commands are not wanted any longer; `false`
-    /// if that is so.
-    pub fn pause(&self, time: Duration, owner: Option<u32>) -> bool {
+    /// Waits for that long, or until no command of the owner may be started any longer (`cleanup`: none that cleans up);
+    /// `false` if that is so.
+    pub fn pause(&self, time: Duration, cleanup: bool, owner: Option<u32>) -> bool {
         let state = self.lock();
-        let wait = self.changed.wait_timeout_while(state, time, |state| admits(state, false, owner));
-        admits(&wait.unwrap_or_else(PoisonError::into_inner).0, false, owner)
+        let wait = self.changed.wait_timeout_while(state, time, |state| admits(state, cleanup, owner));
+        admits(&wait.unwrap_or_else(PoisonError::into_inner).0, cleanup, owner)
     }
 
     /// Stops every command and then envrun itself (Ctrl-Z); returns when envrun is continued, and continues them. The time

@@ -504,7 +504,7 @@ fn after_an_interrupt_only_cleanup_starts() {
     // What is weaker changes nothing.
     place.processes.interrupt(Interrupt::Told { signal: SIGINT });
     assert_eq!(place.processes.interrupted(), Some(Interrupt::Terminate));
-    assert!(!place.processes.pause(Duration::from_secs(1000), None));
+    assert!(!place.processes.pause(Duration::from_secs(1000), false, None));
 }
 
 #[test]

@@ -33,6 +33,17 @@ pub struct Definition {
     pub search_path: OsString,
 }
 
+impl Definition {
+    /// One of its patterns, written relative to the root.
+    pub fn from_root(&self, pattern: &str) -> String {
+        let (not, pattern) = pattern.strip_prefix('!').map_or(("", pattern), |rest| ("!", rest));
+        if self.dir.is_root() {
+            return format!("{not}{pattern}");
+        }
+        format!("{not}{}/{pattern}", self.dir.display())
+    }
+}
+
 /// A variable that reaches a task.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Variable {

@@ -20,6 +20,11 @@ impl Workspace {
         self.unrecorded.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// What was noted of a task whose result is not recorded.
+    pub(super) fn unrecorded_rows(&self, label: &str, outputs: Digest) -> Option<Vec<Row>> {
+        self.unrecorded().get(label).filter(|(of, _)| *of == outputs).map(|(_, rows)| rows.clone())
+    }
+
     /// Remembers for this run what a task made whose result is not recorded: others read it all the same.
     pub fn note_outputs(&self, task: &Prepared, result: &ActionResult) {
         let ids = self.intern_all(result.outputs.iter().map(|output| output.path.as_bytes()));

@@ -60,6 +60,7 @@ mod made;
 mod manifest;
 mod proved;
 mod record;
+mod release;
 pub mod seal;
 mod stamp;
 mod state;

@@ -210,12 +210,14 @@ impl<'a> Builder<'a> {
         let expansion = self.expand(visit, task);
         let slot = self.visits.env_slot(visit);
         let mut needs: Vec<Link> = Vec::with_capacity(task.needs.len());
-        for need in &task.needs {
+        // What is proved elsewhere is shipped as it is: making it again could only make something else.
+        let is_proved = matches!(definition, Node::Deploy(deploy) if deploy.from.is_some());
+        for need in task.needs.iter().filter(|_| !is_proved) {
             if let Some(inner) = self.aim(need, slot, visit) {
                 needs.push(Link { visit: inner, span: need.span, pinned: need.env.is_some(), through: None });
             }
         }
-        for (at, need) in expansion.needs.iter().enumerate() {
+        for (at, need) in expansion.needs.iter().enumerate().filter(|_| !is_proved) {
             let slot = self.visits.slot(need.env.as_ref());
             if let Some(inner) = self.entry(&need.path, slot, Some((visit, need.span))) {
                 needs.push(Link { visit: inner, span: need.span, pinned: need.pinned, through: Some(at) });
@@ -292,6 +294,7 @@ impl<'a> Builder<'a> {
             calls: Arc::clone(&frame.expansion.calls),
             reads: names,
             args: Vec::new(),
+            given: Vec::new(),
             target: false,
             special: (frame.definition.kind() != "task").then(|| frame.definition.clone()),
             follow_up: self.follow_up,

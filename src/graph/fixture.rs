@@ -49,6 +49,7 @@ pub fn node(task: Task) -> ConfiguredTask {
         values: values(),
         reads: Arc::default(),
         args: Vec::new(),
+        given: Vec::new(),
         target: false,
         follow_up: false,
         special: None,

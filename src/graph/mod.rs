@@ -85,6 +85,8 @@ pub struct ConfiguredTask {
     pub reads: Arc<BTreeSet<VarName>>,
     /// The values of its arguments that were given, by name.
     pub args: Vec<(String, String)>,
+    /// What envrun gives it beside: `ENVRUN_REVISION` of a deploy, by name.
+    pub given: Vec<(String, String)>,
     /// It was asked for by name.
     pub target: bool,
     /// What it is, if it is not a task: a service, a deploy, a snapshot, whose core is `task`.
@@ -120,6 +122,11 @@ impl ConfiguredTask {
     /// `task`, `service`, `deploy` or `snapshot`.
     pub fn kind(&self) -> &'static str {
         self.special.as_ref().map_or("task", Node::kind)
+    }
+
+    /// Whether it only stands for its needs.
+    pub fn is_group(&self) -> bool {
+        self.special.is_none() && self.task.is_group()
     }
 
     /// What it does, in order.

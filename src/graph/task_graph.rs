@@ -2,7 +2,7 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
-use std::ops::Index;
+use std::ops::{Index, IndexMut};
 
 use petgraph::graph::{DiGraph, NodeIndex};
 use petgraph::visit::EdgeRef;
@@ -149,6 +149,12 @@ impl TaskGraph {
     /// The nodes that were asked for by name.
     pub fn targets(&self) -> impl Iterator<Item = NodeIx> {
         self.iter().filter(|(_, node)| node.target).map(|(ix, _)| ix)
+    }
+}
+
+impl IndexMut<NodeIx> for TaskGraph {
+    fn index_mut(&mut self, node: NodeIx) -> &mut ConfiguredTask {
+        &mut self.graph[theirs(node)]
     }
 }
 

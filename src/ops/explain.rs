@@ -69,12 +69,12 @@ pub fn explain(
     let before = query::ancestors(graph, &Selection::of(graph, [target]));
     let upstream: Vec<NodeIx> = before
         .iter()
-        .filter(|node| *node != target && !graph[*node].task.is_group() && would_run(*node))
+        .filter(|node| *node != target && !graph[*node].is_group() && would_run(*node))
         .collect();
 
     // Up from the node to whatever it needs that would run, until nothing does: that one has a cause of its own.
     let mut first = Vec::new();
-    let mut at = Some(target).filter(|target| would_run(*target) || graph[*target].task.is_group());
+    let mut at = Some(target).filter(|target| would_run(*target) || graph[*target].is_group());
     while let Some(node) = at {
         if would_run(node) {
             first.push((graph[node].label.clone(), first_reason(node)));
@@ -109,6 +109,6 @@ pub fn explain(
 
 /// Whether `group` is a group that needs `node`, itself or by way of other groups: a cause shines through it.
 fn is_below(graph: &TaskGraph, group: NodeIx, node: NodeIx) -> bool {
-    graph[group].task.is_group()
+    graph[group].is_group()
         && graph.needs(group).any(|need| need == node || (need < group && is_below(graph, need, node)))
 }

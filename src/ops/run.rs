@@ -265,6 +265,8 @@ impl Ready {
             audit: None,
             memory: None,
             pins: None,
+            deploys: None,
+            cleanup: false,
         }
     }
 
@@ -346,8 +348,7 @@ pub(super) fn carry_out(
     if let Some(pins) = pins.filter(|pins| !pins.is_empty()) {
         ready.without_needs_of(project, request, pins);
     }
-    let group =
-        ready.plan.graph.iter().map(|(_, node)| node).find(|node| node.target && node.task.is_group());
+    let group = ready.plan.graph.iter().map(|(_, node)| node).find(|node| node.target && node.is_group());
     if let (Some(_), Some(group)) = (audit, group) {
         return Err(Problem::usage(
             format!("`{}` has no commands, so there is nothing to see", group.label),
@@ -565,7 +566,7 @@ pub(super) fn started(plan: &Plan, run: &RunId, project: &Project, request: &Req
     let info = |(_, node): (NodeIx, &graph::ConfiguredTask)| NodeInfo {
         label: node.label.as_str().into(),
         desc: node.task.desc.as_deref().map(Into::into),
-        group: node.task.is_group(),
+        group: node.is_group(),
         target: node.target,
     };
     RunStarted {

@@ -221,7 +221,7 @@ fn bytes(
         && project.loaded.diagnostics.is_empty()
         && plan.graph.edges().all(|(_, _, edge)| !matches!(edge.kind, EdgeKind::FollowUp(_)))
         && plan.graph.iter().all(|(_, node)| {
-            (node.task.is_group() || node.task.is_cacheable())
+            (node.is_group() || node.task.is_cacheable())
                 && node.task.done.is_none()
                 && node.task.guard.is_empty()
                 && node.task.requires.is_empty()

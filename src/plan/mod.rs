@@ -117,7 +117,7 @@ fn priorities(graph: &TaskGraph, expected: &[Option<Duration>]) -> Vec<u64> {
             .max()
             .unwrap_or(0);
         let own = match expected[node.index()] {
-            _ if graph[node].task.is_group() => 0,
+            _ if graph[node].is_group() => 0,
             Some(took) => u64::try_from(took.as_millis()).unwrap_or(u64::MAX).max(1),
             None => 1,
         };

@@ -112,6 +112,31 @@ impl Git {
         }
     }
 
+    /// The commit that a name stands for: a tag, a branch, an abbreviated id.
+    pub fn commit(&self, name: &str) -> Result<String, String> {
+        match self.ask(&[
+            "rev-parse",
+            "--verify",
+            "--quiet",
+            "--end-of-options",
+            &format!("{name}^{{commit}}"),
+        ]) {
+            Ok(commit) => Ok(commit),
+            Err(reason) if reason == NO_REPOSITORY => Err(reason),
+            Err(_) => Err(format!("there is no revision `{name}` in the repository")),
+        }
+    }
+
+    /// Marks a commit with a tag; it is no error if the tag is there and marks it already.
+    pub fn tag(&self, name: &str, commit: &str) -> Result<(), String> {
+        if self.ask(&["rev-parse", "--verify", "--quiet", &format!("refs/tags/{name}^{{commit}}")]).as_deref()
+            == Ok(commit)
+        {
+            return Ok(());
+        }
+        self.ask(&["tag", "--end-of-options", name, commit]).map(drop)
+    }
+
     fn ask(&self, args: &[&str]) -> Result<String, String> {
         let output = Command::new("git")
             .args(args)

@@ -32,6 +32,11 @@ use crate::event::{RunState, Sequenced};
 pub use reporters::{Reporters, replay};
 pub use style::Style;
 
+/// How something failed, as the words after the colon in `test failed:`.
+pub fn failure_words(failure: &crate::event::Failure) -> String {
+    words::failure(failure)
+}
+
 /// Someone who listens to a run.
 pub trait Reporter: Send {
     /// Takes one event; `state` has taken it in already. After an error it is not called again.

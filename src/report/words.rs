@@ -26,7 +26,18 @@ pub(super) fn failure(failure: &Failure) -> String {
         Failure::Timeout { limit, .. } => format!("took longer than {}", show_duration(*limit)),
         Failure::Outputs { reason } | Failure::Io { reason } => reason.clone(),
         Failure::Refused { reasons } => format!("refused: {}", reasons.join("; ")),
+        Failure::WentBack { reason, revision, .. } => {
+            format!("{reason}; it went back, and revision {} is live again", short(revision))
+        }
+        Failure::Broken { reason, back, .. } => format!("{reason}; it did not go back: {back}"),
+        Failure::Unfinished { phase, reason, .. } => format!("stopped while {phase}: {reason}"),
     }
+}
+
+/// The first digits of a commit's id; any other text as it is.
+fn short(revision: &str) -> &str {
+    let is_id = revision.len() == 40 && revision.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if is_id { &revision[..10] } else { revision }
 }
 
 /// `3 executed, 1 restored, 12 up to date, 1 failed in 2.3s`, or `nothing to do: 12 up to date (8ms)`.

@@ -65,10 +65,23 @@ impl<'a> Resolver<'a> {
             }
         }
         let slot = self.task.and_then(|task| task.own.get(name)).or_else(|| self.values.slots.get(name));
-        let Some(slot) = slot else { return Resolved::plain(self.values.around(name)) };
+        let Some(slot) = slot else { return self.around(name) };
         let resolved = self.slot(name, slot, slot.stack.len());
         self.done.insert(name.into(), resolved.clone());
         resolved
+    }
+
+    /// A name that the project does not declare: what is laid over the task's values reaches those of the projects around
+    /// it too.
+    fn around(&self, name: &str) -> Resolved {
+        match (self.task.and_then(TaskValues::around), &self.values.outer) {
+            (Some(task), Some(outer)) => Resolver::new(outer, Some(&task)).resolve(name),
+            (None, Some(outer)) => match outer.resolved.get(name) {
+                Some(resolved) => resolved.clone(),
+                None => Resolver::new(outer, None).around(name),
+            },
+            (_, None) => Resolved::plain(self.values.around(name)),
+        }
     }
 
     /// The value of `slot` as its lowest `layers` have it.

@@ -98,6 +98,12 @@ impl TaskValues {
         &self.values
     }
 
+    /// The values of the project around, with the same laid over them; none if nothing is.
+    pub(super) fn around(&self) -> Option<Self> {
+        let outer = self.values.outer.as_ref().filter(|_| !self.extra.is_empty())?;
+        Some(Self { values: Arc::clone(outer), own: IndexMap::new(), extra: self.extra.clone() })
+    }
+
     pub(super) fn extra(&self, name: &str) -> Option<&str> {
         self.extra.iter().rev().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }

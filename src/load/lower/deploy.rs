@@ -17,6 +17,9 @@ impl<'d> Lower<'d> {
         patched: &Patched<'d>,
         task: Arc<Task>,
     ) -> Deploy {
+        // Never cached, and covered by the guard of the environment.
+        let mut task = task;
+        Arc::make_mut(&mut task).mutates = true;
         let mut deploy = Deploy {
             revision: None,
             from: None,

@@ -101,6 +101,13 @@ impl Text {
                 self.weave.end_lines(*node, state.label(*node), &mut self.page);
                 self.status(Some(*node), (Ink::Warn, "retry"), state.label(*node), &rest);
             }
+            Event::NodePhase { node, phase, about } => {
+                self.weave.end_lines(*node, state.label(*node), &mut self.page);
+                let ink = if phase == "going-back" { Ink::Warn } else { Ink::Begin };
+                let space = if about.is_empty() { "" } else { " " };
+                let about = self.faint(&format!("{space}{about}"));
+                self.status(Some(*node), (ink, phase), state.label(*node), &about);
+            }
             Event::NodeFinished { node, outcome, took } => self.finished(*node, outcome, *took, state),
             Event::NodesFinished { nodes, outcome } => {
                 let end = state.node_count();
@@ -228,6 +235,13 @@ impl Text {
             }
             fact("directory", &executed.dir);
             fact("because", &words::because(&executed.because));
+        }
+        if let Failure::WentBack { logs, .. } | Failure::Broken { logs, .. } = &failed.failure {
+            logs.iter().for_each(|log| fact("log", log));
+        }
+        if let Failure::Unfinished { env, .. } = &failed.failure {
+            fact("go on", &format!("`envrun deploy resume {env}`"));
+            fact("go back", &format!("`envrun deploy back {env}`"));
         }
         let silent = left.is_none_or(|left| left.held.bytes().is_empty() && left.held.earlier() == 0);
         if let Some(log) = failed.log.as_ref().filter(|_| seen || !silent) {

@@ -15,35 +15,28 @@ pub static DEPLOY: Block = block(
     &[
         DESC,
         word("revision", "the revision that goes live; the current commit without it")
-            .args(&[one("revision", Kind::Word)])
-            .unbuilt(),
+            .args(&[one("revision", Kind::Word)]),
         word("from", "the environment whose last good revision and bytes go live; never a rebuild")
-            .args(&[one("env", Kind::Word)])
-            .unbuilt(),
+            .args(&[one("env", Kind::Word)]),
         NEEDS,
         USES,
         word("snapshot", "data that is saved first")
             .args(&[some("snapshot", Kind::Reference)])
             .many()
             .unbuilt(),
-        RUN.unbuilt(),
-        CALL.unbuilt(),
+        RUN,
+        CALL,
         RENDER,
         word("verify", "tasks that must succeed before it counts as live")
             .args(&[some("task", Kind::Reference)])
             .props(&[prop("for", Kind::Duration, "how long they must go on succeeding")])
             .many()
-            .unbuilt()
             .example("verify \"health\" \"smoke\" for=\"60s\""),
-        word("tag", "a git tag that marks the revision it replaces")
-            .args(&[one("name", Kind::Word)])
-            .unbuilt(),
-        word("keep", "how many revisions stay ready to go back to")
-            .args(&[one("count", Kind::Positive)])
-            .unbuilt(),
-        TIMEOUT.unbuilt(),
-        ON_FAIL.unbuilt(),
-        ON_SUCCESS.unbuilt(),
+        word("tag", "a git tag that marks the revision it replaces").args(&[one("name", Kind::Word)]),
+        word("keep", "how many revisions stay ready to go back to").args(&[one("count", Kind::Positive)]),
+        TIMEOUT,
+        ON_FAIL,
+        ON_SUCCESS,
         GUARD_WORD,
         WHEN_WORD,
     ],

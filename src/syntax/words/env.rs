@@ -20,8 +20,7 @@ pub const TASK_WORD: Word = word("task", "something that runs once")
 pub const DEPLOY_WORD: Word = word("deploy", "something that changes a live environment and can go back")
     .args(&[one("name", Kind::NodeName)])
     .body(&DEPLOY)
-    .named("node")
-    .unbuilt();
+    .named("node");
 
 /// `snapshot`, wherever a node may stand.
 pub const SNAPSHOT_WORD: Word = word("snapshot", "data that is saved and can be put back")

@@ -1,0 +1,391 @@
+//! Carries the steps of a transaction out.
+
+use std::io::Write as _;
+use std::sync::mpsc::Sender;
+use std::sync::{Arc, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::event::{Failure, Notice, Outcome as NodeOutcome, Stream};
+use crate::exec::Interrupt;
+use crate::graph::NodeIx;
+use crate::ledger::{self, Artefact, Fact, Outcome, Reached, Step, Transaction, What};
+
+use super::super::action::Actions;
+use super::super::command::{Attempt as Carried, Carry};
+use super::super::dispatcher::Message;
+use super::super::surroundings::Surroundings;
+use super::proof::{Ear, Proved};
+use super::{Attempt, Bytes, Deployment, Deployments, about};
+
+impl Actions<'_> {
+    /// Carries a deploy out. What it needs is made.
+    pub(in crate::engine) fn deploy(
+        &self,
+        node: NodeIx,
+        deployments: &Deployments,
+        deployment: &Deployment,
+        send: &Sender<Message>,
+    ) -> NodeOutcome {
+        let ear = Ear { node, send: send.clone(), room: Arc::clone(&self.room), log: Arc::default() };
+        let shipped = match &deployment.forward.bytes {
+            Bytes::OfNeeds => Vec::new(),
+            Bytes::Kept(artefacts) => artefacts.clone(),
+        };
+        let mut drive = Drive {
+            actions: self,
+            deployments,
+            deployment,
+            ear,
+            shipped,
+            found: Reached::new(deployment.release, deployment.phase),
+            why: String::new(),
+            back_why: None,
+            refused: Vec::new(),
+            deadline: None,
+            logs: Vec::new(),
+        };
+        drive.run()
+    }
+
+    fn notice(&self, node: NodeIx, send: &Sender<Message>, message: String, hint: Option<String>) {
+        let _ = send.send(Message::Notice(Notice { node: Some(node), message, hint }));
+    }
+}
+
+struct Drive<'a> {
+    actions: &'a Actions<'a>,
+    deployments: &'a Deployments,
+    deployment: &'a Deployment,
+    ear: Ear,
+    /// What goes live.
+    shipped: Vec<Artefact>,
+    /// What the step before found out: written down with the next phase.
+    found: Reached,
+    /// What failed first.
+    why: String,
+    /// Why going back failed.
+    back_why: Option<String>,
+    refused: Vec<String>,
+    /// When the time for the attempt is over.
+    deadline: Option<Instant>,
+    logs: Vec<String>,
+}
+
+impl Drive<'_> {
+    fn run(&mut self) -> NodeOutcome {
+        let deployment = self.deployment;
+        let mut transaction = Transaction::at(deployment.course, deployment.phase);
+        let mut step = if deployment.back_only { transaction.back() } else { transaction.step() };
+        if deployment.back_only && step == Step::GoBack && !self.reach(&transaction) {
+            return self.unfinished(&transaction);
+        }
+        loop {
+            let fact = match step {
+                Step::End(outcome) => return self.end(outcome),
+                Step::Leave => return self.unfinished(&transaction),
+                // Guards were asked before anything began.
+                Step::Guard | Step::Begin => Fact::Done,
+                Step::Prepare => self.prepare(),
+                Step::Snapshot => self.snapshot(),
+                Step::Apply => self.apply(&deployment.forward, false),
+                Step::Verify => self.prove(&deployment.forward, false),
+                Step::GoBack => self.go_back(),
+            };
+            let before = transaction.phase();
+            step = transaction.on(fact);
+            if !matches!(step, Step::End(_) | Step::Leave) && !self.reach(&transaction) {
+                // The ledger does not take the phase: nothing of it is begun.
+                if before.touched() {
+                    return self.unfinished(&Transaction::at(deployment.course, before));
+                }
+                return NodeOutcome::Failed {
+                    failure: Failure::Io { reason: self.why.clone() },
+                    log: None,
+                    hint: None,
+                };
+            }
+        }
+    }
+
+    /// Writes down that a phase is reached, and tells it.
+    fn reach(&mut self, transaction: &Transaction) -> bool {
+        let (release, phase) = (self.deployment.release, transaction.phase());
+        let found = std::mem::replace(&mut self.found, Reached::new(release, phase));
+        let reached = Reached { phase, ..found };
+        if let Err(error) = self.deployments.write(&self.deployment.env, What::Reached(reached)) {
+            self.say(&format!("the ledger cannot be written: {error}"));
+            self.why = error.to_string();
+            return false;
+        }
+        let held = |attempt: &Attempt| {
+            let hold: Duration = attempt.proofs.iter().map(|proof| proof.hold).sum();
+            if hold.is_zero() {
+                String::new()
+            } else {
+                format!("for {}", crate::base::unit::show_duration(hold))
+            }
+        };
+        let about = match phase {
+            ledger::Phase::Applying => about(&self.deployment.forward.revision),
+            ledger::Phase::Verifying => held(&self.deployment.forward),
+            ledger::Phase::GoingBack => match &self.deployment.back {
+                Some(back) if self.why.is_empty() => format!("to {}", about(&back.revision)),
+                Some(back) => format!("to {} because {}", about(&back.revision), self.why),
+                None => String::new(),
+            },
+            _ => String::new(),
+        };
+        let phase = phase.word().to_owned();
+        let _ = self.ear.send.send(Message::Phase { node: self.ear.node, phase, about });
+        true
+    }
+
+    fn prepare(&mut self) -> Fact {
+        if self.deployment.forward.bytes == Bytes::OfNeeds {
+            match self.actions.keep_bytes(self.ear.node, &self.deployments.store) {
+                Ok(artefacts) => self.shipped = artefacts,
+                Err(reason) => return self.failed(reason),
+            }
+        }
+        if let Some(gate) = &self.deployment.gate {
+            match gate(&self.shipped) {
+                Ok(evidence) => self.found.evidence = evidence,
+                Err(reasons) => {
+                    self.why = reasons.join("; ");
+                    self.refused = reasons;
+                    return Fact::Refused;
+                }
+            }
+        }
+        self.found.artefacts = self.shipped.clone();
+        self.pin();
+        self.unless_interrupted()
+    }
+
+    fn snapshot(&mut self) -> Fact {
+        // The word `snapshot` of a deploy is refused before anything begins as long as nothing saves them.
+        debug_assert!(self.deployment.snapshots.is_empty());
+        self.unless_interrupted()
+    }
+
+    /// Carries the actions of an attempt out.
+    fn apply(&mut self, attempt: &Attempt, back: bool) -> Fact {
+        self.deadline = attempt.timeout.map(|timeout| Instant::now() + timeout);
+        let _locks = match &attempt.bytes {
+            Bytes::OfNeeds => Vec::new(),
+            Bytes::Kept(artefacts) => match self.actions.place_bytes(artefacts, &self.deployments.store) {
+                Ok(locks) => locks,
+                Err(reason) => return self.failed(reason),
+            },
+        };
+        let around = around(self.actions, back);
+        let scene = match around.scene(&attempt.node) {
+            Ok(scene) => scene,
+            Err(diagnostic) => return self.failed(diagnostic.message.clone()),
+        };
+        let mut carry = Carry::new(&around, &attempt.node, &scene, self.ear.node);
+        carry.tell(&self.ear.send, &self.ear.room);
+        let carried = carry.run();
+        let (log, _) = carry.log();
+        self.ear.log.lock().unwrap_or_else(PoisonError::into_inner).extend(log);
+        match carried {
+            Carried::Good => self.unless_halted(back),
+            Carried::Cancelled => self.interrupted(),
+            Carried::Failed(failure) => {
+                let words = crate::report::failure_words(&failure);
+                let reason = match failure.command() {
+                    Some(command) => format!("`{}`: {words}", first_line(command)),
+                    None => words,
+                };
+                self.say(&reason);
+                self.failed(reason)
+            }
+        }
+    }
+
+    fn prove(&mut self, attempt: &Attempt, back: bool) -> Fact {
+        let around = around(self.actions, back);
+        // What is taken up again here has all its time before it.
+        let deadline = self.deadline.or_else(|| attempt.timeout.map(|timeout| Instant::now() + timeout));
+        for proof in &attempt.proofs {
+            match proof.carry_out(&around, &self.ear, deadline) {
+                Proved::Yes => {}
+                Proved::No(reason) => return self.failed(reason),
+                Proved::Interrupted => return self.interrupted(),
+            }
+        }
+        self.unless_halted(back)
+    }
+
+    fn go_back(&mut self) -> Fact {
+        self.keep_log(false);
+        let Some(back) = &self.deployment.back else {
+            self.back_why = Some("there is no earlier release to go back to".into());
+            return Fact::Failed;
+        };
+        // What fails from here on is told beside what failed first.
+        let first = std::mem::take(&mut self.why);
+        let fact = match self.apply(back, true) {
+            Fact::Done => self.prove(back, true),
+            other => other,
+        };
+        let second = std::mem::replace(&mut self.why, first);
+        if fact != Fact::Done {
+            self.back_why = Some(second);
+        }
+        self.keep_log(true);
+        fact
+    }
+
+    fn failed(&mut self, reason: String) -> Fact {
+        self.why = reason;
+        Fact::Failed
+    }
+
+    fn interrupted(&mut self) -> Fact {
+        self.why = "it was interrupted".into();
+        match self.actions.around.processes.interrupted() {
+            Some(Interrupt::Terminate | Interrupt::Kill) => Fact::Halted,
+            Some(Interrupt::Told { .. }) | None => Fact::Interrupted,
+        }
+    }
+
+    fn unless_interrupted(&mut self) -> Fact {
+        match self.actions.around.processes.interrupted() {
+            Some(_) => self.interrupted(),
+            None => Fact::Done,
+        }
+    }
+
+    /// A first Ctrl-C does not stop what goes back.
+    fn unless_halted(&mut self, back: bool) -> Fact {
+        match self.actions.around.processes.interrupted() {
+            None => Fact::Done,
+            Some(Interrupt::Told { .. }) if back => Fact::Done,
+            Some(_) => self.interrupted(),
+        }
+    }
+
+    fn end(&mut self, outcome: Outcome) -> NodeOutcome {
+        let deployment = self.deployment;
+        self.keep_log(false);
+        if outcome == Outcome::Broken && self.back_why.is_none() && deployment.back.is_none() {
+            self.back_why = Some("there is no earlier release to go back to".into());
+        }
+        let reason = match (&self.back_why, outcome) {
+            (_, Outcome::Live) => None,
+            (Some(back), _) => Some(format!("{}; going back: {back}", self.why)),
+            (None, _) if self.why.is_empty() => None,
+            (None, _) => Some(self.why.clone()),
+        };
+        let (release, logs) = (deployment.release, self.logs.clone());
+        let ended = What::Ended { release, outcome, reason, logs: logs.clone() };
+        if let Err(error) = self.deployments.write(&deployment.env, ended) {
+            self.say(&format!("the ledger cannot be written: {error}"));
+            self.why = error.to_string();
+            let failure = Failure::Unfinished {
+                env: deployment.env.clone(),
+                phase: deployment.phase.word().to_owned(),
+                reason: self.why.clone(),
+            };
+            return NodeOutcome::Failed { failure, log: None, hint: None };
+        }
+        if outcome == Outcome::Live {
+            self.after_live();
+        }
+        let failure = match outcome {
+            Outcome::Live => return NodeOutcome::Succeeded { stored: false },
+            Outcome::Back | Outcome::Abandoned if deployment.back_only => {
+                return NodeOutcome::Succeeded { stored: false };
+            }
+            Outcome::Back => Failure::WentBack {
+                reason: self.why.clone(),
+                revision: deployment.back.as_ref().map_or_else(String::new, |back| back.revision.clone()),
+                logs,
+            },
+            Outcome::Broken => Failure::Broken {
+                reason: self.why.clone(),
+                back: self.back_why.clone().unwrap_or_default(),
+                logs,
+            },
+            Outcome::Refused => Failure::Refused { reasons: self.refused.clone() },
+            Outcome::Abandoned if self.actions.around.processes.interrupted().is_some() => {
+                return NodeOutcome::Cancelled;
+            }
+            Outcome::Abandoned => Failure::Io { reason: self.why.clone() },
+        };
+        NodeOutcome::Failed { failure, log: None, hint: deployment.forward.node.task.hint.clone() }
+    }
+
+    /// The tag on what was replaced, and the bytes that nobody will go back to.
+    fn after_live(&self) {
+        let deployment = self.deployment;
+        if let Some((name, revision)) = &deployment.tag
+            && let Err(reason) = self.actions.around.git.tag(name, revision)
+        {
+            let message = format!("the tag `{name}` was not made: {reason}");
+            self.actions.notice(self.ear.node, &self.ear.send, message, None);
+        }
+        let mut locked = self.deployments.lock(&deployment.env);
+        let releases = locked.history().prunable(&deployment.name, deployment.keep);
+        if !releases.is_empty() {
+            // They stay a little longer then.
+            let _ = locked.write(What::Pruned { releases });
+        }
+        drop(locked);
+        self.pin();
+    }
+
+    /// Tells the cache which bytes must not be collected.
+    fn pin(&self) {
+        let locked = self.deployments.lock(&self.deployment.env);
+        let releases = locked.history().releases().iter().filter(|release| !release.pruned);
+        let keys = releases.flat_map(|release| &release.artefacts).chain(&self.shipped).map(Artefact::key);
+        let ledger = ledger::folder(self.actions.around.root, &self.deployment.env);
+        if let Err(error) = self.deployments.store.pin(&ledger, keys) {
+            let message = format!("the bytes of this release may be collected: {error}");
+            self.actions.notice(self.ear.node, &self.ear.send, message, None);
+        }
+    }
+
+    fn unfinished(&mut self, transaction: &Transaction) -> NodeOutcome {
+        self.keep_log(transaction.phase() == ledger::Phase::GoingBack);
+        let failure = Failure::Unfinished {
+            env: self.deployment.env.clone(),
+            phase: transaction.phase().word().to_owned(),
+            reason: self.back_why.clone().unwrap_or_else(|| self.why.clone()),
+        };
+        NodeOutcome::Failed { failure, log: None, hint: None }
+    }
+
+    /// Writes what was printed into the environment's own log: that of a run is gone long before the release is.
+    fn keep_log(&mut self, back: bool) {
+        let bytes = std::mem::take(&mut *self.ear.log.lock().unwrap_or_else(PoisonError::into_inner));
+        let name = format!("logs/{}{}.log", self.deployment.release, if back { "-back" } else { "" });
+        let relative = format!("{}/env/{}/{name}", crate::record::STATE_DIR, self.deployment.env);
+        let path = self.actions.around.root.join(&relative);
+        if bytes.is_empty() && !(self.deployment.phase.touched() && path.exists()) && !back {
+            return;
+        }
+        let folder = path.parent().unwrap_or(self.actions.around.root);
+        let written = std::fs::create_dir_all(folder)
+            .and_then(|()| std::fs::File::options().create(true).append(true).open(&path))
+            .and_then(|mut file| file.write_all(&bytes));
+        if written.is_ok() && !self.logs.contains(&relative) {
+            self.logs.push(relative);
+        }
+    }
+
+    fn say(&self, text: &str) {
+        self.ear.hear(Stream::Stderr, format!("{text}\n").as_bytes());
+    }
+}
+
+/// What the commands of an attempt share.
+fn around<'a>(actions: &Actions<'a>, back: bool) -> Surroundings<'a> {
+    Surroundings { cleanup: back || actions.around.cleanup, deploys: None, ..*actions.around }
+}
+
+fn first_line(text: &str) -> &str {
+    text.trim().lines().next().unwrap_or_default()
+}
