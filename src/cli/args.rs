@@ -84,6 +84,8 @@ pub enum Command {
     Doctor(DoctorArgs),
     /// Look at environments: list, show, compare, export, run a command in one
     Env(EnvArgs),
+    /// Look after saved data: list the copies, verify them, remove the old ones
+    Snapshot(SnapshotArgs),
     /// Put the Envfile and everything it includes into the standard form
     Fmt(FmtArgs),
     /// Write a first Envfile for the project in this folder
@@ -689,4 +691,45 @@ pub struct CompleteArgs {
     /// The words of the line up to the cursor, the program's name left out
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     pub words: Vec<String>,
+}
+
+/// `envrun snapshot`.
+#[derive(Debug, Args)]
+pub struct SnapshotArgs {
+    /// What to do
+    #[command(subcommand)]
+    pub command: SnapshotCommand,
+}
+
+/// What to do with saved data.
+#[derive(Debug, Subcommand)]
+pub enum SnapshotCommand {
+    /// List the copies, newest first
+    List(SnapshotListArgs),
+    /// Read every byte of the copies; status 1 if one is not what was saved
+    Verify(SnapshotPlace),
+    /// Remove the copies that `keep` does not keep and no kept release points to
+    Prune(SnapshotPlace),
+}
+
+/// Which snapshots are meant.
+#[derive(Debug, Args)]
+pub struct SnapshotPlace {
+    /// Snapshots (`prod.db`) or environments [default: all]
+    #[arg(value_name = "SNAPSHOT")]
+    pub snapshots: Vec<String>,
+    /// The environment of snapshots that name none
+    #[arg(short, long, value_name = "ENV")]
+    pub env: Option<String>,
+}
+
+/// `envrun snapshot list`.
+#[derive(Debug, Args)]
+pub struct SnapshotListArgs {
+    /// Which.
+    #[command(flatten)]
+    pub place: SnapshotPlace,
+    /// The form
+    #[arg(long, value_enum, default_value_t)]
+    pub format: TextOrJson,
 }

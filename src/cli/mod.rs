@@ -19,6 +19,7 @@ mod list;
 mod log;
 mod run;
 mod show;
+mod snapshot;
 mod stage;
 mod store;
 mod terminal;
@@ -113,6 +114,7 @@ fn command(context: &Context, terminal: &Terminal, place: Place, asked: Asked) -
         Some(Command::Show(args)) => show::run(&invocation, &args),
         Some(Command::Stage(args)) => stage::run(&invocation, &args),
         Some(Command::Graph(args)) => graph::run(&invocation, &args),
+        Some(Command::Snapshot(args)) => snapshot::run(&invocation, &args),
         Some(Command::Fmt(args)) => fmt::run(&invocation, &args),
         Some(Command::Why(args)) => why::run(&invocation, &args),
         Some(Command::Audit(args)) => audit::run(&invocation, &args),

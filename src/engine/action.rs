@@ -16,7 +16,7 @@ use std::time::{Duration, SystemTime};
 use crate::base::{Digest, RelPath};
 use crate::cache::{ActionResult, Hit, StoreError};
 use crate::diag::Diagnostic;
-use crate::event::{Because, Failure, Notice, Outcome};
+use crate::event::{Because, Failure, Notice, Outcome, Stream};
 use crate::fingerprint::{
     Definition, Difference, Fingerprint, FingerprintError, FinishError, Freshness, Lookup, Manifest, Need,
     Prepared,
@@ -34,6 +34,7 @@ use super::dispatcher::{Message, OutputRoom};
 use super::lock::NodeLock;
 use super::memory::Memory;
 use super::pin::Pin;
+use super::snapshot::{Saver, Unsaved};
 use super::surroundings::{Scene, Surroundings, state_label};
 
 /// The answer to "has it to be executed?".
@@ -145,7 +146,7 @@ impl<'a> Actions<'a> {
     /// The check, where it can be done without waiting for a process or for files to be written; `None` where not.
     pub fn check_at_once(&self, node: NodeIx) -> Option<Checked> {
         let configured = &self.plan.graph[node];
-        if configured.kind() == "deploy" {
+        if configured.special.is_some() {
             return None;
         }
         let asks = self.around.when(configured).next().is_some()
@@ -184,7 +185,7 @@ impl<'a> Actions<'a> {
         if let Some(outcome) = self.pinned(node, send) {
             return Checked::Over(outcome);
         }
-        if configured.kind() == "deploy" {
+        if configured.special.is_some() {
             return self.must_run(node);
         }
         if let Some(checked) = self.fresh(node) {
@@ -535,6 +536,9 @@ impl<'a> Actions<'a> {
             Ok(known) => known,
             Err(failure) => return self.failed(configured, failure, false),
         };
+        if let Some(snapshot) = super::snapshot::definition(configured) {
+            return self.save(node, known, snapshot, send);
+        }
         let lock = self.lock(node);
         if lock.as_ref().is_some_and(|lock| lock.was_taken) {
             // Another envrun had it, and what it made is in the cache: there may be nothing left to do.
@@ -719,6 +723,41 @@ impl<'a> Actions<'a> {
         Ok(Outcome::Succeeded { stored })
     }
 
+    /// Saves the data of a snapshot node.
+    fn save(
+        &self,
+        node: NodeIx,
+        known: &Known,
+        snapshot: &crate::model::Snapshot,
+        send: &Sender<Message>,
+    ) -> Outcome {
+        let configured = &self.plan.graph[node];
+        let dir = known.scene.dir.display().into_owned();
+        let because = self.because(node);
+        let _ = send.send(Message::Started { node, because, commands: self.commands(node), dir });
+        let saver = Saver {
+            around: self.around,
+            node: configured,
+            snapshot,
+            prepare: &|carry| carry.tell(send, &self.room),
+            ix: node,
+        };
+        match saver.save("asked for") {
+            Ok((copy, untidy)) => {
+                let bytes = format!("{}\n", copy.summary()).into_bytes();
+                let credit = self.room.take(bytes.len());
+                let _ = send.send(Message::Output { node, stream: Stream::Stdout, bytes, credit });
+                if let Some(message) = untidy {
+                    let _ = send.send(Message::Notice(Notice { node: Some(node), message, hint: None }));
+                }
+                self.set_outputs(node, Digest::from_hex(&copy.digest).unwrap_or_else(no_outputs));
+                Outcome::Succeeded { stored: false }
+            }
+            Err(Unsaved::Failed(failure)) => self.failed(configured, failure, true),
+            Err(Unsaved::Cancelled) => Outcome::Cancelled,
+        }
+    }
+
     /// Carries a deploy out. It takes no place of `-j`: its proof does, and waits for most of its time.
     fn begin_deploy(
         &self,
@@ -861,7 +900,9 @@ impl<'a> Actions<'a> {
             return stale.reasons.iter().map(Difference::words).collect();
         }
         let known = |memory: &Memory| memory.has_run(&state_label(&self.plan.graph[node]));
-        let reason = if self.around.memory.is_some_and(known) && !self.plan.is_forced(node) {
+        let reason = if self.plan.graph[node].kind() == "snapshot" {
+            "a copy is made whenever it is asked for"
+        } else if self.around.memory.is_some_and(known) && !self.plan.is_forced(node) {
             "what it needs is not what it was"
         } else if self.plan.is_forced(node) {
             "it was forced"

@@ -108,6 +108,15 @@ impl<'a> Carry<'a> {
         attempt
     }
 
+    /// Runs a single command, once.
+    pub fn one(&mut self, command: &Command) -> Attempt {
+        let task = Arc::clone(&self.node.task);
+        let begun = Instant::now();
+        let environ = self.around.environ(self.node, self.scene, &export_file(self.around, self.ix));
+        let deadline = task.timeout.as_ref().map(|timeout| begun + timeout.value);
+        self.command(command, &task, &environ, deadline)
+    }
+
     fn tries(&mut self, retry: Option<&Retry>, mut once: impl FnMut(&mut Self) -> Attempt) -> Attempt {
         let times = retry.map_or(0, |retry| retry.times);
         let mut pause = retry.map_or(Duration::ZERO, |retry| retry.every);

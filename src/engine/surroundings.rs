@@ -17,9 +17,9 @@ use crate::record::{ManifestLog, RunId};
 use crate::vars::{Form, Lookup, TaskValues};
 
 use super::audit::Audit;
+use super::deploy::Deployments;
 use super::memory::Memory;
 use super::pin::Pins;
-use super::deploy::Deployments;
 
 /// What every action of a run shares.
 #[derive(Clone, Copy)]

@@ -167,7 +167,11 @@ impl RunState {
             Event::NodesReopened { nodes } => {
                 nodes.iter_below(self.node_count()).for_each(|node| self.reopen(node));
             }
-            Event::Output { .. } | Event::NodePhase { .. } | Event::Notice(_) | Event::Changed { .. } | Event::Watching { .. } => {}
+            Event::Output { .. }
+            | Event::NodePhase { .. }
+            | Event::Notice(_)
+            | Event::Changed { .. }
+            | Event::Watching { .. } => {}
         }
     }
 

@@ -563,7 +563,7 @@ fn the_commands_of_one_owner_are_ended_and_no_others() {
     let words = ["echo".to_owned()];
     let owned = CommandSpec { owner: Some(1), ..place.spec(Invocation::Argv(&words)) };
     assert_eq!(place.ran(&owned).unwrap().exit, Exit::Cancelled, "nothing of theirs is started");
-    assert!(!place.processes.pause(Duration::from_secs(1000), Some(1)));
+    assert!(!place.processes.pause(Duration::from_secs(1000), false, Some(1)));
     place.processes.admit(1);
     assert_eq!(place.ran(&owned).unwrap().exit, Exit::Status(0));
 }

@@ -137,6 +137,9 @@ impl ConfiguredTask {
     /// Every command it may carry out, those of called tasks in place.
     pub fn commands(&self) -> Vec<&Command> {
         let mut commands = Vec::new();
+        if let Some(Node::Snapshot(snapshot)) = &self.special {
+            commands.extend(snapshot.save.iter().chain(&snapshot.verify).map(|command| &command.value));
+        }
         add_commands(self.steps(), &mut commands);
         commands
     }

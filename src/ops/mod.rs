@@ -23,6 +23,7 @@ mod project;
 pub mod run;
 pub mod seal;
 pub mod secret;
+pub mod snapshot;
 pub mod stage;
 pub mod target;
 pub mod values;

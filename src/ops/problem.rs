@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use crate::base::fs::FsError;
 use crate::diag::{Diagnostic, Severity, SourceMap};
 use crate::exec::StartError;
+use crate::ledger::LedgerError;
 use crate::load::LoadError;
 use crate::record::{RecordError, StageBookError};
 use crate::snapshot::SnapshotError;
@@ -46,6 +47,12 @@ pub enum Problem {
     /// A record cannot be read or written.
     #[error(transparent)]
     Record(#[from] RecordError),
+    /// The ledger of an environment cannot be used, or somebody else changes the environment.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// A copy of a snapshot cannot be used.
+    #[error(transparent)]
+    Snapshot(#[from] SnapshotError),
     /// A command cannot be started.
     #[error(transparent)]
     Start(#[from] StartError),
@@ -62,9 +69,6 @@ pub enum Problem {
         /// Why it could not be shared.
         source: StageBookError,
     },
-    /// A copy of data was not made, found or removed.
-    #[error(transparent)]
-    Snapshot(#[from] SnapshotError),
     /// A store of secrets cannot be used as it is.
     #[error(transparent)]
     Store(super::secret::Refused),
@@ -113,7 +117,10 @@ impl Problem {
             // Nothing was run: whether it may be, nobody can say.
             Self::Refused(_) | Self::Store(_) | Self::Stages(StageBookError::Ref(_)) => 3,
             Self::Stages(StageBookError::Fs(_)) | Self::Unshared { .. } => 1,
-            Self::Fs(_) | Self::Record(_) | Self::Start(_) | Self::Snapshot(_) | Self::System { .. } => 1,
+            Self::Snapshot(SnapshotError::None { .. }) => 2,
+            Self::Snapshot(SnapshotError::Busy(_)) => 7,
+            Self::Ledger(_) | Self::Snapshot(_) => 1,
+            Self::Fs(_) | Self::Record(_) | Self::Start(_) | Self::System { .. } => 1,
         }
     }
 
@@ -133,6 +140,7 @@ impl Problem {
             Self::Unshared { .. } => {
                 Some("the record is kept here, and the next `envrun stage` in this checkout shares it".into())
             }
+            Self::Snapshot(error) => error.hint(),
             _ => None,
         }
     }

@@ -376,7 +376,7 @@ impl Runner {
                 let mut pause = Duration::from_millis(200);
                 while let Some(log) = log {
                     let exit = self.command(log, None, &self.processes, &mut |_| {});
-                    if exit == Exit::Told || !self.processes.pause(pause, None) {
+                    if exit == Exit::Told || !self.processes.pause(pause, false, None) {
                         break;
                     }
                     pause = (pause * 2).min(Duration::from_secs(10));

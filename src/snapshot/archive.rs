@@ -60,6 +60,21 @@ pub enum SnapshotError {
     },
 }
 
+impl SnapshotError {
+    /// What to do.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::None { there, .. } if there.is_empty() => {
+                Some("nothing was saved yet: run the snapshot first".into())
+            }
+            Self::None { there, .. } => Some(format!("there is {}", there.join(", "))),
+            Self::Damaged { .. } => Some("`envrun snapshot list` shows what else there is".into()),
+            Self::Busy(_) => Some("wait until it is done".into()),
+            Self::Fs(_) | Self::Empty(_) | Self::Changed(_) => None,
+        }
+    }
+}
+
 /// What is written down about a copy.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Copy {
@@ -98,6 +113,23 @@ pub struct Meta {
     pub host: String,
 }
 
+impl Copy {
+    /// When it was saved, in UTC, as it can be asked for.
+    pub fn moment(&self) -> String {
+        let millis = i64::try_from(self.time.0).unwrap_or(i64::MAX);
+        let moment = jiff::Timestamp::from_millisecond(millis).unwrap_or(jiff::Timestamp::MAX);
+        moment.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+    }
+
+    /// What there is of it, in words: `copy 12: 3 files, 1.2 MiB, verified`.
+    pub fn summary(&self) -> String {
+        let files = if self.files == 1 { "file" } else { "files" };
+        let size = crate::base::unit::show_size(self.bytes);
+        let proof = if self.verified { ", verified" } else { "" };
+        format!("copy {}: {} {files}, {size}{proof}", self.number, self.files)
+    }
+}
+
 /// The copies there are.
 #[derive(Debug, Default)]
 pub struct Copies {
@@ -119,7 +151,7 @@ impl Archive {
     /// The archive of a node, `db` or `api:db`, in an environment; `label` is how the two are called together.
     pub fn of(root: &Path, env: Option<&str>, node: &str, label: &str) -> Self {
         // A name of an environment has no dot in front, so this is nobody's.
-        let folder = ledger::folder(root, env.unwrap_or(".none")).join("snapshots").join(log_name(node));
+        let folder = ledger::folder(root, env.unwrap_or(".none")).join("snapshots").join(folder_name(node));
         Self { node: label.to_owned(), folder }
     }
 
@@ -170,7 +202,7 @@ impl Archive {
             _ => end_of(at, zone).and_then(|end| copies.good.iter().rev().find(|copy| copy.time < end)),
         };
         found.cloned().ok_or_else(|| {
-            let say = |copy: &Copy| format!("{} of {}", copy.number, moment(copy.time));
+            let say = |copy: &Copy| format!("{} of {}", copy.number, copy.moment());
             let there = copies.good.iter().rev().take(5).map(say).collect();
             SnapshotError::None { node: self.node.clone(), at: at.to_owned(), there }
         })
@@ -328,6 +360,12 @@ impl Drop for Draft {
     }
 }
 
+/// A name that is safe on every file system, and no other node's.
+fn folder_name(node: &str) -> String {
+    let name = log_name(node);
+    name.strip_suffix(".log").unwrap_or(&name).to_owned()
+}
+
 /// The first moment that is no longer part of what `text` names.
 fn end_of(text: &str, zone: &TimeZone) -> Option<Timestamp> {
     use jiff::ToSpan;
@@ -346,11 +384,4 @@ fn end_of(text: &str, zone: &TimeZone) -> Option<Timestamp> {
     })?;
     let millis = zone.to_timestamp(end).ok()?.as_millisecond();
     Some(Timestamp(u64::try_from(millis).ok()?))
-}
-
-/// Date and time in UTC, as it can be asked for.
-fn moment(time: Timestamp) -> String {
-    let millis = i64::try_from(time.0).unwrap_or(i64::MAX);
-    let moment = jiff::Timestamp::from_millisecond(millis).unwrap_or(jiff::Timestamp::MAX);
-    moment.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }

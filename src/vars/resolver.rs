@@ -76,7 +76,7 @@ impl<'a> Resolver<'a> {
     fn around(&self, name: &str) -> Resolved {
         match (self.task.and_then(TaskValues::around), &self.values.outer) {
             (Some(task), Some(outer)) => Resolver::new(outer, Some(&task)).resolve(name),
-            (None, Some(outer)) => match outer.resolved.get(name) {
+            (None, Some(outer)) => match outer.resolved().get(name) {
                 Some(resolved) => resolved.clone(),
                 None => Resolver::new(outer, None).around(name),
             },

@@ -21,5 +21,6 @@ mod run;
 mod sandbox;
 #[cfg(unix)]
 mod seal;
+mod snapshot;
 mod stage;
 mod tidy;

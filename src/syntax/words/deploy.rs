@@ -50,14 +50,10 @@ pub static SNAPSHOT: Block = block(
     &[
         DESC,
         word("save", "the command that writes the data into `$SNAPSHOT`")
-            .args(&[some("command", Kind::Command)])
-            .unbuilt(),
+            .args(&[some("command", Kind::Command)]),
         word("restore", "the command that puts the data of `$SNAPSHOT` back")
-            .args(&[some("command", Kind::Command)])
-            .unbuilt(),
-        word("verify", "the command that proves a stored copy")
-            .args(&[some("command", Kind::Command)])
-            .unbuilt(),
+            .args(&[some("command", Kind::Command)]),
+        word("verify", "the command that proves a stored copy").args(&[some("command", Kind::Command)]),
         word("keep", "how many are kept")
             .props(&[
                 prop("last", Kind::Count, "the newest ones"),
@@ -66,7 +62,6 @@ pub static SNAPSHOT: Block = block(
                 prop("monthly", Kind::Count, "one for each of so many months"),
             ])
             .rule(some_count)
-            .unbuilt()
             .example("keep last=5 daily=7 weekly=4"),
     ],
 )

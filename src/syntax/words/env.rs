@@ -26,8 +26,7 @@ pub const DEPLOY_WORD: Word = word("deploy", "something that changes a live envi
 pub const SNAPSHOT_WORD: Word = word("snapshot", "data that is saved and can be put back")
     .args(&[one("name", Kind::NodeName)])
     .body(&SNAPSHOT)
-    .named("node")
-    .unbuilt();
+    .named("node");
 
 /// Patches what stands at the root.
 pub static ENV: Block = block(
