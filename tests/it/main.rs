@@ -24,3 +24,5 @@ mod seal;
 mod snapshot;
 mod stage;
 mod tidy;
+#[cfg(target_os = "linux")]
+mod watch;

@@ -38,7 +38,7 @@ use crate::plan::{Force, OnFailure};
 use crate::report::Reporters;
 use crate::watch::{Area, Eyes};
 
-use super::run::{Ready, Request};
+use super::run::{Admitted, Ready, Request};
 use super::{Context, Problem, Project};
 use desk::{Changes, Desk, Wake};
 
@@ -243,17 +243,21 @@ impl Session<'_> {
     }
 
     fn run(&mut self, cause: &Cause, first: bool) -> Result<Ending, Problem> {
+        let mut admitted = Admitted::default();
         if first {
             self.watch();
-            let refusals = self.admit();
-            if !refusals.is_empty() {
-                return Err(Problem::Refused(refusals));
+            admitted = self.ready.admit(self.context, &self.project, &self.request);
+            if !admitted.refusals.is_empty() {
+                return Err(Problem::Refused(admitted.refusals));
             }
         } else {
             self.ready.renew(self.context, &self.project);
             self.hold();
         }
         self.ready.begin(&self.project, &self.request, &mut self.reporters);
+        for (message, hint) in admitted.notices {
+            self.reporters.tell(Event::Notice(Notice { node: None, message, hint }));
+        }
         if first {
             for notice in super::run::shadowed(self.context, &self.ready.plan) {
                 self.reporters.tell(Event::Notice(notice));
@@ -309,15 +313,6 @@ impl Session<'_> {
             self.reporters.tell(Event::Watching { files, folders, polling });
         }
         Ok(ending)
-    }
-
-    /// Asks everything that has to hold before the first process starts; what refuses.
-    fn admit(&mut self) -> Vec<super::Refusal> {
-        let admitted = self.ready.admit(self.context, &self.project, &self.request);
-        for (message, hint) in admitted.notices {
-            self.reporters.tell(Event::Notice(Notice { node: None, message, hint }));
-        }
-        admitted.refusals
     }
 
     /// Keeps back what is told until something is done: that everything is as it was is worth no word.
@@ -430,11 +425,11 @@ impl Session<'_> {
                 self.project = project;
                 self.desk.forget();
                 self.memory.forget_failures();
-                let refusals = self.admit();
-                if refusals.is_empty() {
+                let admitted = self.ready.admit(self.context, &self.project, &self.request);
+                if admitted.refusals.is_empty() {
                     return true;
                 }
-                self.console.problem(&Problem::Refused(refusals));
+                self.console.problem(&Problem::Refused(admitted.refusals));
                 self.watch();
                 false
             }
