@@ -72,6 +72,8 @@ pub enum Command {
     Show(ShowArgs),
     /// Show the pipeline and what came of each stage, or run a stage
     Stage(StageArgs),
+    /// Write the pipeline as a workflow of a CI system
+    Ci(CiArgs),
     /// Draw the graph of the targets, or of everything
     Graph(GraphArgs),
     /// Say why a target would run, compared with its last good run
@@ -294,6 +296,51 @@ pub enum StageFormat {
     Text,
     /// One JSON document.
     Json,
+}
+
+/// `envrun ci`.
+#[derive(Debug, Args)]
+pub struct CiArgs {
+    /// What to do
+    #[command(subcommand)]
+    pub command: CiCommand,
+}
+
+/// What to do for a CI system.
+#[derive(Debug, Subcommand)]
+pub enum CiCommand {
+    /// Print a workflow with one job per stage, each of which calls `envrun stage NAME`
+    Export(CiExportArgs),
+}
+
+/// `envrun ci export`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "A workflow is made of the stages, what they come after, and the branches and tags of their `when`. Make it anew \
+                  when the Envfile's stages change; a file that is there already is replaced only with --force."
+)]
+pub struct CiExportArgs {
+    /// Which CI system
+    #[arg(value_enum)]
+    pub system: CiSystem,
+    /// Write to this file instead of standard output
+    #[arg(short, long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// Replace the file if it is there and differs
+    #[arg(long, requires = "out")]
+    pub force: bool,
+    /// The command that puts envrun on a runner [default: cargo install of this version]
+    #[arg(long, value_name = "COMMAND")]
+    pub install: Option<String>,
+}
+
+/// A CI system.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum CiSystem {
+    /// GitHub Actions.
+    Github,
+    /// GitLab CI.
+    Gitlab,
 }
 
 /// `envrun graph`.

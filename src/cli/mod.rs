@@ -5,6 +5,7 @@
 pub mod args;
 mod audit;
 mod check;
+mod ci;
 mod complete;
 mod console;
 mod dev;
@@ -112,6 +113,7 @@ fn command(context: &Context, terminal: &Terminal, place: Place, asked: Asked) -
         }
         Some(Command::List(args)) => list::run(&invocation, &args),
         Some(Command::Show(args)) => show::run(&invocation, &args),
+        Some(Command::Ci(args)) => ci::run(&invocation, &args),
         Some(Command::Stage(args)) => stage::run(&invocation, &args),
         Some(Command::Graph(args)) => graph::run(&invocation, &args),
         Some(Command::Snapshot(args)) => snapshot::run(&invocation, &args),

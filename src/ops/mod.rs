@@ -5,6 +5,7 @@
 
 pub mod audit;
 pub mod check;
+pub mod ci;
 pub mod complete;
 mod context;
 pub mod dev;

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use expect_test::expect;
 
-use crate::sandbox::{Ran, Sandbox};
+use crate::sandbox::{Ran, Sandbox, need};
 
 /// Makes other bytes whenever it is executed, and says so in `made`.
 const SHOP: &str = r#"
@@ -544,4 +544,93 @@ fn without_a_repository_or_a_commit_there_is_nothing_to_speak_of() {
     assert!(ran.stderr.contains("there is no commit yet"), "{}", ran.text());
     let none = Sandbox::new("task \"unit\" { run \"true\" }\n");
     assert!(none.ok(&["stage"]).stderr.contains("declares no stage"));
+}
+
+#[test]
+fn stages_that_disagree_about_the_bytes_open_nothing() {
+    let world = World::new(
+        r#"
+        stage "build" { run "package" }
+        stage "check" after="build" { run "check" }
+        stage "prod" after="check" { run "ship" }
+        task "package" { inputs "src/**"; outputs "dist"; run "mkdir -p dist; od -An -N8 -tx1 /dev/urandom > dist/made" }
+        task "check" { needs "package"; run "test -s dist/made" }
+        task "ship" { needs "package"; run "cp dist/made .git/live" }
+        "#,
+    );
+    world.green(&world.root(), &["build", "check", "prod"]);
+    assert_eq!(world.stage(&["build", "-B"]).exit, 0);
+    let refused = world.stage(&["prod"]);
+    assert_eq!(refused.exit, 3);
+    assert!(refused.stderr.contains("`check` was green with "), "{}", refused.text());
+    assert!(refused.stderr.contains("of `package`, and `build` has "), "{}", refused.text());
+    assert!(refused.stderr.contains("hint: `envrun stage check`"), "{}", refused.text());
+    world.green(&world.root(), &["check", "prod"]);
+    assert_eq!(read(world.root().join(".git/live")), world.sandbox.read("dist/made"));
+}
+
+#[test]
+fn a_workflow_is_yaml_and_is_not_written_over() {
+    let world = World::new(SHOP);
+    let workflow = ".github/workflows/envrun.yml";
+    let export = |more: &[&str]| {
+        let args = [&["ci", "export", "github", "-o", workflow], more].concat();
+        world.sandbox.run(&args)
+    };
+    assert_eq!(export(&[]).exit, 0);
+    let text = world.sandbox.read(workflow);
+    assert!(text.starts_with("# Made by `envrun ci export github` from the Envfile"), "{text}");
+    assert!(export(&[]).stderr.contains("is as it should be"));
+    world.sandbox.write(workflow, "mine");
+    let kept = export(&[]);
+    assert_eq!((kept.exit, world.sandbox.read(workflow).as_str()), (2, "mine"), "{}", kept.text());
+    assert_eq!(export(&["--force"]).exit, 0);
+    assert_eq!(world.sandbox.read(workflow), text);
+
+    if !need("python3", "python3") || !need_yaml() {
+        return;
+    }
+    let parsed = |system: &str| -> serde_json::Value {
+        let text = world.sandbox.ok(&["ci", "export", system, "--install", "a: \"b\" # c\nd"]).stdout;
+        world.sandbox.write("workflow", text);
+        let code = "import json, yaml; print(json.dumps(yaml.safe_load(open('workflow')), default=str))";
+        let ran = Command::new("python3").args(["-c", code]).current_dir(world.root()).output().unwrap();
+        assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+        // YAML 1.1 reads the word `on` as true.
+        serde_json::from_slice(&ran.stdout).unwrap()
+    };
+    let github = parsed("github");
+    let prod = &github["jobs"]["prod"];
+    assert_eq!(prod["needs"], serde_json::json!(["build"]));
+    assert_eq!(prod["steps"][0]["with"]["fetch-depth"], 0);
+    let steps = prod["steps"].as_array().unwrap();
+    assert_eq!(steps[steps.len() - 1]["run"], "envrun stage prod");
+    assert_eq!(steps[steps.len() - 2]["run"], "a: \"b\" # c\nd");
+    assert_eq!(
+        prod["if"],
+        "(github.ref_name == 'main' || startsWith(github.ref_name, 'release/')) && (github.ref_name == 'main')"
+    );
+    assert_eq!(github["permissions"]["contents"], "write");
+    let gitlab = parsed("gitlab");
+    assert_eq!(gitlab["stages"], serde_json::json!(["test", "uat", "build", "prod"]));
+    assert_eq!(gitlab["stage-prod"]["script"], serde_json::json!(["envrun stage prod"]));
+    assert_eq!(gitlab["default"]["before_script"], serde_json::json!(["a: \"b\" # c\nd"]));
+}
+
+/// Whether Python reads YAML here.
+fn need_yaml() -> bool {
+    let there = || Command::new("python3").args(["-c", "import yaml"]).output().unwrap().status.success();
+    let is_there = there() || {
+        let _ = Command::new("apt-get").args(["install", "-y", "-q", "python3-yaml"]).output();
+        there()
+    };
+    assert!(
+        is_there || std::env::var_os("CI").is_none(),
+        "python3-yaml is missing and could not be installed"
+    );
+    if !is_there {
+        #[expect(clippy::print_stderr, reason = "whoever runs the tests has to hear of it")]
+        let () = eprintln!("SKIPPED: python3-yaml is missing");
+    }
+    is_there
 }

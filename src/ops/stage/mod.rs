@@ -130,7 +130,7 @@ fn before<'e>(envfile: &'e Envfile, stage: &Stage) -> Vec<&'e Stage> {
 }
 
 /// Every stage, each after those that it comes after, as near to the order written as that allows.
-fn in_order(envfile: &Envfile) -> Vec<&Stage> {
+pub(super) fn in_order(envfile: &Envfile) -> Vec<&Stage> {
     let mut order: Vec<&Stage> = Vec::new();
     while order.len() < envfile.stages.len() {
         let is_in = |order: &[&Stage], name: &str| order.iter().any(|one| one.name.as_str() == name);
