@@ -80,6 +80,26 @@ pub fn temporary_name(name: &OsStr) -> OsString {
     OsString::from_vec(temporary)
 }
 
+/// Whether a name is one of [`temporary_name`], given by a process that is no more.
+pub fn is_abandoned(name: &[u8]) -> bool {
+    let pid = || {
+        let rest = name.strip_suffix(b".envrun-tmp")?;
+        let rest = &rest[rest.iter().rposition(|byte| *byte == b'.')? + 1..];
+        let (pid, _) = std::str::from_utf8(rest).ok()?.split_once('-')?;
+        rustix::process::Pid::from_raw(pid.parse().ok().filter(|pid| *pid > 0)?)
+    };
+    pid().is_some_and(|pid| rustix::process::test_kill_process(pid) == Err(rustix::io::Errno::SRCH))
+}
+
+/// Removes what processes that are no more were writing in a folder.
+pub fn sweep(folder: &Path) {
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        if is_abandoned(entry.file_name().as_bytes()) {
+            let _ = std::fs::remove_file(entry.path());
+        }
+    }
+}
+
 /// Replaces a file as a whole: whoever reads it sees the old bytes or the new ones. Makes the folder if it is missing.
 ///
 /// Not synced to the disk: what needs more than that carries a digest.
@@ -307,4 +327,24 @@ pub fn join(folder: &[u8], name: &[u8]) -> Vec<u8> {
     }
     path.extend_from_slice(name);
     path
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_nobody_writes_any_more_is_told_by_its_name() {
+        let ours = temporary_name("a.b-c".as_ref());
+        assert!(!is_abandoned(ours.as_bytes()), "we are still there");
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        let gone = child.id();
+        child.wait().unwrap();
+        assert!(is_abandoned(format!(".a.b-c.{gone}-7.envrun-tmp").as_bytes()));
+        for other in
+            ["a", ".a.envrun-tmp", ".a.x-1.envrun-tmp", ".a.0-1.envrun-tmp", ".a.-1-1.envrun-tmp", ""]
+        {
+            assert!(!is_abandoned(other.as_bytes()), "{other}");
+        }
+    }
 }

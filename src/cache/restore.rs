@@ -16,7 +16,7 @@ use crate::base::fs::{self, FsError, Root, Stat};
 use crate::base::{Digest, RelPath};
 
 use super::entry::Place;
-use super::store::note_use;
+use super::store::{note_use, open_file, read_limited};
 use super::{Hit, LocalStore, Output, OutputKind};
 
 /// Why a result could not be put in place. What was there before is whole; the task has to be executed.
@@ -127,7 +127,8 @@ impl Restore<'_> {
             let _ = std::fs::remove_file(&path);
             return Err(self.damaged(&path));
         }
-        let bytes = std::fs::read(&path).map_err(gone)?;
+        let bytes = read_limited(&path, len).map_err(|error| RestoreError::Damaged(error.to_string()))?;
+        let bytes = bytes.unwrap_or_default();
         if Digest::of(&bytes) != digest {
             let _ = std::fs::remove_file(&path);
             return Err(self.damaged(&path));
@@ -155,8 +156,18 @@ impl Restore<'_> {
         let OutputKind::File { digest, size, mode } = kind else { unreachable!("only files have places") };
         let blob = self.store.blob(digest);
         let gone = |error| RestoreError::Damaged(FsError::new("read", &blob, error).to_string());
-        let mut from = File::open(&blob).map_err(gone)?;
-        let mut again = File::open(&blob).map_err(gone)?;
+        let open = || -> Result<File, RestoreError> {
+            let file = open_file(&blob).map_err(gone)?;
+            match file {
+                Some(file) if file.metadata().map_err(gone)?.len() == *size => Ok(file),
+                _ => {
+                    let _ = std::fs::remove_file(&blob);
+                    Err(self.damaged(&blob))
+                }
+            }
+        };
+        let mut from = open()?;
+        let mut again = open()?;
         let name = temporary(path);
         let root = self.root;
         let mut to = self.create(path, &name, *mode)?;

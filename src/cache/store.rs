@@ -161,13 +161,19 @@ impl LocalStore {
         self.begin();
         let Some(entry) = Entry::decode(key, bytes) else {
             // Out of the way, so that the next result of this key takes its place and this is said once.
-            let _ = std::fs::remove_file(&path);
-            let warning = format!("the cache entry {} is damaged and was thrown away", path.display());
+            let gone = std::fs::remove_file(&path).or_else(|_| std::fs::remove_dir(&path));
+            let what = if gone.is_ok() { "was thrown away" } else { "cannot be removed" };
+            let warning = format!("the cache entry {} is damaged and {what}", path.display());
             return Lookup::Miss { warning: Some(warning) };
         };
         note_use(&path);
         let Entry { result, places, packs, inline } = entry;
         Lookup::Hit(Box::new(Hit { key: *key, result, places, packs, inline }))
+    }
+
+    /// Throws the result of a key away, which turned out to be of no use: the next one takes its place.
+    pub fn forget(&self, key: &CacheKey) {
+        let _ = std::fs::remove_file(self.place("results", &key.0));
     }
 
     /// Sets of paths that depfiles of earlier runs named, the last used first.
@@ -407,11 +413,27 @@ pub enum StoreError {
     TooLarge,
 }
 
+/// Opens a file of the store; `None` if something else has its place: a link may lead anywhere, a pipe never ends.
+pub(super) fn open_file(path: &Path) -> io::Result<Option<File>> {
+    use rustix::fs::{Mode, OFlags};
+
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    let file = match rustix::fs::open(path, flags, Mode::empty()) {
+        Ok(file) => File::from(file),
+        Err(rustix::io::Errno::LOOP | rustix::io::Errno::NXIO) => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    let is_file = file.metadata()?.is_file();
+    Ok(is_file.then_some(file))
+}
+
 /// Reads a file that nobody vouches for; `None` if it is not there.
 pub(super) fn read_limited(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, FsError> {
     let error = |error| FsError::new("read", path, error);
-    let file = match File::open(path) {
-        Ok(file) => file,
+    let file = match open_file(path) {
+        Ok(Some(file)) => file,
+        // Whatever it is, it is no entry.
+        Ok(None) => return Ok(Some(Vec::new())),
         Err(missing) if missing.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(other) => return Err(error(other)),
     };

@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use crate::base::{Digest, RelPath};
-use crate::cache::{ActionResult, Hit, StoreError};
+use crate::cache::{ActionResult, Hit, RestoreError, StoreError};
 use crate::diag::Diagnostic;
 use crate::event::{Because, Failure, Notice, Outcome, Stream};
 use crate::fingerprint::{
@@ -433,6 +433,10 @@ impl<'a> Actions<'a> {
             }
             Err(error) => {
                 let label = &self.plan.graph[node].label;
+                if matches!(error, RestoreError::Damaged(_) | RestoreError::Undeclared(_)) {
+                    // Nobody shall find it again, and hear of it again.
+                    store.forget(&hit.key);
+                }
                 let message = format!("the cached result of `{label}` was not used: {error}");
                 let _ = send.send(Message::Notice(Notice { node: Some(node), message, hint: None }));
                 None

@@ -16,6 +16,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
+use std::sync::PoisonError;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use rustix::process::Pid;
@@ -23,7 +24,7 @@ use rustix::process::Pid;
 use crate::base::RelPath;
 use crate::base::fs::{Kind, create_folder};
 use crate::base::glob::Pattern;
-use crate::cache::ActionResult;
+use crate::cache::{ActionResult, Output};
 
 use super::Workspace;
 use super::freshness::Prepared;
@@ -165,6 +166,22 @@ impl Workspace {
             .filter_map(|path| Some((kind(&path)?, path)))
             .map(|(kind, path)| (path, kind))
             .collect()
+    }
+
+    /// Removes what restores that were killed left beside the places of outputs. Looks into each folder once: ten thousand
+    /// results may lie in one.
+    pub(super) fn sweep_beside(&self, outputs: &[Output]) {
+        let mut folders: Vec<RelPath> = outputs.iter().filter_map(|output| output.path.parent()).collect();
+        folders.dedup();
+        for folder in folders {
+            let first = || {
+                let mut swept = self.swept.lock().unwrap_or_else(PoisonError::into_inner);
+                swept.insert(folder.clone())
+            };
+            if first() && self.is_inside(&folder) {
+                crate::base::fs::sweep(&folder.below(self.root.path()));
+            }
+        }
     }
 
     /// Removes what processes that are no more had moved away.

@@ -70,6 +70,7 @@ impl Workspace {
         fingerprint: &Fingerprint,
         hit: &Hit,
     ) -> Result<Digest, RestoreError> {
+        self.sweep_beside(&hit.result.outputs);
         self.remove_garbage(task, &hit.result);
         self.begin_restore(task, &hit.result);
         let outputs = &hit.result.outputs;
@@ -149,6 +150,7 @@ impl Workspace {
     pub fn commit(&self, task: &Prepared, fingerprint: &Fingerprint, result: &ActionResult) {
         let leftovers = self.leftovers(task, result);
         self.remove(task, &leftovers);
+        self.sweep_beside(&result.outputs);
         let ids = self.intern_all(result.outputs.iter().map(|output| output.path.as_bytes()));
         let prior = self.prior(task, &ids);
         let outputs: Vec<Row> = ids

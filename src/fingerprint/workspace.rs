@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
 
-use crate::base::Digest;
 use crate::base::fs::{FsError, Root};
+use crate::base::{Digest, RelPath};
 
 use super::ignored::{Outside, Rules};
 use super::journal::Journal;
@@ -51,6 +51,8 @@ pub struct Workspace {
     unsaved: Mutex<Unsaved>,
     learned: AtomicBool,
     pub(super) unrecorded: Mutex<Unrecorded>,
+    /// Folders in which nothing is left any more of restores that were killed.
+    pub(super) swept: Mutex<HashSet<RelPath>>,
 }
 
 /// The names in folders, with their digests.
@@ -102,6 +104,7 @@ impl Workspace {
             unsaved: Mutex::new(unsaved),
             learned: AtomicBool::new(false),
             unrecorded: Mutex::default(),
+            swept: Mutex::default(),
         })
     }
 

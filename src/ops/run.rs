@@ -473,12 +473,27 @@ fn note_uses(plan: &Plan, state: &RunState, ready: &Ready) {
     if noted.is_ok_and(|noted| noted.elapsed().is_ok_and(|age| age < super::seal::HOLDS)) {
         return;
     }
+    sweep(&ready.root.join(STATE_DIR));
     let is_up_to_date = |ix| state.state(ix) == Some(NodeState::Over(OutcomeKind::UpToDate));
     let nodes = plan.graph.iter().filter(|(ix, _)| is_up_to_date(*ix));
     let labels: Vec<String> = nodes.map(|(_, node)| state_label(node)).collect();
     ready.store.note_uses(ready.workspace.keys(labels.iter().map(String::as_str)));
     // Without the stamp the next run notes it again.
     let _ = std::fs::write(stamp, b"");
+}
+
+/// Removes what killed runs left in the project's own folder.
+fn sweep(state: &Path) {
+    for room in ["state", "state/seals", "runs"] {
+        fs::sweep(&state.join(room));
+    }
+    let is_old = |entry: &std::fs::DirEntry| {
+        let modified = entry.metadata().and_then(|meta| meta.modified());
+        modified.is_ok_and(|written| written.elapsed().is_ok_and(|age| age > super::seal::HOLDS))
+    };
+    for entry in std::fs::read_dir(state.join("tmp")).into_iter().flatten().flatten().filter(is_old) {
+        let _ = std::fs::remove_file(entry.path());
+    }
 }
 
 /// Keeps the cache within its limits, now and then, after a run that may have added to it. Whoever cannot collect leaves it

@@ -3,6 +3,8 @@
 #[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
 mod audit;
 mod bad_input;
+#[cfg(target_os = "linux")]
+mod damage;
 #[cfg(unix)]
 mod doctor;
 mod ending;
@@ -15,6 +17,8 @@ mod hello_deploy;
 #[cfg(target_os = "linux")]
 mod interrupt;
 mod jobserver;
+#[cfg(target_os = "linux")]
+mod kill;
 mod model;
 mod ninja;
 mod run;
