@@ -482,29 +482,43 @@ pub enum EnvCommand {
     Show(EnvShowArgs),
     /// Compare two environments: variables, secrets by fingerprint, nodes, requirements, guards
     #[command(
-        after_help = "A difference is explained if the Envfile says it: an `env` block of one of the two gives the value, or only\n\
-                      one declares the name, or it is built from such values; secrets are meant to differ. What dotenv files or\n\
+        after_help = "A difference is explained if the Envfile says it: an `env` block of one of the two gives the value, or only \
+                      one declares the name, or it is built from such values; secrets are meant to differ. What dotenv files or \
                       the shell make different is not."
     )]
     Diff(EnvDiffArgs),
     /// Add to one environment what another has and it lacks: never takes away, never changes, never copies a secret
     #[command(
-        after_help = "What is synced is B's own dotenv file, the last one that B loads and no other environment does. Added are names\n\
-                      that the Envfile declares as variables and for which B has no value at all. Before anything is written a\n\
-                      numbered copy of the file is kept below .envrun/env/B/snapshots; the result must be what B's types and\n\
+        after_help = "What is synced is B's own dotenv file, the last one that B loads and no other environment does. Added are names \
+                      that the Envfile declares as variables and for which B has no value at all. Before anything is written a \
+                      numbered copy of the file is kept below .envrun/env/B/snapshots; the result must be what B's types and \
                       constraints ask, or nothing is written."
     )]
     Sync(EnvSyncArgs),
+    /// Make an environment from a pattern, an `env` with ephemeral=#true
+    #[command(
+        override_usage = "envrun env create [OPTIONS] PATTERN [ARGS]…",
+        after_help = "Arguments are the pattern's own: `envrun env create pr 7` and `envrun env create pr --number 7` make `pr-7`, whose \
+                      nodes are `pr-7.deploy` and so on. It has free ports of its own, and its state lies below .envrun/env/pr-7."
+    )]
+    Create(EnvCreateArgs),
+    /// Take down environments that `create` made
+    #[command(
+        after_help = "What fails stays listed with the reason, and is tried again by the next `destroy` or `gc`."
+    )]
+    Destroy(EnvDestroyArgs),
+    /// Take down the environments that lay idle for longer than their `ttl`, and those that could not be taken down before
+    Gc(EnvGcArgs),
     /// Run a command that sees an environment's variables, secrets included
     #[command(
         override_usage = "envrun env exec [OPTIONS] [ENV] -- COMMAND [ARGS]…",
-        after_help = "The command takes envrun's place: it has its terminal, hears its signals, and its end is envrun's. The\n\
+        after_help = "The command takes envrun's place: it has its terminal, hears its signals, and its end is envrun's. The \
                       environment's guard is asked first."
     )]
     Exec(EnvExecArgs),
     /// Print an environment's values, secrets included, in a form that another program reads
-    #[command(after_help = "direnv: `eval \"$(envrun env export dev --format shell)\"` in .envrc.\n\
-                      GitHub: `envrun env export prod --format github` in a step appends to $GITHUB_ENV and masks secrets.\n\
+    #[command(after_help = "direnv: `eval \"$(envrun env export dev --format shell)\"` in .envrc. \
+                      GitHub: `envrun env export prod --format github` in a step appends to $GITHUB_ENV and masks secrets. \
                       If there is a secret among the values, the environment's guard is asked first.")]
     Export(EnvExportArgs),
 }
@@ -585,6 +599,36 @@ pub struct EnvSyncArgs {
     /// The form
     #[arg(long, value_enum, default_value_t)]
     pub format: TextOrJson,
+}
+
+/// `envrun env create`.
+#[derive(Debug, Args)]
+pub struct EnvCreateArgs {
+    /// What to call it [default: the pattern and the arguments' values, with `-` between]
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+    /// The pattern
+    #[arg(value_name = "PATTERN")]
+    pub pattern: String,
+    /// Its arguments: values in order, `--NAME VALUE`, or `--arg NAME=VALUE`
+    #[arg(value_name = "ARGS", trailing_var_arg = true, allow_hyphen_values = true)]
+    pub words: Vec<String>,
+}
+
+/// `envrun env destroy`.
+#[derive(Debug, Args)]
+pub struct EnvDestroyArgs {
+    /// Which
+    #[arg(value_name = "ENV", required = true)]
+    pub environments: Vec<String>,
+}
+
+/// `envrun env gc`.
+#[derive(Debug, Args)]
+pub struct EnvGcArgs {
+    /// Take nothing down; show what would be
+    #[arg(short = 'n', long)]
+    pub dry_run: bool,
 }
 
 /// Whose values a command of `envrun env` takes.

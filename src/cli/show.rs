@@ -10,7 +10,11 @@ pub fn run(invocation: &Invocation<'_>, args: &ShowArgs) -> Result<u8, Problem> 
     let project = Project::open(invocation.context, invocation.place.file.as_deref())?;
     let default = project.envfile().default_env.as_ref().map(|env| env.value.clone());
     let (found, _) = target(project.envfile(), &args.target, default.as_ref())?;
-    let lines = project.loaded.definition(&found.path, found.env.as_ref()).unwrap_or_default();
+    // One that was made from a pattern is written as the pattern is.
+    let environments = &project.envfile().environments;
+    let made_from = found.env.as_ref().and_then(|env| environments.get(env)?.made_from.as_ref());
+    let written = made_from.or(found.env.as_ref());
+    let lines = project.loaded.definition(&found.path, written).unwrap_or_default();
     let text = if args.json {
         let lines: Vec<_> =
             lines.iter().map(|line| serde_json::json!({ "text": line.text, "place": line.place })).collect();

@@ -6,7 +6,7 @@ use indexmap::IndexMap;
 
 use crate::diag::{Diagnostic, Span, Spanned, did_you_mean};
 use crate::model::address::Directory;
-use crate::model::{EnvName, Environment, NodeName, NodePath, ProjectName};
+use crate::model::{EnvName, Environment, NodeName, NodePath, Pattern, ProjectName};
 use crate::syntax::ast::Node;
 
 use super::include::{Item, Units};
@@ -244,6 +244,8 @@ impl Declared {
             is_abstract: false,
             ephemeral: false,
             chain: Vec::new(),
+            pattern: Pattern::default(),
+            made_from: None,
         });
         found.desc = found.desc.take().or(desc);
         found.is_abstract |= is_abstract;

@@ -91,9 +91,16 @@ impl AddressError {
             Self::Unknown { nearest, .. } => nearest.as_ref().map(|name| format!("did you mean `{name}`?")),
             Self::NotIn { has, .. } if has.is_empty() => None,
             Self::NotIn { path, has, .. } => Some(format!("`{path}` is in {}", list(has))),
-            Self::NotConcrete { concrete, .. } if concrete.is_empty() => None,
-            Self::NotConcrete { concrete, .. } => {
-                Some(format!("name one that a run can be in: {}", list(concrete)))
+            Self::NotConcrete { env, what, concrete } => {
+                let make = what
+                    .starts_with("ephemeral")
+                    .then(|| format!("`envrun env create {env}` makes one that a run can be in"));
+                let name = (!concrete.is_empty())
+                    .then(|| format!("name one that a run can be in: {}", list(concrete)));
+                match (make, name) {
+                    (Some(make), Some(_)) => Some(format!("{make}; there is {}", list(concrete))),
+                    (make, name) => make.or(name),
+                }
             }
             Self::Ambiguous { whole, .. } => {
                 Some(format!("rename one of them, or write `:{whole}` for the first"))
@@ -127,8 +134,10 @@ pub fn not_concrete(
     env: &EnvName,
 ) -> Option<(&'static str, Vec<EnvName>)> {
     let found = environments.get(env)?;
+    let was_made = || environments.values().any(|other| other.made_from.as_ref() == Some(env));
     let what = match (found.is_abstract, found.ephemeral) {
         (true, _) => "abstract",
+        (_, true) if was_made() => "ephemeral: a pattern that environments are made from",
         (_, true) => "ephemeral, and none of it was made",
         _ => return None,
     };

@@ -77,6 +77,23 @@ pub struct Environment {
     pub ephemeral: bool,
     /// What it extends, furthest first, itself last.
     pub chain: Vec<EnvName>,
+    /// How environments are made from it; for a pattern, and for what one may extend.
+    pub pattern: Pattern,
+    /// The pattern that it was made from (`envrun env create`): then it stands in no Envfile.
+    pub made_from: Option<EnvName>,
+}
+
+/// How environments are made from a pattern, and taken down.
+#[derive(Debug, Clone, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct Pattern {
+    /// What has to be given to make one; each arrives in it as `ARG_NAME`.
+    pub args: Vec<ArgSpec>,
+    /// How long one may lie idle.
+    pub ttl: Option<Duration>,
+    /// What runs when one was made.
+    pub on_create: Vec<NodeRef>,
+    /// What runs before one is taken down.
+    pub on_destroy: Vec<NodeRef>,
 }
 
 impl Environment {

@@ -69,6 +69,14 @@ pub enum Problem {
         /// Why it could not be shared.
         source: StageBookError,
     },
+    /// Somebody else is at it.
+    #[error("{message}")]
+    Busy {
+        /// Who is at what.
+        message: String,
+        /// What to do.
+        hint: String,
+    },
     /// A store of secrets cannot be used as it is.
     #[error(transparent)]
     Store(super::secret::Refused),
@@ -115,6 +123,7 @@ impl Problem {
             Self::NoEnvfile { .. } | Self::Diagnostics { .. } | Self::Usage { .. } | Self::Load(_) => 2,
             Self::Record(RecordError::Unknown(_) | RecordError::Ambiguous(..)) => 2,
             // Nothing was run: whether it may be, nobody can say.
+            Self::Busy { .. } => 7,
             Self::Refused(_) | Self::Store(_) | Self::Stages(StageBookError::Ref(_)) => 3,
             Self::Stages(StageBookError::Fs(_)) | Self::Unshared { .. } => 1,
             Self::Snapshot(SnapshotError::None { .. }) => 2,
@@ -135,6 +144,7 @@ impl Problem {
             Self::Record(RecordError::Unknown(_) | RecordError::Ambiguous(..)) => {
                 Some("`envrun log` lists the runs".into())
             }
+            Self::Busy { hint, .. } => Some(hint.clone()),
             Self::Start(error) => error.hint(),
             Self::Stages(StageBookError::Ref(error)) => error.hint(),
             Self::Unshared { .. } => {

@@ -12,6 +12,7 @@ use crate::preflight::Git;
 use crate::record::{RunId, STATE_DIR};
 use crate::vars::Source;
 
+use super::env::made::{self, Made};
 use super::{Context, Problem};
 
 /// A project that is open.
@@ -27,14 +28,24 @@ impl Project {
     /// Opens the project around the context's folder, or the one of `file`. Errors in the texts end it here; warnings are
     /// in `loaded.diagnostics`.
     pub fn open(context: &Context, file: Option<&Path>) -> Result<Self, Problem> {
-        let project = Self::open_with_errors(context, file)?;
-        if project.loaded.has_errors() {
-            return Err(Problem::Diagnostics {
-                diagnostics: project.loaded.diagnostics,
-                sources: Box::new(project.loaded.sources),
-            });
-        }
+        let mut project = Self::read(context, file)?;
+        project.without_errors()?;
+        project.join_made()?;
         Ok(project)
+    }
+
+    fn without_errors(&self) -> Result<(), Problem> {
+        if self.loaded.has_errors() { Err(self.problem(self.loaded.diagnostics.clone())) } else { Ok(()) }
+    }
+
+    /// Adds the environments that were made from a pattern, those that were not known yet.
+    pub fn join_made(&mut self) -> Result<(), Problem> {
+        if self.envfile().environments.values().any(|env| env.ephemeral) {
+            let root = self.root().to_path_buf();
+            self.asked.lock().unwrap_or_else(PoisonError::into_inner).insert(made::path(&root));
+            Made::read(&root)?.join(&mut self.loaded.envfile);
+        }
+        Ok(())
     }
 
     /// Opens the project to run something: from the compiled snapshot, if it holds; else from the texts, and compiles them
@@ -47,18 +58,28 @@ impl Project {
         let name = format!("compiled-{}", Digest::of(root_file.as_os_str().as_encoded_bytes()).short());
         let snapshot = state.join(name);
         if let Some(loaded) = Loaded::from_snapshot(&snapshot, &root_file, &texts) {
-            return Ok(Self { loaded, asked });
+            let mut project = Self { loaded, asked };
+            project.join_made()?;
+            return Ok(project);
         }
-        let project = Self::open(context, file)?;
+        let mut project = Self::read(context, file)?;
+        project.without_errors()?;
         let paths: Vec<PathBuf> =
             project.asked.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect();
         // Only a shortcut: without it the next start reads the texts.
         let _ = project.loaded.save_snapshot(&snapshot, &paths);
+        project.join_made()?;
         Ok(project)
     }
 
     /// Opens the project even if there are errors in its texts.
     pub fn open_with_errors(context: &Context, file: Option<&Path>) -> Result<Self, Problem> {
+        let mut project = Self::read(context, file)?;
+        project.join_made()?;
+        Ok(project)
+    }
+
+    fn read(context: &Context, file: Option<&Path>) -> Result<Self, Problem> {
         let asked: Arc<Mutex<BTreeSet<PathBuf>>> = Arc::default();
         let texts = load::Texts::Watched(Arc::clone(&asked));
         let file = root_file(context, file, &texts)?;

@@ -360,6 +360,9 @@ pub(super) fn carry_out(
         return Err(Problem::Refused(refusals));
     }
     ready.begin(project, request, &mut reporters);
+    if !request.dry_run {
+        note_made(context, project, &ready.plan);
+    }
     for (message, hint) in notices {
         reporters.tell(Event::Notice(Notice { node: None, message, hint }));
     }
@@ -436,6 +439,16 @@ fn proved(plan: &Plan, around: &Surroundings<'_>, state: &RunState, run: &RunId)
         }
     }
     proof
+}
+
+/// Takes down that the environments of this run are used, where that decides how long they live.
+fn note_made(context: &Context, project: &Project, plan: &Plan) {
+    let environments: BTreeSet<_> = plan.graph.iter().filter_map(|(_, node)| node.env.as_ref()).collect();
+    for env in environments {
+        if project.envfile().environments.get(env).is_some_and(|env| env.made_from.is_some()) {
+            super::env::made::note_use(project.root(), env.as_str(), context.clock.now());
+        }
+    }
 }
 
 /// The caller's variables that are passed over, because the Envfile declares the name and a task reads it.

@@ -29,7 +29,7 @@ pub fn targets(
     for asked in asked {
         let (target, task) = target(envfile, &asked.name, env)?;
         let args = match task {
-            Some(task) => arguments(context, task, asked)?,
+            Some(task) => arguments(context, &task.args, asked, &format!("`envrun {} --help`", asked.name))?,
             None => Vec::new(),
         };
         let target = Target { args, ..target };
@@ -76,11 +76,16 @@ fn asked_wrongly(diagnostic: Diagnostic) -> Problem {
     )
 }
 
-/// Checks what was given against what the task declares.
-fn arguments(context: &Context, task: &Task, asked: &Asked) -> Result<Vec<(String, String)>, Problem> {
-    let help = || Some(format!("`envrun {} --help`", asked.name));
+/// Checks what was given against what is declared.
+pub(super) fn arguments(
+    context: &Context,
+    specs: &[ArgSpec],
+    asked: &Asked,
+    hint: &str,
+) -> Result<Vec<(String, String)>, Problem> {
+    let help = || Some(hint.to_owned());
     let mut values = Vec::new();
-    for spec in &task.args {
+    for spec in specs {
         let name = &spec.name.value;
         let given = asked.args.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone());
         let from_caller = || {

@@ -2,6 +2,7 @@
 
 mod diff;
 mod export;
+mod life;
 mod list;
 mod show;
 mod sync;
@@ -23,6 +24,9 @@ pub fn run(invocation: &Invocation<'_>, args: EnvArgs) -> Result<u8, Problem> {
         EnvCommand::Show(args) => show::run(invocation, &mut project, &args),
         EnvCommand::Diff(args) => diff::run(invocation, &mut project, &args),
         EnvCommand::Sync(args) => sync::run(invocation, &project, &args),
+        EnvCommand::Create(args) => life::create(invocation, &mut project, &args),
+        EnvCommand::Destroy(args) => life::destroy(invocation, &mut project, &args),
+        EnvCommand::Gc(args) => life::gc(invocation, &mut project, &args),
         EnvCommand::Exec(args) => exec(invocation, &mut project, &args),
         EnvCommand::Export(args) => export::run(invocation, &mut project, &args),
     }

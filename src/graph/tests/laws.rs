@@ -43,6 +43,8 @@ fn add_environment(envfile: &mut Envfile, env: &str, sets: &[usize]) {
         is_abstract: false,
         ephemeral: false,
         chain: vec![env.into()],
+        pattern: crate::model::Pattern::default(),
+        made_from: None,
     };
     envfile.environments.insert(env.into(), environment);
     let project = &mut envfile.projects[""];

@@ -9,6 +9,7 @@
 mod condition;
 mod deploy;
 mod node;
+mod pattern;
 mod reference;
 mod requirement;
 mod scope;
@@ -80,6 +81,7 @@ pub(super) fn lower(declared: &Declared, sources: &SourceMap) -> (Envfile, Vec<D
         let lowered = lower.project(project, base, overlays);
         envfile.projects.insert(lowered.name.clone(), lowered);
     }
+    lower.environments(&mut envfile);
     lower.stages(&mut envfile);
     lower.loose_references();
     (envfile, lower.diagnostics.into_inner())

@@ -6,7 +6,7 @@ use crate::model::{EnvName, NodeRef};
 use crate::syntax::ast::Node;
 
 use super::super::patch::Word;
-use super::{Lower, first_text, texts};
+use super::{Lower, texts};
 
 impl Lower<'_> {
     /// Every node that the arguments of a word name.
@@ -94,8 +94,7 @@ impl Lower<'_> {
         }
     }
 
-    /// References outside of nodes: schedules, hooks of environments. They are checked, and nothing
-    /// carries them out yet.
+    /// References outside of nodes: schedules. They are checked, and nothing carries them out yet.
     pub(super) fn loose_references(&self) {
         for project in &self.declared.units.projects {
             for &item in &project.items {
@@ -105,17 +104,6 @@ impl Lower<'_> {
                     "schedule" => {
                         self.references(&word);
                         self.reference_prop(&word, "on-fail");
-                    }
-                    "env" => {
-                        let env = first_text(node)
-                            .and_then(|name| self.declared.environments.get_key_value(name.value));
-                        for child in node.children() {
-                            let word = Word { node: child, unit: item.unit, env: env.map(|(name, _)| name) };
-                            match child.name.value.as_str() {
-                                "on-create" | "on-destroy" => drop(self.references(&word)),
-                                _ => {}
-                            }
-                        }
                     }
                     _ => {}
                 }

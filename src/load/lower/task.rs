@@ -321,7 +321,7 @@ impl<'d> Lower<'d> {
         })
     }
 
-    fn arg(&self, node: &Node, is_flag: bool, into: &mut Vec<ArgSpec>) {
+    pub(super) fn arg(&self, node: &Node, is_flag: bool, into: &mut Vec<ArgSpec>) {
         let Some(name) = texts(node).next() else { return };
         let constraints = if is_flag { Constraints::default() } else { self.constraints(node) };
         let default = node.prop("default").map(|prop| (value(&prop.value.value), prop.value.span));
@@ -351,7 +351,7 @@ impl<'d> Lower<'d> {
     }
 
     /// What holds for the arguments of a task together.
-    fn arguments(&self, args: &[ArgSpec]) {
+    pub(super) fn arguments(&self, args: &[ArgSpec]) {
         let mut variables: IndexMap<String, &ArgSpec> = IndexMap::new();
         let mut optional: Option<&ArgSpec> = None;
         let mut greedy: Option<&ArgSpec> = None;

@@ -270,6 +270,37 @@ fn outputs_need_somebody_to_make_them() {
 }
 
 #[test]
+fn a_pattern_has_what_its_environments_are_made_with() {
+    let loaded = loaded(&[(
+        "Envfile.kdl",
+        "env \"base\" abstract=#true { ttl \"3d\"; on-destroy \"t\" }\nenv \"pr\" extends=\"base\" ephemeral=#true { arg \"n\" min=1; on-create \"t\"; on-create \"u\" }\ntask \"t\" { run \"x\" }\ntask \"u\" { run \"x\" }",
+    )]);
+    assert_eq!(super::said(&loaded), "");
+    let pattern = &loaded.envfile.environments["pr"].pattern;
+    let names = |list: &[crate::model::NodeRef]| {
+        list.iter().map(|node| node.path.to_string()).collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(pattern.ttl, Some(std::time::Duration::from_secs(3 * 24 * 3600)));
+    assert_eq!((names(&pattern.on_create), names(&pattern.on_destroy)), ("t u".to_owned(), "t".to_owned()));
+    assert_eq!(pattern.args.iter().map(|arg| arg.variable()).collect::<Vec<_>>(), ["ARG_N"]);
+}
+
+#[test]
+fn only_a_pattern_has_arguments() {
+    one(
+        "env \"dev\" { arg \"n\"; ttl \"3d\" }\nenv \"pr\" ephemeral=#true { on-create \"nonesuch\" }\ntask \"t\" { run \"x\" }",
+        expect![[r#"
+            error[load/pattern]: `arg` counts only in a pattern, and `dev` is none
+              Envfile.kdl:1:13 `arg`
+              Envfile.kdl:1:5 `"dev"`: the environment
+              help: write `ephemeral=#true` behind its name: `envrun env create` then makes environments from it
+            error[load/unknown-node]: there is no node `nonesuch`
+              Envfile.kdl:2:38 `"nonesuch"`
+        "#]],
+    );
+}
+
+#[test]
 fn what_is_not_built_is_kept() {
     let loaded = loaded(&[(
         "Envfile.kdl",
@@ -283,7 +314,6 @@ fn what_is_not_built_is_kept() {
     assert_eq!(super::said(&loaded), "");
     assert_eq!(words(&task.unbuilt), "matrix load state");
     expect![""].assert_eq(&words(&root.base.unbuilt));
-    assert_eq!(words(&root.overlays["pr"].unbuilt), "ttl arg");
     assert_eq!(root.base.secrets.len(), 1);
     assert_eq!(loaded.envfile.node(None, &path("svc")).unwrap().kind(), "service");
 }

@@ -1,14 +1,18 @@
 //! Every environment, and what sets it apart.
 
+use std::collections::BTreeMap;
+
 use indexmap::IndexSet;
 use serde::Serialize;
 
-use crate::model::{Environment, NodePath, VarName};
+use crate::base::Timestamp;
+use crate::model::{Envfile, Environment, NodePath, VarName};
 
-use super::super::Project;
+use super::super::{Problem, Project};
+use super::made::{Made, MadeEnvironment, State};
 
 /// An environment.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Row {
     /// Its name.
     pub name: String,
@@ -34,13 +38,49 @@ pub struct Row {
     /// The conditions under which it is chosen, as they are written.
     #[serde(rename = "match")]
     pub matches: Vec<String>,
+    /// How it was made, if it was made from a pattern.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub made: Option<MadeRow>,
+}
+
+/// How an environment was made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct MadeRow {
+    /// The pattern; it may be gone from the Envfile.
+    pub pattern: String,
+    /// What was given.
+    pub args: BTreeMap<String, String>,
+    /// The ports that were drawn.
+    pub ports: BTreeMap<String, u16>,
+    /// How far it is.
+    pub state: State,
+    /// Why it was not made, or not taken down.
+    pub failure: Option<String>,
+    /// In how many seconds it is due, if its pattern has a `ttl` and nobody uses it.
+    pub due_in: Option<u64>,
 }
 
 /// Every environment, in the order written.
-pub fn list(project: &Project) -> Vec<Row> {
+pub fn list(project: &Project, now: Timestamp) -> Result<Vec<Row>, Problem> {
     let envfile = project.envfile();
     let paths = envfile.node_paths();
-    envfile.environments.values().map(|env| row(project, env, &paths)).collect()
+    let mut rows: Vec<Row> = envfile.environments.values().map(|env| row(project, env, &paths)).collect();
+    for (name, made) in Made::read(project.root())?.environments {
+        let ttl = envfile.environments.get(made.pattern.as_str()).and_then(|pattern| pattern.pattern.ttl);
+        let due_in = ttl.map(|ttl| made.left(project.root(), &name, ttl, now).as_secs());
+        let MadeEnvironment { pattern, args, ports, state, failure, .. } = made;
+        let made = Some(MadeRow { pattern, args, ports, state, failure, due_in });
+        match rows.iter_mut().find(|row| row.name == name && is_made(envfile, &name)) {
+            Some(row) => row.made = made,
+            // Its pattern is gone, or its name was taken: it is there all the same, and can be taken down.
+            None => rows.push(Row { name, made, ..Row::default() }),
+        }
+    }
+    Ok(rows)
+}
+
+fn is_made(envfile: &Envfile, name: &str) -> bool {
+    envfile.environments.get(name).is_some_and(|env| env.made_from.is_some())
 }
 
 fn row(project: &Project, env: &Environment, paths: &[NodePath]) -> Row {
@@ -72,6 +112,7 @@ fn row(project: &Project, env: &Environment, paths: &[NodePath]) -> Row {
         variables: names.len(),
         guard,
         matches,
+        made: None,
     }
 }
 

@@ -434,10 +434,10 @@ fn lock(root: &Path, env: &str) -> Result<File, Problem> {
     let file = File::options().write(true).create(true).truncate(false).open(&path).map_err(error)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(Problem::usage(
-            format!("`{env}` is being synced by another envrun"),
-            Some("nothing was done: wait for it, then run it again".into()),
-        )),
+        Err(TryLockError::WouldBlock) => Err(Problem::Busy {
+            message: format!("`{env}` is being synced by another envrun"),
+            hint: "nothing was done: wait for it, then run it again".into(),
+        }),
         Err(TryLockError::Error(reason)) => Err(error(reason).into()),
     }
 }

@@ -34,10 +34,11 @@ pub static ENV: Block = block(
     "What differs in this environment from what stands at the root of the file (or in the environment it extends).",
     &[
         DESC,
-        ARG.unbuilt(),
+        ARG,
         word("ttl", "how long an environment made from this pattern may lie idle")
+            .more("`envrun env gc` takes down those that were not used for longer.")
             .args(&[one("duration", Kind::Duration)])
-            .unbuilt(),
+            .example("ttl \"3d\""),
         word("match", "it is chosen under these conditions when none is named").body(&MATCH).many(),
         VARS_WORD,
         SECRETS_WORD,
@@ -52,11 +53,12 @@ pub static ENV: Block = block(
         word("on-create", "tasks that run when one is made from this pattern")
             .args(&[some("task", Kind::Reference)])
             .many()
-            .unbuilt(),
+            .example("on-create \"db.create\""),
         word("on-destroy", "tasks that run before one is taken down")
+            .more("If one of them fails, the environment stays listed with the reason, and the next `destroy` or `gc` tries again.")
             .args(&[some("task", Kind::Reference)])
             .many()
-            .unbuilt(),
+            .example("on-destroy \"db.drop\""),
     ],
 );
 
@@ -70,7 +72,7 @@ pub const ENV_WORD: Word = word("env", "an environment: what differs in it")
     .props(&[
         prop("extends", Kind::Name, "the environment it patches, instead of the root"),
         prop("abstract", Kind::Bool, "`#true`: it is only there to be extended"),
-        prop("ephemeral", Kind::Bool, "`#true`: it is a pattern that environments are made from").unbuilt(),
+        prop("ephemeral", Kind::Bool, "`#true`: it is a pattern that environments are made from, with `envrun env create`"),
     ])
     .body(&ENV)
     .named("environment")

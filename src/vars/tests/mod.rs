@@ -61,6 +61,8 @@ fn envfile(base: &[&str], environments: &[(&str, &[&str], &[&str])]) -> Envfile 
             is_abstract: false,
             ephemeral: false,
             chain,
+            pattern: crate::model::Pattern::default(),
+            made_from: None,
         };
         envfile.environments.insert(env.name.clone(), env);
         project.overlays.entry((*name).into()).or_default().vars = vars(rows);

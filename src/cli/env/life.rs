@@ -1,0 +1,157 @@
+//! `envrun env create`, `destroy` and `gc`: environments that come from a pattern and go again.
+
+use std::fmt::Write as _;
+
+use crate::model::{ArgSpec, EnvName};
+use crate::ops::env::life::{self, Asked};
+use crate::ops::env::made::Made;
+use crate::ops::run::{Request, run as run_request};
+use crate::ops::target::Asked as Target;
+use crate::ops::{Problem, Project};
+use crate::report::Reporters;
+
+use super::super::Invocation;
+use super::super::args::{EnvCreateArgs, EnvDestroyArgs, EnvGcArgs, OutputStyle};
+use super::print;
+
+/// Something is not as it was asked for, and stays listed.
+const EXIT_FAILED: u8 = 1;
+
+/// `envrun env create`.
+pub fn create(
+    invocation: &Invocation<'_>,
+    project: &mut Project,
+    args: &EnvCreateArgs,
+) -> Result<u8, Problem> {
+    let pattern = life::pattern(project.envfile(), &args.pattern)?;
+    let specs = project.envfile().environments[&pattern].pattern.args.clone();
+    let (name, given) = words(&args.words, &specs, &pattern)?;
+    let asked = Asked { pattern: pattern.to_string(), name: name.or_else(|| args.name.clone()), args: given };
+    let (made, exit) = life::create(invocation.context, project, &asked, &mut |project, targets| {
+        run(invocation, project, targets)
+    })?;
+    if exit == 0 {
+        // Data: what a script goes on with.
+        print(&format!("{made}\n"))?;
+    } else {
+        invocation
+            .terminal
+            .say(&format!("`{made}` is listed as not finished; `envrun env destroy {made}` takes it down"));
+    }
+    Ok(exit)
+}
+
+/// `envrun env destroy`.
+pub fn destroy(
+    invocation: &Invocation<'_>,
+    project: &mut Project,
+    args: &EnvDestroyArgs,
+) -> Result<u8, Problem> {
+    let mut worst = 0;
+    for name in &args.environments {
+        let exit = life::destroy(project, name, &mut |project, targets| run(invocation, project, targets))?;
+        match exit {
+            0 => invocation.terminal.say(&format!("`{name}` is gone")),
+            _ => invocation
+                .terminal
+                .say(&format!("`{name}` stays listed; `envrun env destroy {name}` tries again")),
+        }
+        worst = worst.max(exit);
+    }
+    Ok(worst)
+}
+
+/// `envrun env gc`.
+pub fn gc(invocation: &Invocation<'_>, project: &mut Project, args: &EnvGcArgs) -> Result<u8, Problem> {
+    if args.dry_run {
+        let list = Made::read(project.root())?;
+        let due = life::due(project, &list, invocation.context.clock.now());
+        let lines: String = due.iter().map(|(name, why)| format!("{name}  {why}\n")).collect();
+        return print(&lines);
+    }
+    let collected = life::collect(invocation.context, project, &mut |project, targets| {
+        run(invocation, project, targets)
+    })?;
+    let mut out = String::new();
+    for one in &collected {
+        let what = if one.destroyed {
+            "is gone"
+        } else {
+            "stays listed, and is tried again by the next `envrun env gc`"
+        };
+        let _ = writeln!(out, "{}: {}; it {what}", one.name, one.why);
+    }
+    if collected.is_empty() {
+        out.push_str("nothing is due\n");
+    }
+    print(&out)?;
+    Ok(if collected.iter().all(|one| one.destroyed) { 0 } else { EXIT_FAILED })
+}
+
+/// Runs nodes of the environment, as `envrun` would.
+fn run(invocation: &Invocation<'_>, project: &mut Project, targets: Vec<Target>) -> Result<u8, Problem> {
+    let mut reporters = Reporters::new(invocation.context.clock.clone());
+    reporters.add("output", invocation.terminal.reporter(invocation.context, OutputStyle::Auto, false));
+    let request = Request { targets, read_cache: true, write_cache: true, ..Request::default() };
+    let (ending, _rest) = run_request(invocation.context, project, &request, reporters)?;
+    Ok(ending.exit)
+}
+
+/// A name for the environment, and its arguments.
+type Words = (Option<String>, Vec<(String, String)>);
+
+/// The words behind a pattern.
+fn words(words: &[String], specs: &[ArgSpec], pattern: &EnvName) -> Result<Words, Problem> {
+    let hint = || Some(life::usage(pattern, specs));
+    let known = |name: &str| specs.iter().any(|spec| spec.name.value == name);
+    let (mut name, mut given) = (None, Vec::new());
+    let mut words = words.iter();
+    let mut options = true;
+    while let Some(word) = words.next() {
+        let Some(long) = word.strip_prefix("--").filter(|_| options) else {
+            let free = specs.iter().find(|spec| !given.iter().any(|(known, _)| *known == spec.name.value));
+            let Some(spec) = free else {
+                return Err(Problem::usage(
+                    format!("`{pattern}` takes no further argument `{word}`"),
+                    hint(),
+                ));
+            };
+            given.push((spec.name.value.clone(), word.clone()));
+            continue;
+        };
+        if long.is_empty() {
+            options = false;
+            continue;
+        }
+        let (option, value) = match long.split_once('=') {
+            Some((option, value)) => (option, Some(value.to_owned())),
+            None => (long, words.next().cloned()),
+        };
+        let Some(value) = value else {
+            return Err(Problem::usage(format!("`--{option}` wants a value"), hint()));
+        };
+        // An argument of the pattern's own wins over the option of that name.
+        match option {
+            option if known(option) => given.push((option.to_owned(), value)),
+            "arg" => match value.split_once('=') {
+                Some((option, value)) if known(option) => given.push((option.to_owned(), value.to_owned())),
+                _ => {
+                    return Err(Problem::usage(
+                        format!("`{pattern}` has no argument as in `--arg {value}`"),
+                        hint(),
+                    ));
+                }
+            },
+            "name" => name = Some(value),
+            _ => {
+                let nearest =
+                    crate::diag::did_you_mean(option, specs.iter().map(|spec| spec.name.value.as_str()));
+                return Err(Problem::usage(
+                    format!("`{pattern}` has no argument `{option}`"),
+                    nearest.or_else(hint),
+                ));
+            }
+        }
+    }
+    Ok((name, given))
+}

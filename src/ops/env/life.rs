@@ -1,0 +1,419 @@
+//! Environments made from a pattern, and taken down again.
+//!
+//! `create` checks the arguments, draws a free port for every `(port)` variable of the pattern, puts the environment on the
+//! [list](super::made), and runs the pattern's `on-create` in it. `destroy` runs `on-destroy`, then removes the
+//! environment's state and takes it off the list. What fails stays on the list with the reason, so that it can be tried again; an
+//! environment that is half made is taken down like one that is whole.
+//!
+//! Its name is the pattern's and the arguments' values, with `-` between: `pr-7`. Without arguments it is the pattern's and
+//! the first number that is free.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{File, TryLockError};
+use std::net::{Ipv4Addr, Ipv6Addr, TcpListener};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::base::fs::{self, FsError};
+use crate::base::{Digest, Timestamp};
+use crate::ledger;
+use crate::model::{ArgSpec, EnvName, Envfile, NodeRef, VarType};
+use crate::record::STATE_DIR;
+use crate::vars::{Lookup, Request, Values};
+
+use super::super::target::{self, arguments, environment};
+use super::super::{Context, Problem, Project};
+use super::label;
+use super::made::{Made, MadeEnvironment, State, taken};
+
+/// How one is made: `envrun env create pr <number>`.
+pub fn usage(pattern: &EnvName, specs: &[ArgSpec]) -> String {
+    let args = specs.iter().map(|spec| match spec.default {
+        Some(_) => format!(" [{}]", spec.name.value),
+        None => format!(" <{}>", spec.name.value),
+    });
+    format!("`envrun env create {pattern}{}`", args.collect::<String>())
+}
+
+/// What is asked for.
+#[derive(Debug, Clone, Default)]
+pub struct Asked {
+    /// The pattern.
+    pub pattern: String,
+    /// What it is to be called, if not by the rule.
+    pub name: Option<String>,
+    /// Its arguments.
+    pub args: Vec<(String, String)>,
+}
+
+/// Runs nodes of a project, and gives the exit status.
+pub type Run<'r> = &'r mut dyn FnMut(&mut Project, Vec<target::Asked>) -> Result<u8, Problem>;
+
+/// Ports are drawn from these: above the well-known ones, below those that systems give to clients.
+const PORTS: std::ops::Range<u16> = 20_000..32_000;
+
+/// Makes an environment. Its name, and the exit status of `on-create`: other than 0, it is listed as not finished.
+pub fn create(
+    context: &Context,
+    project: &mut Project,
+    asked: &Asked,
+    run: Run<'_>,
+) -> Result<(EnvName, u8), Problem> {
+    let pattern = pattern(project.envfile(), &asked.pattern)?;
+    let specs = project.envfile().environments[&pattern].pattern.args.clone();
+    let wanted = target::Asked { name: format!("env create {pattern}"), args: asked.args.clone() };
+    let args: BTreeMap<String, String> = arguments(context, &specs, &wanted, &usage(&pattern, &specs))?
+        .into_iter()
+        .chain(
+            specs
+                .iter()
+                .filter(|spec| !asked.args.iter().any(|(name, _)| *name == spec.name.value))
+                .filter_map(|spec| Some((spec.name.value.clone(), spec.default.as_ref()?.to_string()))),
+        )
+        .collect();
+    if let Some((name, value)) =
+        args.iter().find(|(_, value)| value.contains('$') || value.contains(char::is_control))
+    {
+        return Err(Problem::usage(
+            format!("`{value}` for `{name}` holds a character that no environment's argument may have"),
+            Some("take letters, digits and punctuation without `$`".into()),
+        ));
+    }
+    let root = project.root().to_path_buf();
+    let names = port_names(context, project, &pattern);
+    let avoid = declared_ports(context, project);
+    let envfile = project.envfile();
+    let made = Made::edit(&root, |made| -> Result<EnvName, Problem> {
+        let values: Vec<&str> =
+            specs.iter().filter_map(|spec| args.get(&spec.name.value)).map(String::as_str).collect();
+        let name = name(envfile, made, &pattern, asked.name.as_deref(), &values)?;
+        let ports = draw(&root, name.as_str(), &names, &avoid, &taken(made))?;
+        made.environments.insert(
+            name.to_string(),
+            MadeEnvironment {
+                pattern: pattern.to_string(),
+                args: args.clone(),
+                ports,
+                created: context.clock.now(),
+                state: State::Creating,
+                failure: None,
+            },
+        );
+        Ok(name)
+    })??;
+    let _lock = lock(&root, &made)?;
+    project.join_made()?;
+    let hooks = targets(&made, &project.envfile().environments[&made].pattern.on_create);
+    let exit = hook(project, hooks, run, "on-create");
+    let (exit, failure) = outcome(exit);
+    Made::edit(&root, |list| {
+        if let Some(made) = list.environments.get_mut(made.as_str()) {
+            made.state = if failure.is_none() { State::Ready } else { State::Creating };
+            made.failure = failure.as_ref().map(|(reason, _)| reason.clone());
+        }
+    })?;
+    match failure {
+        Some((_, Some(problem))) => Err(problem),
+        _ => Ok((made, exit)),
+    }
+}
+
+/// Takes an environment down, or tries again what failed. Other than 0, it stays listed.
+pub fn destroy(project: &mut Project, name: &str, run: Run<'_>) -> Result<u8, Problem> {
+    let root = project.root().to_path_buf();
+    let list = Made::read(&root)?;
+    if !list.environments.contains_key(name) {
+        return Err(not_made(project, &list, name));
+    }
+    let made = EnvName::from(name);
+    let _lock = lock(&root, &made)?;
+    Made::edit(&root, |list| {
+        if let Some(made) = list.environments.get_mut(name) {
+            made.state = State::Destroying;
+        }
+    })?;
+    // One whose pattern is gone has nothing that could run.
+    let hooks = match project.envfile().environments.get(&made) {
+        Some(environment) => targets(&made, &environment.pattern.on_destroy),
+        None => Vec::new(),
+    };
+    let (exit, failure) = outcome(hook(project, hooks, run, "on-destroy"));
+    if let Some((reason, problem)) = failure {
+        Made::edit(&root, |list| {
+            if let Some(made) = list.environments.get_mut(name) {
+                made.failure = Some(reason);
+            }
+        })?;
+        return problem.map_or(Ok(exit), Err);
+    }
+    remove_state(&root, name)?;
+    Made::edit(&root, |list| list.environments.remove(name))?;
+    Ok(0)
+}
+
+/// What there is to collect, and what came of it.
+#[derive(Debug, Serialize)]
+pub struct Collected {
+    /// The environment.
+    pub name: String,
+    /// Why it was due.
+    pub why: String,
+    /// It was taken down.
+    pub destroyed: bool,
+}
+
+/// The environments that are due: idle for longer than their pattern's `ttl`, or not taken down when they should have been.
+pub fn due(project: &Project, list: &Made, now: Timestamp) -> Vec<(String, String)> {
+    let ttl = |made: &MadeEnvironment| project.envfile().environments.get(made.pattern.as_str())?.pattern.ttl;
+    let root = project.root();
+    list.environments
+        .iter()
+        .filter_map(|(name, made)| {
+            let why = match made.state {
+                State::Destroying => "it could not be taken down before".to_owned(),
+                _ if ttl(made).is_some_and(|ttl| made.left(root, name, ttl, now) == Duration::ZERO) => {
+                    let ttl = ttl(made).expect("it was just compared");
+                    format!("nobody used it for {}", crate::base::unit::show_duration(ttl))
+                }
+                _ => return None,
+            };
+            Some((name.clone(), why))
+        })
+        .collect()
+}
+
+/// Takes down every environment that is due; one that fails keeps none of the others.
+pub fn collect(context: &Context, project: &mut Project, run: Run<'_>) -> Result<Vec<Collected>, Problem> {
+    let list = Made::read(project.root())?;
+    let mut collected = Vec::new();
+    for (name, why) in due(project, &list, context.clock.now()) {
+        let destroyed = matches!(destroy(project, &name, run), Ok(0));
+        collected.push(Collected { name, why, destroyed });
+    }
+    Ok(collected)
+}
+
+/// The pattern of that name.
+pub fn pattern(envfile: &Envfile, name: &str) -> Result<EnvName, Problem> {
+    let patterns = || envfile.environments.values().filter(|env| env.ephemeral && !env.is_abstract);
+    if let Some(pattern) = patterns().find(|env| env.name.as_str() == name) {
+        return Ok(pattern.name.clone());
+    }
+    let known: Vec<&str> = patterns().map(|env| env.name.as_str()).collect();
+    let hint = crate::diag::did_you_mean(name, known.iter().copied()).unwrap_or_else(|| match &known[..] {
+        [] => "the Envfile declares none: `env \"pr\" ephemeral=#true { arg \"number\" }`".to_owned(),
+        known => format!(
+            "there is {}",
+            known.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+        ),
+    });
+    Err(Problem::usage(format!("there is no pattern `{name}` to make an environment from"), Some(hint)))
+}
+
+fn not_made(project: &Project, list: &Made, name: &str) -> Problem {
+    let message = match environment(project.envfile(), name) {
+        Ok(_) => format!("`{name}` stands in the Envfile; only what `envrun env create` made is taken down"),
+        Err(_) => format!("no environment `{name}` was made"),
+    };
+    let known = list.environments.keys().map(String::as_str);
+    let hint = crate::diag::did_you_mean(name, known.clone()).or_else(|| {
+        let known: Vec<String> = known.map(|name| format!("`{name}`")).collect();
+        (!known.is_empty()).then(|| format!("there is {}", known.join(", ")))
+    });
+    Problem::usage(message, hint)
+}
+
+/// What a new environment is called.
+fn name(
+    envfile: &Envfile,
+    list: &Made,
+    pattern: &EnvName,
+    asked: Option<&str>,
+    values: &[&str],
+) -> Result<EnvName, Problem> {
+    let is_taken =
+        |name: &str| list.environments.contains_key(name) || envfile.environments.contains_key(name);
+    let name = match (asked, values) {
+        (Some(name), _) => name.to_owned(),
+        (None, []) => {
+            let free = (1..).map(|number| format!("{pattern}-{number}")).find(|name| !is_taken(name));
+            free.expect("there are more numbers than environments")
+        }
+        (None, values) => format!("{pattern}-{}", values.join("-")),
+    };
+    // It is part of addresses, paths, host names and labels.
+    let slug: String = name
+        .to_lowercase()
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() || c == '-' || c == '_' { c } else { '-' })
+        .collect();
+    let slug = slug.trim_matches('-');
+    if slug.is_empty() || slug.len() > 63 {
+        return Err(Problem::usage(
+            format!("`{name}` makes no name of an environment"),
+            Some("name it with `--name`: letters, digits and `-`, 63 at most".into()),
+        ));
+    }
+    if is_taken(slug) {
+        return Err(Problem::usage(
+            format!("there is an environment `{slug}` already"),
+            Some(format!(
+                "`envrun env destroy {slug}` takes it down; `--name` gives another one another name"
+            )),
+        ));
+    }
+    Ok(EnvName::from(slug))
+}
+
+/// The `(port)` variables of a pattern: those with a value of their own, or without one.
+fn port_names(context: &Context, project: &Project, pattern: &EnvName) -> Vec<String> {
+    let mut names = Vec::new();
+    for owner in project.envfile().projects.keys() {
+        let request = Request {
+            envfile: project.envfile(),
+            project: owner,
+            env: Some(pattern),
+            dotenv: &[],
+            set: &[],
+            given: project.given(None, context.clock.now()),
+            caller: Arc::new(|_| None),
+        };
+        let (values, _) = Values::resolve(&request);
+        for (name, _) in values.own() {
+            let declared = values.declared(name.as_str());
+            if declared
+                .is_some_and(|declared| declared.asked.ty == Some(VarType::Port) && declared.built.is_none())
+            {
+                names.push(label(owner, name.as_str()));
+            }
+        }
+    }
+    names
+}
+
+/// The ports that the environments of the Envfile use.
+fn declared_ports(context: &Context, project: &Project) -> BTreeSet<u16> {
+    let mut ports = BTreeSet::new();
+    let envfile = project.envfile();
+    for env in envfile.concrete_environments() {
+        for owner in envfile.projects.keys() {
+            let request = Request {
+                envfile,
+                project: owner,
+                env: Some(&env.name),
+                dotenv: &[],
+                set: &[],
+                given: project.given(None, context.clock.now()),
+                caller: Arc::new(|_| None),
+            };
+            let (values, _) = Values::resolve(&request);
+            for (name, lookup) in values.own() {
+                let is_port = values.declared(name.as_str()).and_then(|declared| declared.asked.ty)
+                    == Some(VarType::Port);
+                if let (true, Lookup::Value { text, .. }) = (is_port, lookup) {
+                    ports.extend(text.parse::<u16>());
+                }
+            }
+        }
+    }
+    ports
+}
+
+/// A free port for each name. The first that is tried depends on the project and the name, so that two checkouts begin in
+/// different places.
+fn draw(
+    root: &Path,
+    name: &str,
+    names: &[String],
+    avoid: &BTreeSet<u16>,
+    taken: &BTreeSet<u16>,
+) -> Result<BTreeMap<String, u16>, Problem> {
+    let count = PORTS.end - PORTS.start;
+    let digest = Digest::of(format!("{}\0{name}", root.display()).as_bytes());
+    let start = u16::from_le_bytes([digest.0[0], digest.0[1]]) % count;
+    let mut candidates = (0..count).map(|step| PORTS.start + (start + step) % count);
+    let mut ports = BTreeMap::new();
+    for name in names {
+        let free = candidates.find(|port| !avoid.contains(port) && !taken.contains(port) && is_free(*port));
+        let Some(port) = free else {
+            return Err(Problem::usage(
+                format!("no port between {} and {} is free for `{name}`", PORTS.start, PORTS.end),
+                Some("`envrun env gc` takes down what is due; `envrun env list` shows what there is".into()),
+            ));
+        };
+        ports.insert(name.clone(), port);
+    }
+    Ok(ports)
+}
+
+fn is_free(port: u16) -> bool {
+    let v4 = TcpListener::bind((Ipv4Addr::UNSPECIFIED, port));
+    // A machine without IPv6 has nobody there.
+    let v6 = TcpListener::bind((Ipv6Addr::LOCALHOST, port));
+    v4.is_ok() && v6.map_or_else(|error| error.kind() != std::io::ErrorKind::AddrInUse, |_| true)
+}
+
+fn targets(env: &EnvName, nodes: &[NodeRef]) -> Vec<target::Asked> {
+    let name = |node: &NodeRef| format!("{}.{}", node.env.as_ref().unwrap_or(env), node.path);
+    nodes.iter().map(|node| target::Asked { name: name(node), args: Vec::new() }).collect()
+}
+
+fn hook(
+    project: &mut Project,
+    targets: Vec<target::Asked>,
+    run: Run<'_>,
+    what: &str,
+) -> Result<(), (u8, String, Option<Problem>)> {
+    if targets.is_empty() {
+        return Ok(());
+    }
+    let names: Vec<String> = targets.iter().map(|target| format!("`{}`", target.name)).collect();
+    match run(project, targets) {
+        Ok(0) => Ok(()),
+        Ok(exit) => Err((exit, format!("{what} failed: {} (exit status {exit})", names.join(", ")), None)),
+        Err(problem) => Err((problem.exit(), format!("{what} failed: {problem}"), Some(problem))),
+    }
+}
+
+type Failure = (String, Option<Problem>);
+
+fn outcome(hook: Result<(), (u8, String, Option<Problem>)>) -> (u8, Option<Failure>) {
+    match hook {
+        Ok(()) => (0, None),
+        Err((exit, reason, problem)) => (exit, Some((reason, problem))),
+    }
+}
+
+/// One at a time makes or takes down an environment.
+fn lock(root: &Path, env: &EnvName) -> Result<File, Problem> {
+    // Beside its folder, which is removed in the end.
+    let path = root.join(STATE_DIR).join("env").join(format!("{env}.life.lock"));
+    let error = |error| FsError::new("lock", &path, error);
+    let file = File::options().write(true).create(true).truncate(false).open(&path).map_err(error)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(Problem::Busy {
+            message: format!("another envrun is making `{env}` or taking it down"),
+            hint: "wait for it, then try again".into(),
+        }),
+        Err(TryLockError::Error(reason)) => Err(error(reason).into()),
+    }
+}
+
+/// Removes everything that is kept for an environment.
+fn remove_state(root: &Path, env: &str) -> Result<(), Problem> {
+    let folder = ledger::folder(root, env);
+    match std::fs::remove_dir_all(&folder) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            return Err(FsError::new("remove", folder, error).into());
+        }
+        _ => {}
+    }
+    fs::remove_file(&root.join(STATE_DIR).join("secrets").join(format!("{env}.env")))?;
+    // Whoever waits for it has it open and finds nothing on the list.
+    fs::remove_file(&root.join(STATE_DIR).join("env").join(format!("{env}.life.lock")))?;
+    Ok(())
+}
