@@ -4,14 +4,16 @@ use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
 
-use crate::event::Failure;
+use crate::diag::Span;
+use crate::event::{Failure, Stream};
 use crate::exec::{self, CommandSpec, Environ, Exit, Invocation, Io, Shell, StartError, Watch};
 use crate::graph::{Called, ConfiguredTask, NodeIx, Step};
-use crate::model::{Command, Retry, RetryOn, Task};
+use crate::model::{Command, Load, Retry, RetryOn, Task};
 use crate::preflight::Verdict;
 
 use super::action::export_file;
 use super::dispatcher::{Message, OutputRoom};
+use super::snapshot::Unsaved;
 use super::surroundings::{Scene, Surroundings};
 
 /// How the commands of a node ended.
@@ -158,6 +160,7 @@ impl<'a> Carry<'a> {
             let attempt = match step {
                 Step::Run(command, _) => self.command(command, task, environ, deadline),
                 Step::Called(called) => self.called(called, environ, deadline),
+                Step::Load(load, span) => self.load(load, *span),
             };
             if attempt != Attempt::Good {
                 return attempt;
@@ -165,6 +168,32 @@ impl<'a> Carry<'a> {
             self.take_exports(environ);
         }
         Attempt::Good
+    }
+
+    /// Another environment's data, put into this one.
+    fn load(&mut self, load: &Load, span: Span) -> Attempt {
+        let Some(loaded) = self.node.loaded(span) else {
+            let reason = format!("`load \"{}\"` stands where it cannot be carried out", load.snapshot.path);
+            return Attempt::Failed(Failure::Io { reason });
+        };
+        let listener = self.listener.clone();
+        let said = std::cell::RefCell::new(Vec::new());
+        let prepare = |carry: &mut Carry<'_>| carry.listener.clone_from(&listener);
+        let say = |text: &str| {
+            said.borrow_mut().extend_from_slice(text.as_bytes());
+            if let Some((send, room)) = &listener {
+                let bytes = text.as_bytes().to_vec();
+                let credit = room.take(bytes.len());
+                let _ = send.send(Message::Output { node: self.ix, stream: Stream::Stdout, bytes, credit });
+            }
+        };
+        let ended = super::snapshot::load(self.around, loaded, self.ix, &prepare, &say);
+        self.log.extend(said.into_inner());
+        match ended {
+            Ok(()) => Attempt::Good,
+            Err(Unsaved::Failed(failure)) => Attempt::Failed(failure),
+            Err(Unsaved::Cancelled) => Attempt::Cancelled,
+        }
     }
 
     /// A called task: its own `when`, `done`, `vars` and `retry`, in the caller's folder with the caller's variables.

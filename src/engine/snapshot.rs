@@ -3,21 +3,27 @@
 //! ```text
 //! save:     draft ─▶ `save` ─▶ digest ─▶ `verify` ─▶ a copy ─▶ what the policy lets go is removed
 //! put back: `restore`, with a copy in $SNAPSHOT
+//! load:     `save` of another environment into a private folder ─▶ `verify` ─▶ the task that rewrites it ─▶ what is here
+//!           is saved ─▶ `restore` here ─▶ the private folder is removed, whatever happened
 //! ```
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::fs::File;
+use std::path::{Path, PathBuf};
 
 use jiff::tz::TimeZone;
 
+use crate::base::fs::FsError;
 use crate::event::Failure;
-use crate::graph::ConfiguredTask;
+use crate::graph::{ConfiguredTask, Loaded, NodeIx};
 use crate::ledger::{self, History};
 use crate::model::{Command, Node, Snapshot};
-use crate::snapshot::{Archive, Copy, Meta, SnapshotError};
+use crate::preflight::Verdict;
+use crate::record::STATE_DIR;
+use crate::snapshot::{Archive, Copy, Meta, SnapshotError, contents, create_private};
 
 use super::command::{Attempt, Carry};
-use super::surroundings::Surroundings;
+use super::surroundings::{Surroundings, scope_conditions};
 
 /// Why data was not saved or not put back.
 #[derive(Debug)]
@@ -55,7 +61,7 @@ pub struct Saver<'a, 'c> {
     /// Sets up whatever carries a command out: who listens to it.
     pub prepare: &'c dyn Fn(&mut Carry<'_>),
     /// The number of the node in the run, for its files.
-    pub ix: crate::graph::NodeIx,
+    pub ix: NodeIx,
 }
 
 impl Saver<'_, '_> {
@@ -63,10 +69,7 @@ impl Saver<'_, '_> {
     ///
     /// The second value is what could not be tidied up; the copy is good all the same.
     pub fn save(&self, why: &str) -> Result<(Copy, Option<String>), Unsaved> {
-        let Some(save) = &self.snapshot.save else {
-            let reason = format!("`{}` does not say how it is saved: it has no `save`", self.node.label);
-            return Err(Unsaved::Failed(Failure::Io { reason }));
-        };
+        let save = self.snapshot.save.as_ref().ok_or_else(|| self.missing("save", "saved"))?;
         let archive = self.archive();
         let draft = archive.draft()?;
         self.carry(&save.value, &draft.data())?;
@@ -87,16 +90,27 @@ impl Saver<'_, '_> {
         Ok((copy, untidy))
     }
 
+    /// Saves the data into a folder of the caller's, which does not become a copy.
+    fn take(&self, data: &Path) -> Result<(), Unsaved> {
+        let save = self.snapshot.save.as_ref().ok_or_else(|| self.missing("save", "saved"))?;
+        self.carry(&save.value, data)?;
+        match contents(data, false) {
+            Ok(found) if found.files == 0 => return Err(SnapshotError::Empty(self.node.label.clone()).into()),
+            Ok(_) => {}
+            Err(error) => return Err(SnapshotError::from(error).into()),
+        }
+        self.snapshot.verify.as_ref().map_or(Ok(()), |verify| self.carry(&verify.value, data))
+    }
+
+    fn missing(&self, word: &str, done: &str) -> Unsaved {
+        let reason = format!("`{}` does not say how it is {done}: it has no `{word}`", self.node.label);
+        Unsaved::Failed(Failure::Io { reason })
+    }
+
     /// Puts data back: those in the folder `data`.
     pub fn put_back(&self, data: &Path) -> Result<(), Unsaved> {
-        match &self.snapshot.restore {
-            Some(restore) => self.carry(&restore.value, data),
-            None => {
-                let reason =
-                    format!("`{}` does not say how it is put back: it has no `restore`", self.node.label);
-                Err(Unsaved::Failed(Failure::Io { reason }))
-            }
-        }
+        let restore = self.snapshot.restore.as_ref().ok_or_else(|| self.missing("restore", "put back"))?;
+        self.carry(&restore.value, data)
     }
 
     /// Where its copies are.
@@ -114,10 +128,7 @@ impl Saver<'_, '_> {
 
     /// Runs one command with `data` as its `$SNAPSHOT`.
     fn carry(&self, command: &Command, data: &Path) -> Result<(), Unsaved> {
-        let Some(text) = data.to_str() else {
-            let reason = format!("`{}` is not UTF-8, and $SNAPSHOT must be", data.display());
-            return Err(Unsaved::Failed(Failure::Io { reason }));
-        };
+        let text = text(data)?;
         let mut node = self.node.clone();
         node.given.push(("SNAPSHOT".into(), text.to_owned()));
         let failed = |reason: &str| Unsaved::Failed(Failure::Io { reason: reason.to_owned() });
@@ -129,6 +140,121 @@ impl Saver<'_, '_> {
 
     fn caller(&self, name: &str) -> Option<String> {
         self.around.caller.get(std::ffi::OsStr::new(name))?.to_str().map(str::to_owned)
+    }
+}
+
+/// Loads another environment's data into this one. Nothing here is touched before the private copy is proved and rewritten.
+pub(super) fn load(
+    around: &Surroundings<'_>,
+    loaded: &Loaded,
+    ix: NodeIx,
+    prepare: &dyn Fn(&mut Carry<'_>),
+    say: &dyn Fn(&str),
+) -> Result<(), Unsaved> {
+    fn saver<'a, 'c>(
+        around: &'a Surroundings<'a>,
+        node: &'a ConfiguredTask,
+        prepare: &'c dyn Fn(&mut Carry<'_>),
+        ix: NodeIx,
+    ) -> Saver<'a, 'c> {
+        let snapshot = definition(node).expect("the graph took only snapshots for the ends of a load");
+        Saver { around, node, snapshot, prepare, ix }
+    }
+    let (from, to) = (saver(around, &loaded.from, prepare, ix), saver(around, &loaded.to, prepare, ix));
+    if to.snapshot.restore.is_none() {
+        return Err(to.missing("restore", "put back"));
+    }
+    let private = Private::new(around.root, &format!("{}-{}", around.run, ix.0))?;
+    from.take(&private.data)?;
+    if let Some(through) = &loaded.through {
+        let mut node = through.clone();
+        node.given.push(("SNAPSHOT".into(), text(&private.data)?.to_owned()));
+        let failed = |reason: &str| Unsaved::Failed(Failure::Io { reason: reason.to_owned() });
+        let scene = around.scene(&node).map_err(|diagnostic| failed(&diagnostic.message))?;
+        let mut carry = Carry::new(around, &node, &scene, ix);
+        for condition in around.when(&node) {
+            let verdict = around.ask(condition, &scene, &|command| carry.probe(command));
+            if let Verdict::Fails(reason) | Verdict::NoRepository(reason) = verdict {
+                return Err(failed(&format!("`{}` would be skipped: {reason}", node.label)));
+            }
+        }
+        prepare(&mut carry);
+        Unsaved::new(carry.run())?;
+        say(&format!("the copy of `{}` went through `{}`\n", loaded.from.label, node.label));
+    }
+    let why = format!("before `{}` was loaded", loaded.from.label);
+    match to.save(&why) {
+        Ok((copy, _)) => say(&format!("what `{}` had is {}\n", loaded.to.label, copy.summary())),
+        Err(Unsaved::Failed(_)) if !is_guarded(around, &loaded.to) => {
+            say(&format!(
+                "what `{}` had could not be saved; nothing guards `{}`, so it is replaced all the same\n",
+                loaded.to.label,
+                environment(&loaded.to)
+            ));
+        }
+        Err(unsaved) => return Err(unsaved),
+    }
+    to.put_back(&private.data)
+}
+
+fn environment(node: &ConfiguredTask) -> &str {
+    node.env.as_ref().map_or("", |env| env.as_str())
+}
+
+/// Whether the environment of a node says under which conditions it may be changed.
+fn is_guarded(around: &Surroundings<'_>, node: &ConfiguredTask) -> bool {
+    scope_conditions(around.envfile, node, |scope| &scope.guard).next().is_some()
+}
+
+fn text(path: &Path) -> Result<&str, Unsaved> {
+    path.to_str().ok_or_else(|| {
+        let reason = format!("`{}` is not UTF-8, and $SNAPSHOT must be", path.display());
+        Unsaved::Failed(Failure::Io { reason })
+    })
+}
+
+/// A folder for data that must not stay: gone when this is.
+struct Private {
+    folder: PathBuf,
+    data: PathBuf,
+    /// Says that it is in use.
+    _lock: File,
+}
+
+impl Private {
+    fn new(root: &Path, name: &str) -> Result<Self, SnapshotError> {
+        let loads = root.join(STATE_DIR).join("tmp/load");
+        let folder = loads.join(name);
+        let data = folder.join("data");
+        create_private(&loads)?;
+        // Nobody sweeps a folder away between its making and its lock.
+        let _all = locked(&loads.join("lock"))?;
+        sweep(&loads);
+        create_private(&data)?;
+        let lock = locked(&folder.join("lock"))?;
+        Ok(Self { folder, data, _lock: lock })
+    }
+}
+
+impl Drop for Private {
+    fn drop(&mut self) {
+        // Who loads next sweeps what is left.
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+fn locked(path: &Path) -> Result<File, FsError> {
+    let file = File::create(path).and_then(|file| file.lock().map(|()| file));
+    file.map_err(|error| FsError::new("lock", path, error))
+}
+
+/// Removes what killed loads left of other environments' data.
+fn sweep(loads: &Path) {
+    for entry in std::fs::read_dir(loads).into_iter().flatten().flatten() {
+        let is_free = File::open(entry.path().join("lock")).is_ok_and(|lock| lock.try_lock().is_ok());
+        if is_free {
+            let _ = std::fs::remove_dir_all(entry.path());
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use crate::model::{EnvName, Envfile, Node, NodePath, NodeRef, ProjectName, Task,
 use crate::syntax::words;
 use crate::vars::{Values, reads};
 
-use super::call::{Calls, Expansion};
+use super::call::{Calls, Expansion, loads_of};
 use super::task_graph::{Edge, EdgeKind, Occasion, TaskGraph};
 use super::visits::{State, Visits};
 use super::{ConfiguredTask, Target, say, share};
@@ -79,25 +79,25 @@ struct Frame<'a> {
 type Asked = (usize, Span);
 
 /// One need of a node: its own, or one of a task that it calls.
-struct Link {
-    visit: usize,
-    span: Span,
+pub(super) struct Link {
+    pub(super) visit: usize,
+    pub(super) span: Span,
     /// It names its environment.
-    pinned: bool,
+    pub(super) pinned: bool,
     /// Whose need it is, if it is that of a called task: its place among the needs that come with calls.
-    through: Option<usize>,
+    pub(super) through: Option<usize>,
 }
 
-struct Builder<'a> {
-    envfile: &'a Envfile,
-    visits: Visits<'a>,
+pub(super) struct Builder<'a> {
+    pub(super) envfile: &'a Envfile,
+    pub(super) visits: Visits<'a>,
     nodes: Vec<ConfiguredTask>,
     edges: Vec<(usize, usize, Edge)>,
     calls: Calls,
     diagnostics: Vec<Diagnostic>,
     said: HashSet<(String, Vec<Span>)>,
     /// What is found now is found only as a follow-up.
-    follow_up: bool,
+    pub(super) follow_up: bool,
     /// The graph is only looked at.
     sketch: bool,
 }
@@ -172,7 +172,7 @@ impl<'a> Builder<'a> {
     }
 
     /// The visit of a node; that there is no such node is said.
-    fn entry(&mut self, path: &NodePath, slot: u32, asked: Option<Asked>) -> Option<usize> {
+    pub(super) fn entry(&mut self, path: &NodePath, slot: u32, asked: Option<Asked>) -> Option<usize> {
         let visit = self.visits.entry(path, slot);
         if visit.is_none() {
             let asked = asked.map(|(visit, span)| (self.visits.label(visit), span));
@@ -182,7 +182,7 @@ impl<'a> Builder<'a> {
     }
 
     /// Where a reference written in the environment of `slot` leads.
-    fn aim(&mut self, reference: &NodeRef, slot: u32, from: usize) -> Option<usize> {
+    pub(super) fn aim(&mut self, reference: &NodeRef, slot: u32, from: usize) -> Option<usize> {
         let slot = if reference.env.is_some() { self.visits.slot(reference.env.as_ref()) } else { slot };
         self.entry(&reference.path, slot, Some((from, reference.span)))
     }
@@ -223,6 +223,9 @@ impl<'a> Builder<'a> {
                 needs.push(Link { visit: inner, span: need.span, pinned: need.pinned, through: Some(at) });
             }
         }
+        if !self.sketch && (loads_of(task).next().is_some() || !expansion.loads.is_empty()) {
+            needs.extend(self.needs_of_loads(visit, task, &expansion));
+        }
         self.visits.set(visit, State::Open);
         Some(Frame { visit, definition, expansion, needs, next: 0 })
     }
@@ -244,7 +247,7 @@ impl<'a> Builder<'a> {
         }
     }
 
-    fn expand(&mut self, visit: usize, task: &Task) -> Arc<Expansion> {
+    pub(super) fn expand(&mut self, visit: usize, task: &Task) -> Arc<Expansion> {
         if !Calls::has_any(task) {
             return self.calls.none();
         }
@@ -285,6 +288,10 @@ impl<'a> Builder<'a> {
         let names: Arc<BTreeSet<VarName>> =
             names.unwrap_or_else(|| Arc::new(reads(self.envfile, env.as_ref(), task)));
         let path = self.visits.path(visit);
+        let has_loads =
+            !self.sketch && (loads_of(task).next().is_some() || !frame.expansion.loads.is_empty());
+        let loads =
+            if has_loads { self.loads(visit, task, &frame.expansion, values) } else { Arc::default() };
         self.nodes.push(ConfiguredTask {
             label: label(&path, env.as_ref()),
             values: self.visits.values(visit, is_shared, values),
@@ -292,6 +299,7 @@ impl<'a> Builder<'a> {
             env,
             task: Arc::clone(task),
             calls: Arc::clone(&frame.expansion.calls),
+            loads,
             reads: names,
             args: Vec::new(),
             given: Vec::new(),
@@ -386,7 +394,7 @@ impl<'a> Builder<'a> {
     }
 
     /// Adds a diagnostic, unless the same was said of the same place.
-    fn say(&mut self, diagnostic: Diagnostic) {
+    pub(super) fn say(&mut self, diagnostic: Diagnostic) {
         let mut places: Vec<Span> = diagnostic.labels.iter().map(|label| label.span).collect();
         places.sort_unstable();
         // A ring is the same ring wherever it was entered, and in whatever environment.

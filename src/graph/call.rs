@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::diag::{Diagnostic, Span};
-use crate::model::{Action, EnvName, Envfile, Node, NodePath, Task};
+use crate::model::{Action, EnvName, Envfile, Load, Node, NodePath, Task};
 
 use super::build::{Key, aim, label};
 use super::{Called, say, share};
@@ -24,6 +24,9 @@ pub(super) struct Expansion {
     pub needs: Vec<CalledNeed>,
     /// The environment patches one of them.
     pub patched: bool,
+    /// The `load` actions of the called tasks: what is loaded, where that is written, and the environment that counts
+    /// there.
+    pub loads: Vec<(Load, Span, Option<EnvName>)>,
 }
 
 /// A need that comes with a call.
@@ -89,6 +92,7 @@ impl Calls {
             return Arc::clone(known);
         }
         let (mut calls, mut needs, mut patched) = (Vec::new(), Vec::<CalledNeed>::new(), false);
+        let mut loads = Vec::new();
         for action in &task.actions {
             let Action::Call(called) = &action.value else { continue };
             let inner_key = aim(called, env);
@@ -126,6 +130,10 @@ impl Calls {
                             ..need.clone()
                         });
                         needs.extend(own.chain(deeper));
+                        loads.extend(nested.loads.iter().cloned());
+                        loads.extend(
+                            loads_of(inner).map(|(load, span)| (load.clone(), span, inner_key.1.clone())),
+                        );
                         calls.push(Called {
                             path: inner_path.clone(),
                             task: Arc::clone(inner),
@@ -151,10 +159,18 @@ impl Calls {
         // A task that is called in many ways is needed once.
         let mut seen = std::collections::HashSet::new();
         needs.retain(|need| seen.insert((need.path.clone(), need.env.clone())));
-        let expansion = Arc::new(Expansion { calls: calls.into(), needs, patched });
+        let expansion = Arc::new(Expansion { calls: calls.into(), needs, patched, loads });
         self.known.insert(key, Arc::clone(&expansion));
         expansion
     }
+}
+
+/// The `load` actions of a task itself, and where each is written.
+pub(super) fn loads_of(task: &Task) -> impl Iterator<Item = (&Load, Span)> {
+    task.actions.iter().filter_map(|action| match &action.value {
+        Action::Load(load) => Some((load, action.span)),
+        _ => None,
+    })
 }
 
 fn cycle(ring: &[(Key, Span)]) -> Diagnostic {

@@ -46,6 +46,7 @@ pub fn node(task: Task) -> ConfiguredTask {
         env: None,
         task: Arc::new(task),
         calls: Arc::default(),
+        loads: Arc::default(),
         values: values(),
         reads: Arc::default(),
         args: Vec::new(),

@@ -18,6 +18,7 @@ mod build;
 mod call;
 #[cfg(test)]
 pub(crate) mod fixture;
+mod loads;
 mod meet;
 mod prune;
 pub mod query;
@@ -38,7 +39,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::diag::Span;
-use crate::model::{Action, Command, EnvName, Node, NodeName, NodePath, Task, VarName};
+use crate::model::{Action, Command, EnvName, Load, Node, NodeName, NodePath, Task, VarName};
 use crate::vars::Values;
 
 /// What was asked for: `prod.api:deploy` with its arguments.
@@ -79,6 +80,9 @@ pub struct ConfiguredTask {
     pub task: Arc<Task>,
     /// What its `call` actions call, in the order of those actions; read it through [`ConfiguredTask::steps`].
     pub calls: Arc<[Called]>,
+    /// What its `load` actions need to know, those of called tasks included; read it through
+    /// [`ConfiguredTask::loaded`].
+    pub loads: Arc<[Loaded]>,
     /// The values of its project in that environment.
     pub values: Arc<Values>,
     /// Every variable that its definition names, those of called tasks included.
@@ -109,6 +113,19 @@ pub struct Called {
     pub span: Span,
 }
 
+/// What a `load` action comes to.
+#[derive(Debug, Clone)]
+pub struct Loaded {
+    /// Where the action is written.
+    pub span: Span,
+    /// The snapshot whose data it is.
+    pub from: ConfiguredTask,
+    /// The snapshot that puts it back.
+    pub to: ConfiguredTask,
+    /// The task that rewrites a private copy first.
+    pub through: Option<ConfiguredTask>,
+}
+
 /// One step of a task.
 #[derive(Debug, Clone, Copy)]
 pub enum Step<'a> {
@@ -116,6 +133,8 @@ pub enum Step<'a> {
     Run(&'a Command, Span),
     /// Another task's steps.
     Called(&'a Called),
+    /// Another environment's data, and where that is written.
+    Load(&'a Load, Span),
 }
 
 impl ConfiguredTask {
@@ -132,6 +151,11 @@ impl ConfiguredTask {
     /// What it does, in order.
     pub fn steps(&self) -> impl Iterator<Item = Step<'_>> {
         steps(&self.task, &self.calls)
+    }
+
+    /// What the `load` action that is written there comes to.
+    pub fn loaded(&self, span: Span) -> Option<&Loaded> {
+        self.loads.iter().find(|loaded| loaded.span == span)
     }
 
     /// Every command it may carry out, those of called tasks in place.
@@ -157,6 +181,7 @@ fn steps<'a>(task: &'a Task, calls: &'a [Called]) -> impl Iterator<Item = Step<'
     task.actions.iter().filter_map(move |action| match &action.value {
         Action::Run(command) => Some(Step::Run(command, action.span)),
         Action::Call(_) => calls.next().map(Step::Called),
+        Action::Load(load) => Some(Step::Load(load, action.span)),
         // A graph with such an action is refused when it is built.
         Action::Unbuilt(_) => None,
     })
@@ -167,6 +192,7 @@ fn add_commands<'a>(steps: impl Iterator<Item = Step<'a>>, into: &mut Vec<&'a Co
     for step in steps {
         match step {
             Step::Run(command, _) => into.push(command),
+            Step::Load(..) => {}
             Step::Called(called) => {
                 add_commands(Box::new(called.steps()) as Box<dyn Iterator<Item = _>>, into)
             }

@@ -23,7 +23,7 @@ pub use constraint::{Violation, check_value};
 pub use deploy::{Deploy, Keep, Snapshot, Verify};
 pub use name::{EnvName, NodeName, NodePath, NodeRef, ProjectName, VarName};
 pub use node::{
-    Action, ArgKind, ArgSpec, CacheMode, Command, Node, Pool, Retry, RetryOn, Sandbox, Task, Unbuilt,
+    Action, ArgKind, ArgSpec, CacheMode, Command, Load, Node, Pool, Retry, RetryOn, Sandbox, Task, Unbuilt,
 };
 pub use requirement::{Amount, Requirement, RequirementKind, merge_requirements};
 pub use secret::{Generate, Kept, Rotate, Secret, SecretSpec, Store, StoreFormat, StoreRef, lay_secrets};

@@ -219,8 +219,19 @@ pub enum Action {
     Run(Command),
     /// Another task's actions, in place, with the caller's context.
     Call(NodeRef),
-    /// A step whose behaviour is not built yet: `render`, `load`.
+    /// Another environment's data, put into this one.
+    Load(Load),
+    /// A step whose behaviour is not built yet: `render`.
     Unbuilt(#[serde(deserialize_with = "super::word::deserialize")] Word),
+}
+
+/// `load "production.db" through="sanitise"`.
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct Load {
+    /// The snapshot node whose data it is. The one of the same name here puts it back.
+    pub snapshot: NodeRef,
+    /// The task that rewrites a private copy first, and must succeed.
+    pub through: Option<NodeRef>,
 }
 
 /// A command as written.

@@ -14,7 +14,7 @@ use crate::model::Keep;
 use crate::record::log_name;
 
 use super::keep::kept;
-use super::tree::{Contents, contents, private_folder, remove_folder, stamp, sync_folder};
+use super::tree::{Contents, contents, create_private, remove_folder, stamp, sync_folder};
 
 const COPY: &str = "copy.json";
 const DATA: &str = "data";
@@ -238,7 +238,7 @@ impl Archive {
         let number = noted.map_or(highest, |noted: u64| noted.max(highest));
         fs::write_atomic(&next, format!("{}\n", number + 1).as_bytes())?;
         let folder = self.folder.join(format!(".{number}.{}{TEMPORARY}", std::process::id()));
-        private_folder(&folder.join(DATA))?;
+        create_private(&folder.join(DATA))?;
         Ok(Draft { archive: self.clone(), number, folder, _lock: lock, done: false })
     }
 
@@ -273,7 +273,7 @@ impl Archive {
 
     /// Locks the archive, and sweeps away what was left half done.
     fn lock(&self) -> Result<File, SnapshotError> {
-        private_folder(&self.folder)?;
+        create_private(&self.folder)?;
         let path = self.folder.join(LOCK);
         let error = |error| FsError::new("lock", &path, error);
         let file = File::options().write(true).create(true).truncate(false).open(&path).map_err(error)?;

@@ -81,7 +81,7 @@ pub(super) fn stamp(folder: &Path) -> Result<Digest, FsError> {
 /// Makes `to`, with everything that is in `from`: a second copy that may be changed without harm. Nobody but its owner can
 /// look into it.
 pub fn clone_tree(from: &Path, to: &Path) -> Result<(), FsError> {
-    private_folder(to)?;
+    create_private(to)?;
     for Found { path, meta } in walk(from)? {
         let (source, target) = (from.join(&path), to.join(&path));
         let error = |error| FsError::new("write", &target, error);
@@ -105,7 +105,7 @@ pub fn clone_tree(from: &Path, to: &Path) -> Result<(), FsError> {
 }
 
 /// Makes a folder, and those above it, that only its owner can look into.
-pub(super) fn private_folder(path: &Path) -> Result<(), FsError> {
+pub fn create_private(path: &Path) -> Result<(), FsError> {
     let mut builder = std::fs::DirBuilder::new();
     builder
         .recursive(true)

@@ -112,7 +112,7 @@ impl Found<'_> {
                         self.task(env, task);
                     }
                 }
-                Action::Unbuilt(_) => {}
+                Action::Load(_) | Action::Unbuilt(_) => {}
             }
         }
     }

@@ -182,3 +182,160 @@ fn what_is_no_snapshot_is_said() {
     "#]],
     );
 }
+
+const LOAD: &str = r##"
+vars { (path)DB "data/${ENVRUN_ENV}.txt" }
+env "prod"
+env "laptop" {
+    task "sync" { load "prod.db" through="sanitise" }
+    task "sanitise" {
+        needs "rules"
+        run #"sed "$(cat rules)" "$SNAPSHOT/db.txt" > "$SNAPSHOT/new" && mv "$SNAPSHOT/new" "$SNAPSHOT/db.txt""#
+        run #"! grep -n "secret" "$SNAPSHOT/db.txt""#
+    }
+}
+env "staging" {
+    guard { unset "CLOSED" }
+    task "sync" { load "prod.db" }
+}
+task "rules" { outputs "rules"; run "echo s/secret/gone/ > rules" }
+snapshot "db" {
+    save #"cp "$DB" "$SNAPSHOT/db.txt""#
+    restore #"cp "$SNAPSHOT/db.txt" "$DB""#
+}
+"##;
+
+fn with_data(text: &str) -> Sandbox {
+    let sandbox = Sandbox::new(text);
+    sandbox.write("data/prod.txt", "name secret\n");
+    sandbox.write("data/laptop.txt", "mine\n");
+    sandbox
+}
+
+#[test]
+fn data_are_rewritten_before_they_arrive() {
+    let sandbox = with_data(LOAD);
+    sandbox.check(
+        &["laptop.sync"],
+        expect![[r#"
+        exit: 0
+        --- stdout
+        laptop.sync | the copy of `prod.db` went through `laptop.sanitise`
+        laptop.sync | what `laptop.db` had is copy 1: 1 file, 5 B
+        --- stderr
+               run rules because it never ran here
+              done rules in [time]
+               run laptop.sync because it changes something outside
+              done laptop.sync in [time]
+        2 executed in [time]
+    "#]],
+    );
+    assert_eq!(sandbox.read("data/laptop.txt"), "name gone\n");
+    assert_eq!(sandbox.read("data/prod.txt"), "name secret\n");
+    // What was here can be had again, and nothing of production's raw data is left anywhere below the project's state.
+    assert_eq!(sandbox.read(".envrun/env/laptop/snapshots/db/1/data/db.txt"), "mine\n");
+    let found = std::process::Command::new("grep")
+        .args(["-r", "name secret", ".envrun"])
+        .current_dir(sandbox.root())
+        .output()
+        .unwrap();
+    assert_eq!(String::from_utf8(found.stdout).unwrap(), "");
+}
+
+#[test]
+fn what_is_not_proved_does_not_arrive() {
+    // The rule misses: the assertion behind it finds the row, and nothing is touched here.
+    let sandbox = with_data(&LOAD.replace("s/secret/gone/", "s/sceret/gone/"));
+    sandbox.check(
+        &["laptop.sync"],
+        expect![[r#"
+        exit: 1
+        --- stdout
+        laptop.sync | 1:name secret
+        --- stderr
+               run rules because it never ran here
+              done rules in [time]
+               run laptop.sync because it changes something outside
+            failed laptop.sync after [time]: exit status 1
+
+        error: `laptop.sync` failed after [time]: exit status 1
+          command: ! grep -n "secret" "$SNAPSHOT/db.txt"
+          directory: .
+          because: it changes something outside
+          log: .envrun/runs/[run]/logs/laptop.sync.log
+
+        1 executed, 1 failed in [time]
+    "#]],
+    );
+    assert_eq!(sandbox.read("data/laptop.txt"), "mine\n");
+    assert!(!sandbox.exists(".envrun/env/laptop"));
+    // The folder of a load that was killed is swept by the next.
+    let killed = ".envrun/tmp/load/20261120-000000-0000-1";
+    sandbox.write(&format!("{killed}/data/db.txt"), "name secret\n");
+    sandbox.write(&format!("{killed}/lock"), "");
+    assert_eq!(sandbox.run(&["laptop.sync"]).exit, 1);
+    assert!(!sandbox.exists(killed));
+}
+
+#[test]
+fn what_cannot_be_saved_is_replaced_only_where_nothing_guards_it() {
+    let sandbox = with_data(LOAD);
+    std::fs::remove_file(sandbox.root().join("data/laptop.txt")).unwrap();
+    let ran = sandbox.ok(&["laptop.sync"]);
+    assert!(ran.stdout.contains("nothing guards `laptop`, so it is replaced all the same"), "{}", ran.text());
+    assert_eq!(sandbox.read("data/laptop.txt"), "name gone\n");
+    assert_eq!(sandbox.run(&["staging.sync"]).exit, 1);
+    assert!(!sandbox.exists("data/staging.txt"));
+    sandbox.write("data/staging.txt", "old\n");
+    let mut sandbox = sandbox;
+    sandbox.ok(&["staging.sync"]);
+    assert_eq!(sandbox.read("data/staging.txt"), "name secret\n");
+    // The environment's guard stands before what loads, whether the task says that it mutates or not.
+    sandbox.set("CLOSED", "1");
+    assert_eq!(sandbox.run(&["staging.sync"]).exit, 3);
+}
+
+#[test]
+fn a_load_that_cannot_be_is_said_before_anything_runs() {
+    let snapshot = "env \"a\"; env \"b\"; snapshot \"db\" { save \"true\"; restore \"true\" }; task \"t\" { run \"true\" }\n";
+    let check = |task: &str, expected: expect_test::Expect| {
+        Sandbox::new(&format!("{snapshot}{task}")).check(&["a.x"], expected);
+    };
+    check(
+        "task \"x\" { load \"db\" }",
+        expect![[r#"
+        exit: 2
+        --- stderr
+        Envfile.kdl:2:12: error: `load "db"` would put data back where they come from [graph/load]
+          help: name the environment whose data it is: `load "prod.db"`
+    "#]],
+    );
+    check(
+        "task \"x\" { load \"b.t\" }",
+        expect![[r#"
+            exit: 2
+            --- stderr
+            Envfile.kdl:2:12: error: `b.t` is a task, and only a snapshot can be loaded [graph/load]
+            Envfile.kdl:1:71: note: declared here
+        "#]],
+    );
+    check(
+        "task \"x\" { load \"b.db\" through=\"db\" }",
+        expect![[r#"
+        exit: 2
+        --- stderr
+        Envfile.kdl:2:32: error: `a.db` rewrites nothing: it is no task with commands [graph/load]
+          help: `through=` names the task that rewrites the data in `$SNAPSHOT`
+    "#]],
+    );
+    check(
+        "task \"x\" { call \"y\" }\ntask \"y\" { load \"b.db\" }",
+        expect![[r#"
+        exit: 2
+        --- stderr
+        Envfile.kdl:2:6: error: `a.x` calls what loads `db`, so it changes its environment [graph/load]
+        Envfile.kdl:3:12: note: the load
+          help: say so: `mutates #true`
+    "#]],
+    );
+}

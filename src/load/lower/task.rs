@@ -9,8 +9,8 @@ use crate::base::glob::{GlobError, Pattern};
 use crate::base::unit::parse_duration;
 use crate::diag::{Diagnostic, Span, Spanned, did_you_mean};
 use crate::model::{
-    Action, ArgKind, ArgSpec, CacheMode, Command, Constraints, EnvName, NodeName, Retry, RetryOn, Sandbox,
-    Task, Value, Var, VarType, check_value, merge_requirements,
+    Action, ArgKind, ArgSpec, CacheMode, Command, Constraints, EnvName, Load, NodeName, Retry, RetryOn,
+    Sandbox, Task, Value, Var, VarType, check_value, merge_requirements,
 };
 use crate::syntax::ast::{self, Node};
 use crate::syntax::words::{self, Block};
@@ -87,9 +87,13 @@ impl<'d> Lower<'d> {
                 task.actions.push(Spanned::new(Action::Unbuilt("render"), node.span));
             }
             "load" => {
-                self.references(word);
-                self.reference_prop(word, "through");
-                task.actions.push(Spanned::new(Action::Unbuilt("load"), node.span));
+                let through = self.reference_prop(word, "through");
+                for snapshot in self.references(word) {
+                    let load = Load { snapshot, through: through.clone() };
+                    task.actions.push(Spanned::new(Action::Load(load), node.span));
+                }
+                // What replaces an environment's data changes something outside, whether it says so or not.
+                task.mutates = true;
             }
             "dir" => {
                 if let Some(text) = first() {

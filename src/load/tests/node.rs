@@ -312,7 +312,7 @@ fn what_is_not_built_is_kept() {
     let root = &loaded.envfile.projects[""];
     let Some(Node::Task(task)) = loaded.envfile.node(None, &path("t")) else { panic!() };
     assert_eq!(super::said(&loaded), "");
-    assert_eq!(words(&task.unbuilt), "matrix load state");
+    assert_eq!(words(&task.unbuilt), "matrix state");
     expect![""].assert_eq(&words(&root.base.unbuilt));
     assert_eq!(root.base.secrets.len(), 1);
     assert_eq!(loaded.envfile.node(None, &path("svc")).unwrap().kind(), "service");

@@ -129,7 +129,13 @@ pub static TASK: Block = block("task", "Something that runs once and is over whe
         .args(&[one("snapshot", Kind::Reference)])
         .props(&[prop("through", Kind::Reference, "the task that rewrites a private copy first and must succeed")])
         .many()
-        .unbuilt(),
+        .more(
+            "The other environment's `save` writes into a private folder, its `verify` proves it, the task of `through=` \
+             rewrites it in place (its `$SNAPSHOT`), and only then the `restore` of the snapshot of the same name here gets it. What is \
+             here is saved before; where a `guard` protects the environment, nothing is replaced that could not be saved. The private \
+             folder is removed in any case. The task counts as one that `mutates`.",
+        )
+        .example("load \"production.db\" through=\"sanitise\""),
     DIR,
     word("shell", "the shell for shell text; `sh` without it").args(&[one("program", Kind::Word)]).example("shell \"bash\""),
     VARS_WORD,
