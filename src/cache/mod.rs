@@ -36,6 +36,15 @@ use crate::base::{Digest, RelPath, Timestamp};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct CacheKey(pub Digest);
 
+impl CacheKey {
+    /// What a result is found by, whatever led to it, whose outputs have this digest.
+    pub fn of_outputs(outputs: Digest) -> Self {
+        let mut text = b"envrun: the result whose outputs are ".to_vec();
+        text.extend_from_slice(outputs.as_bytes());
+        Self(Digest::of(&text))
+    }
+}
+
 /// What a task left behind.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ActionResult {

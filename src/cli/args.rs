@@ -4,6 +4,13 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+mod release;
+
+pub use release::{
+    DeployArgs, DeployCommand, FinishArgs, HistoryArgs, HowArgs, ReleaseFormat, ReportArgs, ReportFormat,
+    RollbackArgs, StatusArgs,
+};
+
 /// A declarative build graph and task runner: environments, stages, tasks and deploys in one Envfile.kdl.
 #[derive(Debug, Parser)]
 #[command(
@@ -98,6 +105,16 @@ pub enum Command {
     Cache(CacheArgs),
     /// Print earlier runs, or one of them again
     Log(LogArgs),
+    /// Bring a deploy that was cut short to an end: go on, or go back
+    Deploy(DeployArgs),
+    /// Put an earlier release live again
+    Rollback(RollbackArgs),
+    /// Show what is live where, since when, and whether it is well
+    Status(StatusArgs),
+    /// List deploys and rollbacks: who, what, when, how it came out
+    History(HistoryArgs),
+    /// Say how deploys went: success rate, rollbacks, durations
+    Report(ReportArgs),
     /// Print the completion script of a shell
     Completions(CompletionsArgs),
     /// What a shell asks to complete a word

@@ -8,20 +8,25 @@ mod check;
 mod ci;
 mod complete;
 mod console;
+mod deploy;
 mod dev;
 mod doctor;
 mod env;
 mod fmt;
 mod graph;
 mod help;
+mod history;
 mod import;
 mod init;
 mod list;
 mod log;
+mod report;
+mod rollback;
 mod run;
 mod show;
 mod snapshot;
 mod stage;
+mod status;
 mod store;
 mod terminal;
 mod why;
@@ -126,6 +131,11 @@ fn command(context: &Context, terminal: &Terminal, place: Place, asked: Asked) -
         Some(Command::Init(args)) => init::run(&invocation, &args),
         Some(Command::Import(args)) => import::run(&invocation, &args),
         Some(Command::Cache(args)) => store::run(&invocation, &args),
+        Some(Command::Deploy(args)) => deploy::run(&invocation, &args),
+        Some(Command::Rollback(args)) => rollback::run(&invocation, &args),
+        Some(Command::Status(args)) => status::run(&invocation, &args),
+        Some(Command::History(args)) => history::run(&invocation, &args),
+        Some(Command::Report(args)) => report::run(&invocation, &args),
         Some(Command::Log(args)) => log::run(&invocation, &args),
         Some(Command::Completions(args)) => complete::script(&args),
         Some(Command::Complete(args)) => complete::answer(&invocation, &args),

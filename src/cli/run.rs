@@ -115,6 +115,7 @@ pub(super) fn request(options: &RunOptions, targets: Vec<TargetWords>) -> Result
         strict: options.strict,
         words: None,
         seen: None,
+        job: Default::default(),
     })
 }
 

@@ -530,6 +530,11 @@ impl<'a> Actions<'a> {
         {
             return self.begin_deploy(node, deploys, deployment, send);
         }
+        if configured.kind() == "deploy" {
+            // Without its environment's lock nothing is changed there.
+            let reason = "a deploy is carried out only by a run that is asked for it".to_owned();
+            return self.failed(configured, Failure::Io { reason }, false);
+        }
         let Some(_token) = self.around.jobserver.acquire(configured.follow_up) else {
             return Outcome::Cancelled;
         };

@@ -15,9 +15,7 @@ use super::table::{FileKind, PathId};
 
 /// What a result is found by whose outputs have this digest.
 fn key_of(outputs: Digest) -> CacheKey {
-    let mut text = b"envrun: the result whose outputs are ".to_vec();
-    text.extend_from_slice(outputs.as_bytes());
-    CacheKey(Digest::of(&text))
+    CacheKey::of_outputs(outputs)
 }
 
 impl Workspace {

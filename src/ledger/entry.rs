@@ -72,9 +72,6 @@ pub struct Began {
     pub who: Who,
     /// The run in whose records the output is.
     pub run: String,
-    /// One digest over all values of the environment, secrets hashed with a key.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub values: Option<String>,
     /// Why gates were passed without being asked, if they were: it is recorded for ever.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub break_glass: Option<String>,
@@ -116,12 +113,22 @@ pub struct Reached {
     /// Data that was saved.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub snapshots: Vec<Saved>,
+    /// One digest over all values of the environment, secrets hashed with a key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub values: Option<String>,
 }
 
 impl Reached {
     /// Nothing was found out but that it is there.
     pub fn new(release: u64, phase: Phase) -> Self {
-        Self { release, phase, evidence: Vec::new(), artefacts: Vec::new(), snapshots: Vec::new() }
+        Self {
+            release,
+            phase,
+            evidence: Vec::new(),
+            artefacts: Vec::new(),
+            snapshots: Vec::new(),
+            values: None,
+        }
     }
 }
 
@@ -142,9 +149,7 @@ pub struct Artefact {
 impl Artefact {
     /// What its bytes are found by in the cache: the same wherever, and by whomever, they were made.
     pub fn key(&self) -> CacheKey {
-        let mut text = b"envrun release artefact 1\n".to_vec();
-        text.extend_from_slice(self.digest.as_bytes());
-        CacheKey(Digest::of(&text))
+        CacheKey::of_outputs(self.digest)
     }
 }
 

@@ -23,6 +23,8 @@ pub struct Release {
     pub artefacts: Vec<Artefact>,
     /// Data that was saved before it.
     pub snapshots: Vec<Saved>,
+    /// One digest over all values of the environment.
+    pub values: Option<String>,
     /// How it ended; not there as long as it goes on, or if it was cut short.
     pub end: Option<End>,
     /// Its bytes need not be kept any longer.
@@ -104,6 +106,7 @@ impl History {
                 evidence: Vec::new(),
                 artefacts: Vec::new(),
                 snapshots: Vec::new(),
+                values: None,
                 end: None,
                 pruned: false,
             }),
@@ -114,6 +117,7 @@ impl History {
                     release.evidence.extend(reached.evidence);
                     release.artefacts.extend(reached.artefacts);
                     release.snapshots.extend(reached.snapshots);
+                    release.values = reached.values.or(release.values.take());
                 }
             }
             What::Ended { release, outcome, reason, logs } => {

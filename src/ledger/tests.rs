@@ -34,7 +34,6 @@ fn began(release: u64, revision: &str, previous: Option<u64>) -> Began {
         of: None,
         who: Who::default(),
         run: "20261120-213301-0fa0".into(),
-        values: None,
         break_glass: None,
     }
 }

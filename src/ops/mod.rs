@@ -8,6 +8,7 @@ pub mod check;
 pub mod ci;
 pub mod complete;
 mod context;
+pub mod deploy;
 pub mod dev;
 pub mod doctor;
 pub mod env;

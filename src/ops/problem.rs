@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use crate::base::fs::FsError;
 use crate::diag::{Diagnostic, Severity, SourceMap};
 use crate::exec::StartError;
-use crate::ledger::LedgerError;
+use crate::ledger::{LedgerError, Release};
 use crate::load::LoadError;
 use crate::record::{RecordError, StageBookError};
 use crate::snapshot::SnapshotError;
@@ -53,6 +53,14 @@ pub enum Problem {
     /// A copy of a snapshot cannot be used.
     #[error(transparent)]
     Snapshot(#[from] SnapshotError),
+    /// A deploy or rollback of the environment was cut short.
+    #[error("{}", unfinished(env, release))]
+    Unfinished {
+        /// The environment.
+        env: String,
+        /// What was cut short.
+        release: Box<Release>,
+    },
     /// A command cannot be started.
     #[error(transparent)]
     Start(#[from] StartError),
@@ -103,6 +111,17 @@ pub struct Refusal {
     pub hint: Option<String>,
 }
 
+/// What was cut short, by whom, when and in which phase.
+fn unfinished(env: &str, release: &Release) -> String {
+    let (began, what) = (&release.began, super::deploy::words::title(release));
+    let (user, host) = (&began.who.user, &began.who.host);
+    format!(
+        "{what} in `{env}` was cut short while {}: begun by {user}@{host} at {}",
+        release.phase.word(),
+        super::deploy::words::moment(release.at)
+    )
+}
+
 fn refusals(refusals: &[Refusal]) -> String {
     let lines = refusals.iter().map(|refusal| {
         let hint = refusal.hint.as_ref().map(|hint| format!("\n  hint: {hint}")).unwrap_or_default();
@@ -126,6 +145,7 @@ impl Problem {
             Self::Busy { .. } => 7,
             Self::Refused(_) | Self::Store(_) | Self::Stages(StageBookError::Ref(_)) => 3,
             Self::Stages(StageBookError::Fs(_)) | Self::Unshared { .. } => 1,
+            Self::Unfinished { .. } | Self::Ledger(LedgerError::Held { .. }) => 7,
             Self::Snapshot(SnapshotError::None { .. }) => 2,
             Self::Snapshot(SnapshotError::Busy(_)) => 7,
             Self::Ledger(_) | Self::Snapshot(_) => 1,
@@ -151,6 +171,12 @@ impl Problem {
                 Some("the record is kept here, and the next `envrun stage` in this checkout shares it".into())
             }
             Self::Snapshot(error) => error.hint(),
+            Self::Unfinished { env, .. } => Some(format!(
+                "`envrun deploy resume {env}` brings it to its end, `envrun deploy back {env}` takes it back"
+            )),
+            Self::Ledger(LedgerError::Held { .. }) => {
+                Some("wait until that one is over; the lock is free when its process has ended".into())
+            }
             _ => None,
         }
     }

@@ -1,6 +1,6 @@
 //! A run, from names on the command line to its end.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ffi::{OsStr, OsString};
 use std::num::NonZeroUsize;
 use std::sync::mpsc::{self, Sender};
@@ -26,13 +26,15 @@ use crate::exec::{Environ, Jobserver, Processes, Signals};
 use crate::fingerprint::seal::Seen;
 use crate::fingerprint::{SecretKey, Workspace};
 use crate::graph::{self, NodeIx, Target, TaskGraph};
-use crate::model::{Condition, ConditionKind, EnvName, NodeName, Requirement, VarName};
+use crate::ledger;
+use crate::model::{Condition, ConditionKind, EnvName, NodeName, Requirement, VarName, merge_requirements};
 use crate::plan::{Force, Limits, OnFailure, Plan};
 use crate::preflight::{Git, Machine, Question, Sight, Status, Verdict, World, ask_all};
 use crate::record::{self, Durations, ManifestLog, RecordError, Recorder, RunId, STATE_DIR};
 use crate::report::Reporters;
 use crate::vars::{Layer, Lookup, Source, condition_names, requirement_names};
 
+use super::deploy::{self, Begun, Job};
 use super::seal::{Answer, Asked, seal_answer};
 use super::secret::{Wants, unseal};
 use super::target::{self, environment, targets};
@@ -68,6 +70,8 @@ pub struct Request {
     pub words: Option<(Vec<String>, Vec<String>)>,
     /// What was seen of the checkout a moment ago.
     pub seen: Option<Arc<Seen>>,
+    /// What its deploys are there for.
+    pub job: Job,
 }
 
 /// How long running commands have after each step of an interrupt before the next one follows by itself.
@@ -235,7 +239,12 @@ impl Ready {
             .filter(|(_, node)| at_hand(node))
             .map(|(_, node)| state_label(node))
             .collect();
-        let graph = self.plan.graph.without_needs_of(|node| there.contains(&state_label(node)));
+        self.cut(project, |node| there.contains(&state_label(node)));
+    }
+
+    /// Leaves out of the plan what only those need that are `there`.
+    fn cut(&mut self, project: &Project, there: impl Fn(&graph::ConfiguredTask) -> bool) {
+        let graph = self.plan.graph.without_needs_of(there);
         let limits = self.plan.limits.clone();
         self.plan = Plan::new(graph, &project.envfile().pools, limits, |label| self.durations.of(label));
     }
@@ -345,9 +354,22 @@ pub(super) fn carry_out(
         }
     }
     let mut ready = Ready::new(context, project, request)?;
+    if request.job != Job::Deploy {
+        // What is there already is put live: nothing is made.
+        ready.cut(project, |node| node.kind() == "deploy");
+    }
     if let Some(pins) = pins.filter(|pins| !pins.is_empty()) {
         ready.without_needs_of(project, request, pins);
     }
+    let mut begun = match request.dry_run {
+        true => None,
+        false => deploy::begin(
+            context,
+            project,
+            &mut ready.plan,
+            (&request.job, &request.set, &ready.run, secret_key(&context.cache_dir)?),
+        )?,
+    };
     let group = ready.plan.graph.iter().map(|(_, node)| node).find(|node| node.target && node.is_group());
     if let (Some(_), Some(group)) = (audit, group) {
         return Err(Problem::usage(
@@ -355,10 +377,22 @@ pub(super) fn carry_out(
             Some("name one of the tasks that it needs".into()),
         ));
     }
-    let Admitted { refusals, notices, read_secrets } = ready.admit(context, project, request);
+    let Admitted { mut refusals, notices, read_secrets, evidence } =
+        ready.admit_with(context, project, request, begun.as_ref());
+    if let Some(begun) = &mut begun {
+        refusals.extend(begun.refusals.drain(..));
+        refusals.extend(begun.values(project, &ready.surroundings(context, project, request)));
+    }
     if !refusals.is_empty() && !request.dry_run {
+        if let Some(begun) = &begun {
+            begun.refused(&refusals)?;
+        }
         return Err(Problem::Refused(refusals));
     }
+    if let Some(begun) = &mut begun {
+        begun.guarded(&ready.surroundings(context, project, request), &evidence)?;
+    }
+    let deployments = begun.map(|begun| begun.deployments);
     ready.begin(project, request, &mut reporters);
     if !request.dry_run {
         note_made(context, project, &ready.plan);
@@ -375,7 +409,8 @@ pub(super) fn carry_out(
     }
     let (send, receive) = mpsc::channel();
     let _signals = listen(&ready.processes, &send);
-    let around = Surroundings { audit, pins, ..ready.surroundings(context, project, request) };
+    let deploys = deployments.as_ref();
+    let around = Surroundings { audit, pins, deploys, ..ready.surroundings(context, project, request) };
     let plan = &ready.plan;
     if let Some(seen) = &request.seen {
         ready.workspace.believe(seen);
@@ -386,6 +421,11 @@ pub(super) fn carry_out(
     ready.processes.wait();
     ready.processes.finish();
     ready.manifests.finish();
+    if let Some(deployments) = &deployments {
+        let reason =
+            if ending.exit == 130 { "it was interrupted" } else { "what it needs failed or was skipped" };
+        deployments.abandon(ledger::Outcome::Abandoned, reason)?;
+    }
     if let Some(proof) = proof {
         *proof = proved(plan, &around, reporters.state(), &ready.run);
     }
@@ -618,34 +658,52 @@ pub(super) struct Admitted {
     pub notices: Vec<(String, Option<String>)>,
     /// Stores were asked.
     pub read_secrets: bool,
+    /// The guards of deploys that hold, in words.
+    pub evidence: HashMap<NodeIx, Vec<String>>,
 }
 
 impl Ready {
     /// Asks everything that has to hold before the first process starts: first what can be asked without secrets, then,
     /// when all of that holds, the stores, then what could only be asked with them.
     pub(super) fn admit(&self, context: &Context, project: &Project, request: &Request) -> Admitted {
+        self.admit_with(context, project, request, None)
+    }
+
+    /// The same for a run whose deploys are made ready: what their proofs want is asked for too.
+    fn admit_with(
+        &self,
+        context: &Context,
+        project: &Project,
+        request: &Request,
+        begun: Option<&Begun>,
+    ) -> Admitted {
         let around = self.surroundings(context, project, request);
-        let wants = Wants::of(&self.plan.graph, &around);
-        let asked = |when| refusals(&self.plan, &around, project, context.cores, &wants, when);
+        let with_proofs = begun.and_then(|begun| begun.with_proofs(&self.plan));
+        let plan = with_proofs.as_ref().unwrap_or(&self.plan);
+        let wants = Wants::of(&plan.graph, &around);
+        let mut evidence = HashMap::new();
+        // Whoever goes back is not asked whether he may: what is live now is worse.
+        let is_asked = request.job == Job::Deploy;
+        let mut asked = |when| match is_asked {
+            true => refusals(&self.plan, &around, project, context.cores, &wants, when, &mut evidence),
+            false => Vec::new(),
+        };
         let mut refusals = asked(When::BeforeSecrets);
         if !refusals.is_empty() && !self.plan.limits.dry_run {
             return Admitted { refusals, ..Admitted::default() };
         }
         // A dry run goes on, but not into an environment whose guard refuses.
         let of = |refusal: &Refusal| {
-            self.plan
-                .graph
-                .iter()
-                .find(|(_, node)| node.label == refusal.label)
-                .map(|(_, node)| node.env.clone())
+            let mut nodes = self.plan.graph.iter();
+            nodes.find(|(_, node)| node.label == refusal.label).map(|(_, node)| node.env.clone())
         };
         let refused = refusals.iter().filter_map(of).collect();
-        let unsealed = unseal(context, project, &self.plan, &around, &wants, &refused);
+        let unsealed = unseal(context, project, plan, &around, &wants, &refused);
         refusals.extend(unsealed.refusals);
         if refusals.is_empty() || self.plan.limits.dry_run {
             refusals.extend(asked(When::WithSecrets));
         }
-        Admitted { refusals, notices: unsealed.notices, read_secrets: unsealed.read_any }
+        Admitted { refusals, notices: unsealed.notices, read_secrets: unsealed.read_any, evidence }
     }
 }
 
@@ -659,7 +717,7 @@ enum When {
 }
 
 /// Every guard that does not hold and everything required that is not there, of every node: asked before the first
-/// process starts.
+/// process starts. The guards of deploys that hold are added to `evidence`, in words.
 fn refusals(
     plan: &Plan,
     around: &Surroundings<'_>,
@@ -667,6 +725,7 @@ fn refusals(
     cores: fn() -> usize,
     wants: &Wants,
     when: When,
+    evidence: &mut HashMap<NodeIx, Vec<String>>,
 ) -> Vec<Refusal> {
     let mut refusals = Vec::new();
     let mut required = Vec::new();
@@ -676,7 +735,14 @@ fn refusals(
         let of_environment = scope_conditions(around.envfile, node, |scope| &scope.guard)
             .filter(|_| node.task.mutates || wants.has(ix));
         let guards: Vec<&Condition> = of_environment.chain(own).collect();
-        if guards.is_empty() && node.task.requires.is_empty() {
+        let mut rows: Vec<Requirement> = node.task.requires.clone();
+        if node.kind() == "deploy" {
+            rows = merge_requirements(scope_requirements(around.envfile, node).chain(&rows))
+                .into_iter()
+                .cloned()
+                .collect();
+        }
+        if guards.is_empty() && rows.is_empty() {
             continue;
         }
         let scene = around.scene_of_guards(node);
@@ -689,14 +755,16 @@ fn refusals(
             if plan.limits.dry_run && matches!(guard.kind, ConditionKind::Exec { .. }) {
                 continue;
             }
-            if let Verdict::Fails(reason) | Verdict::NoRepository(reason) =
-                around.ask(guard, &scene, &|command| carry.probe(command))
-            {
-                let place = project.sources().place(guard.span);
-                refusals.push(Refusal { label: node.label.clone(), reason, place, hint: guard.hint.clone() });
+            match around.ask(guard, &scene, &|command| carry.probe(command)) {
+                Verdict::Holds => evidence.entry(ix).or_default().push(deploy::words::condition(&guard.kind)),
+                Verdict::Fails(reason) | Verdict::NoRepository(reason) => {
+                    let place = project.sources().place(guard.span);
+                    let (label, hint) = (node.label.clone(), guard.hint.clone());
+                    refusals.push(Refusal { label, reason, place, hint });
+                }
             }
         }
-        if node.task.requires.is_empty() {
+        if rows.is_empty() {
             continue;
         }
         let environ = Arc::new(around.environ(node, &scene, &export_file(around, ix)));
@@ -706,8 +774,7 @@ fn refusals(
             environ: &environ,
             shell: scene.shell.as_deref(),
         };
-        let rows = node.task.requires.iter();
-        for requirement in rows.filter(|row| is_now(requirement_names(around.envfile, row))) {
+        for requirement in rows.iter().filter(|row| is_now(requirement_names(around.envfile, row))) {
             let asked =
                 if plan.limits.dry_run { requirement.without_effort() } else { Some(requirement.clone()) };
             required.extend(asked.map(|asked| (&node.label, Question::of(&asked, &sight), asked)));
@@ -715,6 +782,25 @@ fn refusals(
     }
     refusals.extend(missing(required, around, project, cores));
     refusals
+}
+
+/// What the environment of a deploy requires of the machine: the doctor is asked by itself before anything goes live.
+fn scope_requirements<'n>(
+    envfile: &'n crate::model::Envfile,
+    node: &'n graph::ConfiguredTask,
+) -> impl Iterator<Item = &'n Requirement> {
+    let chain =
+        node.env.as_ref().and_then(|env| envfile.environments.get(env)).map_or(&[][..], |env| &env.chain);
+    let mut lineage = Vec::new();
+    let mut next = envfile.projects.get(&node.path.project);
+    while let Some(project) = next {
+        lineage.push(project);
+        next = project.outer.as_ref().and_then(|outer| envfile.projects.get(outer));
+    }
+    lineage.into_iter().rev().flat_map(move |project| {
+        let overlays = chain.iter().filter_map(|env| project.overlays.get(env));
+        std::iter::once(&project.base).chain(overlays).flat_map(|scope| &scope.requires)
+    })
 }
 
 /// What is required and not there.

@@ -127,6 +127,12 @@ impl Git {
         }
     }
 
+    /// How many commits HEAD is ahead of another one.
+    pub fn ahead_of(&self, commit: &str) -> Result<u64, String> {
+        let count = self.ask(&["rev-list", "--count", "--end-of-options", &format!("{commit}..HEAD")])?;
+        count.parse().map_err(|_| format!("git counted `{count}` commits"))
+    }
+
     /// Marks a commit with a tag; it is no error if the tag is there and marks it already.
     pub fn tag(&self, name: &str, commit: &str) -> Result<(), String> {
         if self.ask(&["rev-parse", "--verify", "--quiet", &format!("refs/tags/{name}^{{commit}}")]).as_deref()

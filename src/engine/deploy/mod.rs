@@ -49,6 +49,8 @@ pub struct Deployment {
     pub phase: Phase,
     /// It is to be taken back, not to be brought to its end.
     pub back_only: bool,
+    /// An earlier release is put back: nothing is asked of its values.
+    pub is_rollback: bool,
     /// The revision that goes live.
     pub forward: Attempt,
     /// The one before it, if there is one.

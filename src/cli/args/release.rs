@@ -1,0 +1,156 @@
+//! The flags of what looks at releases and goes back to them.
+
+use clap::{Args, Subcommand, ValueEnum};
+
+use super::OutputStyle;
+
+/// `envrun deploy`.
+#[derive(Debug, Args)]
+#[command(after_help = "`envrun ENV.NAME` deploys; `envrun deploy` runs the node of that name.")]
+pub struct DeployArgs {
+    /// What to do with a deploy that was cut short
+    #[command(subcommand)]
+    pub command: DeployCommand,
+}
+
+/// What to do with a deploy that was cut short.
+#[derive(Debug, Subcommand)]
+pub enum DeployCommand {
+    /// Go on from the phase it is in
+    Resume(FinishArgs),
+    /// Put what was live before live again
+    Back(FinishArgs),
+}
+
+/// `envrun deploy resume|back`.
+#[derive(Debug, Args)]
+pub struct FinishArgs {
+    /// In which environment
+    #[arg(value_name = "ENV")]
+    pub env: String,
+    /// How it runs.
+    #[command(flatten)]
+    pub how: HowArgs,
+}
+
+/// How a command that runs something shows it.
+#[derive(Debug, Clone, Default, Args)]
+pub struct HowArgs {
+    /// How output is shown: auto, stream, prefix, group, errors, quiet or json
+    #[arg(
+        short,
+        long,
+        value_enum,
+        value_name = "STYLE",
+        default_value_t,
+        hide_possible_values = true,
+        hide_default_value = true
+    )]
+    pub output: OutputStyle,
+    /// Give a declared variable a value for this run
+    #[arg(short, long = "set", value_name = "NAME=VALUE")]
+    pub set: Vec<String>,
+    /// Also list what is up to date
+    #[arg(short, long)]
+    pub verbose: bool,
+}
+
+/// `envrun rollback`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "The release that was good before the present one goes live again, by the same actions, and is proved.\n\
+                  The work tree is not touched. Status 0 if it is live, 6 if it failed, 7 if the environment is locked."
+)]
+pub struct RollbackArgs {
+    /// An environment, or one deploy of it: `prod`, `prod.api:deploy`
+    #[arg(value_name = "ENV")]
+    pub what: String,
+    /// List what can be gone back to
+    #[arg(long, conflicts_with_all = ["to", "emergency", "with_data"])]
+    pub list: bool,
+    /// Which release: its number, a revision or a tag [default: the last good one before the present]
+    #[arg(long, value_name = "RELEASE")]
+    pub to: Option<String>,
+    /// At once: nothing is asked and nothing is proved; it is recorded as break-glass
+    #[arg(long)]
+    pub emergency: bool,
+    /// Put back the data that was saved, too
+    #[arg(long)]
+    pub with_data: bool,
+    /// The form of --list
+    #[arg(long, value_enum, default_value_t, hide_default_value = true)]
+    pub format: ReleaseFormat,
+    /// How it runs.
+    #[command(flatten)]
+    pub how: HowArgs,
+}
+
+/// The form of an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum ReleaseFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// For programs.
+    Json,
+}
+
+/// `envrun status`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Status 0 if all is well; 1 if something is broken, was cut short, or fails its proof (--check)."
+)]
+pub struct StatusArgs {
+    /// Which environment; all that have a deploy without one
+    #[arg(value_name = "ENV")]
+    pub env: Option<String>,
+    /// Carry out the proofs of what is live, once
+    #[arg(long)]
+    pub check: bool,
+    /// The form
+    #[arg(long, value_enum, default_value_t, hide_default_value = true)]
+    pub format: ReleaseFormat,
+    /// How proofs run.
+    #[command(flatten)]
+    pub how: HowArgs,
+}
+
+/// `envrun history`.
+#[derive(Debug, Args)]
+pub struct HistoryArgs {
+    /// Which environment; all of them without one
+    #[arg(value_name = "ENV")]
+    pub env: Option<String>,
+    /// Only the newest so many
+    #[arg(short = 'n', long, value_name = "N")]
+    pub limit: Option<usize>,
+    /// As JSON, one release per line
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `envrun report`.
+#[derive(Debug, Args)]
+pub struct ReportArgs {
+    /// Which environment; all of them without one
+    #[arg(value_name = "ENV")]
+    pub env: Option<String>,
+    /// Only releases of the last so long, such as `30d`
+    #[arg(long, value_name = "DURATION")]
+    pub since: Option<String>,
+    /// The form
+    #[arg(long, value_enum, default_value_t, hide_default_value = true)]
+    pub format: ReportFormat,
+}
+
+/// The form of a report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum ReportFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// For programs.
+    Json,
+    /// For Prometheus.
+    Prometheus,
+}

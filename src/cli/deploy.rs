@@ -1,0 +1,39 @@
+//! `envrun deploy resume|back`: a deploy that was cut short, brought to an end.
+
+use crate::ops::deploy::{Finish, Finished, finish};
+use crate::ops::run::Request;
+use crate::ops::{Problem, Project};
+use crate::report::Reporters;
+
+use super::Invocation;
+use super::args::{DeployArgs, DeployCommand, HowArgs};
+use super::run::pairs;
+
+pub fn run(invocation: &Invocation<'_>, args: &DeployArgs) -> Result<u8, Problem> {
+    let (how, args) = match &args.command {
+        DeployCommand::Resume(args) => (Finish::Resume, args),
+        DeployCommand::Back(args) => (Finish::Back, args),
+    };
+    let mut project = Project::open_to_run(invocation.context, invocation.place.file.as_deref())?;
+    let request = request(&args.how)?;
+    let reporters = reporters(invocation, &args.how);
+    match finish(invocation.context, &mut project, &args.env, how, &request, reporters)? {
+        Finished::Ran(ending, _rest) => Ok(ending.exit),
+        Finished::Closed(text) => {
+            invocation.terminal.say(&text);
+            Ok(0)
+        }
+    }
+}
+
+/// What a command that goes back or on asks of a run.
+pub fn request(how: &HowArgs) -> Result<Request, Problem> {
+    Ok(Request { set: pairs(&how.set)?, read_cache: true, write_cache: true, ..Request::default() })
+}
+
+/// Who listens to it.
+pub fn reporters(invocation: &Invocation<'_>, how: &HowArgs) -> Reporters {
+    let mut reporters = Reporters::new(invocation.context.clock.clone());
+    reporters.add("output", invocation.terminal.reporter(invocation.context, how.output, how.verbose));
+    reporters
+}

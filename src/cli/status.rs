@@ -1,0 +1,121 @@
+//! `envrun status`: what is live where, and whether it is well.
+
+use std::fmt::Write as _;
+
+use serde_json::{Value, json};
+
+use crate::ops::deploy::history::line;
+use crate::ops::deploy::status::{DeployStatus, Status, check, status};
+use crate::ops::deploy::words::{age, short, title};
+use crate::ops::{Problem, Project};
+
+use super::args::{ReleaseFormat, StatusArgs};
+use super::deploy::{reporters, request};
+use super::{Invocation, terminal};
+
+pub fn run(invocation: &Invocation<'_>, args: &StatusArgs) -> Result<u8, Problem> {
+    let mut project = Project::open_to_run(invocation.context, invocation.place.file.as_deref())?;
+    let mut found = status(&project, args.env.as_deref())?;
+    if args.check {
+        let request = request(&args.how)?;
+        check(invocation.context, &mut project, &mut found, &request, &mut || {
+            reporters(invocation, &args.how)
+        })?;
+    }
+    let text = match args.format {
+        ReleaseFormat::Json => {
+            let all: Vec<Value> = found.iter().map(as_json).collect();
+            format!("{}\n", serde_json::to_string_pretty(&all).expect("only text for keys"))
+        }
+        ReleaseFormat::Text => found.iter().map(|status| as_text(invocation, status)).collect(),
+    };
+    if found.is_empty() {
+        invocation.terminal.say("no environment has a deploy");
+    }
+    terminal::print(&text).map_err(|source| Problem::System { doing: "write to standard output", source })?;
+    let bad = |deploy: &DeployStatus| {
+        deploy.broken.is_some() || deploy.open.is_some() || deploy.healthy == Some(false)
+    };
+    Ok(u8::from(found.iter().flat_map(|status| &status.deploys).any(bad)))
+}
+
+fn as_text(invocation: &Invocation<'_>, status: &Status) -> String {
+    let now = invocation.context.clock.now();
+    let mut text = String::new();
+    let _ = writeln!(text, "{}", invocation.terminal.bold_out(&status.env));
+    if let Some(holder) = &status.holder {
+        let mut holder = holder.clone();
+        holder.read = now;
+        let _ = writeln!(text, "  locked by {holder}");
+    }
+    if status.deploys.is_empty() {
+        let _ = writeln!(text, "  no deploy is declared here");
+    }
+    for deploy in &status.deploys {
+        let _ =
+            writeln!(text, "  {}  {}", deploy.node, state(deploy, now, status.holder.is_some(), &status.env));
+    }
+    text
+}
+
+fn state(deploy: &DeployStatus, now: crate::base::Timestamp, locked: bool, env: &str) -> String {
+    let mut parts = Vec::new();
+    match (&deploy.live, &deploy.broken) {
+        (Some(live), _) => {
+            let since = live.end.as_ref().map_or(live.at, |end| end.at);
+            parts.push(format!(
+                "release {} live: revision {}, for {}, by {}",
+                live.id(),
+                short(&live.began.revision),
+                age(now, since),
+                live.began.who.user
+            ));
+            match deploy.ahead {
+                Some(0) => parts.push("HEAD is what is live".to_owned()),
+                Some(1) => parts.push("HEAD is 1 commit ahead".to_owned()),
+                Some(ahead) => parts.push(format!("HEAD is {ahead} commits ahead")),
+                None => {}
+            }
+        }
+        (None, Some(broken)) => {
+            let reason = broken.end.as_ref().and_then(|end| end.reason.clone()).unwrap_or_default();
+            parts.push(format!("broken: {}: {reason}", title(broken)));
+        }
+        (None, None) if deploy.open.is_none() => parts.push("nothing is live".to_owned()),
+        (None, None) => {}
+    }
+    match deploy.healthy {
+        Some(true) => parts.push("healthy".to_owned()),
+        Some(false) => parts.push("NOT healthy".to_owned()),
+        None => {}
+    }
+    if let Some(open) = &deploy.open {
+        let what = if locked { "goes on" } else { "was cut short" };
+        parts.push(format!("{} {what}, {}", title(open), open.phase.word()));
+        if !locked {
+            parts.push(format!("`envrun deploy resume {env}` or `envrun deploy back {env}`"));
+        }
+    }
+    parts.join("; ")
+}
+
+fn as_json(status: &Status) -> Value {
+    let release = |release: &Option<crate::ledger::Release>| {
+        release.as_ref().map(|release| serde_json::to_value(line(&status.env, release)).expect("only text"))
+    };
+    let deploys: Vec<Value> = status
+        .deploys
+        .iter()
+        .map(|deploy| {
+            json!({
+                "deploy": deploy.node,
+                "live": release(&deploy.live),
+                "broken": release(&deploy.broken),
+                "open": release(&deploy.open),
+                "ahead": deploy.ahead,
+                "healthy": deploy.healthy,
+            })
+        })
+        .collect();
+    json!({ "env": status.env, "locked": status.holder, "deploys": deploys })
+}

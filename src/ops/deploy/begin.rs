@@ -1,0 +1,517 @@
+//! Deploys of a run, made ready before anything of it begins.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Arc, Mutex};
+
+use crate::base::{Digest, Timestamp};
+use crate::engine::deploy::{Attempt, Bytes, Deployment, Deployments, Proof};
+use crate::engine::surroundings::Surroundings;
+use crate::fingerprint::SecretKey;
+use crate::graph::{ConfiguredTask, NodeIx, Target};
+use crate::ledger::{
+    self, Artefact, Began, Course, Holder, Kind, Locked, Origin, Outcome, Phase, Reached, Release, What, Who,
+};
+use crate::model::{Deploy, EnvName, Node, ProjectName};
+use crate::plan::{Force, Limits, OnFailure, Plan};
+use crate::preflight::is_placeholder;
+use crate::record::RunId;
+use crate::vars::{Form, Lookup, TaskValues, Values};
+
+use super::super::run::{graph_of, local_store};
+use super::super::{Context, Problem, Project, Refusal};
+use super::bytes::proved;
+use super::{KEEP, history_of};
+
+/// What a run of a deploy is there for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Job {
+    /// To deploy.
+    #[default]
+    Deploy,
+    /// To go on with a release that was cut short.
+    Resume(u64),
+    /// To take it back.
+    Back(u64),
+    /// To put an earlier release back.
+    Rollback {
+        /// Which.
+        of: u64,
+        /// Nothing is proved or asked.
+        emergency: bool,
+    },
+}
+
+/// What a run may begin with.
+pub struct Begun {
+    /// Its deploys.
+    pub deployments: Deployments,
+    /// What speaks against them already.
+    pub refusals: Vec<Refusal>,
+    key: SecretKey,
+}
+
+/// Locks what a run changes and makes its deploys ready; `None` if there are none. The values of the new revision reach
+/// the deploys in `plan` and what they need.
+pub fn begin(
+    context: &Context,
+    project: &mut Project,
+    plan: &mut Plan,
+    (job, set, run, key): (&Job, &[(String, String)], &RunId, SecretKey),
+) -> Result<Option<Begun>, Problem> {
+    let deploys: Vec<NodeIx> =
+        plan.graph.iter().filter(|(_, node)| node.kind() == "deploy").map(|(ix, _)| ix).collect();
+    untouched(context, project, plan)?;
+    if deploys.is_empty() {
+        return Ok(None);
+    }
+    let mut begun = Preparation {
+        context,
+        set,
+        run,
+        job,
+        who: who(context),
+        locks: BTreeMap::new(),
+        ids: BTreeMap::new(),
+        refusals: Vec::new(),
+        store: local_store(context, Some(project)),
+        limits: plan.limits.clone(),
+        key,
+        values: plan
+            .graph
+            .iter()
+            .map(|(_, node)| ((node.path.project.clone(), node.env.clone()), Arc::clone(&node.values)))
+            .collect(),
+    };
+    begun.lock(project, plan, &deploys)?;
+    let mut list = HashMap::new();
+    let mut lines = Vec::new();
+    for ix in deploys {
+        let node = plan.graph[ix].clone();
+        if let Some((deployment, began)) = begun.deployment(project, &node)? {
+            hand_down(plan, ix, &deployment);
+            if let Some(began) = began {
+                lines.push((deployment.env.clone(), began));
+            }
+            list.insert(ix, deployment);
+        }
+    }
+    let Preparation { locks, refusals, store, key, .. } = begun;
+    let locks = locks.into_iter().map(|(env, locked)| (env, Mutex::new(locked))).collect();
+    let deployments = Deployments { list, locks, store };
+    for (env, began) in lines {
+        deployments.write(&env, What::Began(began))?;
+    }
+    Ok(Some(Begun { deployments, refusals, key }))
+}
+
+impl Begun {
+    /// The plan with the nodes of all proofs behind its own: they want secrets too.
+    pub fn with_proofs(&self, plan: &Plan) -> Option<Plan> {
+        let attempts =
+            self.deployments.list.values().flat_map(|one| std::iter::once(&one.forward).chain(&one.back));
+        let proofs = attempts.flat_map(|attempt| &attempt.proofs);
+        let more: Vec<ConfiguredTask> =
+            proofs.flat_map(|proof| proof.plan.graph.iter().map(|(_, node)| node.clone())).collect();
+        if more.is_empty() {
+            return None;
+        }
+        let nodes = plan.graph.iter().map(|(_, node)| node.clone()).chain(more).collect();
+        let graph = crate::graph::TaskGraph::new(nodes, Vec::new()).expect("without edges there is no ring");
+        Some(Plan { graph, ..plan.clone() })
+    }
+
+    /// What the values of deploys are wrong in, now that all of them can be known: one that is missing, one that
+    /// somebody meant to replace.
+    pub fn values(&self, project: &Project, around: &Surroundings<'_>) -> Vec<Refusal> {
+        let mut refusals = Vec::new();
+        for deployment in self.deployments.list.values().filter(|one| one.phase == Phase::Locked) {
+            let node = &deployment.forward.node;
+            let refusal = |reason, span, hint| {
+                let place = project.sources().place(span);
+                Refusal { label: node.label.clone(), reason, place, hint }
+            };
+            let scene = match around.scene(node) {
+                Ok(scene) => scene,
+                Err(wrong) => {
+                    let span = wrong.labels.first().map_or(node.task.span, |label| label.span);
+                    refusals.push(refusal(wrong.message.clone(), span, wrong.help.clone()));
+                    continue;
+                }
+            };
+            for (name, lookup) in scene.values.iter() {
+                let Lookup::Value { text, origin, secret } = lookup else { continue };
+                if deployment.is_rollback || !is_placeholder(&text) {
+                    continue;
+                }
+                let shown =
+                    if secret { "a placeholder".to_owned() } else { format!("`{text}`, a placeholder") };
+                let hint = Some(format!("give {name} the value that is meant"));
+                let span = origin.span.unwrap_or(node.task.span);
+                refusals.push(refusal(format!("{name} is {shown}"), span, hint));
+            }
+        }
+        refusals
+    }
+
+    /// Every guard holds: the evidence is kept with each release.
+    pub fn guarded(
+        &mut self,
+        around: &Surroundings<'_>,
+        evidence: &HashMap<NodeIx, Vec<String>>,
+    ) -> Result<(), Problem> {
+        for (ix, deployment) in &mut self.deployments.list {
+            if deployment.phase != Phase::Locked {
+                continue;
+            }
+            let mut reached = Reached::new(deployment.release, Phase::Guarded);
+            reached.evidence = evidence.get(ix).cloned().unwrap_or_default();
+            let values = around.task_values(&deployment.forward.node, &deployment.forward.node.task);
+            reached.values = Some(fingerprint(&self.key, &values));
+            deployment.phase = Phase::Guarded;
+            let env = deployment.env.clone();
+            let locked = self.deployments.locks.get_mut(&env).expect("it was locked");
+            locked.get_mut().expect("nobody else had it yet").write(What::Reached(reached))?;
+        }
+        Ok(())
+    }
+
+    /// Guards refuse: that is the end of every release of the run.
+    pub fn refused(&self, refusals: &[Refusal]) -> Result<(), Problem> {
+        let reasons: Vec<&str> = refusals.iter().map(|refusal| refusal.reason.as_str()).collect();
+        Ok(self.deployments.abandon(Outcome::Refused, &reasons.join("; "))?)
+    }
+}
+
+/// Nothing that changes an environment begins while a release of it is open. What a release itself starts may.
+fn untouched(context: &Context, project: &Project, plan: &Plan) -> Result<(), Problem> {
+    let changing = plan.graph.iter().filter(|(_, node)| node.task.mutates && node.kind() != "deploy");
+    let environments: BTreeSet<&EnvName> = changing.filter_map(|(_, node)| node.env.as_ref()).collect();
+    for env in environments {
+        let env = env.as_str();
+        if !ledger::folder(project.root(), env).exists() || plan.limits.dry_run {
+            continue;
+        }
+        let holder = ledger::holder(project.root(), env);
+        let inside = context.caller_text("ENVRUN_RUN").filter(|run| !run.is_empty());
+        if holder.as_ref().is_some_and(|holder| Some(&holder.run) == inside.as_ref()) {
+            continue;
+        }
+        if let Some(mut holder) = holder {
+            holder.read = context.clock.now();
+            let (env, holder) = (env.to_owned(), Box::new(holder));
+            return Err(ledger::LedgerError::Held { env, holder }.into());
+        }
+        let history = history_of(project, env)?;
+        if let Some(release) = super::open(&history) {
+            return Err(Problem::Unfinished { env: env.to_owned(), release: Box::new(release.clone()) });
+        }
+    }
+    Ok(())
+}
+
+struct Preparation<'a> {
+    context: &'a Context,
+    set: &'a [(String, String)],
+    run: &'a RunId,
+    job: &'a Job,
+    who: Who,
+    locks: BTreeMap<String, Locked>,
+    /// The numbers that this run gave away, by environment.
+    ids: BTreeMap<String, u64>,
+    refusals: Vec<Refusal>,
+    store: crate::cache::LocalStore,
+    limits: Limits,
+    key: SecretKey,
+    /// The values of the run.
+    values: HashMap<(ProjectName, Option<EnvName>), Arc<Values>>,
+}
+
+impl Preparation<'_> {
+    /// Locks every environment, always in the same order.
+    fn lock(&mut self, project: &Project, plan: &Plan, deploys: &[NodeIx]) -> Result<(), Problem> {
+        let mut wanted: BTreeMap<String, String> = BTreeMap::new();
+        for ix in deploys {
+            let node = &plan.graph[*ix];
+            let Some(env) = &node.env else {
+                return Err(Problem::usage(
+                    format!("`{}` changes an environment, and none is named", node.label),
+                    Some(format!("write `ENV.{}`, or give one with `-e`", node.path)),
+                ));
+            };
+            wanted.entry(env.to_string()).or_insert_with(|| node.label.clone());
+        }
+        for (env, label) in wanted {
+            let doing = match self.job {
+                Job::Deploy => label,
+                Job::Resume(_) => format!("deploy resume {env}"),
+                Job::Back(_) => format!("deploy back {env}"),
+                Job::Rollback { .. } => format!("rollback {env}"),
+            };
+            let since = self.context.clock.now();
+            let run = self.run.to_string();
+            let holder = Holder { who: self.who.clone(), since, doing, run, read: Timestamp(0) };
+            let mut locked = Locked::take(project.root(), &env, &holder, &self.context.clock)?;
+            let ours = match self.job {
+                Job::Resume(id) | Job::Back(id) => Some(*id),
+                Job::Deploy | Job::Rollback { .. } => None,
+            };
+            let open: Vec<Release> =
+                locked.history().open().filter(|release| Some(release.id()) != ours).cloned().collect();
+            for release in open {
+                // An emergency takes the way that is left: what was cut short is given up for it.
+                if !matches!(self.job, Job::Rollback { emergency: true, .. }) {
+                    return Err(Problem::Unfinished { env, release: Box::new(release) });
+                }
+                let outcome = if release.phase.touched() { Outcome::Broken } else { Outcome::Abandoned };
+                let reason = Some("it was given up for an emergency rollback".to_owned());
+                locked.write(What::Ended { release: release.id(), outcome, reason, logs: Vec::new() })?;
+            }
+            self.locks.insert(env, locked);
+        }
+        Ok(())
+    }
+
+    /// Works one deploy out; `None` if it is refused already.
+    fn deployment(
+        &mut self,
+        project: &mut Project,
+        node: &ConfiguredTask,
+    ) -> Result<Option<(Deployment, Option<Began>)>, Problem> {
+        let (Some(Node::Deploy(deploy)), Some(env)) = (&node.special, &node.env) else { return Ok(None) };
+        let name = node.path.to_string();
+        let history = self.locks[env.as_str()].history().clone();
+        let known = match self.job {
+            Job::Resume(id) | Job::Back(id) => history.release(*id).cloned(),
+            Job::Deploy | Job::Rollback { .. } => None,
+        };
+        let goal = match self.goal(project, node, deploy, known.as_ref(), &history) {
+            Ok(goal) => goal,
+            Err(refusal) => {
+                self.refusals.push(*refusal);
+                return Ok(None);
+            }
+        };
+        let previous = match &known {
+            Some(known) => known.began.previous.and_then(|id| history.release(id)),
+            None => history.last_good(&name),
+        };
+        let before = previous.map(|release| release.began.revision.clone());
+        let emergency = matches!(self.job, Job::Rollback { emergency: true, .. });
+        let forward =
+            self.attempt(project, node, deploy, (&goal.revision, before.as_deref()), goal.bytes.clone())?;
+        let may_go_back = match &known {
+            Some(known) => known.began.kind == Kind::Deploy,
+            None => *self.job == Job::Deploy,
+        };
+        let back = match previous.filter(|_| may_go_back) {
+            Some(previous) => {
+                let bytes = Bytes::Kept(previous.artefacts.clone());
+                let revisions = (previous.began.revision.as_str(), Some(goal.revision.as_str()));
+                Some(self.attempt(project, node, deploy, revisions, bytes)?)
+            }
+            None => None,
+        };
+        let values = TaskValues::new(&node.values, &node.task, forward.node.given.clone());
+        let tag = match (&deploy.tag, &before) {
+            (Some(tag), Some(before)) if *self.job == Job::Deploy && *before != goal.revision => {
+                values.interpolate(&tag.value, Form::Text, tag.span).ok().map(|tag| (tag, before.clone()))
+            }
+            _ => None,
+        };
+        let release = known.as_ref().map_or_else(|| self.next_id(env.as_str()), Release::id);
+        let began = known.is_none().then(|| Began {
+            release,
+            kind: if matches!(self.job, Job::Rollback { .. }) { Kind::Rollback } else { Kind::Deploy },
+            node: name.clone(),
+            revision: goal.revision.clone(),
+            previous: previous.map(Release::id),
+            previous_revision: before.clone(),
+            from: goal.from.clone(),
+            of: goal.of,
+            who: self.who.clone(),
+            run: self.run.to_string(),
+            break_glass: emergency.then(|| "emergency rollback".to_owned()),
+        });
+        let deployment = Deployment {
+            env: env.to_string(),
+            name,
+            release,
+            course: Course { can_go_back: back.is_some(), unproved: emergency },
+            phase: known.as_ref().map_or(Phase::Locked, |known| known.phase),
+            back_only: matches!(self.job, Job::Back(_)),
+            is_rollback: matches!(self.job, Job::Rollback { .. }),
+            forward,
+            back,
+            snapshots: Vec::new(),
+            gate: None,
+            tag,
+            keep: deploy.keep.unwrap_or(KEEP),
+        };
+        Ok(Some((deployment, began)))
+    }
+
+    fn next_id(&mut self, env: &str) -> u64 {
+        let next = self.ids.get(env).copied().unwrap_or_else(|| self.locks[env].history().next_id());
+        self.ids.insert(env.to_owned(), next + 1);
+        next
+    }
+
+    /// Which revision goes live, and what it ships.
+    fn goal(
+        &self,
+        project: &Project,
+        node: &ConfiguredTask,
+        deploy: &Deploy,
+        known: Option<&Release>,
+        history: &ledger::History,
+    ) -> Result<Goal, Box<Refusal>> {
+        let refusal = |reason: String, span, hint: Option<&str>| {
+            let place = project.sources().place(span);
+            Box::new(Refusal { label: node.label.clone(), reason, place, hint: hint.map(str::to_owned) })
+        };
+        if let Some(known) = known {
+            let bytes = Bytes::Kept(known.artefacts.clone());
+            return Ok(Goal { revision: known.began.revision.clone(), bytes, from: None, of: None });
+        }
+        if let Job::Rollback { of, .. } = self.job
+            && let Some(target) = history.release(*of)
+        {
+            return Ok(Goal {
+                revision: target.began.revision.clone(),
+                bytes: Bytes::Kept(target.artefacts.clone()),
+                from: target.began.from.clone(),
+                of: Some(*of),
+            });
+        }
+        if let Some(from) = &deploy.from {
+            let other = ledger::history(project.root(), from.value.as_str())
+                .map_err(|error| refusal(error.to_string(), from.span, None))?;
+            let name = node.path.to_string();
+            let release = proved(&other, from.value.as_str(), &name, &self.store)
+                .map_err(|reason| refusal(reason, from.span, None))?;
+            return Ok(Goal {
+                revision: release.began.revision.clone(),
+                bytes: Bytes::Kept(release.artefacts.clone()),
+                from: Some(Origin { env: from.value.to_string(), release: release.id() }),
+                of: None,
+            });
+        }
+        let git = crate::preflight::Git::new(project.root());
+        let revision = match &deploy.revision {
+            None => git
+                .revision()
+                .map_err(|reason| refusal(reason, deploy.task.span, Some("`git init` and a first commit"))),
+            Some(text) => TaskValues::new(&node.values, &node.task, Vec::new())
+                .interpolate(&text.value, Form::Text, text.span)
+                .map_err(|diagnostic| diagnostic.message.clone())
+                .and_then(|name| git.commit(&name))
+                .map_err(|reason| refusal(reason, text.span, None)),
+        }?;
+        Ok(Goal { revision, bytes: Bytes::OfNeeds, from: None, of: None })
+    }
+
+    /// A way to make a revision live: the definition with its values, and the proofs.
+    fn attempt(
+        &self,
+        project: &mut Project,
+        node: &ConfiguredTask,
+        deploy: &Deploy,
+        (revision, other): (&str, Option<&str>),
+        bytes: Bytes,
+    ) -> Result<Attempt, Problem> {
+        let given = vec![
+            ("ENVRUN_REVISION".to_owned(), revision.to_owned()),
+            // Empty for the first one: a shell that refuses unset names may still ask.
+            ("ENVRUN_PREVIOUS".to_owned(), other.unwrap_or_default().to_owned()),
+        ];
+        let mut proofs = Vec::new();
+        for verify in &deploy.verify {
+            let target = |task: &crate::model::NodeRef| Target {
+                path: task.path.clone(),
+                env: task.env.clone().or_else(|| node.env.clone()),
+                stage: None,
+                args: Vec::new(),
+            };
+            let targets: Vec<Target> = verify.tasks.iter().map(target).collect();
+            let (mut graph, _) = graph_of(self.context, project, &targets, self.set, Some(self.run))?;
+            for ix in graph.indices() {
+                let proof = &mut graph[ix];
+                proof.given.clone_from(&given);
+                // The same values as those of the run: secrets are read once.
+                if let Some(values) = self.values.get(&(proof.path.project.clone(), proof.env.clone())) {
+                    proof.values = Arc::clone(values);
+                }
+            }
+            let limits = Limits {
+                on_failure: OnFailure::KeepGoing,
+                force: Force::Targets,
+                dry_run: false,
+                ..self.limits.clone()
+            };
+            let plan = Plan::new(graph, &project.envfile().pools, limits, |_| None);
+            proofs.push(Proof { plan, hold: verify.hold.unwrap_or_default() });
+        }
+        let timeout = deploy.task.timeout.as_ref().map(|timeout| timeout.value);
+        let node = ConfiguredTask { given, ..node.clone() };
+        Ok(Attempt { node, revision: revision.to_owned(), bytes, proofs, timeout })
+    }
+}
+
+/// Which revision goes live, and what it ships.
+struct Goal {
+    revision: String,
+    bytes: Bytes,
+    from: Option<Origin>,
+    of: Option<u64>,
+}
+
+/// One digest over all values, with a key: nobody can tell from it what a secret is by trying.
+fn fingerprint(key: &SecretKey, values: &TaskValues) -> String {
+    let mut pairs: Vec<(String, String)> = values
+        .iter()
+        .filter(|(name, _)| !name.starts_with("ENVRUN_"))
+        .filter_map(|(name, lookup)| Some((name, lookup.text()?.to_string())))
+        .collect();
+    pairs.sort();
+    let mut text = Vec::new();
+    for (name, value) in pairs {
+        for part in [name, value] {
+            text.extend_from_slice(&(part.len() as u64).to_le_bytes());
+            text.extend_from_slice(part.as_bytes());
+        }
+    }
+    Digest(*blake3::keyed_hash(&key.0, &text).as_bytes()).short()
+}
+
+/// What is given to a deploy reaches what it needs too, where the deploy names a revision of its own.
+fn hand_down(plan: &mut Plan, ix: NodeIx, deployment: &Deployment) {
+    let given = deployment.forward.node.given.clone();
+    let is_own = matches!(&plan.graph[ix].special, Some(Node::Deploy(deploy)) if deploy.revision.is_some());
+    if is_own {
+        let mut todo: Vec<NodeIx> = plan.graph.needs(ix).collect();
+        let mut seen = BTreeSet::new();
+        while let Some(need) = todo.pop() {
+            if seen.insert(need) {
+                todo.extend(plan.graph.needs(need));
+                plan.graph[need].given.clone_from(&given);
+            }
+        }
+    }
+    plan.graph[ix].given = given;
+}
+
+/// Who deploys: the person behind a CI job, or the user.
+pub(super) fn who(context: &Context) -> Who {
+    let names = ["GITHUB_ACTOR", "GITLAB_USER_LOGIN", "SUDO_USER", "USER", "LOGNAME"];
+    let user = names.iter().find_map(|name| context.caller_text(name).filter(|user| !user.is_empty()));
+    Who {
+        user: user.unwrap_or_else(|| "somebody".to_owned()),
+        host: context.host.clone(),
+        pid: std::process::id(),
+    }
+}
+
+/// Everything a release ships, in words: `package 3f2a1b9c0d4e`.
+pub fn shipped(artefacts: &[Artefact]) -> String {
+    artefacts.iter().map(|one| format!("{} {}", one.task, one.digest.short())).collect::<Vec<_>>().join(", ")
+}

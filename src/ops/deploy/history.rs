@@ -1,0 +1,95 @@
+//! Who put what live, when, and how it came out.
+
+use serde::Serialize;
+
+use crate::ledger::{Artefact, Release, Saved, Who};
+
+use super::super::{Problem, Project};
+use super::{history_of, status};
+
+/// One release, as programs see it.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Line<'a> {
+    env: &'a str,
+    release: u64,
+    kind: &'static str,
+    deploy: &'a str,
+    revision: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    previous: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    previous_revision: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    from: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rolled_back_to: Option<u64>,
+    who: &'a Who,
+    run: &'a str,
+    began: u64,
+    phase: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    outcome: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ended: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    took_ms: Option<u128>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'a str>,
+    evidence: &'a [String],
+    artefacts: &'a [Artefact],
+    snapshots: &'a [Saved],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    values: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    break_glass: Option<&'a str>,
+    logs: &'a [String],
+    kept: bool,
+}
+
+/// A release as programs see it.
+pub fn line<'a>(env: &'a str, release: &'a Release) -> Line<'a> {
+    let (began, end) = (&release.began, release.end.as_ref());
+    Line {
+        env,
+        release: release.id(),
+        kind: match began.kind {
+            crate::ledger::Kind::Deploy => "deploy",
+            crate::ledger::Kind::Rollback => "rollback",
+        },
+        deploy: &began.node,
+        revision: &began.revision,
+        previous: began.previous,
+        previous_revision: began.previous_revision.as_deref(),
+        from: began.from.as_ref().map(|from| format!("{}/{}", from.env, from.release)),
+        rolled_back_to: began.of,
+        who: &began.who,
+        run: &began.run,
+        began: release.at.0,
+        phase: release.phase.word(),
+        outcome: release.outcome().map(crate::ledger::Outcome::word),
+        ended: end.map(|end| end.at.0),
+        took_ms: release.took().map(|took| took.as_millis()),
+        reason: end.and_then(|end| end.reason.as_deref()),
+        evidence: &release.evidence,
+        artefacts: &release.artefacts,
+        snapshots: &release.snapshots,
+        values: release.values.as_deref(),
+        break_glass: began.break_glass.as_deref(),
+        logs: end.map_or(&[], |end| &end.logs),
+        kept: !release.pruned,
+    }
+}
+
+/// Every release of an environment, or of all of them, newest first.
+pub fn releases(project: &Project, env: Option<&str>) -> Result<Vec<(String, Release)>, Problem> {
+    let mut all = Vec::new();
+    for status in status::status(project, env)? {
+        let history = history_of(project, &status.env)?;
+        all.extend(history.releases().iter().map(|release| (status.env.clone(), release.clone())));
+    }
+    all.sort_by(|(env_a, a), (env_b, b)| {
+        b.at.cmp(&a.at).then_with(|| env_a.cmp(env_b)).then_with(|| b.id().cmp(&a.id()))
+    });
+    Ok(all)
+}

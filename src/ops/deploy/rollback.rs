@@ -1,0 +1,176 @@
+//! Going back to an earlier release because somebody asks for it.
+
+use crate::engine::dispatcher::Ending;
+use crate::ledger::{History, Release};
+use crate::report::Reporters;
+
+use super::super::run::{Request, Rest, run};
+use super::super::{Context, Problem, Project, Refusal};
+use super::begin::Job;
+use super::finish::asked;
+use super::words::{short, title};
+use super::{history_of, open};
+
+/// What `rollback` is asked for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Rollback {
+    /// An environment, or a deploy in one: `prod`, `prod.api:deploy`.
+    pub what: String,
+    /// The number of a release, a revision or a tag; the last good one without it.
+    pub to: Option<String>,
+    /// Nothing is asked and nothing is proved.
+    pub emergency: bool,
+    /// The data that was saved goes back too.
+    pub with_data: bool,
+}
+
+/// An environment, one deploy of it, and its history.
+pub struct Place {
+    /// The environment.
+    pub env: String,
+    /// The deploy, without the environment.
+    pub node: String,
+    /// What went live there.
+    pub history: History,
+}
+
+/// Finds the deploy that `what` names: the only one of an environment, or one by its name.
+fn place(project: &Project, what: &str) -> Result<Place, Problem> {
+    let envfile = project.envfile();
+    let (env, named) = match envfile.environments.contains_key(what) {
+        true => (super::super::target::environment(envfile, what)?, None),
+        false => match what.split_once('.') {
+            Some((env, node)) if envfile.environments.contains_key(env) => {
+                (super::super::target::environment(envfile, env)?, Some(node.to_owned()))
+            }
+            // The nearest names are told.
+            _ => (super::super::target::environment(envfile, what)?, None),
+        },
+    };
+    let env = env.to_string();
+    let history = history_of(project, &env)?;
+    let nodes = history.nodes();
+    let node = match (named, &nodes[..]) {
+        (Some(node), _) if nodes.contains(&node.as_str()) => node,
+        (Some(node), _) => return Err(nothing(&env, format!("`{env}.{node}` was never deployed"))),
+        (None, [only]) => (*only).to_owned(),
+        (None, []) => return Err(nothing(&env, format!("nothing was ever deployed in `{env}`"))),
+        (None, several) => {
+            let names: Vec<String> = several.iter().map(|node| format!("`{env}.{node}`")).collect();
+            return Err(Problem::usage(
+                format!("`{env}` has several deploys"),
+                Some(format!("name one of them: {}", names.join(", "))),
+            ));
+        }
+    };
+    Ok(Place { env, node, history })
+}
+
+/// The releases that can be gone back to, newest first.
+pub fn candidates(project: &Project, what: &str) -> Result<Place, Problem> {
+    place(project, what)
+}
+
+/// Puts an earlier release back.
+pub fn rollback(
+    context: &Context,
+    project: &mut Project,
+    asked_for: &Rollback,
+    request: &Request,
+    reporters: Reporters,
+) -> Result<(Ending, Rest), Problem> {
+    let Place { env, node, history } = place(project, &asked_for.what)?;
+    if let Some(release) = open(&history).filter(|_| !asked_for.emergency) {
+        // Whoever is at it just now says so himself.
+        if let Some(mut holder) = crate::ledger::holder(project.root(), &env) {
+            holder.read = context.clock.now();
+            return Err(crate::ledger::LedgerError::Held { env, holder: Box::new(holder) }.into());
+        }
+        return Err(Problem::Unfinished { env, release: Box::new(release.clone()) });
+    }
+    let target = match &asked_for.to {
+        Some(to) => named(project, &env, &node, &history, to)?,
+        None => history.rollback_target(&node).ok_or_else(|| {
+            let live = history
+                .live(&node)
+                .map_or_else(|| "nothing is live".to_owned(), |live| format!("{} is live", title(live)));
+            nothing(&env, format!("there is no earlier good release of `{env}.{node}`: {live}"))
+        })?,
+    };
+    if asked_for.with_data {
+        return Err(with_data(&env, &history, &node));
+    }
+    let job = Job::Rollback { of: target.id(), emergency: asked_for.emergency };
+    let request = Request { targets: vec![asked(format!("{env}.{node}"))], job, ..request.clone() };
+    run(context, project, &request, reporters)
+}
+
+/// The release that a number, a revision or a tag names.
+fn named<'h>(
+    project: &Project,
+    env: &str,
+    node: &str,
+    history: &'h History,
+    to: &str,
+) -> Result<&'h Release, Problem> {
+    let releases = history.of_node(node);
+    let by_id = to.parse::<u64>().ok().and_then(|id| releases.iter().find(|release| release.id() == id));
+    let revision = || crate::preflight::Git::new(project.root()).commit(to).ok();
+    let found = by_id.copied().or_else(|| {
+        let wanted = revision().unwrap_or_else(|| to.to_owned());
+        let fits = |release: &&&Release| {
+            let revision = &release.began.revision;
+            *revision == wanted || to.len() >= 4 && revision.starts_with(to)
+        };
+        // Of several of one revision the one that was good.
+        let mut fitting = releases.iter().filter(fits);
+        fitting.clone().find(|release| release.reached_live()).or_else(|| fitting.next()).copied()
+    });
+    let available = || {
+        let all: Vec<String> = history
+            .candidates(node)
+            .iter()
+            .map(|release| format!("{} ({})", release.id(), short(&release.began.revision)))
+            .collect();
+        match all.is_empty() {
+            true => "there is none to go back to".to_owned(),
+            false => format!("there are {}", all.join(", ")),
+        }
+    };
+    let Some(release) = found else {
+        return Err(Problem::usage(
+            format!("no release of `{env}.{node}` is called `{to}`"),
+            Some(available()),
+        ));
+    };
+    let reason = if !release.reached_live() {
+        "never went live"
+    } else if release.pruned {
+        "was let go by `keep`"
+    } else {
+        return Ok(release);
+    };
+    Err(refused(env, format!("{} {reason}; {}", title(release), available())))
+}
+
+fn with_data(env: &str, history: &History, node: &str) -> Problem {
+    match history.last_good(node) {
+        Some(live) if live.snapshots.is_empty() => {
+            refused(env, format!("no data was saved before {}", title(live)))
+        }
+        _ => Problem::usage(
+            "putting data back with a rollback is not built yet",
+            Some("`envrun rollback` without `--with-data` puts the release back".into()),
+        ),
+    }
+}
+
+fn nothing(env: &str, message: String) -> Problem {
+    refused(env, message)
+}
+
+fn refused(env: &str, reason: String) -> Problem {
+    let place = "in its history".to_owned();
+    let hint = Some(format!("`envrun rollback {env} --list` shows what there is"));
+    Problem::Refused(vec![Refusal { label: format!("rollback {env}"), reason, place, hint }])
+}

@@ -1,0 +1,143 @@
+//! What is live in an environment, and whether it is well.
+
+use crate::graph::Target;
+use crate::ledger::{self, Holder, Release};
+use crate::model::{EnvName, Node};
+use crate::preflight::Git;
+
+use super::super::run::{Request, run};
+use super::super::{Context, Problem, Project};
+use super::finish::asked;
+use super::history_of;
+
+/// What is known of one environment.
+pub struct Status {
+    /// The environment.
+    pub env: String,
+    /// Its deploys.
+    pub deploys: Vec<DeployStatus>,
+    /// Who changes it at this moment.
+    pub holder: Option<Holder>,
+}
+
+/// What is known of one deploy.
+pub struct DeployStatus {
+    /// The deploy, without the environment.
+    pub node: String,
+    /// What is live.
+    pub live: Option<Release>,
+    /// What failed and could not be taken back.
+    pub broken: Option<Release>,
+    /// What was cut short, or goes on.
+    pub open: Option<Release>,
+    /// How many commits HEAD is ahead of what is live; none if git cannot say.
+    pub ahead: Option<u64>,
+    /// Whether its proof succeeds now; not there unless it was asked.
+    pub healthy: Option<bool>,
+}
+
+/// Looks at environments: the one that is named, or all that have a deploy.
+pub fn status(project: &Project, env: Option<&str>) -> Result<Vec<Status>, Problem> {
+    let environments: Vec<String> = match env {
+        Some(env) => vec![super::super::target::environment(project.envfile(), env)?.to_string()],
+        None => all(project),
+    };
+    let git = Git::new(project.root());
+    let mut found = Vec::new();
+    for env in environments {
+        let history = history_of(project, &env)?;
+        let mut nodes: Vec<String> = declared(project, &env);
+        nodes.extend(history.nodes().into_iter().map(str::to_owned));
+        nodes.dedup();
+        let mut deploys: Vec<DeployStatus> = Vec::new();
+        for node in nodes {
+            if deploys.iter().any(|known| known.node == node) {
+                continue;
+            }
+            let live = history.live(&node).cloned();
+            let ahead = live.as_ref().and_then(|live| git.ahead_of(&live.began.revision).ok());
+            let open = history.open().find(|release| release.began.node == node).cloned();
+            let broken = history.broken(&node).cloned();
+            deploys.push(DeployStatus { node, live, broken, open, ahead, healthy: None });
+        }
+        let holder = ledger::holder(project.root(), &env);
+        found.push(Status { env, deploys, holder });
+    }
+    Ok(found)
+}
+
+/// Carries out the proofs of an environment's deploys, once, and says for each whether it is well.
+pub fn check(
+    context: &Context,
+    project: &mut Project,
+    statuses: &mut [Status],
+    request: &Request,
+    reporters: &mut dyn FnMut() -> crate::report::Reporters,
+) -> Result<(), Problem> {
+    for status in statuses {
+        let env = EnvName::from(status.env.as_str());
+        for deploy in status.deploys.iter_mut().filter(|deploy| deploy.live.is_some()) {
+            let Some(targets) = proofs(project, &env, &deploy.node) else { continue };
+            let targets = targets.iter().map(|target| asked(address(target))).collect::<Vec<_>>();
+            if targets.is_empty() {
+                continue;
+            }
+            let request = Request { targets, ..request.clone() };
+            let (ending, _) = run(context, project, &request, reporters())?;
+            deploy.healthy = Some(ending.exit == 0);
+        }
+    }
+    Ok(())
+}
+
+/// The tasks that prove a deploy.
+fn proofs(project: &Project, env: &EnvName, node: &str) -> Option<Vec<Target>> {
+    let envfile = project.envfile();
+    let (target, _) = super::super::target::target(envfile, &format!("{env}.{node}"), Some(env)).ok()?;
+    let Some(Node::Deploy(deploy)) = envfile.node(Some(env), &target.path) else { return None };
+    let tasks = deploy.verify.iter().flat_map(|verify| &verify.tasks);
+    Some(
+        tasks
+            .map(|task| Target {
+                path: task.path.clone(),
+                env: task.env.clone().or_else(|| Some(env.clone())),
+                stage: None,
+                args: Vec::new(),
+            })
+            .collect(),
+    )
+}
+
+fn address(target: &Target) -> String {
+    match &target.env {
+        Some(env) => format!("{env}.{}", target.path),
+        None => target.path.to_string(),
+    }
+}
+
+/// The environments that have a deploy, declared or in a ledger.
+fn all(project: &Project) -> Vec<String> {
+    let envfile = project.envfile();
+    let mut names: Vec<String> = envfile
+        .concrete_environments()
+        .map(|env| env.name.to_string())
+        .filter(|env| !declared(project, env).is_empty())
+        .collect();
+    for env in ledger::environments(project.root()) {
+        if !names.contains(&env) {
+            names.push(env);
+        }
+    }
+    names
+}
+
+/// The deploys that an environment declares.
+pub fn declared(project: &Project, env: &str) -> Vec<String> {
+    let envfile = project.envfile();
+    let env = EnvName::from(env);
+    let paths = envfile.node_paths().into_iter();
+    paths
+        .filter(|path| matches!(envfile.node(Some(&env), path), Some(Node::Deploy(_))))
+        .map(|path| path.to_string())
+        .collect()
+}
