@@ -1,10 +1,12 @@
 //! `envrun dev`, which is `envrun run --watch`.
 
+use std::io::IsTerminal;
+
 use crate::model::{EnvName, Node};
 use crate::ops::dev::{Looks, Terms, dev};
 use crate::ops::{Problem, Project};
 
-use super::args::RunOptions;
+use super::args::{OutputStyle, RunOptions};
 use super::console::Console;
 use super::words::TargetWords;
 use super::{Invocation, run};
@@ -39,8 +41,11 @@ pub fn run(
         file: invocation.place.file.clone(),
         looks: if options.poll { Looks::Again } else { Looks::Told },
     };
-    let reporters = run::reporters(invocation, &options);
-    let mut console = Console::new(invocation, &options);
+    let mut reporters = run::reporters(invocation, &options);
+    let for_a_person = !matches!(options.output, OutputStyle::Json | OutputStyle::Quiet);
+    let keys = for_a_person && invocation.terminal.interactive && std::io::stdin().is_terminal();
+    let mut console = Console::new(invocation, keys);
+    reporters.add("console", console.listener());
     dev(invocation.context, project, &request, &terms, reporters, &mut console)
 }
 

@@ -20,6 +20,7 @@ mod import;
 mod init;
 mod list;
 mod log;
+mod notify;
 mod report;
 mod rollback;
 mod run;

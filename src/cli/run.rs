@@ -12,6 +12,7 @@ use crate::plan::{Force, OnFailure};
 use crate::report::Reporters;
 
 use super::args::{CacheUse, OutputStyle, RunOptions};
+use super::notify::Notify;
 use super::words::{TargetWords, WordsError, split};
 use super::{Invocation, dev, help, list};
 
@@ -75,6 +76,10 @@ pub(super) fn reporters(invocation: &Invocation<'_>, options: &RunOptions) -> Re
     if !options.question {
         let output = if options.json { OutputStyle::Json } else { options.output };
         reporters.add("output", invocation.terminal.reporter(invocation.context, output, options.verbose));
+    }
+    if options.notify {
+        let bell = invocation.terminal.interactive.then(|| Box::new(std::io::stderr()) as Box<_>);
+        reporters.add("notify", Box::new(Notify::new(bell)));
     }
     reporters
 }

@@ -35,6 +35,7 @@ use crate::fingerprint::Interest;
 use crate::graph::NodeIx;
 use crate::model::ConditionKind;
 use crate::plan::{Force, OnFailure};
+use crate::record::{self, RunId};
 use crate::report::Reporters;
 use crate::watch::{Area, Eyes};
 
@@ -43,6 +44,11 @@ use super::{Context, Problem, Project};
 use desk::{Changes, Desk, Wake};
 
 pub use crate::watch::Looks;
+
+/// Where what a node printed in a run lies, relative to the root.
+pub fn log_path(run: &str, label: &str) -> String {
+    RunId::parse(run).map_or_else(String::new, |run| record::log_path(&run, label))
+}
 
 /// The exit status of a session that a signal ended.
 const INTERRUPTED: u8 = 130;
@@ -62,8 +68,8 @@ pub trait Console {
     fn begin(&mut self, steer: Steer);
     /// Something in the texts is wrong; the session goes on with what it has.
     fn problem(&mut self, problem: &Problem);
-    /// A run is over that did something: how it ended.
-    fn over(&mut self, ending: &Ending);
+    /// A key was pressed that the session itself knows nothing of. `services` tells what stays up.
+    fn key(&mut self, key: char, services: &dyn Fn() -> String);
 }
 
 /// Steers a session, from whatever thread.
@@ -74,6 +80,11 @@ impl Steer {
     /// Executes the targets, up to date or not.
     pub fn rerun(&self) {
         self.0.wake(Wake::Rerun);
+    }
+
+    /// A key for the console, when nothing runs.
+    pub fn key(&self, key: char) {
+        self.0.wake(Wake::Key(key));
     }
 
     /// Ends the session; what runs is stopped.
@@ -189,6 +200,7 @@ impl Session<'_> {
                 Wake::Signal => return Err(INTERRUPTED),
                 Wake::Quit => return Err(0),
                 Wake::Rerun => return Ok(Cause::Rerun),
+                Wake::Key(key) => self.console.key(key, &|| "nothing stays up in this session".to_owned()),
                 Wake::Notice(notice) => self.reporters.tell(Event::Notice(notice)),
                 Wake::Failed(reason) => {
                     self.eyes.fall_back(reason);
@@ -307,7 +319,6 @@ impl Session<'_> {
                 self.look_around = self.watch();
             }
             self.tell_polling();
-            self.console.over(&ending);
             let (files, folders) = self.watched;
             let polling = self.eyes.polling().map(str::to_owned);
             self.reporters.tell(Event::Watching { files, folders, polling });
