@@ -120,7 +120,8 @@ fn candidates(invocation: &Invocation<'_>, words: &[String]) -> Vec<Candidate> {
         }
     }
     let subcommand = rest.first().and_then(|first| cli.find_subcommand(first));
-    let is_run = subcommand.is_none_or(|command| command.get_name() == "run");
+    let is_dev = subcommand.is_some_and(|command| command.get_name() == "dev");
+    let is_run = is_dev || subcommand.is_none_or(|command| command.get_name() == "run");
     let mut found = Vec::new();
     if current.starts_with('-') {
         let command = if is_run { cli.find_subcommand("run") } else { subcommand };
@@ -173,6 +174,9 @@ fn candidates(invocation: &Invocation<'_>, words: &[String]) -> Vec<Candidate> {
         found.extend(complete::arguments(&specs, &target_words[at + 1..], current));
     }
     if !current.starts_with('-') {
+        if is_dev && target_words.is_empty() {
+            found.extend(complete::environments(envfile, current));
+        }
         found.extend(complete::targets(envfile, current));
     }
     found

@@ -88,7 +88,8 @@ impl dev::Console for Console<'_> {
 
     fn key(&mut self, key: char, services: &dyn Fn() -> String) {
         let offered = self.offered.take().unwrap_or_default();
-        if let Some(chosen) = key.to_digit(10).and_then(|digit| offered.get((digit as usize).checked_sub(1)?)) {
+        if let Some(chosen) = key.to_digit(10).and_then(|digit| offered.get((digit as usize).checked_sub(1)?))
+        {
             return self.show_log(chosen);
         }
         match key {
@@ -120,7 +121,8 @@ impl Modes {
         let stdin = rustix::stdio::stdin();
         // Who is not in the foreground is stopped for trying.
         let group = rustix::termios::tcgetpgrp(stdin).ok()?;
-        let before = rustix::termios::tcgetattr(stdin).ok().filter(|_| group == rustix::process::getpgrp())?;
+        let before =
+            rustix::termios::tcgetattr(stdin).ok().filter(|_| group == rustix::process::getpgrp())?;
         let mut modes = before.clone();
         // Ctrl-C and Ctrl-Z go on meaning what they mean.
         modes.local_modes.remove(LocalModes::ICANON | LocalModes::ECHO);

@@ -83,7 +83,8 @@ mod tests {
             move |title: &str, text: &str| shown.lock().unwrap().push(format!("{title} | {text}"))
         };
         let mut reporters = Reporters::new(Clock::manual(Timestamp(0)));
-        reporters.add("notify", Box::new(Notify { bell: Some(Box::new(bell.clone())), show: Box::new(show) }));
+        reporters
+            .add("notify", Box::new(Notify { bell: Some(Box::new(bell.clone())), show: Box::new(show) }));
         reporters.tell(Event::RunStarted(RunStarted {
             format: 1,
             run: String::new(),
@@ -103,6 +104,9 @@ mod tests {
     #[test]
     fn only_a_long_run_is_worth_a_notification() {
         assert_eq!(notified(9), (Vec::new(), Vec::new()));
-        assert_eq!(notified(83), (vec!["build test is done | envrun, after 1m23s".to_owned()], b"\x07".to_vec()));
+        assert_eq!(
+            notified(83),
+            (vec!["build test is done | envrun, after 1m23s".to_owned()], b"\x07".to_vec())
+        );
     }
 }
