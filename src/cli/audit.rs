@@ -52,7 +52,8 @@ pub fn run(invocation: &Invocation<'_>, args: &AuditArgs) -> Result<u8, Problem>
     } else {
         text(&audited, args, done.as_ref())
     };
-    terminal::print(&text).map_err(|source| Problem::System { doing: "write to standard output", source })?;
+    terminal::print(&invocation.context.redactor.text(&text))
+        .map_err(|source| Problem::System { doing: "write to standard output", source })?;
     let is_clean = match &done {
         Some(fix) => fix.left.is_empty(),
         None => sight.reads.is_empty() && sight.writes.is_empty(),

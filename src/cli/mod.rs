@@ -24,6 +24,7 @@ mod notify;
 mod report;
 mod rollback;
 mod run;
+mod secret;
 mod show;
 mod snapshot;
 mod stage;
@@ -46,16 +47,13 @@ use crate::secret::Redactor;
 use args::{Cli, Command, Place};
 use terminal::Terminal;
 
-/// A terminal of which nothing is known yet.
-const PLAIN: Terminal = Terminal { colour: false, colour_out: false, interactive: false, unicode: false };
-
 /// A bug in envrun.
 const EXIT_BUG: u8 = 70;
 
 /// The program.
 pub fn main() -> ExitCode {
     std::panic::set_hook(Box::new(|panic| {
-        PLAIN.say(&format!(
+        Terminal::default().say(&format!(
             "envrun has a bug: {panic}\nhint: please report it, with the command line and the Envfile; nothing half-written counts as done"
         ));
         std::process::exit(i32::from(EXIT_BUG));
@@ -75,7 +73,7 @@ pub fn main() -> ExitCode {
     let context = match context(&place) {
         Ok(context) => context,
         Err(error) => {
-            PLAIN.say(&format!("error: {error}"));
+            Terminal::default().say(&format!("error: {error}"));
             return ExitCode::from(2);
         }
     };
@@ -128,6 +126,7 @@ fn command(context: &Context, terminal: &Terminal, place: Place, asked: Asked) -
         Some(Command::Audit(args)) => audit::run(&invocation, &args),
         Some(Command::Doctor(args)) => doctor::run(&invocation, &args),
         Some(Command::Env(args)) => env::run(&invocation, args),
+        Some(Command::Secret(args)) => secret::run(&invocation, &args),
         Some(Command::Check(args)) => check::run(&invocation, &args),
         Some(Command::Init(args)) => init::run(&invocation, &args),
         Some(Command::Import(args)) => import::run(&invocation, &args),

@@ -119,6 +119,7 @@ pub(super) fn request(options: &RunOptions, targets: Vec<TargetWords>) -> Result
         write_cache: matches!(options.cache, CacheUse::Rw | CacheUse::W),
         strict: options.strict,
         words: None,
+        held: Vec::new(),
         seen: None,
         job: Default::default(),
     })

@@ -7,11 +7,12 @@ use crate::diag::render::{self, Style as DiagnosticStyle};
 use crate::diag::{Diagnostic, SourceMap};
 use crate::ops::{Context, Problem};
 use crate::report::{self, Sink, Style};
+use crate::secret::Redactor;
 
 use super::args::{DiagnosticFormat, OutputStyle, When};
 
 /// What is known of the terminal.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Default)]
 pub struct Terminal {
     /// Standard error may be coloured.
     pub colour: bool,
@@ -21,6 +22,8 @@ pub struct Terminal {
     pub interactive: bool,
     /// Characters beyond ASCII can be shown.
     pub unicode: bool,
+    /// What hides secrets in what is said.
+    pub redactor: Redactor,
 }
 
 impl Terminal {
@@ -40,6 +43,7 @@ impl Terminal {
             colour: colour(std::io::stderr().is_terminal()),
             colour_out: colour(std::io::stdout().is_terminal()),
             interactive: std::io::stderr().is_terminal() && !dumb,
+            redactor: context.redactor.clone(),
             unicode: locale.is_some_and(|locale| locale.to_lowercase().contains("utf")),
         }
     }
@@ -115,7 +119,7 @@ impl Terminal {
 
     /// One line or more on standard error. If nobody listens there is nobody to tell.
     pub fn say(&self, text: &str) {
-        let _ = writeln!(std::io::stderr().lock(), "{text}");
+        let _ = writeln!(std::io::stderr().lock(), "{}", self.redactor.text(text));
     }
 
     /// Text in bold on standard output.

@@ -34,7 +34,8 @@ pub fn run(invocation: &Invocation<'_>, args: &WhyArgs) -> Result<u8, Problem> {
         (None, true) => first_text(&explanation),
         (None, false) => text(&explanation),
     };
-    terminal::print(&text).map_err(|source| Problem::System { doing: "write to standard output", source })?;
+    terminal::print(&invocation.context.redactor.text(&text))
+        .map_err(|source| Problem::System { doing: "write to standard output", source })?;
     Ok(0)
 }
 

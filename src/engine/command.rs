@@ -254,14 +254,24 @@ impl<'a> Carry<'a> {
             watch: self.watch,
         };
         let (log, listener, node) = (&mut self.log, &self.listener, self.ix);
-        let ended = exec::run(&spec, self.around.processes, &mut |stream, bytes| {
+        let mut hear = |stream, bytes: &[u8]| {
             log.extend_from_slice(bytes);
             if let Some((send, room)) = listener {
                 let credit = room.take(bytes.len());
                 let _ = send.send(Message::Output { node, stream, bytes: bytes.to_vec(), credit });
             }
+        };
+        // On its way in: what is kept, told and logged has no secret in it from here on.
+        let redactor = self.around.redactor;
+        let mut streams = [(Stream::Stdout, redactor.stream()), (Stream::Stderr, redactor.stream())];
+        let ended = exec::run(&spec, self.around.processes, &mut |stream, bytes| {
+            let (_, filter) = &mut streams[usize::from(stream == Stream::Stderr)];
+            filter.push(bytes, &mut |bytes| hear(stream, bytes));
         });
-        let command = command.display();
+        for (stream, filter) in &mut streams {
+            filter.finish(&mut |bytes| hear(*stream, bytes));
+        }
+        let command = redactor.text(&command.display()).into_owned();
         match ended {
             Ok(ended) => match ended.exit {
                 Exit::Status(0) => Attempt::Good,

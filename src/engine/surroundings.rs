@@ -7,13 +7,14 @@ use std::sync::Arc;
 
 use crate::base::{Clock, RelPath};
 use crate::cache::LocalStore;
-use crate::diag::Diagnostic;
+use crate::diag::{Diagnostic, Span};
 use crate::exec::{Environ, Jobserver, Processes};
 use crate::fingerprint::{Definition, Variable, Workspace};
 use crate::graph::ConfiguredTask;
 use crate::model::{Action, Command, Condition, Envfile, Sandbox, Task, VarName};
 use crate::preflight::Git;
 use crate::record::{ManifestLog, RunId};
+use crate::secret::Redactor;
 use crate::vars::{Form, Lookup, TaskValues};
 
 use super::audit::Audit;
@@ -46,6 +47,8 @@ pub struct Surroundings<'a> {
     pub host: &'a str,
     /// The time of day.
     pub clock: &'a Clock,
+    /// What hides secrets in everything that is told.
+    pub redactor: &'a Redactor,
     /// The run's id.
     pub run: &'a RunId,
     /// Where what went into the keys is taken down.
@@ -182,7 +185,7 @@ impl<'a> Surroundings<'a> {
         let task = &node.task;
         let mut commands = Vec::new();
         for command in node.commands() {
-            commands.push(self.interpolated(command, &scene.values, task)?);
+            commands.push(self.keyed(command, &scene.values, task)?);
         }
         let variable = |name: &VarName| {
             let lookup = scene.values.lookup(name.as_str());
@@ -219,12 +222,26 @@ impl<'a> Surroundings<'a> {
         })
     }
 
+    /// A command as it is in the key: a secret in its words is named, not told. Its value is in the key by itself.
+    fn keyed(&self, command: &Command, values: &TaskValues, task: &Task) -> Result<Command, Arc<Diagnostic>> {
+        self.with_words(command, task, |word, span| values.interpolate_named(word, Form::Word, span))
+    }
+
     /// A command with the `${NAME}` of its words replaced; shell text is left to the shell.
     pub fn interpolated(
         &self,
         command: &Command,
         values: &TaskValues,
         task: &Task,
+    ) -> Result<Command, Arc<Diagnostic>> {
+        self.with_words(command, task, |word, span| values.interpolate(word, Form::Word, span))
+    }
+
+    fn with_words(
+        &self,
+        command: &Command,
+        task: &Task,
+        of: impl Fn(&str, Span) -> Result<String, Arc<Diagnostic>>,
     ) -> Result<Command, Arc<Diagnostic>> {
         match command {
             Command::Shell(text) => Ok(Command::Shell(text.clone())),
@@ -233,7 +250,7 @@ impl<'a> Surroundings<'a> {
                     let is_this = |action: &&crate::diag::Spanned<Action>| matches!(&action.value, Action::Run(run) if run == command);
                     task.actions.iter().find(is_this).map_or(task.span, |action| action.span)
                 };
-                let words = words.iter().map(|word| values.interpolate(word, Form::Word, span()));
+                let words = words.iter().map(|word| of(word, span()));
                 Ok(Command::Argv(words.collect::<Result<_, _>>()?))
             }
         }

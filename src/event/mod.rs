@@ -15,6 +15,7 @@
 
 mod nodes;
 mod outcome;
+mod redact;
 mod state;
 #[cfg(test)]
 pub(crate) mod tests;

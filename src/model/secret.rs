@@ -23,6 +23,8 @@ pub struct Secret {
     pub rotate: Option<Rotate>,
     /// The task that tells its owner `$NEW_SECRET`.
     pub on_rotate: Option<NodeRef>,
+    /// The task that proves that a new one works.
+    pub verify: Option<NodeRef>,
     /// `false`: it may be missing.
     pub required: Option<bool>,
     /// What it is for.
@@ -119,6 +121,7 @@ impl Secret {
             length: None,
             rotate: None,
             on_rotate: None,
+            verify: None,
             required: None,
             desc: None,
             kept: None,
@@ -135,6 +138,7 @@ impl Secret {
             length: self.length.or(below.length),
             rotate: self.rotate.or(below.rotate),
             on_rotate: self.on_rotate.clone().or_else(|| below.on_rotate.clone()),
+            verify: self.verify.clone().or_else(|| below.verify.clone()),
             required: self.required.or(below.required),
             desc: self.desc.clone().or_else(|| below.desc.clone()),
             kept: self.kept.clone().or_else(|| below.kept.clone()),

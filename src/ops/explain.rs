@@ -50,6 +50,7 @@ pub fn explain(
     let request = Request { dry_run: true, ..request.clone() };
     let mut ready = Ready::new(context, project, &request)?;
     let mut reporters = Reporters::new(context.clock.clone());
+    reporters.redact(&context.redactor);
     ready.begin(project, &request, &mut reporters);
     // Keys hold secrets too; where a guard refuses, a node that wants one says so.
     ready.admit(context, project, &request);

@@ -32,7 +32,7 @@ use crate::plan::{Force, Limits, OnFailure, Plan};
 use crate::preflight::{Git, Machine, Question, Sight, Status, Verdict, World, ask_all};
 use crate::record::{self, Durations, ManifestLog, RecordError, Recorder, RunId, STATE_DIR};
 use crate::report::Reporters;
-use crate::vars::{Layer, Lookup, Source, condition_names, requirement_names};
+use crate::vars::{Layer, Lookup, SecretId, Source, condition_names, requirement_names};
 
 use super::deploy::{self, Begun, Job};
 use super::seal::{Answer, Asked, seal_answer};
@@ -68,6 +68,8 @@ pub struct Request {
     pub strict: bool,
     /// The words of the command line, and those of them that are options: what a sealed answer is kept under.
     pub words: Option<(Vec<String>, Vec<String>)>,
+    /// Secrets whose value is not asked of their store: while one is replaced, its task sees the old one, or the new.
+    pub held: Vec<(SecretId, String)>,
     /// What was seen of the checkout a moment ago.
     pub seen: Option<Arc<Seen>>,
     /// What its deploys are there for.
@@ -269,6 +271,7 @@ impl Ready {
             git: &self.git,
             host: &context.host,
             clock: &context.clock,
+            redactor: &context.redactor,
             run: &self.run,
             manifests: &self.manifests,
             audit: None,
@@ -347,6 +350,7 @@ pub(super) fn carry_out(
     terms: Terms<'_>,
 ) -> Result<(Ending, Rest), Problem> {
     let Terms { audit, pins, proof } = terms;
+    reporters.redact(&context.redactor);
     if request.strict {
         let warnings = super::check::check(project);
         if !warnings.is_empty() {
@@ -698,7 +702,7 @@ impl Ready {
             nodes.find(|(_, node)| node.label == refusal.label).map(|(_, node)| node.env.clone())
         };
         let refused = refusals.iter().filter_map(of).collect();
-        let unsealed = unseal(context, project, plan, &around, &wants, &refused);
+        let unsealed = unseal(context, project, plan, &around, (&wants, &request.held), &refused);
         refusals.extend(unsealed.refusals);
         if refusals.is_empty() || self.plan.limits.dry_run {
             refusals.extend(asked(When::WithSecrets));

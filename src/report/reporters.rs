@@ -4,6 +4,7 @@ use super::Reporter;
 use crate::base::Clock;
 use crate::event::{Event, Notice, RunState, Sequenced, Sequencer};
 use crate::record::{RecordError, Recorded, Recorder};
+use crate::secret::Redactor;
 
 /// Everyone who listens to a run: the fold, the record, the reporters.
 pub struct Reporters {
@@ -11,6 +12,7 @@ pub struct Reporters {
     state: RunState,
     recorder: Option<Recorder>,
     reporters: Vec<(&'static str, Box<dyn Reporter>)>,
+    redactor: Redactor,
     held: Option<Held>,
 }
 
@@ -29,7 +31,13 @@ impl Reporters {
             recorder: None,
             reporters: Vec::new(),
             held: None,
+            redactor: Redactor::default(),
         }
+    }
+
+    /// From now on everything that is told passes this filter first. What commands print has passed it on its way in.
+    pub fn redact(&mut self, redactor: &Redactor) {
+        self.redactor = redactor.clone();
     }
 
     /// Writes the run down.
@@ -64,7 +72,8 @@ impl Reporters {
     }
 
     /// Tells an event: the one writer of events calls this. A listener that fails is retired, and the others are told.
-    pub fn tell(&mut self, event: Event) {
+    pub fn tell(&mut self, mut event: Event) {
+        event.redact(&self.redactor);
         if let Some(held) = &mut self.held {
             let news = (held.is_news)(&event);
             held.events.push(event);

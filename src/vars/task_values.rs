@@ -67,9 +67,26 @@ impl TaskValues {
 
     /// Replaces what `text` mentions. The error is ready to be shown; `span` is where the text is written.
     pub fn interpolate(&self, text: &str, form: Form, span: Span) -> Result<String, Arc<Diagnostic>> {
+        self.interpolate_with(text, form, span, |_, text, _| text.to_string())
+    }
+
+    /// The same, with the name in a secret's place: `${TOKEN}` stays.
+    pub fn interpolate_named(&self, text: &str, form: Form, span: Span) -> Result<String, Arc<Diagnostic>> {
+        self.interpolate_with(text, form, span, |name, text, secret| {
+            if secret { format!("${{{name}}}") } else { text.to_string() }
+        })
+    }
+
+    fn interpolate_with(
+        &self,
+        text: &str,
+        form: Form,
+        span: Span,
+        show: impl Fn(&str, &str, bool) -> String,
+    ) -> Result<String, Arc<Diagnostic>> {
         let mut missing = None;
         let mut lookup = |name: &str| match self.lookup(name) {
-            Lookup::Value { text, .. } => Some(text.to_string()),
+            Lookup::Value { text, secret, .. } => Some(show(name, &text, secret)),
             Lookup::Undeclared => None,
             Lookup::Missing(diagnostic) => {
                 missing = Some(diagnostic);

@@ -54,13 +54,13 @@ fn print(text: &str) -> Result<u8, Problem> {
     Ok(0)
 }
 
-fn json(value: &impl serde::Serialize) -> String {
+pub(super) fn json(value: &impl serde::Serialize) -> String {
     let text = serde_json::to_string_pretty(value).expect("it has only string keys");
     format!("{text}\n")
 }
 
 /// Rows under headings, in columns; the last is as long as it is.
-fn table(headings: &[&str], rows: &[Vec<String>], bold: impl Fn(&str) -> String) -> String {
+pub(super) fn table(headings: &[&str], rows: &[Vec<String>], bold: impl Fn(&str) -> String) -> String {
     let width = |at: usize| {
         let cells = rows.iter().filter_map(|row| row.get(at));
         cells.map(|cell| cell.chars().count()).max().unwrap_or(0).max(headings[at].chars().count())

@@ -59,6 +59,7 @@ impl<'d> Lower<'d> {
                 text => parse_duration(text).map(Rotate::After),
             }),
             on_rotate: self.reference_prop(word, "on-rotate"),
+            verify: self.reference_prop(word, "verify"),
             required: bool_prop(node, "required"),
             desc: text_prop(node, "desc"),
             ..Secret::new(VarName::from(node.name.value.as_str()), node.name.span)

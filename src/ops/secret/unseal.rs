@@ -70,7 +70,7 @@ pub fn unseal(
     project: &Project,
     plan: &Plan,
     around: &Surroundings<'_>,
-    wants: &Wants,
+    (wants, held): (&Wants, &[(SecretId, String)]),
     refused: &BTreeSet<Option<EnvName>>,
 ) -> Unsealed {
     struct Group<'g> {
@@ -102,12 +102,14 @@ pub fn unseal(
         groups[at].all |= !node.task.is_cacheable() && !node.task.is_group();
     }
     let mut secrets = Secrets::new(context, project, around.processes);
+    secrets.held = held.to_vec();
     let missing = if plan.limits.dry_run { Missing::Pretend } else { Missing::Make };
     for group in groups {
-        if group.wanted.is_empty() && (group.guarded || !group.all) {
+        if group.wanted.is_empty() && (group.guarded || !group.all) && held.is_empty() {
             continue;
         }
-        let wanted = Wanted::Only(group.wanted.keys().cloned().collect());
+        let held = held.iter().map(|(id, _)| id.clone());
+        let wanted = Wanted::Only(group.wanted.keys().cloned().chain(held).collect());
         let opened = secrets.open(group.values, &wanted, missing);
         unsealed.read_any |= opened.read_any;
         for notice in opened.notices {

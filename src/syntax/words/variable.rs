@@ -53,6 +53,7 @@ static SECRET: Word = word("NAME", "a secret that is kept in a store, never in t
         prop("length", Kind::Positive, "how long a generated one is"),
         prop("rotate", Kind::DurationOrNever, "how old it may get"),
         prop("on-rotate", Kind::Reference, "the task that tells its owner `$NEW_SECRET`"),
+        prop("verify", Kind::Reference, "the task that proves that a new one works"),
         prop("required", Kind::Bool, "`#false`: it may be missing"),
         DESC,
     ])

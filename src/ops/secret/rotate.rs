@@ -1,0 +1,363 @@
+//! Replacing a secret, as a transaction.
+//!
+//! ```text
+//! candidate ─▶ on-rotate with $NEW_SECRET ─▶ store ─▶ restart what uses it ─▶ verify ─▶ done
+//!                  └──────────── any failure from here ────────────┘
+//!                        store has the old one, on-rotate with the old one as $NEW_SECRET, restart
+//! ```
+//!
+//! While a secret is being replaced, the candidate lies in `.envrun/secrets/<env>.rotating.env`: if envrun is killed in
+//! the middle, its owner may know only the candidate, and nobody else would. The next rotation takes that one back first.
+//!
+//! Invariant: a candidate is thrown away only when its owner is known to have the old value, or the store has it.
+
+use crate::model::{EnvName, NodeRef};
+use crate::record::STATE_DIR;
+use crate::report::Reporters;
+use crate::secret::{FileStore, StoreError, generate};
+
+use super::super::env::EnvValues;
+use super::super::target::Asked;
+use super::super::{Context, Problem, Project, run};
+use super::tend::{all_kept, named, with_secrets};
+use super::{Kept, Refused};
+
+/// What a rotation needs of those who ask for it.
+pub struct Rotation<'a> {
+    /// Who listens to the tasks that are run.
+    pub reporters: &'a mut dyn FnMut() -> Reporters,
+    /// Restarts what uses a secret that has another value now.
+    pub restart: &'a mut dyn FnMut(Option<&EnvName>, &str) -> Result<(), String>,
+    /// Says something.
+    pub say: &'a mut dyn FnMut(&str),
+}
+
+/// What came of one secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Rotated {
+    /// It has another value.
+    Done,
+    /// It has the value that it had: what failed.
+    Back(String),
+    /// Nobody knows which value its owner has: what failed, and where the candidate lies.
+    Broken(String),
+}
+
+/// Replaces secrets of an environment: those that are named, or those that are due.
+pub fn rotate(
+    context: &Context,
+    project: &mut Project,
+    env: Option<&EnvName>,
+    names: &[String],
+    due: bool,
+    rotation: &mut Rotation<'_>,
+) -> Result<Vec<(String, Rotated)>, Problem> {
+    let pending = pending_file(project, env);
+    let lock = lock(project, env)?;
+    let chosen = choose(context, project, env, names, due)?;
+    let mut done = Vec::new();
+    recover(context, project, env, &pending, rotation)?;
+    for kept in chosen {
+        let name = kept.spec.secret.name.to_string();
+        let one = One { context, env, kept: &kept, pending: &pending };
+        let rotated = one.rotate(project, rotation)?;
+        let stop = matches!(rotated, Rotated::Broken(_));
+        done.push((name, rotated));
+        if stop {
+            break;
+        }
+    }
+    drop(lock);
+    Ok(done)
+}
+
+/// Where candidates lie while they are not yet the secret.
+fn pending_file(project: &Project, env: Option<&EnvName>) -> FileStore {
+    let env = env.map_or("", EnvName::as_str);
+    let folder = project.root().join(STATE_DIR).join("secrets");
+    FileStore::new(folder.join(format!("{env}.rotating.env")), true)
+}
+
+/// One rotation at a time in an environment.
+fn lock(project: &Project, env: Option<&EnvName>) -> Result<std::fs::File, Problem> {
+    let folder = project.root().join(STATE_DIR).join("env").join(env.map_or("_", EnvName::as_str));
+    crate::base::fs::create_folder(&folder)?;
+    let path = folder.join("rotate.lock");
+    let open = std::fs::OpenOptions::new().write(true).create(true).truncate(false).open(&path);
+    let file = open.map_err(|error| crate::base::fs::FsError::new("open", &path, error))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(std::fs::TryLockError::WouldBlock) => Err(Problem::Busy {
+            message: match env {
+                Some(env) => format!("the secrets of `{env}` are being replaced by another envrun"),
+                None => "the secrets are being replaced by another envrun".into(),
+            },
+            hint: "wait until it is over".into(),
+        }),
+        // A file system without locks: better without than not at all.
+        Err(std::fs::TryLockError::Error(_)) => Ok(file),
+    }
+}
+
+fn choose(
+    context: &Context,
+    project: &mut Project,
+    env: Option<&EnvName>,
+    names: &[String],
+    due: bool,
+) -> Result<Vec<Kept>, Problem> {
+    let values = EnvValues::read(context, project, env.cloned(), &[])?;
+    with_secrets(context, project, |secrets| {
+        let mut chosen = Vec::new();
+        for name in names {
+            let kept = named(secrets, &values, name)?;
+            if kept.spec.secret.generate.is_none() {
+                return Err(Problem::usage(
+                    format!("`{name}` does not say how a new one is made"),
+                    Some(format!("add `generate=\"password\"` to it, or {}", kept.hint())),
+                ));
+            }
+            if !secrets.can_write(&kept) {
+                return Err(Problem::Store(Refused {
+                    store: kept.place.store.to_string(),
+                    reason: format!("it can only be read, so `{name}` cannot be replaced"),
+                    hint: None,
+                    place: String::new(),
+                }));
+            }
+            chosen.push(kept);
+        }
+        if names.is_empty() && !due {
+            return Err(Problem::usage(
+                "which secrets?",
+                Some("name them, or `--due` for those that are older than their `rotate=`".into()),
+            ));
+        }
+        if due {
+            let made = secrets.made(env)?;
+            let now = context.clock.now();
+            for (_, _, kept) in all_kept(secrets, &values)? {
+                let secret = &kept.spec.secret;
+                let is_due = made.due(secret.name.as_str(), secret.rotate).is_some_and(|due| due <= now);
+                let is_named = chosen.iter().any(|other: &Kept| other.id() == kept.id());
+                if is_due && !is_named && secret.generate.is_some() && secrets.can_write(&kept) {
+                    chosen.push(kept);
+                }
+            }
+        }
+        Ok(chosen)
+    })
+}
+
+/// Takes back what a rotation left that was ended in the middle.
+fn recover(
+    context: &Context,
+    project: &mut Project,
+    env: Option<&EnvName>,
+    pending: &FileStore,
+    rotation: &mut Rotation<'_>,
+) -> Result<(), Problem> {
+    for (name, candidate) in pending.read()? {
+        context.redactor.learn([candidate.as_str()]);
+        let values = EnvValues::read(context, project, env.cloned(), &[])?;
+        let (kept, current) = with_secrets(context, project, |secrets| {
+            let kept = named(secrets, &values, &name)?;
+            let value = secrets.value(&kept).map_err(Problem::Store)?;
+            Ok((kept, value))
+        })?;
+        let one = One { context, env, kept: &kept, pending };
+        let Some(old) = current.filter(|current| *current != candidate) else {
+            // The store has the candidate: only the last word was missing.
+            one.forget()?;
+            continue;
+        };
+        (rotation.say)(&format!("a rotation of `{name}` was ended in the middle: it is taken back"));
+        if let Err(failed) = one.give_back(project, rotation, &old, &candidate) {
+            let message = format!(
+                "`{name}`: an earlier rotation cannot be taken back ({failed}); the candidate is in {}",
+                pending.path().display()
+            );
+            return Err(Problem::usage(
+                message,
+                Some(format!(
+                    "see which value its owner has, store it with {}, and remove that file",
+                    kept.hint()
+                )),
+            ));
+        }
+        one.forget()?;
+    }
+    Ok(())
+}
+
+/// One secret on its way.
+struct One<'a> {
+    context: &'a Context,
+    env: Option<&'a EnvName>,
+    kept: &'a Kept,
+    pending: &'a FileStore,
+}
+
+impl One<'_> {
+    fn name(&self) -> &str {
+        self.kept.spec.secret.name.as_str()
+    }
+
+    fn rotate(&self, project: &mut Project, rotation: &mut Rotation<'_>) -> Result<Rotated, Problem> {
+        let secret = &self.kept.spec.secret;
+        let old =
+            with_secrets(self.context, project, |secrets| secrets.value(self.kept).map_err(Problem::Store))?;
+        let Some(old) = old else {
+            return Err(Problem::usage(
+                format!("`{}` is not set, so there is nothing to replace", self.name()),
+                Some(self.kept.generate_hint()),
+            ));
+        };
+        let how = secret.generate.expect("only secrets that say how are chosen");
+        let new = generate(how, secret.length).map_err(|error| Problem::System {
+            doing: "draw a new secret",
+            source: std::io::Error::other(error),
+        })?;
+        self.context.redactor.learn([new.as_str()]);
+        with_secrets(self.context, project, |secrets| secrets.prepare(self.pending).map_err(Problem::Store))?;
+        self.pending.set(&[(self.name().to_owned(), new.clone())])?;
+
+        let mut stored = false;
+        let failed = self.steps(project, rotation, (&old, &new), &mut stored);
+        let failed = match failed {
+            Ok(()) => {
+                with_secrets(self.context, project, |secrets| {
+                    secrets.note_made(&self.kept.place, [self.name()]);
+                    Ok(())
+                })?;
+                self.forget()?;
+                return Ok(Rotated::Done);
+            }
+            Err(failed) => failed,
+        };
+        (rotation.say)(&format!("`{}`: {failed}; going back", self.name()));
+        match self.back(project, rotation, (&old, &new), stored) {
+            Ok(()) => {
+                self.forget()?;
+                Ok(Rotated::Back(failed))
+            }
+            Err(worse) => Ok(Rotated::Broken(format!(
+                "{failed}, and going back failed too: {worse}; the candidate is in {}",
+                self.pending.path().display()
+            ))),
+        }
+    }
+
+    /// Forward, step by step; what failed.
+    fn steps(
+        &self,
+        project: &mut Project,
+        rotation: &mut Rotation<'_>,
+        (old, new): (&str, &str),
+        stored: &mut bool,
+    ) -> Result<(), String> {
+        let secret = &self.kept.spec.secret;
+        if let Some(task) = &secret.on_rotate {
+            self.task(project, rotation, task, old, Some(new))?;
+        }
+        // Even a `write` that fails may have written.
+        *stored = true;
+        self.store(project, new)?;
+        (rotation.restart)(self.env, self.name())?;
+        if let Some(task) = &secret.verify {
+            self.task(project, rotation, task, new, None)?;
+        }
+        Ok(())
+    }
+
+    /// Everything as it was.
+    fn back(
+        &self,
+        project: &mut Project,
+        rotation: &mut Rotation<'_>,
+        (old, new): (&str, &str),
+        stored: bool,
+    ) -> Result<(), String> {
+        if stored {
+            self.store_back(project, old)?;
+        }
+        self.give_back(project, rotation, old, new)?;
+        if stored {
+            (rotation.restart)(self.env, self.name())?;
+        }
+        Ok(())
+    }
+
+    /// The owner of the secret is given the old value: as one who has the new one, and if it turns out that it never had,
+    /// as one who has the old.
+    fn give_back(
+        &self,
+        project: &mut Project,
+        rotation: &mut Rotation<'_>,
+        old: &str,
+        new: &str,
+    ) -> Result<(), String> {
+        let Some(task) = &self.kept.spec.secret.on_rotate else { return Ok(()) };
+        self.task(project, rotation, task, new, Some(old))
+            .or_else(|_| self.task(project, rotation, task, old, Some(old)))
+    }
+
+    fn store(&self, project: &Project, value: &str) -> Result<(), String> {
+        with_secrets(self.context, project, |secrets| {
+            secrets.write(&self.kept.place, self.name(), value).map_err(Problem::Store)
+        })
+        .map_err(|problem| problem.to_string())
+    }
+
+    /// The store has the old value again, if it does not have it still.
+    fn store_back(&self, project: &Project, old: &str) -> Result<(), String> {
+        let there =
+            with_secrets(self.context, project, |secrets| secrets.value(self.kept).map_err(Problem::Store));
+        match there {
+            Ok(Some(there)) if there == old => Ok(()),
+            _ => self.store(project, old),
+        }
+    }
+
+    /// Runs a task that sees `current` under the secret's own name, and `new` as `$NEW_SECRET`.
+    fn task(
+        &self,
+        project: &mut Project,
+        rotation: &mut Rotation<'_>,
+        task: &NodeRef,
+        current: &str,
+        new: Option<&str>,
+    ) -> Result<(), String> {
+        let mut context = self.context.clone();
+        if let Some(new) = new {
+            context.caller.insert("NEW_SECRET".into(), new.into());
+        }
+        let env = task.env.as_ref().or(self.env);
+        let name = env.map_or_else(|| task.path.to_string(), |env| format!("{env}.{}", task.path));
+        let request = run::Request {
+            targets: vec![Asked { name: name.clone(), args: Vec::new() }],
+            force: crate::plan::Force::Targets,
+            held: vec![(self.kept.id(), current.to_owned())],
+            ..run::Request::default()
+        };
+        let reporters = (rotation.reporters)();
+        match run::run(&context, project, &request, reporters) {
+            Ok((ending, _)) if ending.exit == 0 => Ok(()),
+            Ok((ending, _)) => Err(format!("`{name}` failed with status {}", ending.exit)),
+            Err(problem) => Err(format!("`{name}` was not run: {problem}")),
+        }
+    }
+
+    /// The candidate is the secret now, or nobody's.
+    fn forget(&self) -> Result<(), Problem> {
+        let left = self.pending.read()?;
+        if left.keys().all(|name| name == self.name()) {
+            let mut lock = self.pending.path().as_os_str().to_owned();
+            lock.push(".lock");
+            crate::base::fs::remove_file(lock.as_ref())?;
+            return Ok(crate::base::fs::remove_file(self.pending.path())?);
+        }
+        let without = |text: &str| self.pending.with(text, self.name(), None).map(Some);
+        Ok(self.pending.update::<StoreError>(without)?)
+    }
+}
