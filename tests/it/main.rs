@@ -21,6 +21,7 @@ mod jobserver;
 mod kill;
 mod model;
 mod ninja;
+mod release;
 mod run;
 mod sandbox;
 #[cfg(unix)]
