@@ -218,18 +218,31 @@ impl History {
         found
     }
 
-    /// What `rollback` goes back to: the last release that reached live before the present one, and from which nobody
-    /// rolled back since. If the environment is broken, the last good one.
+    /// What `rollback` goes back to: the last release that reached live before the present one, and that nobody left for
+    /// an older one since. If the environment is broken, the last good one.
     pub fn rollback_target(&self, node: &str) -> Option<&Release> {
-        let left: Vec<&Release> = self
-            .of_node(node)
-            .into_iter()
-            .filter(|release| release.began.kind == Kind::Rollback && release.reached_live())
-            .filter_map(|release| self.release(release.began.previous?))
-            .collect();
-        let candidates = self.candidates(node);
-        let was_left = |release: &&&Release| !left.iter().any(|other| other.ships_the_same_as(release));
-        candidates.iter().find(was_left).copied()
+        self.candidates(node).into_iter().find(|release| !self.was_left(node, release))
+    }
+
+    /// Whether somebody rolled back from what a release ships to something older, and never put it live again.
+    fn was_left(&self, node: &str, release: &Release) -> bool {
+        let first = |of: &Release| {
+            let same = self.of_node(node).into_iter().filter(|other| other.ships_the_same_as(of));
+            same.map(Release::id).min()
+        };
+        for later in self.of_node(node).into_iter().filter(|later| later.reached_live()) {
+            if later.ships_the_same_as(release) {
+                return false;
+            }
+            let from = later.began.previous.and_then(|id| self.release(id));
+            let left = later.began.kind == Kind::Rollback
+                && from.is_some_and(|from| from.ships_the_same_as(release))
+                && first(later) < first(release);
+            if left {
+                return true;
+            }
+        }
+        false
     }
 
     /// The releases whose bytes are kept for one deploy: what is live, what a failing deploy would go back to, and the

@@ -175,6 +175,10 @@ fn what_a_rollback_goes_back_to() {
     assert_eq!(target(&["1 a live", "2 a live"]), None, "that would change nothing");
     assert_eq!(target(&["1 a live", "2 b live", "3 c live", "4 b live rollback"]), Some(1), "c was left");
     assert_eq!(target(&["1 a live", "2 b broken"]), Some(1));
+    let there_and_back = ["1 a live", "2 b live", "3 a live rollback", "4 b live rollback"];
+    assert_eq!(target(&there_and_back), Some(3), "it was left for a newer one, not as a bad one");
+    let again = ["1 a live", "2 b live", "3 a live rollback", "4 b live", "5 c live"];
+    assert_eq!(target(&again), Some(4), "b was put live again");
 }
 
 #[test]

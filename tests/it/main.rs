@@ -5,6 +5,8 @@ mod audit;
 mod bad_input;
 #[cfg(target_os = "linux")]
 mod damage;
+#[cfg(target_os = "linux")]
+mod deploy;
 #[cfg(unix)]
 mod doctor;
 mod ending;

@@ -1,0 +1,442 @@
+//! Deploys in release folders, with a real git repository: live, back, rolled back, cut short at every phase.
+
+use std::process::Command;
+
+use expect_test::expect;
+
+use crate::sandbox::{Ran, Sandbox};
+
+/// A release is a folder, `current` a link that is switched by a rename. A file `kill` names the phase at which envrun is
+/// killed; a release whose text says `bad` is not healthy.
+const ENVFILE: &str = r##"
+project "lab"
+vars { (path)ROOT "live/${ENVRUN_ENV}" }
+env "uat" { }
+env "prod" {
+    deploy "deploy" { from "uat" }
+}
+task "package" {
+    inputs "app.txt"
+    outputs "build/app.txt"
+    run "sh tools/kill.sh guarded $PPID"
+    run "cp app.txt build/app.txt"
+}
+task "health" {
+    run #"sh tools/kill.sh verifying $PPID"#
+    run #"grep -q good "$ROOT/current/app.txt" || { echo "not healthy"; exit 1; }"#
+}
+deploy "deploy" {
+    needs "package"
+    run #"sh tools/kill.sh applying $PPID"#
+    run #"""
+        mkdir -p "$ROOT/releases/$ENVRUN_REVISION"
+        cp build/app.txt "$ROOT/releases/$ENVRUN_REVISION/app.txt"
+        echo "$ENVRUN_PREVIOUS -> $ENVRUN_REVISION" >> "$ROOT/log"
+        """#
+    run #"ln -sfn "releases/$ENVRUN_REVISION" "$ROOT/next" && mv -T "$ROOT/next" "$ROOT/current""#
+    run #"sh tools/kill.sh applied $PPID"#
+    verify "health"
+    tag "before-${ENVRUN_RUN}"
+    keep 3
+}
+"##;
+
+/// Kills envrun if the file `kill` names this moment; while the live release is a good one, `going-back` is the moment.
+const KILL: &str = r#"
+test -e kill || exit 0
+wanted="$(cat kill)"
+at="$1"
+if test "$at" = applying && grep -q '"going-back"' .envrun/env/*/ledger.jsonl 2>/dev/null; then at=going-back; fi
+test "$wanted" = "$at" || exit 0
+rm kill
+kill -9 "$2"
+sleep 60
+"#;
+
+struct Lab {
+    sandbox: Sandbox,
+}
+
+impl Lab {
+    fn new() -> Self {
+        let sandbox = Sandbox::with(&[
+            ("Envfile.kdl", ENVFILE),
+            ("tools/kill.sh", KILL),
+            ("app.txt", "good 1\n"),
+            (".gitignore", ".envrun\nbuild\nlive\nkill\n"),
+        ]);
+        let lab = Self { sandbox };
+        lab.git(&["init", "--quiet", "-b", "main"]);
+        lab.commit("app.txt", "good 1\n");
+        lab
+    }
+
+    #[track_caller]
+    fn git(&self, args: &[&str]) -> String {
+        let output = Command::new("git")
+            .args(["-c", "user.name=ada", "-c", "user.email=ada@example.org"])
+            .args(args)
+            .current_dir(self.sandbox.root())
+            .env("GIT_CONFIG_GLOBAL", "/dev/null")
+            .env("GIT_CONFIG_SYSTEM", "/dev/null")
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "git {args:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    }
+
+    /// Commits a text and gives the revision.
+    #[track_caller]
+    fn commit(&self, path: &str, text: &str) -> String {
+        self.sandbox.write(path, text);
+        self.git(&["add", "--all"]);
+        self.git(&["commit", "--quiet", "--allow-empty", "-m", text.trim()]);
+        self.git(&["rev-parse", "HEAD"])
+    }
+
+    /// What is live: the text of the release that `current` leads to.
+    fn live(&self, env: &str) -> String {
+        self.sandbox.read(&format!("live/{env}/current/app.txt")).trim().to_owned()
+    }
+
+    fn run(&self, args: &[&str]) -> Ran {
+        self.sandbox.run(args)
+    }
+
+    /// The outcomes of an environment's releases, oldest first: `1 live, 2 back`.
+    fn outcomes(&self, env: &str) -> String {
+        let ran = self.sandbox.ok(&["history", env, "--json"]);
+        let mut lines: Vec<String> = ran
+            .stdout
+            .lines()
+            .map(|line| {
+                let line: serde_json::Value = serde_json::from_str(line).unwrap();
+                let how = line.get("outcome").unwrap_or(&line["phase"]).as_str().unwrap();
+                format!("{} {how}", line["release"])
+            })
+            .collect();
+        lines.reverse();
+        lines.join(", ")
+    }
+}
+
+#[track_caller]
+fn exits(ran: &Ran, status: i32) {
+    assert_eq!(ran.exit, status, "{}", ran.text());
+}
+
+#[test]
+fn a_deploy_a_bad_one_and_the_way_back() {
+    let lab = Lab::new();
+    exits(&lab.run(&["uat.deploy"]), 0);
+    assert_eq!(lab.live("uat"), "good 1");
+    let first = lab.git(&["rev-parse", "HEAD"]);
+    let second = lab.commit("app.txt", "good 2\n");
+    exits(&lab.run(&["uat.deploy"]), 0);
+    assert_eq!(lab.live("uat"), "good 2");
+    let third = lab.commit("app.txt", "bad 3\n");
+    let ran = lab.run(&["uat.deploy"]);
+    exits(&ran, 5);
+    assert_eq!(lab.live("uat"), "good 2");
+    assert!(ran.stderr.contains(&format!("revision {} is live again", &second[..10])), "{}", ran.stderr);
+    for log in [".envrun/env/uat/logs/3.log", ".envrun/env/uat/logs/3-back.log"] {
+        assert!(ran.stderr.contains(log) && lab.sandbox.exists(log), "{log}: {}", ran.stderr);
+    }
+    assert!(lab.sandbox.read(".envrun/env/uat/logs/3.log").contains("not healthy"));
+    assert_eq!(lab.outcomes("uat"), "1 live, 2 live, 3 back");
+    // Every command was told where it comes from and where it goes.
+    assert_eq!(
+        lab.sandbox.read("live/uat/log"),
+        format!(" -> {first}\n{first} -> {second}\n{second} -> {third}\n{third} -> {second}\n")
+    );
+    // The tag marks what was replaced, not what is new.
+    let tags = lab.git(&["tag", "--list", "before-*", "--format=%(objectname)"]);
+    assert_eq!(tags, first);
+}
+
+#[test]
+fn a_first_deploy_that_fails_has_nothing_to_go_back_to() {
+    let lab = Lab::new();
+    lab.commit("app.txt", "bad\n");
+    let ran = lab.run(&["uat.deploy"]);
+    exits(&ran, 6);
+    assert!(ran.stderr.contains("there is no earlier release to go back to"), "{}", ran.stderr);
+    assert_eq!(lab.outcomes("uat"), "1 broken");
+    exits(&lab.run(&["status", "uat"]), 1);
+    lab.commit("app.txt", "good\n");
+    exits(&lab.run(&["uat.deploy"]), 0);
+    exits(&lab.run(&["status", "uat"]), 0);
+}
+
+#[test]
+fn production_gets_the_bytes_that_were_proved_although_the_tree_moved_on() {
+    let lab = Lab::new();
+    exits(&lab.run(&["uat.deploy"]), 0);
+    let proved = lab.git(&["rev-parse", "HEAD"]);
+    lab.commit("app.txt", "good 2, not proved\n");
+    lab.sandbox.ok(&["package"]);
+    assert_eq!(lab.sandbox.read("build/app.txt"), "good 2, not proved\n");
+    let ran = lab.run(&["prod.deploy"]);
+    exits(&ran, 0);
+    assert!(!ran.stderr.contains("run package"), "nothing is made again: {}", ran.stderr);
+    assert_eq!(lab.live("prod"), "good 1");
+    let digest = |env: &str| {
+        let ran = lab.sandbox.ok(&["history", env, "--json", "-n", "1"]);
+        let line: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
+        (line["artefacts"][0]["digest"].clone(), line["revision"].clone(), line.get("from").cloned())
+    };
+    assert_eq!(digest("prod").0, digest("uat").0);
+    assert_eq!(digest("prod").1, proved.as_str());
+    assert_eq!(digest("prod").2, Some("uat/1".into()));
+    // What the tree makes is made again from the tree.
+    lab.sandbox.ok(&["package"]);
+    assert_eq!(lab.sandbox.read("build/app.txt"), "good 2, not proved\n");
+}
+
+#[test]
+fn what_was_never_proved_or_is_not_there_any_more_does_not_go_live() {
+    let lab = Lab::new();
+    let ran = lab.run(&["prod.deploy"]);
+    exits(&ran, 3);
+    expect![[r#"
+        exit: 3
+        --- stderr
+        error: `prod.deploy` is refused: nothing ever went live in `uat` (Envfile.kdl:6)
+    "#]]
+    .assert_eq(&ran.text());
+    lab.sandbox.ok(&["uat.deploy"]);
+    // The limits of the cache do not matter to what is kept, but somebody may throw all of it away.
+    std::fs::remove_dir_all(lab.sandbox.cache()).unwrap();
+    let ran = lab.run(&["prod.deploy"]);
+    exits(&ran, 3);
+    assert!(ran.stderr.contains("were collected; deploy `uat.deploy` again to have some"), "{}", ran.stderr);
+    lab.sandbox.ok(&["uat.deploy"]);
+    exits(&lab.run(&["prod.deploy"]), 0);
+}
+
+#[test]
+fn a_rollback_leaves_the_tree_alone() {
+    let lab = Lab::new();
+    let first = lab.git(&["rev-parse", "HEAD"]);
+    lab.git(&["tag", "v1"]);
+    lab.sandbox.ok(&["uat.deploy"]);
+    for text in ["good 2\n", "good 3\n"] {
+        lab.commit("app.txt", text);
+        lab.sandbox.ok(&["uat.deploy"]);
+    }
+    lab.sandbox.write("app.txt", "not yet committed\n");
+    let head = lab.git(&["rev-parse", "HEAD"]);
+    lab.sandbox.ok(&["rollback", "uat"]);
+    assert_eq!(lab.live("uat"), "good 2");
+    // The one that was left is not what a second one goes back to.
+    lab.sandbox.ok(&["rollback", "uat"]);
+    assert_eq!(lab.live("uat"), "good 1");
+    lab.sandbox.ok(&["rollback", "uat", "--to", "3"]);
+    assert_eq!(lab.live("uat"), "good 3");
+    lab.sandbox.ok(&["rollback", "uat", "--to", "v1"]);
+    assert_eq!(lab.live("uat"), "good 1");
+    lab.sandbox.ok(&["rollback", "uat", "--to", "3", "--emergency"]);
+    lab.sandbox.ok(&["rollback", "uat", "--to", &first[..8]]);
+    assert_eq!(lab.live("uat"), "good 1");
+    assert_eq!(lab.sandbox.read("app.txt"), "not yet committed\n");
+    assert_eq!(lab.git(&["rev-parse", "HEAD"]), head);
+    let history = lab.sandbox.ok(&["history", "uat"]).stdout;
+    assert!(history.contains("rollback to 3") && history.contains("break-glass"), "{history}");
+    let listed = lab.sandbox.ok(&["rollback", "uat", "--list"]).stdout;
+    assert_eq!(listed.lines().count(), 2, "the live one is not in the list: {listed}");
+    let ran = lab.run(&["rollback", "uat", "--to", "v9"]);
+    exits(&ran, 2);
+    assert!(ran.stderr.contains("no release of `uat.deploy` is called `v9`"), "{}", ran.stderr);
+}
+
+#[test]
+fn a_rollback_that_fails_says_so_with_both_logs() {
+    let lab = Lab::new();
+    lab.sandbox.ok(&["uat.deploy"]);
+    lab.commit("app.txt", "good 2\n");
+    lab.sandbox.ok(&["uat.deploy"]);
+    // Whatever is live, nothing is healthy any more.
+    lab.commit("Envfile.kdl", &ENVFILE.replace("grep -q good", "grep -q splendid"));
+    let ran = lab.run(&["rollback", "uat"]);
+    exits(&ran, 6);
+    assert!(ran.stderr.contains(".envrun/env/uat/logs/3.log"), "{}", ran.stderr);
+    lab.commit("app.txt", "good 3\n");
+    let ran = lab.run(&["uat.deploy"]);
+    exits(&ran, 6);
+    for log in ["logs/4.log", "logs/4-back.log"] {
+        assert!(ran.stderr.contains(log), "{log}: {}", ran.stderr);
+    }
+}
+
+#[test]
+fn killed_in_any_phase_it_says_so_and_goes_on_or_back() {
+    // What is live when it was killed, and after it was gone on with.
+    for (phase, killed, resumed) in [
+        ("guarded", "good 1", "good 2"),
+        ("applying", "good 1", "good 2"),
+        ("applied", "good 2", "good 2"),
+        ("verifying", "good 2", "good 2"),
+    ] {
+        for how in ["resume", "back"] {
+            let lab = Lab::new();
+            lab.sandbox.ok(&["uat.deploy"]);
+            lab.commit("app.txt", "good 2\n");
+            lab.sandbox.write("kill", phase);
+            let ran = lab.run(&["uat.deploy"]);
+            assert_eq!(ran.exit, -1, "{phase}: {}", ran.text());
+            assert_eq!(lab.live("uat"), killed, "{phase}");
+            // Nothing else changes that environment before.
+            let named = if phase == "applied" { "applying" } else { phase };
+            for args in [&["uat.deploy"][..], &["rollback", "uat"]] {
+                let ran = lab.run(args);
+                exits(&ran, 7);
+                assert!(ran.stderr.contains(&format!("cut short while {named}")), "{phase}: {}", ran.stderr);
+                assert!(ran.stderr.contains("`envrun deploy resume uat`"), "{}", ran.stderr);
+                assert!(ran.stderr.contains("`envrun deploy back uat`"), "{}", ran.stderr);
+            }
+            let status = lab.run(&["status", "uat"]);
+            exits(&status, 1);
+            assert!(status.stdout.contains(named), "{}", status.stdout);
+            exits(&lab.run(&["deploy", how, "uat"]), 0);
+            let wanted = if how == "resume" { resumed } else { "good 1" };
+            assert_eq!(lab.live("uat"), wanted, "{phase}, {how}");
+            exits(&lab.run(&["status", "uat"]), 0);
+            exits(&lab.run(&["uat.deploy"]), 0);
+            assert_eq!(lab.live("uat"), "good 2");
+        }
+    }
+}
+
+#[test]
+fn killed_while_going_back_it_goes_back_all_the_same() {
+    for how in ["resume", "back"] {
+        let lab = Lab::new();
+        lab.sandbox.ok(&["uat.deploy"]);
+        lab.commit("app.txt", "bad 2\n");
+        lab.sandbox.write("kill", "going-back");
+        let ran = lab.run(&["uat.deploy"]);
+        assert_eq!(ran.exit, -1, "{}", ran.text());
+        let ran = lab.run(&["uat.deploy"]);
+        exits(&ran, 7);
+        assert!(ran.stderr.contains("cut short while going-back"), "{}", ran.stderr);
+        let ran = lab.run(&["deploy", how, "uat"]);
+        exits(&ran, if how == "resume" { 5 } else { 0 });
+        assert_eq!(lab.live("uat"), "good 1");
+        assert_eq!(lab.outcomes("uat"), "1 live, 2 back");
+    }
+}
+
+#[test]
+fn killed_in_a_rollback_it_is_gone_on_with() {
+    let lab = Lab::new();
+    lab.sandbox.ok(&["uat.deploy"]);
+    lab.commit("app.txt", "good 2\n");
+    lab.sandbox.ok(&["uat.deploy"]);
+    for phase in ["applying", "applied", "verifying"] {
+        lab.sandbox.write("kill", phase);
+        assert_eq!(lab.run(&["rollback", "uat"]).exit, -1, "{phase}");
+        exits(&lab.run(&["uat.deploy"]), 7);
+        exits(&lab.run(&["deploy", "resume", "uat"]), 0);
+        assert_eq!(lab.live("uat"), "good 1", "{phase}");
+        lab.sandbox.ok(&["rollback", "uat", "--to", "2"]);
+    }
+    // An emergency does not wait for anybody to clear up.
+    lab.sandbox.write("kill", "applied");
+    assert_eq!(lab.run(&["rollback", "uat"]).exit, -1);
+    lab.sandbox.ok(&["rollback", "uat", "--to", "2", "--emergency"]);
+    assert_eq!(lab.live("uat"), "good 2");
+}
+
+#[test]
+fn what_speaks_against_a_deploy_is_told_all_at_once_and_nothing_is_changed() {
+    let lab = Lab::new();
+    let guarded = ENVFILE.replace(
+        "env \"uat\" { }",
+        "env \"uat\" {\n    guard {\n        branch \"release/*\"\n        exec \"false\" name=\"the moon\"\n    }\n    vars { TOKEN \"changeme\" }\n    requires { tool \"no-such-tool\" }\n}",
+    );
+    lab.commit("Envfile.kdl", &guarded);
+    let ran = lab.run(&["uat.deploy"]);
+    exits(&ran, 3);
+    for reason in
+        ["the branch is main", "the moon failed", "TOKEN is `changeme`, a placeholder", "no-such-tool"]
+    {
+        assert!(ran.stderr.contains(reason), "{reason}: {}", ran.stderr);
+    }
+    assert!(!lab.sandbox.exists("live") && !lab.sandbox.exists("build/app.txt"));
+    assert_eq!(lab.outcomes("uat"), "1 refused");
+}
+
+#[test]
+fn without_a_repository_there_is_no_revision() {
+    let lab = Lab::new();
+    std::fs::remove_dir_all(lab.sandbox.root().join(".git")).unwrap();
+    let ran = lab.run(&["uat.deploy"]);
+    exits(&ran, 3);
+    assert!(ran.stderr.contains("it needs a git repository"), "{}", ran.stderr);
+}
+
+#[test]
+fn what_fails_before_anything_is_changed_is_no_release() {
+    let lab = Lab::new();
+    lab.commit("Envfile.kdl", &ENVFILE.replace("cp app.txt build/app.txt", "false"));
+    exits(&lab.run(&["uat.deploy"]), 1);
+    assert_eq!(lab.outcomes("uat"), "1 abandoned");
+    assert!(!lab.sandbox.exists("live"));
+}
+
+#[test]
+fn figures_for_people_and_for_prometheus() {
+    let lab = Lab::new();
+    lab.sandbox.ok(&["uat.deploy"]);
+    lab.commit("app.txt", "bad 2\n");
+    exits(&lab.run(&["uat.deploy"]), 5);
+    lab.commit("app.txt", "good 3\n");
+    lab.sandbox.ok(&["uat.deploy"]);
+    lab.sandbox.ok(&["rollback", "uat"]);
+    let text = lab.sandbox.ok(&["report", "uat"]).stdout;
+    assert!(text.contains("deploys    1 back, 2 live") && text.contains("success    67 %"), "{text}");
+    let text = lab.sandbox.ok(&["report", "uat", "--format", "prometheus"]).stdout;
+    for line in [
+        "envrun_deploys_total{env=\"uat\",outcome=\"live\"} 2",
+        "envrun_deploys_total{env=\"uat\",outcome=\"back\"} 1",
+        "envrun_rollbacks_total{env=\"uat\",outcome=\"live\"} 1",
+    ] {
+        assert!(text.contains(line), "{line}: {text}");
+    }
+    // As Prometheus reads it: comments, or a name with labels and a number.
+    for line in text.lines().filter(|line| !line.starts_with('#')) {
+        let (name, value) = line.rsplit_once(' ').unwrap();
+        assert!(name.ends_with('}') && value.parse::<f64>().is_ok(), "{line}");
+    }
+    let json = lab.sandbox.ok(&["report", "--format", "json", "--since", "1d"]).stdout;
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json[0]["deploys"]["live"], 2);
+    exits(&lab.run(&["report", "--since", "soon"]), 2);
+}
+
+#[test]
+fn keep_lets_go_of_bytes_and_never_of_what_is_live_or_gone_back_to() {
+    let lab = Lab::new();
+    for number in 1..=5 {
+        lab.commit("app.txt", &format!("good {number}\n"));
+        lab.sandbox.ok(&["uat.deploy"]);
+    }
+    let kept = |lab: &Lab| {
+        let ran = lab.sandbox.ok(&["history", "uat", "--json"]);
+        let lines = ran.stdout.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+        let kept = lines.filter(|line| line["kept"] == true).map(|line| line["release"].to_string());
+        kept.collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(kept(&lab), "5 4 3");
+    let ran = lab.run(&["rollback", "uat", "--to", "1"]);
+    exits(&ran, 3);
+    assert!(ran.stderr.contains("was let go by `keep`; there are 4"), "{}", ran.stderr);
+    // What is kept survives a collection that everything else does not.
+    lab.sandbox.write(
+        "Envfile.kdl",
+        lab.sandbox.read("Envfile.kdl") + "cache { local max-size=\"1KiB\" max-age=\"1s\" }\n",
+    );
+    lab.sandbox.ok(&["cache", "gc"]);
+    lab.sandbox.ok(&["rollback", "uat", "--to", "3"]);
+    assert_eq!(lab.live("uat"), "good 3");
+}
