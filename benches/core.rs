@@ -95,6 +95,7 @@ fn project(tasks: usize) -> Project {
 
 fn context() -> Context {
     Context {
+        program: "envrun".into(),
         cwd: PathBuf::from("/project"),
         caller: BTreeMap::new(),
         cache_dir: PathBuf::from("/project/.cache"),

@@ -73,6 +73,18 @@ pub enum Command {
     /// Run targets, wait until files change, run what that affects, until Ctrl-C: `envrun run --watch`
     #[command(override_usage = "envrun dev [OPTIONS] [ENV] [TARGET…] [-- ARGS]")]
     Dev(RunArgs),
+    /// Start the services of an environment, and what they need; they stay up
+    Up(UpArgs),
+    /// Stop the services of an environment
+    Down(DownArgs),
+    /// Start services again that are up
+    Restart(RestartArgs),
+    /// Show the services: state, process, cpu, memory, address
+    Ps(PsArgs),
+    /// Print what services print
+    Logs(LogsArgs),
+    /// Wait until services are ready
+    Wait(WaitArgs),
     /// List the tasks, with what they are for
     List(ListArgs),
     /// Show what a target comes to: its definition after all patches, each line with its place
@@ -81,8 +93,6 @@ pub enum Command {
     Stage(StageArgs),
     /// Write the pipeline as a workflow of a CI system
     Ci(CiArgs),
-    /// Print the version that a file says, or raise it
-    Semver(SemverArgs),
     /// Draw the graph of the targets, or of everything
     Graph(GraphArgs),
     /// Say why a target would run, compared with its last good run
@@ -124,6 +134,9 @@ pub enum Command {
     /// What a shell asks to complete a word
     #[command(name = "__complete", hide = true)]
     Complete(CompleteArgs),
+    /// What keeps the services of an environment
+    #[command(name = "__services", hide = true)]
+    Serve(ServeArgs),
 }
 
 /// `envrun run`.
@@ -362,45 +375,6 @@ pub enum CiSystem {
     Github,
     /// GitLab CI.
     Gitlab,
-}
-
-/// `envrun semver`.
-#[derive(Debug, Args)]
-pub struct SemverArgs {
-    /// What to do
-    #[command(subcommand)]
-    pub command: SemverCommand,
-}
-
-/// What to do with a version.
-#[derive(Debug, Subcommand)]
-pub enum SemverCommand {
-    /// Print the version that a file says: a plain file, Cargo.toml, pyproject.toml or package.json
-    Show {
-        /// The file
-        #[arg(value_name = "FILE")]
-        file: PathBuf,
-    },
-    /// Raise the version in a file, and print the new one
-    Bump {
-        /// Which number
-        #[arg(value_enum)]
-        level: SemverLevel,
-        /// The file
-        #[arg(value_name = "FILE")]
-        file: PathBuf,
-    },
-}
-
-/// Which number of a version is raised.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum SemverLevel {
-    /// Something that worked works no more.
-    Major,
-    /// Something new.
-    Minor,
-    /// Something mended.
-    Patch,
 }
 
 /// `envrun graph`.
@@ -881,6 +855,96 @@ pub struct LogArgs {
     /// Also list what was up to date
     #[arg(short, long)]
     pub verbose: bool,
+}
+
+/// `envrun up`.
+#[derive(Debug, Args)]
+pub struct UpArgs {
+    /// The environment, the services, or both [default: all services of the environment]
+    #[arg(value_name = "ENV|SERVICE")]
+    pub words: Vec<String>,
+    /// Stay with them: show what they print, and stop them at the end
+    #[arg(short, long)]
+    pub attach: bool,
+    /// Start nothing; say what would be started, and why
+    #[arg(short = 'n', long)]
+    pub dry_run: bool,
+    /// Give a declared variable a value
+    #[arg(short, long = "set", value_name = "NAME=VALUE")]
+    pub set: Vec<String>,
+    /// How output is shown: auto, stream, prefix, group, errors, quiet or json
+    #[arg(
+        short,
+        long,
+        value_enum,
+        value_name = "STYLE",
+        default_value_t,
+        hide_possible_values = true,
+        hide_default_value = true
+    )]
+    pub output: OutputStyle,
+    /// Also list what is up to date
+    #[arg(short, long)]
+    pub verbose: bool,
+}
+
+/// `envrun down`.
+#[derive(Debug, Args)]
+pub struct DownArgs {
+    /// The environment, the services, or both [default: all services of the environment]
+    #[arg(value_name = "ENV|SERVICE")]
+    pub words: Vec<String>,
+}
+
+/// `envrun restart`.
+#[derive(Debug, Args)]
+pub struct RestartArgs {
+    /// The environment, the services, or both [default: all services that are up]
+    #[arg(value_name = "ENV|SERVICE")]
+    pub words: Vec<String>,
+}
+
+/// `envrun ps`.
+#[derive(Debug, Args)]
+pub struct PsArgs {
+    /// The environment [default: all that have services]
+    #[arg(value_name = "ENV")]
+    pub environment: Option<String>,
+    /// How it is printed
+    #[arg(long, value_enum, value_name = "FORMAT", default_value_t)]
+    pub format: TextOrJson,
+}
+
+/// `envrun logs`.
+#[derive(Debug, Args)]
+pub struct LogsArgs {
+    /// The environment, the services, or both [default: all services of the environment]
+    #[arg(value_name = "ENV|SERVICE")]
+    pub words: Vec<String>,
+    /// Go on with what is printed from now on; behind `logs`, `-f` says the same
+    #[arg(long)]
+    pub follow: bool,
+    /// Begin with the last N lines [default: the whole newest log, or 20 of several]
+    #[arg(short = 'n', long = "lines", value_name = "N")]
+    pub lines: Option<usize>,
+}
+
+/// `envrun wait`.
+#[derive(Debug, Args)]
+pub struct WaitArgs {
+    /// The environment, the services, or both [default: all services of the environment]
+    #[arg(value_name = "ENV|SERVICE")]
+    pub words: Vec<String>,
+    /// How long at the most; services that are not there yet are waited for too
+    #[arg(long, value_name = "DURATION")]
+    pub timeout: Option<String>,
+}
+
+/// `envrun __services`.
+#[derive(Debug, Args)]
+pub struct ServeArgs {
+    /// The folder of the environment's services
+    pub folder: PathBuf,
 }
 
 /// `envrun completions`.

@@ -25,7 +25,7 @@ mod report;
 mod rollback;
 mod run;
 mod secret;
-mod semver;
+mod service;
 mod show;
 mod snapshot;
 mod stage;
@@ -59,7 +59,8 @@ pub fn main() -> ExitCode {
         ));
         std::process::exit(i32::from(EXIT_BUG));
     }));
-    let args: Vec<OsString> = std::env::args_os().collect();
+    let mut args: Vec<OsString> = std::env::args_os().collect();
+    words::follow(&mut args);
     // A run's words cannot all be told apart before its Envfile is read, so clap sees them only then.
     let (place, asked) = match words::of_run(args.get(1..).unwrap_or_default()) {
         Some(run) => match words::place(&run) {
@@ -119,7 +120,6 @@ fn command(context: &Context, terminal: &Terminal, place: Place, asked: Asked) -
         Some(Command::List(args)) => list::run(&invocation, &args),
         Some(Command::Show(args)) => show::run(&invocation, &args),
         Some(Command::Ci(args)) => ci::run(&invocation, &args),
-        Some(Command::Semver(args)) => semver::run(&invocation, &args),
         Some(Command::Stage(args)) => stage::run(&invocation, &args),
         Some(Command::Graph(args)) => graph::run(&invocation, &args),
         Some(Command::Snapshot(args)) => snapshot::run(&invocation, &args),
@@ -139,6 +139,13 @@ fn command(context: &Context, terminal: &Terminal, place: Place, asked: Asked) -
         Some(Command::History(args)) => history::run(&invocation, &args),
         Some(Command::Report(args)) => report::run(&invocation, &args),
         Some(Command::Log(args)) => log::run(&invocation, &args),
+        Some(Command::Up(args)) => service::up(&invocation, &args),
+        Some(Command::Down(args)) => service::down(&invocation, &args),
+        Some(Command::Restart(args)) => service::restart(&invocation, &args),
+        Some(Command::Ps(args)) => service::ps(&invocation, &args),
+        Some(Command::Logs(args)) => service::logs(&invocation, &args),
+        Some(Command::Wait(args)) => service::wait(&invocation, &args),
+        Some(Command::Serve(args)) => service::supervise(&invocation, &args),
         Some(Command::Completions(args)) => complete::script(&args),
         Some(Command::Complete(args)) => complete::answer(&invocation, &args),
     }
@@ -175,6 +182,8 @@ fn context(place: &Place) -> std::io::Result<Context> {
         // Without a home results are still good for this project.
         .unwrap_or_else(|| cwd.join(".envrun/cache"));
     Ok(Context {
+        // Asked of the system only by who starts a supervisor: where it does not say, the name is looked up.
+        program: std::env::current_exe().unwrap_or_else(|_| PathBuf::from("envrun")),
         cwd,
         cache_dir,
         redactor: Redactor::default(),

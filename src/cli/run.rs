@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::sync::Arc;
 
+use crate::engine::service::Hold;
 use crate::model::EnvName;
 use crate::ops::run::{Request, run as run_request};
 use crate::ops::seal::{sealed, tell};
@@ -117,6 +118,7 @@ pub(super) fn request(options: &RunOptions, targets: Vec<TargetWords>) -> Result
         dry_run: options.dry_run || options.question,
         read_cache: matches!(options.cache, CacheUse::Rw | CacheUse::R),
         write_cache: matches!(options.cache, CacheUse::Rw | CacheUse::W),
+        hold: Hold::Run,
         strict: options.strict,
         words: None,
         held: Vec::new(),

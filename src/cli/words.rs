@@ -56,6 +56,18 @@ pub fn of_run(args: &[OsString]) -> Option<Vec<OsString>> {
     (!known && (first.is_some() || args[..at].iter().any(of_a_run))).then(|| args.to_vec())
 }
 
+/// Behind `logs`, `-f` is `--follow`, as everywhere where logs are read; before it, it names the Envfile.
+pub fn follow(args: &mut [OsString]) {
+    let options = run_options();
+    let mut at = 1;
+    while let Some(word) = args.get(at).and_then(|word| word.to_str()).filter(|word| word.starts_with('-')) {
+        at += 1 + usize::from(takes_next(&options, word));
+    }
+    if args.get(at).is_some_and(|word| word == "logs") {
+        args[at..].iter_mut().filter(|word| *word == "-f").for_each(|word| *word = "--follow".into());
+    }
+}
+
 /// Whether a target is named before help is asked for.
 fn of_run_after(args: &[OsString], options: &Command) -> bool {
     let mut at = 0;

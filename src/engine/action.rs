@@ -34,6 +34,7 @@ use super::dispatcher::{Message, OutputRoom};
 use super::lock::NodeLock;
 use super::memory::Memory;
 use super::pin::Pin;
+use super::service::{Serve, Services, service_of};
 use super::snapshot::{Saver, Unsaved};
 use super::surroundings::{Scene, Surroundings, state_label};
 
@@ -181,6 +182,15 @@ impl<'a> Actions<'a> {
             Ok(None) => {}
             Ok(Some(outcome)) => return Checked::Over(outcome),
             Err(failure) => return Checked::Over(self.failed(configured, failure, false)),
+        }
+        if let Some(service) = service_of(configured) {
+            let (around, graph, room) = (self.around, &self.plan.graph, &self.room);
+            let serve = Serve { around, graph, room, dry_run: self.plan.limits.dry_run };
+            let outcome = serve.serve(node, service, send);
+            if matches!(outcome, Outcome::Up { .. }) {
+                self.set_outputs(node, no_outputs());
+            }
+            return Checked::Over(outcome);
         }
         if let Some(outcome) = self.pinned(node, send) {
             return Checked::Over(outcome);
@@ -456,6 +466,11 @@ impl<'a> Actions<'a> {
     /// Nobody waits for a place any longer: the run was interrupted.
     pub fn stop_waiting(&self) {
         self.around.jobserver.stop();
+    }
+
+    /// The services of the run.
+    pub fn services(&self) -> &'a Services {
+        self.around.services
     }
 
     fn pin(&self, node: &ConfiguredTask) -> Option<&Pin> {

@@ -14,11 +14,14 @@ use crate::base::RelPath;
 use crate::event::{Because, Event, Failure, NodeSet, Notice, Outcome, RunFinished, Stream};
 use crate::exec::{Interrupt, Processes};
 use crate::graph::{EdgeKind, NodeIx};
+use crate::model::Gate;
 use crate::plan::Plan;
 use crate::report::Reporters;
+use crate::service::{State, Status};
 
 use super::action::{Actions, Checked};
 use super::scheduler::{End, Fact, Scheduler, Step, Verdict};
+use super::service::{Hold, LOOK};
 
 /// What the threads and the signals tell the dispatcher.
 #[derive(Debug)]
@@ -67,6 +70,14 @@ pub enum Message {
         /// The pause before the next.
         pause: Duration,
     },
+    /// A service has come that far, and goes on.
+    Reached(NodeIx, Gate),
+    /// Something about a service has changed.
+    Service(NodeIx, Box<Status>),
+    /// A supervisor of services has ended.
+    Unserved,
+    /// What the run asked for is let go.
+    LetGo,
     /// A check that had to wait has its answer.
     Checked(NodeIx, Checked, Duration),
     /// An execution is over.
@@ -186,6 +197,8 @@ pub fn run(
 ) -> Ending {
     let begun = Instant::now();
     let queue = Queue::default();
+    // Each waits on a thread of its own, and takes no place.
+    let services = plan.graph.iter().filter(|(_, node)| node.kind() == "service").count();
     let ending = std::thread::scope(|scope| {
         let mut dispatcher = Dispatcher {
             plan,
@@ -202,7 +215,16 @@ pub fn run(
             times: Vec::new(),
             expected_told: false,
             unguarded_told: false,
-            threads: Threads { scope, queue: &queue, actions, send, most: plan.limits.jobs.get() + 8 },
+            service_failed: false,
+            unserved: false,
+            let_go: false,
+            threads: Threads {
+                scope,
+                queue: &queue,
+                actions,
+                send,
+                most: plan.limits.jobs.get() + 8 + services,
+            },
         };
         dispatcher.go(&receive);
         queue.close();
@@ -273,6 +295,12 @@ struct Dispatcher<'a, 'scope, 'env> {
     times: Vec<(NodeIx, Duration)>,
     expected_told: bool,
     unguarded_told: bool,
+    /// A service that was up is not any longer, and nobody told it to end.
+    service_failed: bool,
+    /// There is no supervisor any longer.
+    unserved: bool,
+    /// Everything was let go that the run asked for.
+    let_go: bool,
     threads: Threads<'scope, 'env>,
 }
 
@@ -302,9 +330,37 @@ impl Dispatcher<'_, '_, '_> {
             self.take(message);
             if self.carry_out_steps() {
                 self.drain(receive);
-                return;
+                return self.end_services(receive);
             }
         }
+    }
+
+    /// Every node is over. Stays with the services if that was asked for, and lets go of them.
+    fn end_services(&mut self, receive: &Receiver<Message>) {
+        let services = self.actions.services();
+        if !services.are_there() {
+            return;
+        }
+        while services.hold == Hold::Attach && !self.interrupted && !self.scheduler.failed() && !self.unserved
+        {
+            match receive.recv_timeout(LOOK) {
+                Ok(message) => self.take(message),
+                Err(_) if services.are_over() => break,
+                Err(_) => {}
+            }
+        }
+        let (send, services) = (self.threads.send.clone(), self.threads.actions.services());
+        self.threads.scope.spawn(move || {
+            services.let_go();
+            let _ = send.send(Message::LetGo);
+        });
+        while !self.let_go {
+            match receive.recv() {
+                Ok(message) => self.take(message),
+                Err(_) => unreachable!("the dispatcher holds a sender itself"),
+            }
+        }
+        self.drain(receive);
     }
 
     /// Tells what is still on its way when the last node is over: notices and late output.
@@ -329,6 +385,24 @@ impl Dispatcher<'_, '_, '_> {
                 self.tell(Event::NodeRetrying { node, attempt, of, failure, pause });
             }
             Message::Phase { node, phase, about } => self.tell(Event::NodePhase { node, phase, about }),
+            Message::Reached(node, gate) => self.scheduler.on(Fact::Reached(node, gate), &mut self.steps),
+            Message::Service(node, status) => {
+                let is_over = self.scheduler.is_over(node);
+                let services = self.actions.services();
+                if services.is_news(&status.label, &status.state, status.ready, is_over) {
+                    self.service_failed |= matches!(status.state, State::Failed(_));
+                    self.tell(Event::ServiceChanged { node, state: status.state });
+                }
+            }
+            Message::Unserved if !self.interrupted && !self.let_go => {
+                let message = "what keeps the services has ended, and they with it".to_owned();
+                let hint = Some("`envrun up` starts them again".to_owned());
+                self.service_failed = true;
+                self.unserved = true;
+                self.tell(Event::Notice(Notice { node: None, message, hint }));
+            }
+            Message::Unserved => self.unserved = true,
+            Message::LetGo => self.let_go = true,
             Message::Checked(node, checked, took) => self.checked(node, checked, took),
             Message::Finished(node, outcome, took) => {
                 self.tell_unguarded();
@@ -486,7 +560,11 @@ impl Dispatcher<'_, '_, '_> {
                 self.changed += 1;
                 self.times.push((node, took));
             }
-            Outcome::Restored { .. } | Outcome::WouldRun { .. } | Outcome::Failed { .. } => self.changed += 1,
+            // Whether a service is up is never known without looking.
+            Outcome::Up { .. }
+            | Outcome::Restored { .. }
+            | Outcome::WouldRun { .. }
+            | Outcome::Failed { .. } => self.changed += 1,
             _ => {}
         }
         if outcome == Outcome::UpToDate {
@@ -528,6 +606,9 @@ impl Dispatcher<'_, '_, '_> {
             _ => Interrupt::Kill,
         });
         self.actions.stop_waiting();
+        if level > 1 {
+            self.actions.services().hurry(level);
+        }
         self.scheduler.on(Fact::Cancel { level }, &mut self.steps);
     }
 
@@ -566,7 +647,8 @@ impl Dispatcher<'_, '_, '_> {
         } else if self.scheduler.failed() {
             self.worst.max(1)
         } else {
-            0
+            let stays = self.actions.services().hold == Hold::Attach;
+            u8::from(stays && self.service_failed)
         }
     }
 }

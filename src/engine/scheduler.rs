@@ -33,6 +33,7 @@ use std::cmp::Reverse;
 use std::collections::VecDeque;
 
 use crate::graph::{EdgeKind, NodeIx, Occasion};
+use crate::model::Gate;
 use crate::plan::{OnFailure, Plan};
 
 use super::pool::Admission;
@@ -42,6 +43,8 @@ use super::pool::Admission;
 pub enum Fact {
     /// The check of a node says that it has to be executed.
     MustRun(NodeIx),
+    /// A service has come this far, and goes on: whoever wants it no further may begin.
+    Reached(NodeIx, Gate),
     /// A node's check or execution ended it.
     Finished(NodeIx, End),
     /// The user or the system asked to stop, for the first, second or third time.
@@ -144,6 +147,16 @@ enum Over {
     Unrun(Verdict),
 }
 
+/// A need of a service that may be met before the service's node is over.
+#[derive(Debug, Clone, Copy)]
+struct Early {
+    service: NodeIx,
+    later: NodeIx,
+    gate: Gate,
+    /// It was met.
+    passed: bool,
+}
+
 /// The state of a run.
 #[derive(Debug)]
 pub struct Scheduler {
@@ -151,6 +164,8 @@ pub struct Scheduler {
     behind: Adjacency<EdgeKind>,
     /// The needs of every node; empty in a graph without follow-ups, where nobody asks.
     needs: Adjacency<()>,
+    /// What may begin before the node it needs is over: services, who needs them, how far.
+    early: Vec<Early>,
     admission: Admission,
     keep_going: bool,
     stop: Stop,
@@ -201,6 +216,7 @@ impl Scheduler {
         Self {
             behind: Adjacency::new(graph.len(), &behind),
             needs: Adjacency::new(graph.len(), &needs),
+            early: early(plan),
             checks: Vec::new(),
             priority: plan.priority.clone(),
             admission: Admission::new(plan),
@@ -262,6 +278,7 @@ impl Scheduler {
         assert!(self.may_reopen(), "nothing new begins, and nothing begins again");
         let reopened = self.without_blocked(reopened);
         for &at in &reopened {
+            self.early.iter_mut().filter(|early| early.service == at).for_each(|early| early.passed = false);
             let node = &mut self.nodes[at.index()];
             node.good = false;
             match node.phase {
@@ -349,7 +366,9 @@ impl Scheduler {
             }
             for behind in self.behind.range(NodeIx(at as u32)) {
                 let (later, kind) = self.behind.items[behind];
-                self.nodes[later.index()].waits += u32::from(is_order(kind, follow_up));
+                let waits = is_order(kind, follow_up)
+                    && !(kind == EdgeKind::Needs && self.has_passed(NodeIx(at as u32), later));
+                self.nodes[later.index()].waits += u32::from(waits);
             }
         }
     }
@@ -370,6 +389,7 @@ impl Scheduler {
                     self.finish(node, Verdict::Cancelled, steps);
                 }
             }
+            Fact::Reached(node, gate) => self.reached(node, gate),
             Fact::Finished(node, end) => {
                 let phase = self.nodes[node.index()].phase;
                 assert!(
@@ -390,6 +410,26 @@ impl Scheduler {
                 self.stop = self.stop.max(if level >= 2 { Stop::Hard } else { Stop::Cancel });
             }
         }
+    }
+
+    /// A service has come that far.
+    fn reached(&mut self, service: NodeIx, gate: Gate) {
+        if self.nodes[service.index()].again {
+            return;
+        }
+        for at in 0..self.early.len() {
+            let early = self.early[at];
+            if early.service == service && early.gate <= gate && !early.passed {
+                self.early[at].passed = true;
+                self.nodes[early.later.index()].waits -= 1;
+                self.check(early.later);
+            }
+        }
+    }
+
+    /// Whether a need was met before the node needed is over.
+    fn has_passed(&self, service: NodeIx, later: NodeIx) -> bool {
+        self.early.iter().any(|early| early.passed && early.service == service && early.later == later)
     }
 
     /// A reopened node is not in hand any more: it waits again, if anything may still begin.
@@ -461,6 +501,10 @@ impl Scheduler {
         };
         for at in self.behind.range(node) {
             let (later, kind) = self.behind.items[at];
+            if kind == EdgeKind::Needs && self.has_passed(node, later) {
+                // It went on long ago.
+                continue;
+            }
             if is_order(kind, own.follow_up) {
                 self.nodes[later.index()].waits -= 1;
             }
@@ -582,6 +626,22 @@ fn verdict(need: NodeIx, over: Over) -> Option<Verdict> {
         Over::Ended { end: End::Cancelled, .. } => Some(Verdict::Cancelled),
         Over::Unrun(verdict) => Some(verdict),
     }
+}
+
+/// The needs of services that are met by less than what ends the service's node.
+fn early(plan: &Plan) -> Vec<Early> {
+    let graph = &plan.graph;
+    let mut found = Vec::new();
+    for (service, _) in graph.iter().filter(|(_, node)| node.kind() == "service") {
+        let end = graph.gates(service).last().copied().unwrap_or_default();
+        for later in graph.needed_by(service) {
+            let gate = graph.gate(service, later);
+            if gate < end {
+                found.push(Early { service, later, gate, passed: false });
+            }
+        }
+    }
+    found
 }
 
 /// Neighbours of every node, in two flat lists.

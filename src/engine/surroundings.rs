@@ -21,6 +21,7 @@ use super::audit::Audit;
 use super::deploy::Deployments;
 use super::memory::Memory;
 use super::pin::Pins;
+use super::service::Services;
 
 /// What every action of a run shares.
 #[derive(Clone, Copy)]
@@ -53,6 +54,8 @@ pub struct Surroundings<'a> {
     pub run: &'a RunId,
     /// Where what went into the keys is taken down.
     pub manifests: &'a ManifestLog,
+    /// The services of its environments.
+    pub services: &'a Services,
     /// Where it is left what the commands of the targets touched, if anybody wants to know.
     pub audit: Option<&'a Audit>,
     /// What is remembered from run to run, in a session.

@@ -152,6 +152,15 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         polling: Option<String>,
     },
+    /// A service changed by itself, or was changed: it ended and is started again, is ready again, failed, was stopped. Not
+    /// told of what its own node tells: that it begins, and is ready for the first time.
+    ServiceChanged {
+        /// Which.
+        node: NodeIx,
+        /// Where it stands now.
+        #[serde(flatten)]
+        state: crate::service::State,
+    },
     /// Something worth saying that ends nothing: a cache entry that could not be read, a glob that matches nothing.
     Notice(Notice),
     /// The user or the system asked to stop.

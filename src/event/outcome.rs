@@ -6,6 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{Because, wire};
 use crate::graph::NodeIx;
+use crate::model::Gate;
+use crate::service::Begun;
+use crate::service::spec::Link;
 
 /// How a node ended.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -28,6 +31,16 @@ pub enum Outcome {
     },
     /// `done` was true: already there.
     AlreadyDone,
+    /// A service has come as far as those who need it want it.
+    Up {
+        /// What was done for it.
+        begun: Begun,
+        /// How far it has come.
+        gate: Gate,
+        /// Where to find it.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        urls: Vec<Link>,
+    },
     /// A group whose needs are all over and good.
     Grouped,
     /// Not executed in a dry run; it would have been.
@@ -70,6 +83,8 @@ pub enum OutcomeKind {
     Restored,
     Succeeded,
     AlreadyDone,
+    Up,
+    AlreadyUp,
     Grouped,
     WouldRun,
     Failed,
@@ -91,6 +106,8 @@ impl Outcome {
             Self::Restored { .. } => OutcomeKind::Restored,
             Self::Succeeded { .. } => OutcomeKind::Succeeded,
             Self::AlreadyDone => OutcomeKind::AlreadyDone,
+            Self::Up { begun: Begun::Already, .. } => OutcomeKind::AlreadyUp,
+            Self::Up { .. } => OutcomeKind::Up,
             Self::Grouped => OutcomeKind::Grouped,
             Self::WouldRun { .. } => OutcomeKind::WouldRun,
             Self::Failed { .. } => OutcomeKind::Failed,
@@ -147,6 +164,17 @@ pub enum Failure {
         /// In words: the path and the operation.
         reason: String,
     },
+    /// A service ended early, or was never ready.
+    Service {
+        /// In words.
+        reason: String,
+        /// The last lines of its output.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        lines: Vec<String>,
+        /// The probe that failed, and what it was answered last.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        probe: Option<String>,
+    },
     /// A guard refused it (exit status 3).
     Refused {
         /// Every guard that failed, in words.
@@ -192,6 +220,7 @@ impl Failure {
             | Self::Timeout { command, .. } => Some(command),
             Self::Outputs { .. }
             | Self::Io { .. }
+            | Self::Service { .. }
             | Self::Refused { .. }
             | Self::WentBack { .. }
             | Self::Broken { .. }

@@ -35,6 +35,7 @@ impl Event {
                     hint.iter_mut().for_each(|hint| redactor.clean(hint));
                 }
                 Outcome::Skipped { reason } => redactor.clean(reason),
+                Outcome::Up { urls, .. } => urls.iter_mut().for_each(|link| redactor.clean(&mut link.url)),
                 _ => {}
             },
             Self::Notice(notice) => {
@@ -66,6 +67,10 @@ impl Failure {
             Self::Broken { reason, back, .. } => {
                 redactor.clean(reason);
                 redactor.clean(back);
+            }
+            Self::Service { reason, lines, probe } => {
+                redactor.clean(reason);
+                lines.iter_mut().chain(probe).for_each(|text| redactor.clean(text));
             }
             Self::Refused { reasons } => reasons.iter_mut().for_each(|reason| redactor.clean(reason)),
         }

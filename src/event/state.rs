@@ -168,6 +168,7 @@ impl RunState {
                 nodes.iter_below(self.node_count()).for_each(|node| self.reopen(node));
             }
             Event::Output { .. }
+            | Event::ServiceChanged { .. }
             | Event::NodePhase { .. }
             | Event::Notice(_)
             | Event::Changed { .. }

@@ -2,6 +2,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::model::Gate;
+use crate::service::spec::Link;
+use crate::service::{Begun, Exit, State, Trouble};
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
@@ -40,6 +43,8 @@ fn failure() -> impl Strategy<Value = Failure> {
         (millis(), words()).prop_map(|(limit, command)| Failure::Timeout { limit, command }),
         words().prop_map(|reason| Failure::Outputs { reason }),
         words().prop_map(|reason| Failure::Io { reason }),
+        (words(), vec(words(), 1..3), option::of(words()))
+            .prop_map(|(reason, lines, probe)| Failure::Service { reason, lines, probe }),
         vec(words(), 0..3).prop_map(|reasons| Failure::Refused { reasons }),
         (words(), words(), vec(words(), 0..3)).prop_map(|(reason, revision, logs)| Failure::WentBack {
             reason,
@@ -65,6 +70,12 @@ fn outcome() -> impl Strategy<Value = Outcome> {
         (words(), vec(any::<u8>(), 0..20)).prop_map(|(from, log)| Outcome::Restored { from, log }),
         any::<bool>().prop_map(|stored| Outcome::Succeeded { stored }),
         Just(Outcome::AlreadyDone),
+        (prop_oneof![Just(Begun::Already), Just(Begun::Started)], vec(words(), 1..3)).prop_map(
+            |(begun, urls)| {
+                let urls = urls.into_iter().map(|url| Link { name: None, url }).collect();
+                Outcome::Up { begun, gate: Gate::Ready, urls }
+            }
+        ),
         Just(Outcome::Grouped),
         (because(), vec(words(), 0..3))
             .prop_map(|(because, commands)| Outcome::WouldRun { because, commands }),
@@ -95,6 +106,28 @@ fn run_started() -> impl Strategy<Value = Event> {
             Event::RunStarted(RunStarted { format: FORMAT, run, envrun, root, targets, jobs, dry_run, nodes })
         },
     )
+}
+
+fn state() -> impl Strategy<Value = State> {
+    let exit = || {
+        prop_oneof![
+            any::<i32>().prop_map(|status| Exit::Status { status }),
+            (1..32).prop_map(|signal| Exit::Signal { signal }),
+        ]
+    };
+    prop_oneof![
+        Just(State::Ready),
+        Just(State::Stopped),
+        Just(State::Completed),
+        (exit(), millis(), 1u32..9).prop_map(|(exit, pause, attempt)| State::Pausing {
+            exit,
+            pause,
+            attempt
+        }),
+        exit().prop_map(|exit| State::Failed(Trouble::Ended { exit })),
+        (1u32..9, exit()).prop_map(|(times, exit)| State::Failed(Trouble::Loop { times, exit })),
+        millis().prop_map(|within| State::Failed(Trouble::NotReady { within })),
+    ]
 }
 
 /// Any event, in no sensible order.
@@ -131,6 +164,7 @@ fn event() -> impl Strategy<Value = Event> {
         (option::of(node()), words(), option::of(words()))
             .prop_map(|(node, message, hint)| Event::Notice(Notice { node, message, hint })),
         (words(), 1u32..4).prop_map(|(signal, level)| Event::Interrupted { signal, level }),
+        (node(), state()).prop_map(|(node, state)| Event::ServiceChanged { node, state }),
         (vec(words(), 1..3), 0usize..4, 1usize..9).prop_map(|(files, more, tasks)| Event::Changed {
             files,
             more,
@@ -388,6 +422,7 @@ fn the_page_says_exactly_what_the_types_say() {
             Event::Changed { .. } => 9,
             Event::NodesReopened { .. } => 10,
             Event::Watching { .. } => 11,
+            Event::ServiceChanged { .. } => 12,
         });
         keys.of_event(&serde_json::to_value(Sequenced { seq: 0, time: Timestamp(0), event }).unwrap());
     }

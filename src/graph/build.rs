@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::diag::{Diagnostic, Span};
 use crate::model::{EnvName, Envfile, Node, NodePath, NodeRef, ProjectName, Task, VarName};
 use crate::syntax::words;
-use crate::vars::{Values, reads};
+use crate::vars::{Values, reads, reads_of_service};
 
 use super::call::{Calls, Expansion, loads_of};
 use super::task_graph::{Edge, EdgeKind, Occasion, TaskGraph};
@@ -286,7 +286,7 @@ impl<'a> Builder<'a> {
         }
         let env = if is_shared { None } else { self.visits.env(visit).cloned() };
         let names: Arc<BTreeSet<VarName>> =
-            names.unwrap_or_else(|| Arc::new(reads(self.envfile, env.as_ref(), task)));
+            names.unwrap_or_else(|| Arc::new(self.reads(env.as_ref(), frame.definition)));
         let path = self.visits.path(visit);
         let has_loads =
             !self.sketch && (loads_of(task).next().is_some() || !frame.expansion.loads.is_empty());
@@ -313,6 +313,15 @@ impl<'a> Builder<'a> {
             }
         }
         at
+    }
+
+    /// Every variable that a definition names.
+    fn reads(&self, env: Option<&EnvName>, definition: &Node) -> BTreeSet<VarName> {
+        let mut names = reads(self.envfile, env, definition.task());
+        if let Node::Service(service) = definition {
+            names.extend(reads_of_service(self.envfile, service));
+        }
+        names
     }
 
     /// Whether a node may be shared, values apart.

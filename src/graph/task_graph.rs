@@ -1,7 +1,7 @@
 //! The graph itself: configured tasks, numbered so that every edge leads upwards.
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BTreeSet, BinaryHeap};
 use std::ops::{Index, IndexMut};
 
 use petgraph::graph::{DiGraph, NodeIndex};
@@ -9,6 +9,7 @@ use petgraph::visit::EdgeRef;
 use petgraph::{Incoming, Outgoing};
 
 use crate::diag::Span;
+use crate::model::{Gate, NodeRef};
 
 use super::{ConfiguredTask, NodeIx};
 
@@ -139,6 +140,28 @@ impl TaskGraph {
     /// What `node` needs, in the order written.
     pub fn needs(&self, node: NodeIx) -> impl Iterator<Item = NodeIx> {
         self.before(node).filter(|(_, edge)| edge.kind == EdgeKind::Needs).map(|(ix, _)| ix)
+    }
+
+    /// How far the service `need` has to be for `node` to begin.
+    pub fn gate(&self, need: NodeIx, node: NodeIx) -> Gate {
+        let (need, node) = (&self[need], &self[node]);
+        let names = |reference: &&NodeRef| {
+            reference.path == need.path && (reference.env.is_none() || reference.env == need.env)
+        };
+        // Of two references to one service the one that asks for more counts.
+        let asked = node.task.needs.iter().filter(names).map(|reference| reference.state.unwrap_or_default());
+        asked.max().unwrap_or_default()
+    }
+
+    /// How far a service has to be for somebody to go on, each once, the least first. Whoever asked for it by name, and a
+    /// service that nothing needs, wants it ready.
+    pub fn gates(&self, service: NodeIx) -> BTreeSet<Gate> {
+        let mut gates: BTreeSet<Gate> =
+            self.needed_by(service).map(|node| self.gate(service, node)).collect();
+        if self[service].target || gates.is_empty() {
+            gates.insert(Gate::Ready);
+        }
+        gates
     }
 
     /// What needs `node`.

@@ -426,9 +426,6 @@ fn what_is_not_built_yet_is_said_where_it_stands() {
               help: take it out, or run something that does not need it
             Envfile.kdl:4:21: error: `approval` is not built yet [graph/not-built]
               help: take it out, or run something that does not need it
-            Envfile.kdl:8:31: error: `prod.db` is a service, and running one is not built yet [graph/not-built]
-            Envfile.kdl:6:17: note: declared here
-              help: until it is, write a `task` that does it
         "#]],
     );
 }
@@ -591,7 +588,7 @@ fn addresses_on_the_command_line() {
         "biuld" [target/unknown] there is no node `biuld`; did you mean `build`?
         "prd.build" [target/unknown] there is no node `prd.build`; did you mean `pr.build`?
         "base.build" [target/not-concrete] environment `base` is abstract; name one that a run can be in: `dev`, `prod`
-        "pr.build" [target/not-concrete] environment `pr` is ephemeral, and none of it was made; name one that a run can be in: `dev`, `prod`
+        "pr.build" [target/not-concrete] environment `pr` is ephemeral, and none of it was made; `envrun env create pr` makes one that a run can be in; there is `dev`, `prod`
         "" [target/malformed] `` is not a name: it is empty; write `[env.][project:]name`
         "a b" [target/malformed] `a b` is not a name: it holds a space; write `[env.][project:]name`
         "build@x=1" [target/malformed] `build@x=1` is not a name: instances of a matrix (`@key=value`) are not built yet; write `[env.][project:]name`

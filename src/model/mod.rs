@@ -21,7 +21,7 @@ mod word;
 pub use condition::{Condition, ConditionKind};
 pub use constraint::{Violation, check_value};
 pub use deploy::{Deploy, Keep, Snapshot, Verify};
-pub use name::{EnvName, NodeName, NodePath, NodeRef, ProjectName, VarName};
+pub use name::{EnvName, Gate, NodeName, NodePath, NodeRef, ProjectName, VarName};
 pub use node::{
     Action, ArgKind, ArgSpec, CacheMode, Command, Load, Node, Pool, Retry, RetryOn, Sandbox, Task, Unbuilt,
 };

@@ -112,6 +112,21 @@ impl fmt::Debug for NodePath {
     }
 }
 
+/// How far a service has to be for somebody to go on.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, serde::Serialize, serde::Deserialize,
+)]
+#[serde(rename_all = "kebab-case")]
+pub enum Gate {
+    /// Its process is there.
+    Started,
+    /// It can be used.
+    #[default]
+    Ready,
+    /// It has ended by itself, and well.
+    Completed,
+}
+
 /// One node named by another, already looked up: the path exists in at least one environment.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub struct NodeRef {
@@ -119,6 +134,8 @@ pub struct NodeRef {
     pub path: NodePath,
     /// The environment it is pinned to; the referring node's own otherwise.
     pub env: Option<EnvName>,
+    /// How far it has to be, if it is a service and the reference says so.
+    pub state: Option<Gate>,
     /// Where it is written.
     pub span: Span,
 }

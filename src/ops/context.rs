@@ -12,6 +12,8 @@ use crate::secret::Redactor;
 pub struct Context {
     /// The folder it was started in.
     pub cwd: PathBuf,
+    /// envrun itself: what keeps the services of an environment is started from it.
+    pub program: PathBuf,
     /// The variables of the caller.
     pub caller: BTreeMap<OsString, OsString>,
     /// Where results are kept: `$ENVRUN_CACHE_DIR`, `$XDG_CACHE_HOME/envrun` or `~/.cache/envrun`.

@@ -8,6 +8,7 @@ use crate::exec::StartError;
 use crate::ledger::{LedgerError, Release};
 use crate::load::LoadError;
 use crate::record::{RecordError, StageBookError};
+use crate::service::{Failure, SessionError};
 use crate::snapshot::SnapshotError;
 
 /// Why an operation was not done.
@@ -61,6 +62,17 @@ pub enum Problem {
         /// What was cut short.
         release: Box<Release>,
     },
+    /// A service is not up.
+    #[error("{}", not_up(label, failure))]
+    Service {
+        /// Which.
+        label: String,
+        /// Why.
+        failure: Box<Failure>,
+    },
+    /// What keeps the services cannot be spoken to.
+    #[error(transparent)]
+    Session(#[from] SessionError),
     /// A command cannot be started.
     #[error(transparent)]
     Start(#[from] StartError),
@@ -122,6 +134,18 @@ fn unfinished(env: &str, release: &Release) -> String {
     )
 }
 
+/// What went wrong with a service: the reason first, then everything there is to know.
+fn not_up(label: &str, failure: &Failure) -> String {
+    let mut lines = vec![format!("`{label}`: {}", failure.reason)];
+    lines.extend(failure.probe.iter().map(|probe| format!("  probe: {probe}")));
+    if !failure.lines.is_empty() {
+        lines.push("  output:".into());
+        lines.extend(failure.lines.iter().map(|line| format!("    {line}")));
+    }
+    lines.extend(failure.log.iter().map(|log| format!("  log: {}", log.display())));
+    lines.join("\n")
+}
+
 fn refusals(refusals: &[Refusal]) -> String {
     let lines = refusals.iter().map(|refusal| {
         let hint = refusal.hint.as_ref().map(|hint| format!("\n  hint: {hint}")).unwrap_or_default();
@@ -150,6 +174,7 @@ impl Problem {
             Self::Snapshot(SnapshotError::Busy(_)) => 7,
             Self::Ledger(_) | Self::Snapshot(_) => 1,
             Self::Fs(_) | Self::Record(_) | Self::Start(_) | Self::System { .. } => 1,
+            Self::Service { .. } | Self::Session(_) => 1,
         }
     }
 
@@ -177,6 +202,8 @@ impl Problem {
             Self::Ledger(LedgerError::Held { .. }) => {
                 Some("wait until that one is over; the lock is free when its process has ended".into())
             }
+            Self::Service { failure, .. } => failure.hint.clone(),
+            Self::Session(error) => error.hint(),
             _ => None,
         }
     }

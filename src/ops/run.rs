@@ -20,6 +20,7 @@ use crate::engine::audit::Audit;
 use crate::engine::command::Carry;
 use crate::engine::dispatcher::{self, Ending, Message};
 use crate::engine::pin::Pins;
+use crate::engine::service::{Hold, Services};
 use crate::engine::surroundings::{Surroundings, scope_conditions, state_label};
 use crate::event::{self, Event, NodeInfo, NodeState, Notice, OutcomeKind, RunStarted, RunState};
 use crate::exec::{Environ, Jobserver, Processes, Signals};
@@ -64,6 +65,8 @@ pub struct Request {
     pub read_cache: bool,
     /// Results are kept in the cache.
     pub write_cache: bool,
+    /// What becomes of its services.
+    pub hold: Hold,
     /// Warnings about the Envfile are errors.
     pub strict: bool,
     /// The words of the command line, and those of them that are options: what a sealed answer is kept under.
@@ -98,6 +101,7 @@ pub struct Ready {
     pub(super) workspace: Workspace,
     pub(super) store: LocalStore,
     pub(super) git: Git,
+    pub(super) services: Services,
 }
 
 /// What is left of a run in memory when it is over. A program that ends now forgets it: to take ten thousand nodes apart
@@ -177,6 +181,7 @@ impl Ready {
             workspace: Workspace::open(&root, &state.join("state"), secrets)?,
             store: local_store(context, Some(project)),
             git: Git::new(&root),
+            services: Services::new(state.clone(), context.program.clone(), request.hold),
             manifests: ManifestLog::new(&root, &run),
             plan,
             root,
@@ -275,6 +280,7 @@ impl Ready {
             run: &self.run,
             manifests: &self.manifests,
             audit: None,
+            services: &self.services,
             memory: None,
             pins: None,
             deploys: None,
@@ -736,8 +742,8 @@ fn refusals(
     for (ix, node) in plan.graph.iter() {
         let own = node.task.guard.iter();
         // An environment's guard stands before what changes something in it, and before its secrets.
-        let of_environment = scope_conditions(around.envfile, node, |scope| &scope.guard)
-            .filter(|_| node.task.mutates || wants.has(ix));
+        let changes = node.task.mutates || node.kind() == "service" || wants.has(ix);
+        let of_environment = scope_conditions(around.envfile, node, |scope| &scope.guard).filter(|_| changes);
         let guards: Vec<&Condition> = of_environment.chain(own).collect();
         let mut rows: Vec<Requirement> = node.task.requires.clone();
         if node.kind() == "deploy" {
@@ -785,6 +791,7 @@ fn refusals(
         }
     }
     refusals.extend(missing(required, around, project, cores));
+    refusals.extend(super::service::refusals(plan, around, project));
     refusals
 }
 

@@ -3,8 +3,12 @@
 use std::time::Duration;
 
 use super::Style;
+use super::style::Ink;
 use crate::base::unit::show_duration;
 use crate::event::{Because, Counts, Failure, OutcomeKind, RunState};
+use crate::model::Gate;
+use crate::service::spec::Link;
+use crate::service::{Begun, State};
 
 /// `src/api.rs changed (+1 more)`.
 pub(super) fn because(because: &Because) -> String {
@@ -24,7 +28,9 @@ pub(super) fn failure(failure: &Failure) -> String {
         },
         Failure::Start { reason, .. } => format!("could not be started: {reason}"),
         Failure::Timeout { limit, .. } => format!("took longer than {}", show_duration(*limit)),
-        Failure::Outputs { reason } | Failure::Io { reason } => reason.clone(),
+        Failure::Outputs { reason } | Failure::Io { reason } | Failure::Service { reason, .. } => {
+            reason.clone()
+        }
         Failure::Refused { reasons } => format!("refused: {}", reasons.join("; ")),
         Failure::WentBack { reason, revision, .. } => {
             format!("{reason}; it went back, and revision {} is live again", short(revision))
@@ -45,7 +51,8 @@ pub(super) fn summary(state: &RunState) -> String {
     let took = state.finished().map_or(state.elapsed(), |finished| finished.took);
     let counts = state.counts();
     let parts = counted(counts);
-    let idle = [OutcomeKind::UpToDate, OutcomeKind::AlreadyDone, OutcomeKind::Skipped];
+    let idle =
+        [OutcomeKind::UpToDate, OutcomeKind::AlreadyDone, OutcomeKind::AlreadyUp, OutcomeKind::Skipped];
     let others = |(kind, _): &(OutcomeKind, String)| !idle.contains(kind);
     if parts.iter().any(others) || counts.of(OutcomeKind::Skipped) > 0 {
         let interrupted = if state.interrupted() > 0 { "interrupted: " } else { "" };
@@ -71,6 +78,8 @@ fn counted(counts: &Counts) -> Vec<(OutcomeKind, String)> {
         (OutcomeKind::Restored, "restored"),
         (OutcomeKind::UpToDate, "up to date"),
         (OutcomeKind::AlreadyDone, "already done"),
+        (OutcomeKind::Up, "up"),
+        (OutcomeKind::AlreadyUp, "already up"),
         (OutcomeKind::Skipped, "skipped"),
         (OutcomeKind::Blocked, "blocked"),
         (OutcomeKind::Cancelled, "cancelled"),
@@ -78,6 +87,51 @@ fn counted(counts: &Counts) -> Vec<(OutcomeKind, String)> {
     ];
     let some = words.into_iter().filter(|(kind, _)| counts.of(*kind) > 0);
     some.map(|(kind, word)| (kind, format!("{} {word}", counts.of(kind)))).collect()
+}
+
+/// The verb for a service that has come that far.
+pub(super) fn gate(gate: Gate) -> &'static str {
+    match gate {
+        Gate::Started => "started",
+        Gate::Ready => "ready",
+        Gate::Completed => "completed",
+    }
+}
+
+/// ` in 1.2s  http://localhost:8000`, ` already`.
+pub(super) fn up(begun: Begun, gate: Gate, urls: &[Link], took: &str) -> String {
+    let mut text = match begun {
+        Begun::Already => " already".to_owned(),
+        Begun::Started => format!(" in {took}"),
+        Begun::Changed => format!(" in {took}, restarted because its values changed"),
+    };
+    if gate != Gate::Completed {
+        text.push_str(&links(urls));
+    }
+    text
+}
+
+/// `  http://localhost:8000`, `  Open WebUI http://localhost:3000`.
+pub(super) fn links(urls: &[Link]) -> String {
+    let one = |link: &Link| match &link.name {
+        Some(name) => format!("  {name} {}", link.url),
+        None => format!("  {}", link.url),
+    };
+    urls.iter().map(one).collect()
+}
+
+/// What a service became by itself, if that is worth a line.
+pub(super) fn service(state: &State) -> Option<(Ink, &'static str, String)> {
+    Some(match state {
+        State::Pausing { exit, pause, attempt } => {
+            (Ink::Warn, "restart", format!(" {attempt} in {}: it {exit}", show_duration(*pause)))
+        }
+        State::Ready => (Ink::Good, "ready", " again".to_owned()),
+        State::Completed => (Ink::Faint, "completed", String::new()),
+        State::Failed(trouble) => (Ink::Bad, "failed", format!(": {trouble}")),
+        State::Stopped => (Ink::Faint, "stopped", String::new()),
+        State::Starting | State::Started | State::Stopping => return None,
+    })
 }
 
 /// `src/a.rs changed → 2 tasks`.

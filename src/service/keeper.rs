@@ -10,6 +10,7 @@ use crate::base::Clock;
 use crate::exec::{self, CommandSpec, Environ, Identity, Interrupt, Io, Processes, Shell};
 use crate::model::Command;
 use crate::preflight::Ports;
+use crate::secret::{Redacted, Redactor};
 
 use super::life::{Fact, Life, Step};
 use super::log::LogWriter;
@@ -167,8 +168,10 @@ impl Keeper {
         let restarts = self.life.restarts();
         if state.is_over() || matches!(state, State::Pausing { .. }) {
             self.note_failing();
+            lock(&self.ending).clear();
             if let Some(launch) = self.launch.take() {
                 launch.asking.interrupt(Interrupt::Kill);
+                launch.asking.wait();
             }
         }
         self.board.change(&self.spec.label, |entry| {
@@ -198,6 +201,7 @@ impl Keeper {
     /// Keeps what the failing probe was answered last.
     fn note_failing(&self) {
         let failing = self.launch.as_ref().and_then(|launch| launch.round.as_ref()?.failing());
+        let failing = failing.map(|failing| self.redactor().text(&failing).into_owned());
         if failing.is_some() {
             self.board.note(&self.spec.label, |entry| entry.probe = failing);
         }
@@ -255,11 +259,20 @@ impl Keeper {
         });
     }
 
+    /// What hides the service's secrets.
+    fn redactor(&self) -> Redactor {
+        let redactor = Redactor::default();
+        redactor.learn(self.spec.secrets.iter().map(String::as_str));
+        redactor
+    }
+
     /// What hears everything that the service prints.
     fn ear(&self, voice: &Arc<Voice>) -> Ear {
+        let redactor = self.redactor();
         Ear {
             label: self.spec.label.as_str().into(),
             voice: Arc::clone(voice),
+            filters: Arc::new([(); 2].map(|()| Mutex::new(redactor.stream()))),
             log: Arc::clone(&self.log),
             board: Arc::clone(&self.board),
             clock: self.clock.clone(),
@@ -324,6 +337,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 struct Ear {
     label: Arc<str>,
     voice: Arc<Voice>,
+    /// By stream: what may be the beginning of a secret is held back until more comes.
+    filters: Arc<[Mutex<Redacted>; 2]>,
     log: Arc<LogWriter>,
     board: Arc<Board>,
     clock: Clock,
@@ -331,8 +346,20 @@ struct Ear {
 
 impl Ear {
     fn hear(&self, stream: exec::Stream, bytes: &[u8]) {
-        self.log.write(bytes, self.clock.now());
         self.voice.printed(bytes);
+        let filter = &self.filters[usize::from(stream == exec::Stream::Stderr)];
+        lock(filter).push(bytes, &mut |shown| self.show(stream, shown));
+    }
+
+    /// Nothing more comes: what was held back goes out.
+    fn finish(&self) {
+        for (filter, stream) in self.filters.iter().zip([exec::Stream::Stdout, exec::Stream::Stderr]) {
+            lock(filter).finish(&mut |shown| self.show(stream, shown));
+        }
+    }
+
+    fn show(&self, stream: exec::Stream, bytes: &[u8]) {
+        self.log.write(bytes, self.clock.now());
         self.board.tell(&Told::Output { label: Arc::clone(&self.label), stream, bytes: bytes.to_vec() });
     }
 }
@@ -421,7 +448,9 @@ fn run_command(
         watch: None,
         owner: None,
     };
-    match exec::keep(&command, processes, started, &mut |stream, bytes| ear.hear(stream, bytes)) {
+    let ended = exec::keep(&command, processes, started, &mut |stream, bytes| ear.hear(stream, bytes));
+    ear.finish();
+    match ended {
         Ok(ended) => match ended.exit {
             exec::Exit::Status(status) => Exit::Status { status },
             exec::Exit::Signal(signal) => Exit::Signal { signal },
@@ -486,6 +515,8 @@ impl End {
         if is_child || stop.is_some() {
             free(&self.spec.ports);
         }
+        // Their guardians end before it is told that all is over, and the supervisor may end.
+        drop((self.processes, self.stopping));
         let _ = self.send.send(Message::Happened(self.number, Fact::Gone));
     }
 

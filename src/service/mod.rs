@@ -30,9 +30,10 @@ mod wire;
 #[cfg(test)]
 mod tests;
 
+pub use crate::model::Gate;
 pub use place::{Place, Saved};
 pub use server::{Served, serve};
 pub use session::{SERVE, Session, SessionError};
 pub use spec::Spec;
 pub use state::{Exit, Failure, State, Status, Trouble};
-pub use supervisor::{Begun, Gate, Subscription, Supervisor, Told};
+pub use supervisor::{Begun, Subscription, Supervisor, Told};

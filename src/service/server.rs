@@ -73,7 +73,7 @@ pub fn serve(place: &Place, clock: &Clock, ready: impl FnOnce()) -> Result<Serve
     ready();
     server.wait_for_the_end();
     place.close();
-    server.supervisor.stop_all();
+    server.supervisor.leave();
     server.save();
     Ok(Served::Done)
 }
@@ -165,8 +165,8 @@ impl Server {
                 drop(state);
                 say(write, id, Reply::Begun(begun));
             }
-            Request::Wait { label, gate } => apart(Box::new(move |server| {
-                let gone = || !server.is_there(session, &label);
+            Request::Wait { label, gate, watch } => apart(Box::new(move |server| {
+                let gone = || if watch { server.state().over } else { !server.is_there(session, &label) };
                 match server.supervisor.wait(&label, gate, &gone) {
                     Ok(status) => Reply::Come(Box::new(status)),
                     Err(failure) => Reply::Failed(Box::new(failure)),

@@ -6,17 +6,18 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::base::fs::FsError;
 use crate::exec::{Identity, detach};
 
+use super::Gate;
 use super::place::{FORMAT, Place};
 use super::spec::Spec;
 use super::state::{Failure, Status};
-use super::supervisor::{Begun, Gate, Told};
+use super::supervisor::{Begun, Told};
 use super::wire::{Asked, Reply, Request, Said, line};
 
 /// How long a supervisor may take to begin.
@@ -144,12 +145,42 @@ impl Session {
         }
     }
 
-    /// Waits until a service has come as far as `gate`.
-    pub fn wait(&self, label: &str, gate: Gate) -> Result<Result<Status, Failure>, SessionError> {
-        match self.ask(Request::Wait { label: label.to_owned(), gate })? {
-            Reply::Come(status) => Ok(Ok(*status)),
-            Reply::Failed(failure) => Ok(Err(*failure)),
-            _ => Err(SessionError::Gone),
+    /// Waits until a service has come as far as `gate`, or will not; `None` if `given_up` says so, asked now and then.
+    pub fn wait(
+        &self,
+        label: &str,
+        gate: Gate,
+        given_up: &dyn Fn() -> bool,
+    ) -> Result<Option<Result<Status, Failure>>, SessionError> {
+        self.wait_or_watch(label, gate, false, given_up)
+    }
+
+    /// Waits until a service is ready that somebody else wants.
+    pub fn watch(
+        &self,
+        label: &str,
+        given_up: &dyn Fn() -> bool,
+    ) -> Result<Option<Result<Status, Failure>>, SessionError> {
+        self.wait_or_watch(label, Gate::Ready, true, given_up)
+    }
+
+    fn wait_or_watch(
+        &self,
+        label: &str,
+        gate: Gate,
+        watch: bool,
+        given_up: &dyn Fn() -> bool,
+    ) -> Result<Option<Result<Status, Failure>>, SessionError> {
+        const LOOK: Duration = Duration::from_millis(20);
+        let answer = self.begin(Request::Wait { label: label.to_owned(), gate, watch })?;
+        loop {
+            return match answer.recv_timeout(LOOK) {
+                Ok(Reply::Come(status)) => Ok(Some(Ok(*status))),
+                Ok(Reply::Failed(failure)) => Ok(Some(Err(*failure))),
+                Err(RecvTimeoutError::Timeout) if given_up() => Ok(None),
+                Err(RecvTimeoutError::Timeout) => continue,
+                Ok(_) | Err(RecvTimeoutError::Disconnected) => Err(SessionError::Gone),
+            };
         }
     }
 
@@ -196,6 +227,11 @@ impl Session {
     }
 
     fn ask(&self, request: Request) -> Result<Reply, SessionError> {
+        self.begin(request)?.recv().map_err(|_| SessionError::Gone)
+    }
+
+    /// Asks; the answer comes, or the channel closes.
+    fn begin(&self, request: Request) -> Result<Receiver<Reply>, SessionError> {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         let (send, receive) = mpsc::channel();
         match &mut *self.pending.lock().unwrap_or_else(PoisonError::into_inner) {
@@ -206,7 +242,7 @@ impl Session {
         let mut write = self.write.lock().unwrap_or_else(PoisonError::into_inner);
         write.write_all(&text).map_err(|_| SessionError::Gone)?;
         drop(write);
-        receive.recv().map_err(|_| SessionError::Gone)
+        Ok(receive)
     }
 }
 

@@ -55,6 +55,8 @@ pub struct Spec {
     pub identity: Digest,
     /// What to look at when it fails.
     pub hint: Option<String>,
+    /// Values that its log must not show.
+    pub secrets: Vec<String>,
     /// Where its logs go.
     pub logs: PathBuf,
 }

@@ -22,6 +22,7 @@ pub enum State {
     /// It can be used.
     Ready,
     /// It ended, and is started again after a pause.
+    #[serde(rename = "restarting")]
     Pausing {
         /// How it ended.
         exit: Exit,

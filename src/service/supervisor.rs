@@ -14,25 +14,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::Clock;
 use crate::exec::{Interrupt, Stream, Usage};
+use crate::model::Gate;
 
 use super::keeper::{Keeper, Message};
 use super::life::Fact;
 use super::log::LogWriter;
 use super::spec::{How, Spec};
 use super::state::{Exit, Failure, State, Status};
-
-/// How far a service has to be for somebody to go on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Gate {
-    /// Its process is there.
-    Started,
-    /// It can be used.
-    #[default]
-    Ready,
-    /// It has ended by itself, and well.
-    Completed,
-}
 
 /// What was done to have a service up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -480,8 +468,9 @@ impl Supervisor {
     }
 }
 
-impl Drop for Supervisor {
-    fn drop(&mut self) {
+impl Supervisor {
+    /// Stops everything, and takes leave of every keeper: nothing of ours is left.
+    pub fn leave(&self) {
         self.stop_all();
         for (_, mut service) in std::mem::take(&mut *self.kept()) {
             let _ = service.send.send(Message::Leave);
@@ -490,6 +479,12 @@ impl Drop for Supervisor {
                 let _ = thread.join();
             }
         }
+    }
+}
+
+impl Drop for Supervisor {
+    fn drop(&mut self) {
+        self.leave();
     }
 }
 

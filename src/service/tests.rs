@@ -34,6 +34,7 @@ fn spec(dir: &Path, label: &str, run: &str) -> Spec {
         needs: Vec::new(),
         identity: Digest::of(run.as_bytes()),
         hint: None,
+        secrets: Vec::new(),
         logs: dir.join("logs").join(label),
     }
 }

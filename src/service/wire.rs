@@ -4,9 +4,10 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::exec::{Identity, Stream};
 
+use super::Gate;
 use super::spec::Spec;
 use super::state::{Failure, Status};
-use super::supervisor::{Begun, Gate, Told};
+use super::supervisor::{Begun, Told};
 
 /// What a session asks for, under a number of its own.
 #[derive(Debug, Serialize, Deserialize)]
@@ -24,8 +25,8 @@ pub(super) enum Request {
     Hello { format: u32 },
     /// Have this service up, as long as this session is there.
     Up { spec: Box<Spec> },
-    /// Say when a service has come that far, or why it has not.
-    Wait { label: String, gate: Gate },
+    /// Say when a service has come that far, or why it has not; whoever only watches needs not want it.
+    Wait { label: String, gate: Gate, watch: bool },
     /// These stay up when the session ends.
     Keep { labels: Vec<String> },
     /// This session does not need these any longer; say when they are down, unless others need them.

@@ -3,8 +3,8 @@
 use std::collections::{BTreeSet, HashSet};
 
 use crate::model::{
-    Action, Command, Condition, ConditionKind, EnvName, Envfile, ProjectName, Requirement, RequirementKind,
-    Task, Value, Var, VarName,
+    Action, Command, Condition, ConditionKind, EnvName, Envfile, ProbeKind, ProjectName, Requirement,
+    RequirementKind, Service, Task, Value, Var, VarName,
 };
 
 use super::interpolate::{Form, mentions};
@@ -38,6 +38,27 @@ pub fn requirement_names(envfile: &Envfile, requirement: &Requirement) -> BTreeS
         | RequirementKind::File(text)
         | RequirementKind::Reach(text) => found.text(text, Form::Text),
         _ => {}
+    }
+    found.names
+}
+
+/// Every variable that a service names beside what its core does: in its other commands, its probes and its addresses.
+pub fn reads_of_service(envfile: &Envfile, service: &Service) -> BTreeSet<VarName> {
+    let mut found = Found { envfile, names: BTreeSet::new(), called: HashSet::new() };
+    for command in [&service.start, &service.stop, &service.log].into_iter().flatten() {
+        found.command(&command.value);
+    }
+    for probe in service.ready.iter().flat_map(|ready| &ready.probes) {
+        match &probe.kind {
+            ProbeKind::Http { url: text, .. } | ProbeKind::Tcp(text) | ProbeKind::Log(text) => {
+                found.text(text, Form::Text);
+            }
+            ProbeKind::Exec(command) => found.command(command),
+            ProbeKind::Notify => {}
+        }
+    }
+    for url in &service.urls {
+        found.text(&url.url.value, Form::Text);
     }
     found.names
 }

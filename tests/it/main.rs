@@ -23,7 +23,6 @@ mod jobserver;
 mod kill;
 mod model;
 mod ninja;
-mod release;
 mod run;
 mod sandbox;
 #[cfg(unix)]

@@ -25,6 +25,7 @@ fn made(needs: &[Vec<usize>]) -> Envfile {
         let reference = |need: &usize| NodeRef {
             path: NodePath { project: ProjectName::default(), name: name(*need) },
             env: None,
+            state: None,
             span: nowhere(),
         };
         task.needs = needs.iter().map(reference).collect();
@@ -154,7 +155,7 @@ fn a_long_chain_does_not_overflow_the_stack() {
     // Closed to a ring.
     let first: NodeName = "t0".into();
     let Some(Node::Task(task)) = envfile.projects[""].base.nodes.get_mut(&first) else { unreachable!() };
-    let last = NodeRef { path: target(COUNT - 1, None).path, env: None, span: nowhere() };
+    let last = NodeRef { path: target(COUNT - 1, None).path, env: None, state: None, span: nowhere() };
     Arc::make_mut(task).needs.push(last);
     let wrong = build(&envfile, &[target(7, None)], &mut values(&envfile)).unwrap_err();
     assert_eq!(wrong.len(), 1);

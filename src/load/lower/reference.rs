@@ -2,7 +2,7 @@
 
 use crate::diag::{Diagnostic, Spanned};
 use crate::model::address::{self, AddressError, Directory, Scene};
-use crate::model::{EnvName, NodeRef};
+use crate::model::{EnvName, Gate, NodeRef};
 use crate::syntax::ast::Node;
 
 use super::super::patch::Word;
@@ -41,7 +41,8 @@ impl Lower<'_> {
                 return None;
             }
         };
-        let reference = NodeRef { path: address.path, env: address.env, span: text.span };
+        let reference =
+            NodeRef { path: address.path, env: address.env, state: gate(word.node), span: text.span };
         if reference.env.is_none() {
             self.reachable(&reference, env, text);
         }
@@ -121,5 +122,14 @@ impl Lower<'_> {
     pub(super) fn environment_name(&self, node: &Node) -> Option<Spanned<EnvName>> {
         let name = texts(node).next()?.map(|name| EnvName::from(name.as_str()));
         self.declared.require_env(&name, &mut self.diagnostics.borrow_mut()).then_some(name)
+    }
+}
+
+/// How far what a word names has to be.
+fn gate(node: &Node) -> Option<Gate> {
+    match node.prop("state")?.value.value.as_str()? {
+        "started" => Some(Gate::Started),
+        "completed" => Some(Gate::Completed),
+        _ => None,
     }
 }

@@ -72,15 +72,15 @@ fn every_word_of_a_task() {
          guard: [Condition { kind: Branch(["main"]), hint: None }, Condition { kind: Unbuilt("confirm"), hint: None }]
          mutates: true
          requires: [Requirement { kind: Tool { program: "git", version: None }, key: "tool git", name: None, hint: None }]
-         needs: [NodeRef { path: dep, env: None }]
-         after: [NodeRef { path: dep, env: None }]
+         needs: [NodeRef { path: dep, env: None, state: None }]
+         after: [NodeRef { path: dep, env: None, state: None }]
          uses: [{"X" }]
          inputs: Some([{"src/**" }, {"!src/x" }])
          outputs: None
          depfile: [{"a.d" }]
          tools: [{"cc" }]
          done: Some({Shell("test -e x") })
-         actions: [{Run(Shell("echo a")) }, {Run(Argv(["echo", "a b"])) }, {Call(NodeRef { path: dep, env: None }) }, {Unbuilt("render") }]
+         actions: [{Run(Shell("echo a")) }, {Run(Argv(["echo", "a b"])) }, {Call(NodeRef { path: dep, env: None, state: None }) }, {Unbuilt("render") }]
          dir: {"sub" }
          project_dir: "."
          shell: Some({"bash" })
@@ -89,8 +89,8 @@ fn every_word_of_a_task() {
          retry: Some(Retry { times: 3, every: 2s, backoff: 2.0, on: [Exit(75), Timeout] })
          pool: Some({"heavy" })
          interactive: true
-         on_fail: [NodeRef { path: dep, env: None }]
-         on_success: [NodeRef { path: dep, env: None }]
+         on_fail: [NodeRef { path: dep, env: None, state: None }]
+         on_success: [NodeRef { path: dep, env: None, state: None }]
          hint: Some("look")
          sandbox: None
          cache: Never
@@ -312,7 +312,7 @@ fn what_is_not_built_is_kept() {
     let root = &loaded.envfile.projects[""];
     let Some(Node::Task(task)) = loaded.envfile.node(None, &path("t")) else { panic!() };
     assert_eq!(super::said(&loaded), "");
-    assert_eq!(words(&task.unbuilt), "matrix state");
+    assert_eq!(words(&task.unbuilt), "matrix");
     expect![""].assert_eq(&words(&root.base.unbuilt));
     assert_eq!(root.base.secrets.len(), 1);
     assert_eq!(loaded.envfile.node(None, &path("svc")).unwrap().kind(), "service");

@@ -13,6 +13,7 @@ use crate::vars::write::dotenv_line;
 
 fn context(root: &std::path::Path) -> Context {
     Context {
+        program: "envrun".into(),
         cwd: root.to_path_buf(),
         caller: BTreeMap::new(),
         cache_dir: root.join("cache"),

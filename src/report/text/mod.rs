@@ -27,6 +27,7 @@ use super::{Options, Output, Reporter, Size, Style, words};
 use crate::base::unit::show_duration;
 use crate::event::{Event, Failed, Failure, Notice, Outcome, RunState, Sequenced};
 use crate::graph::NodeIx;
+use crate::service::{Begun, State};
 use weave::{Left, Weave};
 
 /// How much output of failed nodes is held for the end, all together.
@@ -126,6 +127,13 @@ impl Text {
                 let text = words::watching(*files, *folders, polling.as_deref());
                 self.say(None, &self.faint(&text));
             }
+            Event::ServiceChanged { node, state: service } => {
+                if let Some((ink, verb, rest)) =
+                    words::service(service).filter(|_| *service != State::Stopped || self.verbose)
+                {
+                    self.status(Some(*node), (ink, verb), state.label(*node), &rest);
+                }
+            }
             Event::Notice(notice) => self.notice(notice, state),
             Event::Interrupted { signal, level } => {
                 let words = words::interrupted(*level, state.running().len());
@@ -162,6 +170,11 @@ impl Text {
                 return self.annotate(label, &rest, failure);
             }
             Outcome::Skipped { reason } => ((Ink::Warn, "skipped"), format!(" because {reason}")),
+            Outcome::Up { begun, gate, urls } => {
+                let rest = words::up(*begun, *gate, urls, &took);
+                let ink = if *begun == Begun::Already { Ink::Faint } else { Ink::Good };
+                return self.status(Some(node), (ink, words::gate(*gate)), label, &rest);
+            }
             Outcome::Cancelled if left.is_some() => ((Ink::Warn, "cancelled"), String::new()),
             _ if !self.verbose || group => return,
             Outcome::UpToDate => ((Ink::Faint, "up to date"), String::new()),
@@ -226,6 +239,14 @@ impl Text {
         if let Failure::Refused { reasons } = &failed.failure {
             reasons.iter().for_each(|reason| fact("guard", reason));
         }
+        if let Failure::Service { lines, probe, .. } = &failed.failure {
+            probe.iter().for_each(|probe| fact("probe", probe));
+            match lines.len() {
+                0 => fact("output", "none"),
+                1 => fact("output", &format!("its last line\n{}", lines.join("\n"))),
+                count => fact("output", &format!("its last {count} lines\n{}", lines.join("\n"))),
+            }
+        }
         if let Some(command) = failed.failure.command() {
             fact("command", command);
         }
@@ -244,11 +265,15 @@ impl Text {
             fact("go back", &format!("`envrun deploy back {env}`"));
         }
         let silent = left.is_none_or(|left| left.held.bytes().is_empty() && left.held.earlier() == 0);
-        if let Some(log) = failed.log.as_ref().filter(|_| seen || !silent) {
+        if let Some(log) = failed
+            .log
+            .as_ref()
+            .filter(|_| seen || !silent || matches!(failed.failure, Failure::Service { .. }))
+        {
             fact("log", log);
         }
         match silent {
-            _ if seen => {}
+            _ if seen || matches!(failed.failure, Failure::Service { .. }) => {}
             false => fact("output", ""),
             true if failed.executed.is_some() => fact("output", "none"),
             true => {}
@@ -372,6 +397,7 @@ fn is_news(outcome: &Outcome) -> bool {
         Outcome::Restored { .. }
         | Outcome::Succeeded { .. }
         | Outcome::WouldRun { .. }
+        | Outcome::Up { .. }
         | Outcome::Failed { .. }
         | Outcome::Skipped { .. } => true,
     }

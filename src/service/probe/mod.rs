@@ -25,6 +25,12 @@ pub use notify::NotifySocket;
 /// How long one try of a probe may take.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// How long a service that nothing can be asked of must be there to count as ready.
+const SETTLE: Duration = Duration::from_millis(250);
+/// The first pause between two tries; it doubles up to what is asked for, so that a quick service does not wait for a slow
+/// question.
+const FIRST_PAUSE: Duration = Duration::from_millis(5);
+
 /// What a service says of itself while it runs: its output, and what it tells through its notify socket.
 #[derive(Debug, Default)]
 pub struct Voice {
@@ -179,6 +185,11 @@ impl Questioner {
     }
 }
 
+/// Whether the probes of a service pass at this moment: it is up already.
+pub fn would_pass(spec: &Spec, processes: &Arc<Processes>) -> bool {
+    Questioner::new(spec, &Voice::new(spec), processes).is_up()
+}
+
 /// How a command is given to [`exec`].
 pub(super) fn invocation<'a>(command: &'a Command, shell: &'a Shell) -> Invocation<'a> {
     match command {
@@ -207,16 +218,24 @@ impl Round {
         let ends = Arc::new(Ending::default());
         let passed: Arc<Mutex<Option<Passed>>> = Arc::new(Mutex::new(Some(Box::new(passed))));
         if probes.is_empty() {
-            call(&passed);
+            // Nothing can be asked: whoever is still there after a moment has begun well.
+            let (ends, passed) = (Arc::clone(&ends), Arc::clone(&passed));
+            let settle = move || {
+                if !ends.wait(SETTLE) {
+                    call(&passed);
+                }
+            };
+            let _ = std::thread::Builder::new().name("settle".to_owned()).spawn(settle);
         }
         for (at, probe) in probes.into_iter().enumerate() {
             let (questioner, answers, ends, passed) =
                 (Arc::clone(&questioner), Arc::clone(&answers), Arc::clone(&ends), Arc::clone(&passed));
             let every = questioner.spec.ready.every;
             let ask = move || {
+                let mut pause = FIRST_PAUSE.min(every);
                 loop {
                     let begun = Instant::now();
-                    let answer = questioner.ask(&probe, every);
+                    let answer = questioner.ask(&probe, pause);
                     let mut answers = answers.lock().unwrap_or_else(PoisonError::into_inner);
                     match answer {
                         Ok(()) => {
@@ -232,9 +251,10 @@ impl Round {
                         Err(reason) => answers.insert(at, reason),
                     };
                     drop(answers);
-                    if ends.wait(every.saturating_sub(begun.elapsed())) {
+                    if ends.wait(pause.saturating_sub(begun.elapsed())) {
                         return;
                     }
+                    pause = (pause * 2).min(every);
                 }
             };
             // No thread to be had: the probe never passes, and the service is not ready in time.

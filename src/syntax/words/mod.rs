@@ -286,10 +286,6 @@ mod row {
         pub(super) const fn required(self) -> Self {
             Self { required: true, ..self }
         }
-
-        pub(super) const fn unbuilt(self) -> Self {
-            Self { built: false, ..self }
-        }
     }
 
     /// A block with fixed words.

@@ -17,32 +17,21 @@ pub static READY: Block = block(
     &[
         word("http", "this address answers with a good status")
             .args(&[one("url", Kind::Word)])
-            .props(&[
-                NAME,
-                prop("status", Kind::Positive, "the status wanted; any below 400 without it").unbuilt(),
-            ])
-            .many()
-            .unbuilt(),
+            .props(&[NAME, prop("status", Kind::Positive, "the status wanted; any below 400 without it")])
+            .many(),
         word("tcp", "this address accepts a connection")
             .args(&[one("address", Kind::Word)])
             .props(&[NAME])
-            .many()
-            .unbuilt(),
-        word("exec", "this command succeeds")
-            .args(&[some("command", Kind::Command)])
-            .props(&[NAME])
-            .many()
-            .unbuilt(),
+            .many(),
+        word("exec", "this command succeeds").args(&[some("command", Kind::Command)]).props(&[NAME]).many(),
         word("log", "a line of its output matches")
             .args(&[one("pattern", Kind::Regex)])
             .props(&[NAME])
-            .many()
-            .unbuilt(),
+            .many(),
         word("notify", "it says so itself, as systemd's `sd_notify` has it")
-            .args(&[optional("yes", Kind::Bool)])
-            .unbuilt(),
-        word("every", "the pause between two tries").args(&[one("duration", Kind::Duration)]).unbuilt(),
-        TIMEOUT.unbuilt(),
+            .args(&[optional("yes", Kind::Bool)]),
+        word("every", "the pause between two tries").args(&[one("duration", Kind::Duration)]),
+        TIMEOUT,
     ],
 );
 
@@ -54,28 +43,25 @@ pub static SERVICE: Block = block(
         DESC,
         NEEDS,
         USES,
-        RUN.unbuilt(),
+        RUN,
         word("start", "the command that starts somebody else's daemon")
-            .args(&[some("command", Kind::Command)])
-            .unbuilt(),
-        word("stop", "the command that stops it").args(&[some("command", Kind::Command)]).unbuilt(),
-        word("log", "the command that follows its log").args(&[some("command", Kind::Command)]).unbuilt(),
+            .args(&[some("command", Kind::Command)]),
+        word("stop", "the command that stops it").args(&[some("command", Kind::Command)]),
+        word("log", "the command that follows its log").args(&[some("command", Kind::Command)]),
         word(
             "ready",
             "when it can be used; without it, when each of its `(port)` variables accepts a connection",
         )
-        .body(&READY)
-        .unbuilt(),
-        word("watch", "files whose change restarts it").args(&[some("glob", Kind::Glob)]).many().unbuilt(),
+        .body(&READY),
+        word("watch", "files whose change restarts it").args(&[some("glob", Kind::Glob)]).many(),
         word("restart", "when it is started again by itself")
             .args(&[one("when", Kind::OneOf(&["never", "on-failure", "always"]))])
-            .props(&[prop("max", Kind::Count, "how often at the most")])
-            .unbuilt(),
-        word("url", "where to find it").args(&[one("url", Kind::Word)]).props(&[NAME]).many().unbuilt(),
+            .props(&[prop("max", Kind::Count, "how often at the most")]),
+        word("url", "where to find it").args(&[one("url", Kind::Word)]).props(&[NAME]).many(),
         VARS_WORD,
         REQUIRES_WORD,
         DIR,
-        TIMEOUT.unbuilt(),
+        TIMEOUT,
         HINT,
     ],
 )
@@ -86,8 +72,7 @@ pub const SERVICE_WORD: Word = word("service", "something that stays up")
     .args(&[one("name", Kind::NodeName)])
     .body(&SERVICE)
     .named("node")
-    .rule(run_or_start)
-    .unbuilt();
+    .rule(run_or_start);
 
 fn run_or_start(node: &Node, errors: &mut Vec<Diagnostic>) {
     if let (Some(run), Some(start)) = (node.child("run"), node.child("start")) {

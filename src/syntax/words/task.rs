@@ -22,7 +22,7 @@ pub(super) const NEEDS: Word = word("needs", "what must be over, and well, befor
          along; a name with an environment pins it: `needs \"dev.e2e\"`. Outputs of needed tasks are inputs without being named.",
     )
     .args(&[some("node", Kind::Reference)])
-    .props(&[prop("state", Kind::OneOf(&["started", "completed"]), "how far a needed service must be").unbuilt()])
+    .props(&[prop("state", Kind::OneOf(&["started", "completed"]), "how far a needed service must be; ready without it")])
     .many()
     .example("needs \"install\" \"api:build\" \"dev.e2e\"");
 pub(super) const USES: Word =

@@ -19,7 +19,7 @@ fn what_a_definition_reads() {
     envfile.projects[0].base.nodes.insert("called".into(), Node::Task(Arc::new(called)));
     envfile.projects[0].overlays[0].nodes.insert("called".into(), Node::Task(Arc::new(called_prod)));
     let path = NodePath { project: ProjectName::default(), name: "called".into() };
-    let call = Action::Call(NodeRef { path, env: None, span: HERE });
+    let call = Action::Call(NodeRef { path, env: None, state: None, span: HERE });
     let text = |text: &str| Spanned::new(text.to_owned(), HERE);
     let mut caller = task(
         vars(&["OWN=${INNER}"]),

@@ -1,0 +1,496 @@
+//! Services as nodes of a run: started, waited for, let go.
+//!
+//! A service's node does its work in its check, which takes no place of `-j`: it asks the supervisor of its environment
+//! to have the service up, says how far it has come, and is over when everybody who needs it may begin. What the run
+//! asked for is let go when its last node is over.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::mpsc::{Receiver, Sender};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crate::base::{Digest, Timestamp};
+use crate::diag::{Diagnostic, Spanned};
+use crate::event::{Because, Failure, Notice, Outcome};
+use crate::exec::Environ;
+use crate::graph::{ConfiguredTask, NodeIx, TaskGraph};
+use crate::model::{Command, EnvName, Gate, Node, ProbeKind, Service, VarName, VarType};
+use crate::service::spec::{
+    Asks, How, Link, Policy, Probe, READY_EVERY, READY_TIMEOUT, RESTARTS, Readiness, Variables, When,
+};
+use crate::service::{Begun, Place, Session, SessionError, Spec, State, Told};
+use crate::vars::{Form, Lookup};
+
+use super::action::export_file;
+use super::dispatcher::{Message, OutputRoom};
+use super::surroundings::{Scene, Surroundings};
+
+/// What becomes of the services of a run when it is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Hold {
+    /// What it started is stopped.
+    #[default]
+    Run,
+    /// They stay up.
+    Keep,
+    /// The run goes on until it is stopped, or all of them are over; their output is shown.
+    Attach,
+}
+
+/// The sessions of a run with the supervisors of its environments.
+#[derive(Debug)]
+pub struct Services {
+    /// The project's `.envrun`.
+    state: PathBuf,
+    /// envrun itself.
+    program: PathBuf,
+    /// What becomes of them.
+    pub hold: Hold,
+    sessions: Mutex<BTreeMap<Option<EnvName>, Arc<Session>>>,
+    /// By label, since when a service is ready as its node told it.
+    told: Mutex<BTreeMap<String, Option<Timestamp>>>,
+}
+
+/// Variables that are different in every run, and say nothing of what a service is.
+const OUTSIDE_IDENTITY: &[&str] = &["ENVRUN_RUN", "ENVRUN_TIME", "ENVRUN_EXPORT"];
+
+/// Variables that serve commands of this run alone.
+const OF_THE_RUN: &[&str] = &["MAKEFLAGS", "ENVRUN_EXPORT"];
+
+impl Services {
+    /// None is known yet, and no supervisor is started before there is one.
+    pub fn new(state: PathBuf, program: PathBuf, hold: Hold) -> Self {
+        Self { state, program, hold, sessions: Mutex::default(), told: Mutex::default() }
+    }
+
+    /// The place of an environment's services.
+    pub fn place(&self, env: Option<&EnvName>) -> Place {
+        Place::new(&self.state, env.map(EnvName::as_str))
+    }
+
+    /// The session with an environment's supervisor; a new one is followed by `follow`.
+    fn session(
+        &self,
+        env: Option<&EnvName>,
+        follow: impl FnOnce(&Arc<Session>) -> Result<(), SessionError>,
+    ) -> Result<Arc<Session>, SessionError> {
+        // Held while one is opened: two nodes that begin together share it.
+        let mut sessions = lock(&self.sessions);
+        if let Some(session) = sessions.get(&env.cloned()) {
+            return Ok(Arc::clone(session));
+        }
+        let session = Arc::new(Session::open(&self.place(env), &self.program)?);
+        follow(&session)?;
+        sessions.insert(env.cloned(), Arc::clone(&session));
+        Ok(session)
+    }
+
+    /// Whether the run has asked for any service.
+    pub fn are_there(&self) -> bool {
+        !lock(&self.sessions).is_empty()
+    }
+
+    /// Lets everything go that the run asked for. Returns when what nobody else needs is down.
+    pub fn let_go(&self) {
+        let sessions: Vec<Arc<Session>> = lock(&self.sessions).values().cloned().collect();
+        let labels: Vec<String> = lock(&self.told).keys().cloned().collect();
+        for session in sessions {
+            // Whoever is gone took his services along.
+            let _ = session.release(labels.clone());
+        }
+    }
+
+    /// Gives what is being stopped less time.
+    pub fn hurry(&self, level: u32) {
+        for session in lock(&self.sessions).values() {
+            let _ = session.hurry(level);
+        }
+    }
+
+    /// Whether all of them are over.
+    pub fn are_over(&self) -> bool {
+        let over = |session: &Arc<Session>| {
+            let statuses = session.statuses(false);
+            statuses.is_ok_and(|statuses| statuses.iter().all(|status| status.state.is_over()))
+        };
+        lock(&self.sessions).values().all(over)
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What the nodes of services do in a run.
+pub(super) struct Serve<'a> {
+    pub(super) around: &'a Surroundings<'a>,
+    pub(super) graph: &'a TaskGraph,
+    pub(super) dry_run: bool,
+    pub(super) room: &'a Arc<OutputRoom>,
+}
+
+impl Serve<'_> {
+    /// Has the service at `node` up, as far as everybody wants it who needs it.
+    pub(super) fn serve(&self, node: NodeIx, service: &Service, send: &Sender<Message>) -> Outcome {
+        let configured = &self.graph[node];
+        let failed = |failure: Failure, log: Option<String>, hint: Option<String>| Outcome::Failed {
+            failure,
+            log,
+            hint: hint.or_else(|| configured.task.hint.clone()),
+        };
+        let spec = match spec(self.around, self.graph, node, service) {
+            Ok(spec) => spec,
+            Err(diagnostic) => {
+                let help = diagnostic.help.as_ref().map(|help| format!(" ({help})")).unwrap_or_default();
+                let reason = format!("{}{help}", diagnostic.message);
+                return failed(Failure::Io { reason }, None, None);
+            }
+        };
+        if self.dry_run {
+            return self.would(configured, spec);
+        }
+        match self.bring_up(node, spec, send) {
+            Ok(outcome) => outcome,
+            Err(error) => failed(Failure::Io { reason: error.to_string() }, None, error.hint()),
+        }
+    }
+
+    fn would(&self, configured: &ConfiguredTask, spec: Spec) -> Outcome {
+        let place = self.around.services.place(configured.env.as_ref());
+        let statuses =
+            Session::attach(&place).ok().flatten().and_then(|session| session.statuses(false).ok());
+        let status = statuses.into_iter().flatten().find(|status| status.label == spec.label);
+        match status.filter(|status| !status.state.is_over()) {
+            Some(status) if status.identity == spec.identity => {
+                Outcome::Up { begun: Begun::Already, gate: Gate::Ready, urls: spec.urls }
+            }
+            found => Outcome::WouldRun {
+                because: because(if found.is_some() { Begun::Changed } else { Begun::Started }),
+                commands: vec![spec.how.command().display()],
+            },
+        }
+    }
+
+    fn bring_up(&self, node: NodeIx, spec: Spec, send: &Sender<Message>) -> Result<Outcome, SessionError> {
+        let services = self.around.services;
+        let configured = &self.graph[node];
+        let session = services.session(configured.env.as_ref(), |session| {
+            for label in &session.ended {
+                let message =
+                    format!("`{label}` of an earlier envrun that was killed was still there, and was ended");
+                let _ = send.send(Message::Notice(Notice { node: None, message, hint: None }));
+            }
+            self.follow(session, send)
+        })?;
+        let (label, urls) = (spec.label.clone(), spec.urls.clone());
+        let (dir, command) = (configured.task.dir.value.clone(), spec.how.command().display());
+        lock(&services.told).insert(label.clone(), None);
+        let begun = session.up(spec)?;
+        let started = Message::Started { node, because: because(begun), commands: vec![command], dir };
+        let is_up = begun == Begun::Already
+            && session
+                .statuses(false)?
+                .iter()
+                .any(|status| status.label == label && status.state == State::Ready);
+        if !is_up {
+            let _ = send.send(started);
+        }
+        let gates = self.graph.gates(node);
+        let given_up = || self.around.processes.interrupted().is_some();
+        let end = gates.last().copied().unwrap_or_default();
+        for gate in gates {
+            let status = match session.wait(&label, gate, &given_up)? {
+                Some(Ok(status)) => status,
+                Some(Err(failure)) => {
+                    let log = failure.log.map(|log| {
+                        let below = log.strip_prefix(self.around.root).unwrap_or(&log);
+                        below.display().to_string()
+                    });
+                    let hint = failure.hint;
+                    let failure = Failure::Service {
+                        reason: failure.reason,
+                        lines: failure.lines,
+                        probe: failure.probe,
+                    };
+                    return Ok(Outcome::Failed { failure, log, hint });
+                }
+                None => return Ok(Outcome::Cancelled),
+            };
+            lock(&services.told).insert(label.clone(), status.ready);
+            if services.hold == Hold::Keep {
+                session.keep(vec![label.clone()])?;
+            }
+            if gate < end {
+                let _ = send.send(Message::Reached(node, gate));
+            }
+        }
+        Ok(Outcome::Up { begun, gate: end, urls })
+    }
+
+    /// Hands on what the supervisor tells, on a thread of its own, until one of both is over.
+    fn follow(&self, session: &Session, send: &Sender<Message>) -> Result<(), SessionError> {
+        let told = session.subscribe()?;
+        let nodes: BTreeMap<String, NodeIx> = self
+            .graph
+            .iter()
+            .filter(|(_, node)| node.kind() == "service")
+            .map(|(ix, node)| (node.label.clone(), ix))
+            .collect();
+        let (send, room) = (send.clone(), Arc::clone(self.room));
+        let output = self.around.services.hold == Hold::Attach;
+        let hand_on = move || hand_on(&told, &nodes, &send, &room, output);
+        // Without a thread nobody hears of what changes; the services are as well as they are.
+        let _ = std::thread::Builder::new().name("services".to_owned()).spawn(hand_on);
+        Ok(())
+    }
+}
+
+fn hand_on(
+    told: &Receiver<Told>,
+    nodes: &BTreeMap<String, NodeIx>,
+    send: &Sender<Message>,
+    room: &Arc<OutputRoom>,
+    output: bool,
+) {
+    for told in told {
+        let message = match told {
+            Told::Changed(status) => nodes.get(&status.label).map(|node| Message::Service(*node, status)),
+            Told::Output { label, stream, bytes } => nodes.get(&*label).filter(|_| output).map(|node| {
+                let credit = room.take(bytes.len());
+                Message::Output { node: *node, stream, bytes, credit }
+            }),
+        };
+        if message.is_some_and(|message| send.send(message).is_err()) {
+            return;
+        }
+    }
+    let _ = send.send(Message::Unserved);
+}
+
+impl Services {
+    /// Whether a change is news: what a node tells of its service itself is not told twice.
+    pub(super) fn is_news(
+        &self,
+        label: &str,
+        state: &State,
+        ready: Option<Timestamp>,
+        is_over: bool,
+    ) -> bool {
+        match state {
+            State::Starting | State::Started | State::Stopping => false,
+            State::Pausing { .. } => true,
+            State::Ready => is_over && lock(&self.told).get(label) != Some(&ready),
+            State::Stopped | State::Completed | State::Failed(_) => is_over,
+        }
+    }
+}
+
+fn because(begun: Begun) -> Because {
+    let reason = match begun {
+        Begun::Already => "it is on its way already",
+        Begun::Started => "it is not up",
+        Begun::Changed => "it runs with other values",
+    };
+    Because { reason: reason.into(), more: 0 }
+}
+
+/// A service with every value filled in. The error is ready to be shown.
+pub fn spec(
+    around: &Surroundings<'_>,
+    graph: &TaskGraph,
+    node: NodeIx,
+    service: &Service,
+) -> Result<Spec, Arc<Diagnostic>> {
+    let configured = &graph[node];
+    let scene = around.scene(configured)?;
+    let text = |text: &str, span| scene.values.interpolate(text, Form::Text, span);
+    let command = |command: &Command| around.interpolated(command, &scene.values, &configured.task);
+    let given = |command: &Option<Spanned<Command>>| {
+        command
+            .as_ref()
+            .map(|spanned| around.interpolated(&spanned.value, &scene.values, &configured.task))
+            .transpose()
+    };
+    let ports = ports(around, graph, node, &scene)?;
+    let mut probes = Vec::new();
+    for probe in service.ready.iter().flat_map(|ready| &ready.probes) {
+        let asks = match &probe.kind {
+            ProbeKind::Http { url, status } => Asks::Http { url: text(url, probe.span)?, status: *status },
+            ProbeKind::Tcp(address) => Asks::Tcp(text(address, probe.span)?),
+            ProbeKind::Exec(asked) => Asks::Exec(command(asked)?),
+            ProbeKind::Log(pattern) => Asks::Log(text(pattern, probe.span)?),
+            ProbeKind::Notify => Asks::Notify,
+        };
+        let name = probe.name.clone().unwrap_or_else(|| match &asks {
+            Asks::Http { url, .. } => format!("http {url}"),
+            Asks::Tcp(address) => format!("tcp {address}"),
+            Asks::Exec(command) => format!("exec {}", command.display()),
+            Asks::Log(pattern) => format!("log {pattern}"),
+            Asks::Notify => "notify".into(),
+        });
+        probes.push(Probe { name, asks });
+    }
+    if probes.is_empty() {
+        probes.extend(ports.iter().map(|(name, port)| Probe {
+            name: format!("tcp localhost:{port} ({name})"),
+            asks: Asks::Tcp(format!("localhost:{port}")),
+        }));
+    }
+    let run = configured.commands().into_iter().next().map(command).transpose()?;
+    let (start, stop, log) = (given(&service.start)?, given(&service.stop)?, given(&service.log)?);
+    let how = match (start, run) {
+        (Some(start), _) => How::Daemon { start, stop, log },
+        (None, Some(run)) => How::Child { run, stop },
+        (None, None) => {
+            let message = format!("service `{}` has neither `run` nor `start`", configured.label);
+            return Err(Arc::new(Diagnostic::error("run/service", message).at(configured.task.span, "")));
+        }
+    };
+    let mut urls = Vec::new();
+    for link in &service.urls {
+        let mut url = text(&link.url.value, link.url.span)?;
+        // It is for people to see, and written down.
+        around.redactor.clean(&mut url);
+        urls.push(Link { name: link.name.clone(), url });
+    }
+    let environ = around.environ(configured, &scene, &export_file(around, node));
+    let environ = Environ::new(environ.iter().filter(|(name, _)| !OF_THE_RUN.iter().any(|of| *name == *of)));
+    let ready = Readiness {
+        probes,
+        every: service.ready.as_ref().and_then(|ready| ready.every).unwrap_or(READY_EVERY),
+        timeout: service.ready.as_ref().and_then(|ready| ready.timeout).unwrap_or(READY_TIMEOUT),
+    };
+    let restart = service.restart.as_ref().map_or_else(Policy::default, |restart| Policy {
+        when: match restart.when {
+            "always" => When::Always,
+            "on-failure" => When::OnFailure,
+            _ => When::Never,
+        },
+        max: restart.max.unwrap_or(RESTARTS),
+    });
+    let dir = scene.dir.below(around.root);
+    let name = configured.path.to_string();
+    let env = configured.env.as_ref().map_or("-", EnvName::as_str);
+    let log_name = crate::record::log_name(&name);
+    let logs = around.root.join(crate::record::STATE_DIR).join("logs").join(env);
+    Ok(Spec {
+        identity: identity(configured, graph, &scene, (&how, &ready, scene.shell.as_deref())),
+        label: configured.label.clone(),
+        name,
+        how,
+        dir,
+        environ: Variables::from(&environ),
+        shell: scene.shell.clone(),
+        ready,
+        timeout: configured.task.timeout.as_ref().map(|timeout| timeout.value),
+        restart,
+        urls,
+        ports: ports.into_iter().map(|(_, port)| port).collect(),
+        needs: needed(graph, node).into_iter().map(|need| graph[need].label.clone()).collect(),
+        hint: configured.task.hint.clone(),
+        secrets: secrets(&scene),
+        logs: logs.join(log_name.trim_end_matches(".log")),
+    })
+}
+
+/// The values that a service may print and nobody is to read.
+fn secrets(scene: &Scene) -> Vec<String> {
+    let values = scene.values.iter().filter_map(|(_, lookup)| match lookup {
+        Lookup::Value { text, secret: true, .. } => Some(text.to_string()),
+        _ => None,
+    });
+    values.collect()
+}
+
+/// The services that a service needs, by whatever way, as far as they are in its environment.
+fn needed(graph: &TaskGraph, node: NodeIx) -> BTreeSet<NodeIx> {
+    let mut found = BTreeSet::new();
+    let mut seen = BTreeSet::new();
+    let mut todo: Vec<NodeIx> = graph.needs(node).collect();
+    while let Some(need) = todo.pop() {
+        if seen.insert(need) {
+            if graph[need].kind() == "service" && graph[need].env == graph[node].env {
+                found.insert(need);
+            }
+            todo.extend(graph.needs(need));
+        }
+    }
+    found
+}
+
+/// The ports that a service is told to use: each `(port)` variable that it names, and that no service it needs names too:
+/// that one is where to find the other.
+fn ports(
+    around: &Surroundings<'_>,
+    graph: &TaskGraph,
+    node: NodeIx,
+    scene: &Scene,
+) -> Result<Vec<(String, u16)>, Arc<Diagnostic>> {
+    let configured = &graph[node];
+    let theirs: BTreeSet<&VarName> = needed(graph, node)
+        .into_iter()
+        .filter(|need| graph[*need].path.project == configured.path.project)
+        .flat_map(|need| graph[need].reads.iter())
+        .collect();
+    let is_port = |name: &VarName| {
+        let own = configured.task.vars.get(name).and_then(|var| var.ty);
+        let declared = || configured.values.declared(name.as_str()).and_then(|declared| declared.asked.ty);
+        own.or_else(declared) == Some(VarType::Port)
+    };
+    let _ = around;
+    let mut ports = Vec::new();
+    for name in scene.names.iter().filter(|name| is_port(name)) {
+        let own = configured.task.vars.contains_key(name);
+        if !own && theirs.contains(name) {
+            continue;
+        }
+        let lookup = scene.values.lookup(name.as_str());
+        if let Some(port) = lookup.text().and_then(|text| text.parse().ok()) {
+            ports.push((name.to_string(), port));
+        }
+    }
+    Ok(ports)
+}
+
+/// What a service is: what it runs, and every value that it sees.
+///
+/// It sees what the Envfile declares. What other services name, and this one does not, is theirs: a port of one is not a
+/// reason to start all others again.
+fn identity(
+    configured: &ConfiguredTask,
+    graph: &TaskGraph,
+    scene: &Scene,
+    what: (&How, &Readiness, Option<&str>),
+) -> Digest {
+    let others: BTreeSet<&VarName> = graph
+        .iter()
+        .filter(|(_, node)| node.kind() == "service" && node.label != configured.label)
+        .flat_map(|(_, node)| node.reads.iter())
+        .collect();
+    let mut values: BTreeMap<String, Option<String>> = BTreeMap::new();
+    for (name, lookup) in scene.values.iter() {
+        let name_ref = VarName::from(name.as_str());
+        if scene.names.contains(&name_ref) || !others.contains(&name_ref) {
+            values.insert(name, lookup.text().map(ToString::to_string));
+        }
+    }
+    for name in &scene.names {
+        let lookup = scene.values.lookup(name.as_str());
+        values.insert(name.to_string(), lookup.text().map(ToString::to_string));
+    }
+    values.retain(|name, _| !OUTSIDE_IDENTITY.contains(&name.as_str()));
+    let text = serde_json::to_vec(&(what.0, &what.1.probes, what.2, &scene.dir.to_path(), values));
+    Digest::of(&text.expect("texts and lists of texts can be written"))
+}
+
+/// How long the end of a run looks whether its services are over, when it is attached to them.
+pub(super) const LOOK: Duration = Duration::from_millis(500);
+
+/// The service that a node is, if it is one.
+pub fn service_of(node: &ConfiguredTask) -> Option<&Arc<Service>> {
+    match &node.special {
+        Some(Node::Service(service)) => Some(service),
+        _ => None,
+    }
+}

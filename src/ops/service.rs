@@ -1,0 +1,421 @@
+//! The services of an environment: up, down, again, what is known of them, what they print.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use crate::engine::service::{Hold, service_of, spec};
+use crate::engine::surroundings::Surroundings;
+use crate::graph::{ConfiguredTask, NodeIx};
+use crate::model::{EnvName, Node};
+use crate::plan::Plan;
+use crate::preflight::{Ports, Status as Check};
+use crate::record::{STATE_DIR, log_name};
+use crate::service::probe::would_pass;
+use crate::service::spec::How;
+use crate::service::{Failure, Place, Session, SessionError, Spec, Status};
+
+use super::run::{Ready, Request, chosen_environment};
+use super::target::{Asked, environment};
+use super::{Context, Problem, Project, Refusal};
+
+/// The services that words on a command line name: an environment first, if the first word is one, then services.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Chosen {
+    /// The environment.
+    pub env: Option<EnvName>,
+    /// The services' names in it, as addressed from the root (`api`, `shop:db`); all of them if none was named.
+    pub names: Vec<String>,
+    /// They were named one by one.
+    pub named: bool,
+}
+
+impl Chosen {
+    /// Their names in the supervisor.
+    pub fn labels(&self) -> Vec<String> {
+        self.names.iter().map(|name| label(self.env.as_ref(), name)).collect()
+    }
+}
+
+fn label(env: Option<&EnvName>, name: &str) -> String {
+    env.map_or_else(|| name.to_owned(), |env| format!("{env}.{name}"))
+}
+
+/// Looks up what the words name.
+pub fn choose(context: &Context, project: &Project, words: &[String]) -> Result<Chosen, Problem> {
+    let envfile = project.envfile();
+    let mut rest = words;
+    let named_env =
+        words.first().filter(|word| envfile.environments.contains_key(&EnvName::from(word.as_str())));
+    let env = match named_env {
+        Some(word) => {
+            rest = &words[1..];
+            Some(environment(envfile, word)?)
+        }
+        None => chosen_environment(context, project, &Request::default())?,
+    };
+    let mut env = env;
+    let mut names = Vec::new();
+    for word in rest {
+        // `dev.api` names the environment too.
+        let (target, _) = super::target::target(envfile, word, env.as_ref())?;
+        match envfile.node(target.env.as_ref(), &target.path) {
+            Some(Node::Service(_)) => {}
+            Some(other) => {
+                let message = format!("`{word}` is a {}, not a service", other.kind());
+                let hint = format!("`envrun {word}` runs it");
+                return Err(Problem::usage(message, Some(hint)));
+            }
+            None => {
+                return Err(Problem::usage(
+                    format!("there is no service `{word}`"),
+                    Some("`envrun list` shows what there is".into()),
+                ));
+            }
+        }
+        if !names.is_empty() && target.env != env {
+            return Err(Problem::usage(
+                "these services are in two environments",
+                Some("one at a time".into()),
+            ));
+        }
+        env = target.env;
+        names.push(target.path.to_string());
+    }
+    let named = !names.is_empty();
+    if !named {
+        names = services(project, env.as_ref());
+    }
+    Ok(Chosen { env, names, named })
+}
+
+/// The services that an environment has.
+fn services(project: &Project, env: Option<&EnvName>) -> Vec<String> {
+    let envfile = project.envfile();
+    let is_service =
+        |path: &&crate::model::NodePath| matches!(envfile.node(env, path), Some(Node::Service(_)));
+    let paths = envfile.node_paths();
+    paths.iter().filter(is_service).map(ToString::to_string).collect()
+}
+
+/// The run that has services up.
+pub fn up(
+    context: &Context,
+    project: &mut Project,
+    chosen: &Chosen,
+    request: Request,
+) -> Result<Request, Problem> {
+    if chosen.names.is_empty() {
+        let whose = chosen.env.as_ref().map_or("the Envfile".to_owned(), |env| format!("`{env}`"));
+        return Err(Problem::usage(
+            format!("{whose} declares no service"),
+            Some("`service \"name\" { run \"…\" }` declares one".into()),
+        ));
+    }
+    let refusals = unmet(context, project, chosen.env.as_ref())?;
+    if !refusals.is_empty() && !request.dry_run {
+        return Err(Problem::Refused(refusals));
+    }
+    let target = |name: &String| Asked { name: label(chosen.env.as_ref(), name), args: Vec::new() };
+    Ok(Request { targets: chosen.names.iter().map(target).collect(), ..request })
+}
+
+/// What the environment requires of the machine and is not there: the part of `doctor` that is asked without being asked
+/// for. Ports are looked at for each service by itself; so is what a service alone requires.
+fn unmet(context: &Context, project: &mut Project, env: Option<&EnvName>) -> Result<Vec<Refusal>, Problem> {
+    let names: Vec<String> = env.iter().map(ToString::to_string).collect();
+    let report = super::doctor::doctor(context, project, &names)?;
+    let whose = env.map_or_else(|| "services".to_owned(), ToString::to_string);
+    let unmet = report.groups.iter().flat_map(|group| &group.checks).filter(|check| {
+        let clash = check.kind == "port" && check.found.contains("is also the port of");
+        check.status == Check::Fail
+            && check.node.is_none()
+            && (clash || !matches!(check.kind, "port" | "value" | "secret" | "git"))
+    });
+    let refusal = |check: &super::doctor::Check| Refusal {
+        label: whose.clone(),
+        reason: format!("it requires {} {}: {}", check.kind, check.name, check.reason()),
+        place: check.place.clone().unwrap_or_else(|| "the Envfile".into()),
+        hint: check.hint.clone(),
+    };
+    Ok(unmet.map(refusal).collect())
+}
+
+/// What keeps the services of a plan from being started: a port that somebody else has, or a guarded environment that
+/// nobody named.
+pub(super) fn refusals(plan: &Plan, around: &Surroundings<'_>, project: &Project) -> Vec<Refusal> {
+    let nodes: Vec<(NodeIx, &ConfiguredTask)> =
+        plan.graph.iter().filter(|(_, node)| node.kind() == "service").collect();
+    if nodes.is_empty() {
+        return Vec::new();
+    }
+    let mut refusals = Vec::new();
+    let taken = Ports::look();
+    let envs: BTreeSet<Option<&EnvName>> = nodes.iter().map(|(_, node)| node.env.as_ref()).collect();
+    for env in envs {
+        let place = around.services.place(env);
+        // Whoever cannot be asked is asked again, and told of, when the service's turn comes.
+        let running: Vec<Status> = Session::attach(&place)
+            .ok()
+            .flatten()
+            .and_then(|session| session.statuses(false).ok())
+            .unwrap_or_default()
+            .into_iter()
+            .filter(|status| !status.state.is_over())
+            .collect();
+        // Left by an earlier envrun that was killed: the next supervisor ends them before it starts anything.
+        let left: BTreeSet<u32> = match running.is_empty() {
+            true => leftovers(&place).iter().filter_map(|status| status.process).map(|it| it.pid).collect(),
+            false => BTreeSet::new(),
+        };
+        for (ix, node) in nodes.iter().filter(|(_, node)| node.env.as_ref() == env) {
+            let is_up = running.iter().find(|status| status.label == node.label);
+            if is_up.is_none()
+                && let Some(refusal) = implicit(plan, around, project, *ix)
+            {
+                refusals.push(refusal);
+                continue;
+            }
+            let Some(Ok(spec)) = service_of(node).map(|service| spec(around, &plan.graph, *ix, service))
+            else {
+                // Told as the failure of the node, when its turn comes.
+                continue;
+            };
+            for port in &spec.ports {
+                let ours = running.iter().any(|status| status.ports.contains(port));
+                let Some(owner) = taken.owner(*port).filter(|_| !ours) else { continue };
+                let is_left = owner.pid.is_some_and(|pid| is_of(pid, &left));
+                // Somebody else's daemon may be up already.
+                if is_left || (matches!(spec.how, How::Daemon { .. }) && would_pass(&spec, around.processes))
+                {
+                    continue;
+                }
+                refusals.push(Refusal {
+                    label: node.label.clone(),
+                    reason: format!("port {port} is taken by {owner}"),
+                    place: project.sources().place(node.task.span),
+                    hint: Some(match owner.pid {
+                        Some(pid) => format!("end it (`kill {pid}`), or give the service another port"),
+                        None => "give the service another port".into(),
+                    }),
+                });
+            }
+        }
+    }
+    refusals
+}
+
+/// Whether a process is one of these, or descends from one.
+fn is_of(pid: u32, roots: &BTreeSet<u32>) -> bool {
+    let mut pid = pid;
+    for _ in 0..64 {
+        if roots.contains(&pid) {
+            return true;
+        }
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        let parent = stat.rsplit_once(')').and_then(|(_, rest)| rest.split_whitespace().nth(1)?.parse().ok());
+        match parent {
+            Some(parent) if parent > 1 => pid = parent,
+            _ => return false,
+        }
+    }
+    false
+}
+
+/// A service of a guarded environment is not started because something in another environment needs it.
+fn implicit(plan: &Plan, around: &Surroundings<'_>, project: &Project, ix: NodeIx) -> Option<Refusal> {
+    let node = &plan.graph[ix];
+    let env = node.env.as_ref()?;
+    let guard =
+        crate::engine::surroundings::scope_conditions(around.envfile, node, |scope| &scope.guard).next()?;
+    if node.target || plan.graph.targets().any(|target| plan.graph[target].env.as_ref() == Some(env)) {
+        return None;
+    }
+    Some(Refusal {
+        label: node.label.clone(),
+        reason: format!("`{env}` is guarded, and its services are not started from another environment"),
+        place: project.sources().place(guard.span),
+        hint: Some(format!("start it by name: `envrun up {env} {}`", node.path)),
+    })
+}
+
+/// What an earlier supervisor left behind, as it was written down: processes that are alive, and daemons.
+fn leftovers(place: &Place) -> Vec<Status> {
+    let saved = place.saved().ok().flatten().map(|saved| saved.services).unwrap_or_default();
+    saved
+        .into_iter()
+        .filter(|status| !status.state.is_over())
+        .filter(|status| status.daemon || status.process.is_some_and(|process| process.is_alive()))
+        .collect()
+}
+
+/// Stops services, in reverse order; what needs them goes first. Gives the labels of those that were up.
+pub fn down(context: &Context, project: &mut Project, chosen: &Chosen) -> Result<Vec<String>, Problem> {
+    let place = place(project, chosen.env.as_ref());
+    let left = leftovers(&place);
+    let session = match Session::attach(&place).map_err(problem)? {
+        Some(session) => session,
+        None if left.is_empty() => return Ok(Vec::new()),
+        None => Session::open(&place, &context.program).map_err(problem)?,
+    };
+    let is_meant = |status: &Status| !chosen.named || chosen.labels().contains(&status.label);
+    let mut stopped: Vec<String> = session
+        .statuses(false)
+        .map_err(problem)?
+        .iter()
+        .filter(|status| !status.state.is_over() && is_meant(status))
+        .map(|status| status.label.clone())
+        .collect();
+    // A daemon that an earlier supervisor started is stopped by what the Envfile says today.
+    let daemons: Vec<&Status> = left.iter().filter(|status| status.daemon && is_meant(status)).collect();
+    let specs =
+        if daemons.is_empty() { Vec::new() } else { specs(context, project, chosen).unwrap_or_default() };
+    stopped.extend(session.ended.iter().cloned());
+    session.stop(chosen.named.then(|| chosen.labels()), specs).map_err(problem)?;
+    stopped.sort();
+    stopped.dedup();
+    Ok(stopped)
+}
+
+/// The services with every value filled in.
+fn specs(context: &Context, project: &mut Project, chosen: &Chosen) -> Result<Vec<Spec>, Problem> {
+    let target = |name: &String| Asked { name: label(chosen.env.as_ref(), name), args: Vec::new() };
+    let request =
+        Request { targets: chosen.names.iter().map(target).collect(), dry_run: true, ..Request::default() };
+    let ready = Ready::new(context, project, &request)?;
+    let around = ready.surroundings(context, project, &request);
+    let nodes = ready.plan.graph.iter().filter_map(|(ix, node)| Some((ix, service_of(node)?)));
+    Ok(nodes.filter_map(|(ix, service)| spec(&around, &ready.plan.graph, ix, service).ok()).collect())
+}
+
+/// Starts services again that are up, and waits until they are ready. With the values they have: others come with `up`.
+pub fn restart(project: &Project, chosen: &Chosen) -> Result<Vec<Status>, Problem> {
+    let place = place(project, chosen.env.as_ref());
+    let nothing = || Problem::usage("no service is up", Some("`envrun up` starts them".into()));
+    let session = Session::attach(&place).map_err(problem)?.ok_or_else(nothing)?;
+    let known = session.statuses(false).map_err(problem)?;
+    let labels: Vec<String> = match chosen.named {
+        true => chosen.labels(),
+        false => known.iter().filter(|status| !status.state.is_over()).map(|it| it.label.clone()).collect(),
+    };
+    if labels.is_empty() {
+        return Err(nothing());
+    }
+    let mut again = Vec::new();
+    for label in &labels {
+        if !session.restart(label).map_err(problem)? {
+            return Err(Problem::usage(
+                format!("`{label}` is not up"),
+                Some(format!("`envrun up {}` starts it", label.replacen('.', " ", 1))),
+            ));
+        }
+    }
+    for label in &labels {
+        again.push(waited(&session, label, &|| false)?);
+    }
+    Ok(again)
+}
+
+fn waited(session: &Session, label: &str, given_up: &dyn Fn() -> bool) -> Result<Status, Problem> {
+    match session.watch(label, given_up).map_err(problem)? {
+        Some(Ok(status)) => Ok(status),
+        Some(Err(failure)) => Err(Problem::Service { label: label.to_owned(), failure: Box::new(failure) }),
+        None => Err(Problem::Service {
+            label: label.to_owned(),
+            failure: Box::new(Failure::plain("not ready in time".into())),
+        }),
+    }
+}
+
+/// Waits until services are ready. Nothing is started.
+pub fn wait(project: &Project, chosen: &Chosen, timeout: Option<Duration>) -> Result<Vec<Status>, Problem> {
+    let place = place(project, chosen.env.as_ref());
+    let until = timeout.map(|timeout| Instant::now() + timeout);
+    let is_late = || until.is_some_and(|until| Instant::now() >= until);
+    let mut ready = Vec::new();
+    for label in chosen.labels() {
+        // Whoever is not there yet may come: somebody else starts it.
+        let status = loop {
+            let session = Session::attach(&place).map_err(problem)?;
+            let known = session.as_ref().and_then(|session| session.statuses(false).ok()).unwrap_or_default();
+            if let Some(session) = session.filter(|_| known.iter().any(|status| status.label == label)) {
+                break session.watch(&label, &is_late).map_err(problem)?;
+            }
+            if is_late() || until.is_none() {
+                break Some(Err(Failure::plain("it is not up".into())));
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        };
+        match status {
+            Some(Ok(status)) => ready.push(status),
+            Some(Err(failure)) => return Err(Problem::Service { label, failure: Box::new(failure) }),
+            None => {
+                let failure = Box::new(Failure::plain("not ready in time".into()));
+                return Err(Problem::Service { label, failure });
+            }
+        }
+    }
+    Ok(ready)
+}
+
+/// The services of an environment, as they are, or as they were last.
+#[derive(Debug, serde::Serialize)]
+pub struct Listing {
+    /// The environment.
+    pub env: Option<String>,
+    /// Somebody keeps them.
+    pub kept: bool,
+    /// The services.
+    pub services: Vec<Status>,
+}
+
+/// What is known of the services of an environment, or of all environments.
+pub fn list(project: &Project, env: Option<&EnvName>) -> Result<Vec<Listing>, Problem> {
+    let places = match env {
+        Some(env) => vec![(Some(env.to_string()), place(project, Some(env)))],
+        None => Place::all(&project.root().join(STATE_DIR)),
+    };
+    let mut listings = Vec::new();
+    for (env, place) in places {
+        let session = Session::attach(&place).map_err(problem)?;
+        let (kept, services) = match session {
+            Some(session) => (true, session.statuses(true).map_err(problem)?),
+            None => {
+                let mut services = place.saved()?.map(|saved| saved.services).unwrap_or_default();
+                let left = leftovers(&place);
+                for status in &mut services {
+                    let is_left = left.iter().any(|left| left.label == status.label);
+                    if !status.state.is_over() && !is_left {
+                        // Nobody saw its end.
+                        status.state = crate::service::State::Stopped;
+                        (status.process, status.ready) = (None, None);
+                    }
+                }
+                (false, services)
+            }
+        };
+        listings.push(Listing { env, kept, services });
+    }
+    Ok(listings)
+}
+
+/// Where the logs of services are: name and folder of each.
+pub fn logs(project: &Project, chosen: &Chosen) -> Vec<(String, PathBuf)> {
+    let env = chosen.env.as_ref().map_or("-", EnvName::as_str);
+    let folder = project.root().join(STATE_DIR).join("logs").join(env);
+    let folder = |name: &String| folder.join(log_name(name).trim_end_matches(".log"));
+    chosen.names.iter().map(|name| (name.clone(), folder(name))).collect()
+}
+
+fn place(project: &Project, env: Option<&EnvName>) -> Place {
+    Place::new(&project.root().join(STATE_DIR), env.map(EnvName::as_str))
+}
+
+fn problem(error: SessionError) -> Problem {
+    Problem::Session(error)
+}
+
+/// What becomes of the services of `up`.
+pub fn hold(attach: bool) -> Hold {
+    if attach { Hold::Attach } else { Hold::Keep }
+}
