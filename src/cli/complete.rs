@@ -124,7 +124,8 @@ fn candidates(invocation: &Invocation<'_>, words: &[String]) -> Vec<Candidate> {
     let is_run = is_dev || subcommand.is_none_or(|command| command.get_name() == "run");
     let mut found = Vec::new();
     if current.starts_with('-') {
-        let command = if is_run { cli.find_subcommand("run") } else { subcommand };
+        let inner = subcommand.and_then(|command| command.find_subcommand(rest.get(1)?));
+        let command = if is_run { cli.find_subcommand("run") } else { inner.or(subcommand) };
         let options = command.into_iter().chain([&cli]).flat_map(|command| command.get_arguments());
         for option in options {
             let Some(long) = option.get_long() else { continue };
@@ -133,8 +134,9 @@ fn candidates(invocation: &Invocation<'_>, words: &[String]) -> Vec<Candidate> {
         }
         found.retain(|candidate| candidate.word.starts_with(current));
     }
-    if rest.is_empty() && !current.starts_with('-') {
-        for command in cli.get_subcommands().filter(|command| !command.is_hide_set()) {
+    let outer = if rest.is_empty() { Some(&cli) } else { subcommand.filter(|_| rest.len() == 1) };
+    if let Some(outer) = outer.filter(|_| !current.starts_with('-')) {
+        for command in outer.get_subcommands().filter(|command| !command.is_hide_set()) {
             if command.get_name().starts_with(current) {
                 found.push(Candidate::new(
                     command.get_name(),
@@ -152,6 +154,10 @@ fn candidates(invocation: &Invocation<'_>, words: &[String]) -> Vec<Candidate> {
         if !current.starts_with('-') {
             found.extend(complete::environments(envfile, current));
         }
+        return found;
+    }
+    if subcommand.is_some_and(|command| command.get_name() == "env") {
+        found.extend(complete::environment_words(envfile, &rest[1..], current));
         return found;
     }
     if subcommand.is_some_and(|command| command.get_name() == "stage") {

@@ -1,6 +1,6 @@
 //! What may stand where the cursor is: environments, tasks, their arguments.
 
-use crate::model::{ArgKind, ArgSpec, EnvName, Envfile, Node, NodePath, VarType};
+use crate::model::{ArgKind, ArgSpec, EnvName, Envfile, Environment, Node, NodePath, VarType};
 
 /// A word that may stand there, and what it is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,6 +62,32 @@ pub fn environments(envfile: &Envfile, prefix: &str) -> Vec<Candidate> {
 pub fn stages(envfile: &Envfile, prefix: &str) -> Vec<Candidate> {
     let stages = envfile.stages.values().filter(|stage| stage.name.as_str().starts_with(prefix));
     stages.map(|stage| Candidate::new(stage.name.as_str(), stage.desc.clone().unwrap_or_default())).collect()
+}
+
+/// What may stand behind the words of `envrun env`: environments, patterns, a pattern's arguments.
+pub fn environment_words(envfile: &Envfile, words: &[String], prefix: &str) -> Vec<Candidate> {
+    let of = |is: fn(&Environment) -> bool| {
+        let found =
+            envfile.environments.values().filter(|env| is(env) && env.name.as_str().starts_with(prefix));
+        found
+            .map(|env| Candidate::new(env.name.as_str(), env.desc.clone().unwrap_or_default()))
+            .collect::<Vec<_>>()
+    };
+    match words {
+        [word, pattern, ..] if word == "create" => {
+            let specs = envfile.environments.get(pattern.as_str()).map_or(&[][..], |env| &env.pattern.args);
+            let flags = specs.iter().map(|spec| {
+                Candidate::new(format!("--{}", spec.name.value), spec.desc.clone().unwrap_or_default())
+            });
+            flags.filter(|flag| prefix.starts_with('-') && flag.word.starts_with(prefix)).collect()
+        }
+        _ if prefix.starts_with('-') => Vec::new(),
+        [word] if word == "create" => of(|env| env.ephemeral && !env.is_abstract),
+        [word, ..] if word == "destroy" => of(|env| env.made_from.is_some()),
+        [word] if ["exec", "export"].contains(&word.as_str()) => environments(envfile, prefix),
+        [word, ..] if ["show", "diff", "sync"].contains(&word.as_str()) => environments(envfile, prefix),
+        _ => Vec::new(),
+    }
 }
 
 /// Variables that `--set` may name, with `=`.

@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 
 use crate::ops::env::chosen_project;
-use crate::ops::env::sync::{Asked, Plan, apply, plan};
-use crate::ops::{Problem, Project, target};
+use crate::ops::env::sync::{Asked, Lacking, Plan, apply, generated, keep_secrets, plan};
+use crate::ops::{Problem, Project, Refusal, target};
 
 use super::super::Invocation;
 use super::super::args::{EnvSyncArgs, TextOrJson};
@@ -28,7 +28,14 @@ pub fn run(invocation: &Invocation<'_>, project: &Project, args: &EnvSyncArgs) -
     if args.dry_run || plan.is_empty() {
         return Ok(0);
     }
-    let done = apply(invocation.context, project, &asked, &plan, &[], &mut |_| Ok(Box::new(|| Ok(()))))?;
+    let secrets = generated(project, &asked, &plan)?;
+    let to_ask: Vec<&Lacking> = plan.secrets.iter().filter(|lacking| !lacking.generated).collect();
+    if !to_ask.is_empty() {
+        return Err(Problem::Refused(to_ask.iter().map(|lacking| refusal(&plan, lacking)).collect()));
+    }
+    let done = apply(invocation.context, project, &asked, &plan, &secrets, &mut |secrets| {
+        keep_secrets(invocation.context, project, &asked, secrets)
+    })?;
     invocation.terminal.say(&format!(
         "{} is synced; as it was before: {} (copy {})",
         plan.file,
@@ -36,6 +43,16 @@ pub fn run(invocation: &Invocation<'_>, project: &Project, args: &EnvSyncArgs) -
         done.snapshot
     ));
     Ok(0)
+}
+
+/// Without anybody to ask, nothing is done.
+fn refusal(plan: &Plan, lacking: &Lacking) -> Refusal {
+    Refusal {
+        label: format!("env sync {} {}", plan.from, plan.to),
+        reason: format!("{} lacks the secret {}, and there is nobody to ask", plan.to, lacking.name),
+        place: plan.file.clone(),
+        hint: Some(lacking.hint.clone()),
+    }
 }
 
 fn text(plan: &Plan, terminal: &Terminal) -> String {
@@ -56,8 +73,9 @@ fn text(plan: &Plan, terminal: &Terminal) -> String {
         };
         let _ = writeln!(out, "  + {} = {value}  {from}", added.name);
     }
-    for name in &plan.secrets {
-        let _ = writeln!(out, "  + {name} = ***  to be asked for or generated");
+    for lacking in &plan.secrets {
+        let how = if lacking.generated { "to be generated" } else { "to be asked for" };
+        let _ = writeln!(out, "  + {} = ***  {how}", lacking.name);
     }
     for left in &plan.left {
         let _ = writeln!(out, "  - {} is not added: {}", left.name, left.why);

@@ -47,7 +47,9 @@ pub(in crate::ops) fn ask(
     }
     let around = Surroundings {
         git: &git,
-        variable: &|name| values.lookup(name).text().map(|text| text.to_string()),
+        variable: &|name| {
+            values.lookup(name).text().map(|text| text.to_string()).or_else(|| context.caller_text(name))
+        },
         caller: &|name| context.caller_text(name),
         exists: &|path| project.root().join(path).exists(),
         exec: &|command| succeeds(command, project.root(), &environ),

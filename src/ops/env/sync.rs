@@ -26,22 +26,26 @@ use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::tz::TimeZone;
 use serde::Serialize;
 
 use crate::base::fs::{self, FsError};
 use crate::diag::{Diagnostic, FileId, SourceMap};
+use crate::exec::Processes;
 use crate::ledger;
 use crate::model::{EnvName, Keep, ProjectName, Value, VarName};
 use crate::preflight::is_placeholder;
+use crate::secret::generate;
 use crate::snapshot::{Archive, Meta, SnapshotError};
 use crate::vars::write::dotenv_line;
 use crate::vars::{DotenvFile, INVALID, Layer, Lookup, Request, Source, Values, dotenv, dotenv_files};
 
+use super::super::secret::{Missing, Place, Secrets, open_all};
 use super::super::{Context, Problem, Project};
 use super::diff::{schema, scopes};
-use super::{label, layer_word};
+use super::{guard, label, layer_word};
 
 /// What is asked for.
 #[derive(Debug, Clone)]
@@ -71,8 +75,8 @@ pub struct Plan {
     pub kept: Vec<String>,
     /// Names that A has and B lacks and that are not added, and why.
     pub left: Vec<Left>,
-    /// Secrets that B lacks: they are asked for or generated.
-    pub secrets: Vec<String>,
+    /// Secrets that B lacks.
+    pub secrets: Vec<Lacking>,
     #[serde(skip)]
     path: PathBuf,
     /// The whole file before and after; it was not there before if there is no text.
@@ -94,6 +98,17 @@ pub struct Added {
     pub value: String,
     /// Where it comes from: `file:line`, or `--set`.
     pub from: String,
+}
+
+/// A secret that B lacks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Lacking {
+    /// Its name.
+    pub name: String,
+    /// It is generated; else it has to be asked for.
+    pub generated: bool,
+    /// The command that sets it.
+    pub hint: String,
 }
 
 /// A name that A has and B does not get.
@@ -120,6 +135,9 @@ impl Plan {
         self.add.is_empty() && self.secrets.is_empty()
     }
 }
+
+/// How long the commands of stores have after each step of an interrupt.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// How many snapshots of an environment are kept.
 const KEPT: u32 = 20;
@@ -183,7 +201,7 @@ impl<'a> Reader<'a> {
         owner: &ProjectName,
         env: &EnvName,
         instead: Option<(&Path, &str)>,
-    ) -> Result<(Values, Vec<Diagnostic>), Problem> {
+    ) -> Result<(Arc<Values>, Vec<Diagnostic>), Problem> {
         let mut files = Vec::new();
         let mut wrong = Vec::new();
         for (mut file, path) in self.files(owner, env) {
@@ -203,7 +221,8 @@ impl<'a> Reader<'a> {
         if !wrong.is_empty() {
             return Err(self.problem(wrong));
         }
-        Ok(Values::resolve(&self.request(owner, env, &files)))
+        let (values, wrong) = Values::resolve(&self.request(owner, env, &files));
+        Ok((Arc::new(values), wrong))
     }
 
     fn problem(&self, diagnostics: Vec<Diagnostic>) -> Problem {
@@ -232,6 +251,7 @@ pub fn plan(context: &Context, project: &Project, asked: &Asked) -> Result<Plan,
     };
     let (a, _) = reader.values(owner, from, None)?;
     let (b, _) = reader.values(owner, to, None)?;
+    let lacking = lacking(context, project, asked, &b)?;
     let secrets = secrets(project, owner, from).into_iter().chain(secrets(project, owner, to));
     let secrets: BTreeSet<VarName> = secrets.collect();
     let declared = schema(project, owner, to);
@@ -288,10 +308,10 @@ pub fn plan(context: &Context, project: &Project, asked: &Asked) -> Result<Plan,
     for name in declared.iter().filter(|name| secrets.contains(*name)) {
         match b.lookup(name.as_str()) {
             Lookup::Value { .. } => plan.kept.push(name.to_string()),
-            Lookup::Undeclared => {}
-            Lookup::Missing(_) => plan.secrets.push(name.to_string()),
+            Lookup::Undeclared | Lookup::Missing(_) => {}
         }
     }
+    plan.secrets = lacking;
     for (name, lookup) in a.iter() {
         if lookup.text().is_none() || b.lookup(name.as_str()).text().is_some() || declared.contains(name) {
             continue;
@@ -313,12 +333,12 @@ pub fn plan(context: &Context, project: &Project, asked: &Asked) -> Result<Plan,
 
 /// A's value, if it may be copied; why not; or nothing if A has none either.
 fn worth_copying(reader: &Reader<'_>, a: &Values, name: &VarName) -> Option<Result<Added, String>> {
+    if let Some(built) = a.declared(name.as_str()).and_then(|declared| declared.built) {
+        return Some(Err(format!("built from others: `{built}`")));
+    }
     let Lookup::Value { text, origin, secret } = a.lookup(name.as_str()) else { return None };
     if secret {
         return Some(Err("built from a secret, which is never copied".into()));
-    }
-    if let Some(built) = a.declared(name.as_str()).and_then(|declared| declared.built) {
-        return Some(Err(format!("built from others: `{built}`")));
     }
     if matches!(origin.layer, Layer::Caller | Layer::Given) {
         return Some(Err(format!("it comes from {}", layer_word(&origin.layer))));
@@ -389,13 +409,13 @@ fn append(plan: &mut Plan) {
 
 /// Carries a plan out. `keep` stores the secrets that B lacked and says how they are taken away again; it is called when
 /// everything else is known to be good.
-pub fn apply(
+pub fn apply<'u>(
     context: &Context,
     project: &Project,
     asked: &Asked,
     plan: &Plan,
     secrets: &[(String, String)],
-    keep: &mut dyn FnMut(&[(String, String)]) -> Result<Undo, Problem>,
+    keep: &mut dyn FnMut(&[(String, String)]) -> Result<Undo<'u>, Problem>,
 ) -> Result<Done, Problem> {
     let _lock = lock(project.root(), &plan.to)?;
     let now = match fs::read_if_there(&plan.path)? {
@@ -423,7 +443,93 @@ pub fn apply(
 }
 
 /// Takes away what was stored a moment ago.
-pub type Undo = Box<dyn FnOnce() -> Result<(), Problem>>;
+pub type Undo<'u> = Box<dyn FnOnce() -> Result<(), Problem> + 'u>;
+
+/// Stores secrets that B lacked, each where the Envfile says that it is kept. One that is there by now stays as it is. If one
+/// cannot be stored, those before it are taken out again.
+pub fn keep_secrets<'u>(
+    context: &'u Context,
+    project: &'u Project,
+    asked: &Asked,
+    secrets: &[(String, String)],
+) -> Result<Undo<'u>, Problem> {
+    let (values, _) = Reader::new(context, project).values(&asked.project, &asked.to, None)?;
+    let processes = Processes::new(PATIENCE);
+    let mut store = Secrets::new(context, project, &processes);
+    let kept = store.kept(&values).map_err(Problem::Store)?;
+    let mut stored: Vec<(Place, String)> = Vec::new();
+    for (name, value) in secrets {
+        let Some(kept) = kept.iter().find(|kept| kept.spec.secret.name.as_str() == name) else { continue };
+        let written = match store.value(kept) {
+            Ok(Some(_)) => continue,
+            Ok(None) => store.write(&kept.place, name, value),
+            Err(refused) => Err(refused),
+        };
+        if let Err(refused) = written {
+            forget(context, project, &stored)?;
+            return Err(Problem::Store(refused));
+        }
+        stored.push((kept.place.clone(), name.clone()));
+    }
+    processes.wait();
+    processes.finish();
+    Ok(Box::new(move || forget(context, project, &stored)))
+}
+
+fn forget(context: &Context, project: &Project, stored: &[(Place, String)]) -> Result<(), Problem> {
+    let processes = Processes::new(PATIENCE);
+    let mut store = Secrets::new(context, project, &processes);
+    for (place, name) in stored {
+        store.forget(place, std::slice::from_ref(name)).map_err(Problem::Store)?;
+    }
+    Ok(())
+}
+
+/// Values for the secrets that say how they are made.
+pub fn generated(project: &Project, asked: &Asked, plan: &Plan) -> Result<Vec<(String, String)>, Problem> {
+    let specs = project.envfile().secrets(Some(&asked.to));
+    let mut made = Vec::new();
+    for lacking in plan.secrets.iter().filter(|lacking| lacking.generated) {
+        let spec = specs.iter().find(|spec| spec.secret.name.as_str() == lacking.name);
+        let Some((how, length)) = spec.and_then(|spec| Some((spec.secret.generate?, spec.secret.length)))
+        else {
+            continue;
+        };
+        let value = generate(how, length).map_err(|error| Problem::System {
+            doing: "make a secret",
+            source: std::io::Error::other(error.to_string()),
+        })?;
+        made.push((lacking.name.clone(), value));
+    }
+    Ok(made)
+}
+
+/// The secrets that B must have and has not. B's guard is asked before its stores are.
+fn lacking(
+    context: &Context,
+    project: &Project,
+    asked: &Asked,
+    b: &Arc<Values>,
+) -> Result<Vec<Lacking>, Problem> {
+    if b.secrets().is_empty() {
+        return Ok(Vec::new());
+    }
+    guard::ask(context, project, &asked.project, Some(&asked.to), b, &format!("env sync {}", asked.to))?;
+    open_all(context, project, b, Missing::Leave)?;
+    let processes = Processes::new(PATIENCE);
+    let kept = Secrets::new(context, project, &processes).kept(b).map_err(Problem::Store)?;
+    let missing = kept.into_iter().filter(|kept| {
+        let name = kept.spec.secret.name.as_str();
+        matches!(b.lookup(name), Lookup::Missing(wrong) if wrong.code != INVALID)
+    });
+    Ok(missing
+        .map(|kept| Lacking {
+            name: kept.spec.secret.name.to_string(),
+            generated: kept.spec.secret.generate.is_some(),
+            hint: kept.hint(),
+        })
+        .collect())
+}
 
 /// One sync at a time.
 fn lock(root: &Path, env: &str) -> Result<File, Problem> {
@@ -467,15 +573,20 @@ fn check(
         let Lookup::Missing(missing) = lookup else { continue };
         let is_secret = values.declared(name.as_str()).is_some_and(|declared| declared.secret);
         let depends = values.declared(name.as_str()).and_then(|declared| declared.built).is_some();
-        // A secret is there or was asked for; what is built from one is known when it is.
-        if is_secret && secrets.iter().any(|(known, _)| known == name.as_str())
-            || depends && missing.code != INVALID
-        {
+        // A secret is there or was asked for, which is looked at below; what is built from one is known when it is.
+        if missing.code != INVALID && (is_secret || depends) {
             continue;
         }
         if !wrong.contains(missing) {
             wrong.push((**missing).clone());
         }
+    }
+    let gap = plan.secrets.iter().find(|lacking| !secrets.iter().any(|(name, _)| *name == lacking.name));
+    if let Some(gap) = gap.filter(|_| wrong.is_empty()) {
+        return Err(Problem::usage(
+            format!("`{}` lacks the secret `{}`", asked.to, gap.name),
+            Some(gap.hint.clone()),
+        ));
     }
     if wrong.is_empty() {
         return Ok(());

@@ -97,7 +97,7 @@ proptest! {
         let project = Project::open(&context, None).unwrap();
         let asked = Asked { from: "a".into(), to: "b".into(), project: "".into(), set: Vec::new() };
         let plan = plan(&context, &project, &asked).unwrap();
-        let made: Vec<(String, String)> = plan.secrets.iter().map(|name| (name.clone(), "made".into())).collect();
+        let made: Vec<(String, String)> = plan.secrets.iter().map(|lacking| (lacking.name.clone(), "made".into())).collect();
         let mut stored = Vec::new();
         let done = apply(&context, &project, &asked, &plan, &made, &mut |secrets| {
             stored.extend(secrets.iter().map(|(name, _)| name.clone()));
@@ -128,4 +128,53 @@ proptest! {
         }
         prop_assert_eq!(done.snapshot, 1);
     }
+}
+
+/// Where a file cannot be replaced, what was stored a moment ago is taken away again.
+#[test]
+fn a_file_that_cannot_be_replaced_undoes_what_was_stored() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().join("b");
+    std::fs::create_dir(&folder).unwrap();
+    std::fs::write(
+        dir.path().join("Envfile.kdl"),
+        "vars { A required=#false }\nsecrets { S }\ndotenv \"${ENVRUN_ENV}/env\" optional=#true\nenv \"a\" { vars { A \"1\" } }\nenv \"b\"\n",
+    )
+    .unwrap();
+    let context = context(dir.path());
+    let project = Project::open(&context, None).unwrap();
+    let asked = Asked { from: "a".into(), to: "b".into(), project: "".into(), set: Vec::new() };
+    let plan = plan(&context, &project, &asked).unwrap();
+    let undone = std::cell::Cell::new(false);
+    let made = [("S".to_owned(), "made".to_owned())];
+    let done = apply(&context, &project, &asked, &plan, &made, &mut |_| {
+        // From now on there is no folder that a file could be put into.
+        std::fs::remove_dir(&folder).unwrap();
+        std::fs::write(&folder, "in the way").unwrap();
+        Ok(Box::new(|| {
+            undone.set(true);
+            Ok(())
+        }))
+    });
+    assert!(done.is_err());
+    assert!(undone.get());
+}
+
+/// What changed between the plan and its being carried out is nobody's to overwrite.
+#[test]
+fn a_file_that_changed_meanwhile_is_left_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(
+        dir.path().join("Envfile.kdl"),
+        "vars { A required=#false }\ndotenv \".env.${ENVRUN_ENV}\" optional=#true\nenv \"a\" { vars { A \"1\" } }\nenv \"b\"\n",
+    )
+    .unwrap();
+    let context = context(dir.path());
+    let project = Project::open(&context, None).unwrap();
+    let asked = Asked { from: "a".into(), to: "b".into(), project: "".into(), set: Vec::new() };
+    let plan = plan(&context, &project, &asked).unwrap();
+    std::fs::write(dir.path().join(".env.b"), "A=mine\n").unwrap();
+    let done = apply(&context, &project, &asked, &plan, &[], &mut |_| Ok(Box::new(|| Ok(()))));
+    assert!(done.is_err());
+    assert_eq!(std::fs::read_to_string(dir.path().join(".env.b")).unwrap(), "A=mine\n");
 }

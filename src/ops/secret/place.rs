@@ -151,6 +151,26 @@ impl Secrets<'_> {
         Ok(())
     }
 
+    /// Takes secrets out of a place again that were put there a moment ago.
+    pub fn forget(&mut self, place: &Place, names: &[String]) -> Result<(), Refused> {
+        if place.store != StoreRef::File {
+            return Err(Refused {
+                store: place.store.to_string(),
+                reason: format!("it has no way to take out {} again", names.join(", ")),
+                hint: Some("nothing reads another value than before: these were missing".into()),
+                place: String::new(),
+            });
+        }
+        let file = self.file(place);
+        let forgotten = file.update::<StoreError>(|text| {
+            let without =
+                names.iter().try_fold(text.to_owned(), |text, name| file.with(&text, name, None))?;
+            Ok(Some(without))
+        });
+        self.places.remove(place);
+        forgotten.map_err(|error| self.file_refused(error))
+    }
+
     /// Makes secrets that are missing, in one step with looking again: of two who come at once, one makes them and both
     /// have the same.
     pub(super) fn generate(
