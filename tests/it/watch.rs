@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-use crate::sandbox::Sandbox;
+use crate::sandbox::{Sandbox, need};
 
 /// Long enough for the slowest machine; nobody waits so long but a test that fails.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -559,4 +559,121 @@ fn a_checkout_of_ten_thousand_files_is_one_change() {
     }
     let (exit, _) = session.end(Signal::INT);
     assert_eq!(exit, 130);
+}
+
+#[test]
+fn where_the_system_does_not_tell_it_looks_again_and_says_so() {
+    let limited = |sandbox: &Sandbox| {
+        let envrun = sandbox.command(&[]);
+        let mut command = std::process::Command::new("unshare");
+        let limit = "echo 3 > /proc/sys/user/max_inotify_watches && exec \"$0\" dev -o json all";
+        command.args(["-Ur", "sh", "-c", limit, env!("CARGO_BIN_EXE_envrun")]);
+        command.current_dir(sandbox.root()).env_clear().stdin(Stdio::null());
+        command.envs(envrun.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        command
+    };
+    let try_it = "test -w /proc/sys/user/max_inotify_watches";
+    let may = std::process::Command::new("unshare")
+        .args(["-Ur", "sh", "-c", try_it])
+        .stderr(Stdio::null())
+        .status();
+    if !may.is_ok_and(|status| status.success()) {
+        #[expect(clippy::print_stderr, reason = "whoever runs the tests has to hear of it")]
+        let () = eprintln!("SKIPPED: this machine gives nobody a user namespace with limits of its own");
+        return;
+    }
+    let files = [("Envfile.kdl", TOGETHER), ("src/a/b/c/d/e.txt", "1\n"), ("src/f/g.txt", "1\n")];
+    let sandbox = Sandbox::with(&files);
+    let mut session = Session::begin(limited(&sandbox));
+    let notice =
+        session.wait(|event, _| event["message"].as_str().is_some_and(|text| text.contains("again")));
+    let expected = "changes are found by looking again and again: the system watches no more folders";
+    assert_eq!(notice["message"], expected);
+    assert!(notice["hint"].as_str().unwrap().contains("sysctl fs.inotify.max_user_watches="));
+    session.idle();
+    for (path, text) in
+        [("src/a/b/c/d/e.txt", "2\n"), ("src/f/new/deep.txt", "3\n"), ("src/f/new/deep.txt", "4\n")]
+    {
+        sandbox.write(path, text);
+        until_made(&mut session, &sandbox, path);
+    }
+    let told = session.heard.iter().filter(|event| event["message"] == expected).count();
+    assert_eq!(told, 1, "it is said once");
+}
+
+#[test]
+fn another_commit_is_a_change_for_whoever_asks_for_it() {
+    let sandbox = Sandbox::with(&[
+        (
+            "Envfile.kdl",
+            "task \"tell\" { run \"echo at $ENVRUN_REVISION\" }\ntask \"other\" { inputs \"a.txt\"; run \"cat a.txt\" }",
+        ),
+        ("a.txt", "a\n"),
+    ]);
+    let git = |words: &[&str]| {
+        let run = std::process::Command::new("git")
+            .args(["-c", "user.name=t", "-c", "user.email=t@t"])
+            .args(words)
+            .current_dir(sandbox.root())
+            .output()
+            .unwrap();
+        assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
+        String::from_utf8(run.stdout).unwrap().trim().to_owned()
+    };
+    git(&["init", "-q"]);
+    git(&["commit", "-qm", "one", "--allow-empty"]);
+    let mut session = Session::start(&sandbox, &["tell", "other"]);
+    git(&["commit", "-qm", "two", "--allow-empty"]);
+    let revision = git(&["rev-parse", "HEAD"]);
+    session.output("tell", &revision);
+    let said = session.idle();
+    assert!(!said.contains(&"+other".to_owned()), "{said:?}");
+}
+
+#[test]
+fn keys_steer_a_session_on_a_terminal() {
+    if !need("script", "bsdutils") {
+        return;
+    }
+    use std::io::{Read, Write};
+    let sandbox = Sandbox::with(&[
+        ("Envfile.kdl", "task \"a\" { inputs \"a.txt\"; run \"cat a.txt; echo ran\" }"),
+        ("a.txt", "hello\n"),
+    ]);
+    let envrun = sandbox.command(&[]);
+    let mut script = std::process::Command::new("script");
+    let line = format!("{} dev a; echo status $?; stty -a", env!("CARGO_BIN_EXE_envrun"));
+    script.args(["-qec", &line, "/dev/null"]).current_dir(sandbox.root()).env_clear().env("TERM", "xterm");
+    script.envs(envrun.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let mut child = script.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let (mut keys, mut screen) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+    let mut seen = String::new();
+    let mut press = |key: &str| keys.write_all(key.as_bytes()).unwrap();
+    let mut until = |text: &str| {
+        let mut bytes = [0; 4096];
+        while !seen.contains(text) {
+            let count = screen.read(&mut bytes).unwrap();
+            assert!(count > 0, "`{text}` does not come:\n{seen}");
+            seen.push_str(&String::from_utf8_lossy(&bytes[..count]));
+        }
+        seen = seen.split_off(seen.find(text).unwrap() + text.len());
+    };
+    until("press r to run again");
+    until("watching 2 files");
+    press("r");
+    until("it was forced");
+    until("watching");
+    press("?");
+    until("this help");
+    press("l");
+    until("1  a");
+    press("1");
+    until("ran");
+    press("s");
+    until("nothing stays up");
+    press("x");
+    press("q");
+    until("status 0");
+    until("icanon");
+    assert!(child.wait().unwrap().success());
 }
