@@ -497,6 +497,9 @@ fn one_task_in_two_environments_makes_two_places() {
         task "to" { arg "place" default="same"; outputs "out/${ENVRUN_ENV}" "${ARG_PLACE}/*.js"; run "echo $V" }
         task "plain" { outputs "plain"; run "echo" }
         task "both" { needs "uat.site" "prod.site"; run "x" }
+        task "pack" { outputs "dist/**" "!dist/own"; run "echo $V > dist/pack" }
+        task "aside" { outputs "dist/own"; run "echo $V > dist/own" }
+        task "apart" { outputs "apart"; run "echo $V > apart" }
         "#,
     );
     let check = |targets: &str, expected: Expect| {
@@ -516,6 +519,16 @@ fn one_task_in_two_environments_makes_two_places() {
         "#]],
     );
     check("uat.own prod.own uat.plain prod.plain prod.site", expect![[""]]);
+    // Two tasks, each in its own environment, are as bad as one in two.
+    check(
+        "uat.site prod.pack",
+        expect![[r#"
+        Envfile.kdl:10:31: error: `uat.site` and `prod.pack` would write over each other's output `dist` [graph/outputs]
+        Envfile.kdl:5:31: note: `uat.site` makes this
+          help: give each environment its own place, with `${ENVRUN_ENV}` in it, or run one after the other
+    "#]],
+    );
+    check("uat.aside prod.pack uat.apart prod.own", expect![[""]]);
 }
 
 #[test]

@@ -547,7 +547,7 @@ fn note_uses(plan: &Plan, state: &RunState, ready: &Ready) {
 
 /// Removes what killed runs left in the project's own folder.
 fn sweep(state: &Path) {
-    for room in ["state", "state/seals", "runs"] {
+    for room in ["state", "state/seals", "runs", "runs/graphs"] {
         fs::sweep(&state.join(room));
     }
     let is_old = |entry: &std::fs::DirEntry| {

@@ -4,6 +4,8 @@
 mod audit;
 mod bad_input;
 #[cfg(target_os = "linux")]
+mod change;
+#[cfg(target_os = "linux")]
 mod damage;
 #[cfg(target_os = "linux")]
 mod deploy;
