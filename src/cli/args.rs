@@ -93,6 +93,8 @@ pub enum Command {
     Stage(StageArgs),
     /// Write the pipeline as a workflow of a CI system
     Ci(CiArgs),
+    /// Print the version that a file says, or raise it
+    Semver(SemverArgs),
     /// Draw the graph of the targets, or of everything
     Graph(GraphArgs),
     /// Say why a target would run, compared with its last good run
@@ -375,6 +377,45 @@ pub enum CiSystem {
     Github,
     /// GitLab CI.
     Gitlab,
+}
+
+/// `envrun semver`.
+#[derive(Debug, Args)]
+pub struct SemverArgs {
+    /// What to do
+    #[command(subcommand)]
+    pub command: SemverCommand,
+}
+
+/// What to do with a version.
+#[derive(Debug, Subcommand)]
+pub enum SemverCommand {
+    /// Print the version that a file says: a plain file, Cargo.toml, pyproject.toml or package.json
+    Show {
+        /// The file
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+    },
+    /// Raise the version in a file, and print the new one
+    Bump {
+        /// Which number
+        #[arg(value_enum)]
+        level: SemverLevel,
+        /// The file
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+    },
+}
+
+/// Which number of a version is raised.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum SemverLevel {
+    /// Something that worked works no more.
+    Major,
+    /// Something new.
+    Minor,
+    /// Something mended.
+    Patch,
 }
 
 /// `envrun graph`.

@@ -25,6 +25,7 @@ mod report;
 mod rollback;
 mod run;
 mod secret;
+mod semver;
 mod service;
 mod show;
 mod snapshot;
@@ -120,6 +121,7 @@ fn command(context: &Context, terminal: &Terminal, place: Place, asked: Asked) -
         Some(Command::List(args)) => list::run(&invocation, &args),
         Some(Command::Show(args)) => show::run(&invocation, &args),
         Some(Command::Ci(args)) => ci::run(&invocation, &args),
+        Some(Command::Semver(args)) => semver::run(&invocation, &args),
         Some(Command::Stage(args)) => stage::run(&invocation, &args),
         Some(Command::Graph(args)) => graph::run(&invocation, &args),
         Some(Command::Snapshot(args)) => snapshot::run(&invocation, &args),

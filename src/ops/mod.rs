@@ -25,6 +25,7 @@ mod project;
 pub mod run;
 pub mod seal;
 pub mod secret;
+pub mod semver;
 pub mod service;
 pub mod snapshot;
 pub mod stage;

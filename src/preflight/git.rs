@@ -147,6 +147,10 @@ impl Git {
         let output = Command::new("git")
             .args(args)
             .current_dir(&self.root)
+            // A git hook sets these for the folder that it is started in.
+            .env_remove("GIT_DIR")
+            .env_remove("GIT_WORK_TREE")
+            .env_remove("GIT_INDEX_FILE")
             .env("GIT_OPTIONAL_LOCKS", "0")
             .env("LC_ALL", "C")
             .stdin(Stdio::null())

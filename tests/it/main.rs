@@ -25,6 +25,7 @@ mod jobserver;
 mod kill;
 mod model;
 mod ninja;
+mod release;
 mod run;
 mod sandbox;
 #[cfg(unix)]

@@ -1,0 +1,246 @@
+//! `tasks/release.kdl`, in a project of its own with a bare origin that sometimes does not want the push.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::sandbox::{Ran, Sandbox};
+
+struct World {
+    sandbox: Sandbox,
+}
+
+impl World {
+    fn new(envfile: &str, files: &[(&str, &str)]) -> Self {
+        let tasks =
+            std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("tasks/release.kdl")).unwrap();
+        let mut sandbox = Sandbox::with(&[("Envfile.kdl", envfile), ("tasks/release.kdl", &tasks)]);
+        files.iter().for_each(|(path, text)| sandbox.write(path, text));
+        for who in ["AUTHOR", "COMMITTER"] {
+            sandbox.set(&format!("GIT_{who}_NAME"), "Ann");
+            sandbox.set(&format!("GIT_{who}_EMAIL"), "ann@example.org");
+        }
+        // The tasks call `envrun`, as it is found in the search path.
+        let here = Path::new(env!("CARGO_BIN_EXE_envrun")).parent().unwrap().display().to_string();
+        sandbox.set("PATH", &format!("{here}:{}", std::env::var("PATH").unwrap()));
+        let world = Self { sandbox };
+        let root = world.root();
+        git(root.parent().unwrap(), &["init", "-q", "--bare", "-b", "main", "origin.git"]);
+        git(&root, &["init", "-q", "-b", "main"]);
+        git(&root, &["remote", "add", "origin", "../origin.git"]);
+        std::fs::write(root.join(".git/info/exclude"), ".envrun\n").unwrap();
+        git(&root, &["add", "."]);
+        git(&root, &["commit", "-q", "-m", "first"]);
+        git(&root, &["push", "-q", "-u", "origin", "main"]);
+        world
+    }
+
+    fn root(&self) -> PathBuf {
+        self.sandbox.root()
+    }
+
+    fn origin(&self) -> PathBuf {
+        self.root().parent().unwrap().join("origin.git")
+    }
+
+    fn run(&self, args: &[&str]) -> Ran {
+        self.sandbox.run(args)
+    }
+
+    #[track_caller]
+    fn ok(&self, args: &[&str]) {
+        let ran = self.run(args);
+        assert_eq!(ran.exit, 0, "{}", ran.text());
+    }
+
+    /// What the origin has: its commits on main, newest first, and its tags with the commits that they are at.
+    fn published(&self) -> (String, String) {
+        let log = git(&self.origin(), &["log", "--format=%s", "main"]).replace('\n', ", ");
+        let tags =
+            git(&self.origin(), &["tag", "--format=%(refname:strip=2) %(*subject)"]).replace('\n', ", ");
+        (log, tags)
+    }
+
+    fn close(&self) -> PathBuf {
+        let hook = self.origin().join("hooks/pre-receive");
+        std::fs::write(&hook, "#!/bin/sh\necho closed >&2\nexit 1\n").unwrap();
+        std::fs::set_permissions(&hook, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        hook
+    }
+}
+
+fn git(dir: &Path, args: &[&str]) -> String {
+    let output = Command::new("git")
+        .args(["-c", "user.name=Ann", "-c", "user.email=ann@example.org", "-c", "commit.gpgsign=false"])
+        .args(args)
+        .current_dir(dir)
+        .env("GIT_CONFIG_GLOBAL", "/dev/null")
+        .env("GIT_CONFIG_SYSTEM", "/dev/null")
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "git {args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).trim().to_owned()
+}
+
+const PROJECT: &str = "include \"tasks/release.kdl\" as=\"version\"\n";
+
+#[test]
+fn a_release_whose_push_fails_is_finished_by_the_next_run_with_the_same_version() {
+    let world = World::new(PROJECT, &[("VERSION", "0.1.9\n")]);
+    let hook = world.close();
+    let failed = world.run(&["version.release", "minor", "it rolls back", "and \"forth\" \\n"]);
+    assert_eq!(failed.exit, 1, "{}", failed.text());
+    assert!(failed.stderr.contains("nothing is lost: the same command goes on"), "{}", failed.text());
+    assert_eq!(world.sandbox.read("VERSION"), "0.2.0\n");
+    assert_eq!(world.published(), ("first".into(), String::new()), "neither the commit nor the tag arrived");
+
+    // Again in vain: nothing is raised twice.
+    assert_eq!(world.run(&["version.release", "minor"]).exit, 1);
+    assert_eq!(world.sandbox.read("VERSION"), "0.2.0\n");
+    std::fs::remove_file(hook).unwrap();
+    world.ok(&["version.release", "minor"]);
+    assert_eq!(world.sandbox.read("VERSION"), "0.2.0\n");
+    assert_eq!(world.published(), ("Release v0.2.0, first".into(), "v0.2.0 Release v0.2.0".into()));
+    let log = world.sandbox.read("CHANGELOG.md");
+    let log = log.replace(|c: char| c.is_ascii_digit(), "0");
+    assert_eq!(
+        log,
+        "# Changelog\n\n## Unreleased\n\n## [0.0.0] - 0000-00-00\n\n- it rolls back\n- and \"forth\" \\n\n"
+    );
+
+    // That one is out: the next release is another one.
+    world.ok(&["version.release", "patch"]);
+    assert_eq!(world.sandbox.read("VERSION"), "0.2.1\n");
+    assert_eq!(
+        world.published(),
+        (
+            "Release v0.2.1, Release v0.2.0, first".into(),
+            "v0.2.0 Release v0.2.0, v0.2.1 Release v0.2.1".into()
+        )
+    );
+}
+
+#[test]
+fn a_release_goes_on_from_wherever_it_stopped() {
+    // What a run leaves that was killed after each step.
+    for steps in [
+        &["version.bump"][..],
+        &["version.bump", "version.changelog"],
+        &["version.bump", "version.changelog", "version.commit"],
+    ] {
+        let world = World::new(
+            PROJECT,
+            &[("VERSION", "0.1.9\n"), ("CHANGELOG.md", "# Log\n\n## [0.1.9] - then\n\n- old\n")],
+        );
+        for step in steps {
+            let args = if *step == "version.bump" { vec![*step, "minor"] } else { vec![*step] };
+            world.ok(&args);
+        }
+        world.ok(&["version.release", "minor"]);
+        assert_eq!(
+            world.published(),
+            ("Release v0.2.0, first".into(), "v0.2.0 Release v0.2.0".into()),
+            "after {steps:?}"
+        );
+        let log = world.sandbox.read("CHANGELOG.md");
+        assert_eq!(log.matches("## [0.2.0]").count(), 1, "{log}");
+        assert!(log.find("## [0.2.0]") < log.find("## [0.1.9]"), "{log}");
+    }
+}
+
+#[test]
+fn a_release_that_somebody_was_quicker_than_takes_its_tag_along() {
+    let world = World::new(PROJECT, &[("VERSION", "0.1.9\n")]);
+    let other = world.root().parent().unwrap().join("other");
+    git(world.root().parent().unwrap(), &["clone", "-q", "origin.git", "other"]);
+    git(&other, &["commit", "-q", "--allow-empty", "-m", "theirs"]);
+    git(&other, &["push", "-q"]);
+    let failed = world.run(&["version.release", "patch"]);
+    assert_eq!(failed.exit, 1);
+    assert_eq!(world.published(), ("theirs, first".into(), String::new()));
+    git(&world.root(), &["pull", "-q", "--rebase"]);
+    world.ok(&["version.release", "patch"]);
+    assert_eq!(
+        world.published(),
+        ("Release v0.1.10, theirs, first".into(), "v0.1.10 Release v0.1.10".into())
+    );
+}
+
+#[test]
+fn what_cannot_be_a_release_is_none() {
+    let world = World::new(PROJECT, &[("VERSION", "0.1.9\n"), ("a", "a")]);
+    let usage = world.run(&["version.bump", "huge"]);
+    assert_eq!(usage.exit, 2);
+    assert!(usage.stderr.contains("major"), "{}", usage.text());
+    let usage = world.run(&["semver", "bump", "huge", "VERSION"]);
+    assert_eq!(usage.exit, 2);
+    world.sandbox.write("a", "b");
+    let dirty = world.run(&["version.release", "minor"]);
+    assert_eq!(dirty.exit, 1);
+    assert!(dirty.text().contains("there are uncommitted changes"), "{}", dirty.text());
+    assert_eq!(world.sandbox.read("VERSION"), "0.1.9\n");
+    assert_eq!(world.sandbox.ok(&["semver", "show", "VERSION"]).stdout, "0.1.9\n");
+}
+
+#[test]
+fn a_project_of_its_own_kind_adds_its_own_steps() {
+    let world = World::new(
+        r#"
+        include "tasks/release.kdl" as="version"
+        vars { VERSION_FILE "Cargo.toml"; RELEASE_FILES "Cargo.lock" }
+        task "unit" { run "echo tested" }
+        task "lock" { run "echo \"lock of $(envrun semver show Cargo.toml)\" > Cargo.lock" }
+        task "ship" {
+            arg "level" one-of="major|minor|patch"
+            mutates #true
+            guard { branch "main" }
+            needs "unit"
+            call "version.bump"
+            call "lock"
+            call "version.changelog"
+            call "version.commit"
+            call "version.tag"
+            call "version.push"
+        }
+        "#,
+        &[
+            ("Cargo.toml", "[package]\nname = \"x\"\nversion = \"1.0.0\" # ours\n"),
+            ("Cargo.lock", "lock of 1.0.0\n"),
+            ("CHANGELOG.md", "# Changelog\n\n## [Unreleased]\n\n### Added\n- new\n"),
+        ],
+    );
+    world.ok(&["ship", "major"]);
+    assert_eq!(world.sandbox.read("Cargo.toml"), "[package]\nname = \"x\"\nversion = \"2.0.0\" # ours\n");
+    assert_eq!(git(&world.origin(), &["show", "main:Cargo.lock"]), "lock of 2.0.0");
+    let log = world.sandbox.read("CHANGELOG.md");
+    assert!(log.starts_with("# Changelog\n\n## [Unreleased]\n\n## [2.0.0] - "), "{log}");
+    assert!(log.ends_with("\n\n### Added\n- new\n"), "{log}");
+    git(&world.root(), &["checkout", "-q", "-b", "feature"]);
+    assert_eq!(world.run(&["ship", "major"]).exit, 3);
+}
+
+#[test]
+fn a_git_hook_lets_no_commit_pass_whose_tests_fail() {
+    let world = World::new(
+        "task \"unit\" { guard { branch \"main\" }; inputs \"src/**\"; run \"grep -q good src/a\" }\n",
+        &[("src/a", "good\n")],
+    );
+    let hook = world.root().join(".git/hooks/pre-commit");
+    std::fs::write(&hook, "#!/bin/sh\ncd src && exec envrun unit -o errors\n").unwrap();
+    std::fs::set_permissions(&hook, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let commit = |text: &str| {
+        world.sandbox.write("src/a", text);
+        // git with what envrun would see: the search path above all.
+        let envrun = world.sandbox.command(&[]);
+        let mut commit = Command::new("git");
+        commit.args(["commit", "-q", "-a", "-m", "next"]).current_dir(world.root());
+        commit.envs(envrun.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        world.sandbox.ran(commit.output().unwrap())
+    };
+    let refused = commit("bad\n");
+    assert_eq!(refused.exit, 1, "{}", refused.text());
+    assert!(refused.stderr.contains("unit"), "{}", refused.text());
+    assert_eq!(git(&world.root(), &["log", "--format=%s"]), "first");
+    let passed = commit("good again\n");
+    assert_eq!(passed.exit, 0, "{}", passed.text());
+    assert_eq!(git(&world.root(), &["log", "--format=%s"]), "next\nfirst");
+}
