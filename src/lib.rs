@@ -25,6 +25,7 @@
 //! | [`preflight`] | conditions and requirements: what must hold before something runs |
 //! | [`gitref`] | small files that checkouts share through a git ref |
 //! | [`service`] | what stays up: supervisor, probes, restarts, logs |
+//! | [`render`] | the content of files that other programs read |
 //! | [`event`] | what can happen in a run, and the fold over it |
 //! | [`record`] | run logs, history, durations, locks |
 //! | [`ledger`] | what went live where: the journal of every environment, and its lock |
@@ -54,6 +55,7 @@ pub mod ops;
 pub mod plan;
 pub mod preflight;
 pub mod record;
+pub mod render;
 pub mod report;
 pub mod secret;
 pub mod service;

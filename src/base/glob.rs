@@ -106,6 +106,21 @@ impl Position {
     }
 }
 
+/// The pattern that means this path and nothing else.
+pub fn escape(path: &str) -> String {
+    let mut pattern = String::with_capacity(path.len());
+    if path.starts_with('!') {
+        pattern.push_str("./");
+    }
+    for c in path.chars() {
+        if matches!(c, '*' | '?' | '[' | ']' | '{' | '}' | '\\') {
+            pattern.push('\\');
+        }
+        pattern.push(c);
+    }
+    pattern
+}
+
 /// Whether a text has wildcards; if not, it is a name written out.
 pub fn is_glob(text: &str) -> bool {
     text.bytes().any(|byte| matches!(byte, b'*' | b'?' | b'[' | b'{' | b'\\'))

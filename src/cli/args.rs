@@ -167,12 +167,18 @@ pub struct RunOptions {
     /// Execute nothing, print nothing; status 4 if anything would be executed
     #[arg(short = 'q', long)]
     pub question: bool,
-    /// Execute the named targets even if they are up to date
+    /// Execute the named targets even if they are up to date, and overwrite files they render that were changed by hand
     #[arg(short = 'B', long)]
     pub force: bool,
     /// Execute everything, up to date or not
     #[arg(long)]
     pub force_all: bool,
+    /// Type the word that a guard wants to be typed (`confirm`): for where there is no terminal
+    #[arg(long, value_name = "WORD")]
+    pub confirm: Vec<String>,
+    /// Pass approvals, windows, `deployed` and `confirm`, and have it recorded for ever
+    #[arg(long, value_name = "REASON")]
+    pub break_glass: Option<String>,
     /// The environment of targets that name none
     #[arg(short, long, value_name = "ENV")]
     pub env: Option<String>,

@@ -60,6 +60,7 @@ pub fn run(invocation: &Invocation<'_>, words: Vec<OsString>) -> Result<u8, Prob
     warn(invocation, &project, &options);
     let quiet = options.question;
     let mut request = request(&options, words.targets)?;
+    request.prompt = invocation.terminal.prompt();
     request.words = Some((all, words.options));
     request.seen = seen.map(Arc::new);
     let reporters = reporters(invocation, &options);
@@ -100,6 +101,18 @@ fn default_env(project: &Project, words: &[String]) -> Option<EnvName> {
     named.or_else(|| project.envfile().default_env.as_ref().map(|env| env.value.clone()))
 }
 
+/// Why guards are passed by hand: a reason, not only a flag.
+fn break_glass(options: &RunOptions) -> Result<Option<String>, Problem> {
+    let reason = options.break_glass.as_ref().map(|reason| reason.trim().to_owned());
+    match reason {
+        Some(reason) if reason.is_empty() => Err(Problem::usage(
+            "`--break-glass` wants a reason",
+            Some("say why in a few words: it is kept for ever".into()),
+        )),
+        reason => Ok(reason),
+    }
+}
+
 pub(super) fn request(options: &RunOptions, targets: Vec<TargetWords>) -> Result<Request, Problem> {
     let set = pairs(&options.set)?;
     let force = match (options.force_all, options.force) {
@@ -120,6 +133,9 @@ pub(super) fn request(options: &RunOptions, targets: Vec<TargetWords>) -> Result
         write_cache: matches!(options.cache, CacheUse::Rw | CacheUse::W),
         hold: Hold::Run,
         strict: options.strict,
+        confirm: options.confirm.clone(),
+        prompt: None,
+        break_glass: break_glass(options)?,
         words: None,
         held: Vec::new(),
         seen: None,

@@ -1,10 +1,11 @@
 //! The terminal: what it can show, and how things are said on it.
 
-use std::io::{IsTerminal, Write};
+use std::io::{BufRead, IsTerminal, Write};
 use std::sync::Arc;
 
 use crate::diag::render::{self, Style as DiagnosticStyle};
 use crate::diag::{Diagnostic, SourceMap};
+use crate::ops::guard::Prompt;
 use crate::ops::{Context, Problem};
 use crate::report::{self, Sink, Style};
 use crate::secret::Redactor;
@@ -111,10 +112,38 @@ impl Terminal {
             self.say(self.diagnostics(diagnostics, sources, DiagnosticFormat::Auto).trim_end());
             return;
         }
+        if let Problem::Refused(refusals) = problem {
+            for refusal in refusals {
+                self.say(&format!("{} {refusal}", self.red("error:")));
+                if let Some(hint) = &refusal.hint {
+                    self.say(&format!("  hint: {}", hint.replace('\n', "\n    ")));
+                }
+            }
+            return;
+        }
         self.say(&format!("{} {problem}", self.red("error:")));
         if let Some(hint) = problem.hint() {
             self.say(&format!("hint: {hint}"));
         }
+    }
+
+    /// Asks on standard error and reads a line from standard input, if both are a terminal.
+    pub fn prompt(&self) -> Option<Prompt> {
+        let is_asked = std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
+        is_asked.then(|| {
+            Prompt(Arc::new(|question: &str| {
+                let mut err = std::io::stderr().lock();
+                write!(err, "{question}").and_then(|()| err.flush()).ok()?;
+                let mut line = String::new();
+                let read = std::io::stdin().lock().read_line(&mut line).ok()?;
+                if read == 0 {
+                    // Ctrl-D leaves the cursor behind the question.
+                    let _ = writeln!(err);
+                    return None;
+                }
+                Some(line.trim_end_matches(['\r', '\n']).to_owned())
+            }))
+        })
     }
 
     /// One line or more on standard error. If nobody listens there is nobody to tell.

@@ -21,7 +21,7 @@ use crate::fingerprint::{
     Definition, Difference, Fingerprint, FingerprintError, FinishError, Freshness, Lookup, Manifest, Need,
     Prepared,
 };
-use crate::graph::{ConfiguredTask, NodeIx};
+use crate::graph::{ConfiguredTask, NodeIx, Step};
 use crate::model::CacheMode;
 use crate::plan::Plan;
 use crate::preflight::Verdict;
@@ -390,7 +390,9 @@ impl<'a> Actions<'a> {
         let store = self
             .around
             .read_cache
-            .filter(|_| configured.task.is_cacheable() && !self.plan.is_forced(node))?;
+            .filter(|_| configured.task.is_cacheable() && !self.plan.is_forced(node))
+            // A file that it renders may hold a secret, or have been changed by hand.
+            .filter(|_| !configured.renders())?;
         let prepared = self.prepared(node).ok()??;
         let stale = self.slot_stale(node);
         let fingerprint = stale.as_ref()?.fingerprint.as_ref()?;
@@ -635,8 +637,11 @@ impl<'a> Actions<'a> {
         let mut carry = Carry::new(self.around, configured, &known.scene, node);
         carry.watch(watching.as_ref().map(|watching| &watching.watch));
         carry.tell(send, &self.room);
+        carry.force = self.plan.is_forced(node);
         let attempt = carry.run();
+        let rendered = std::mem::take(&mut carry.rendered);
         let (log, took) = carry.log();
+        let fingerprint = fingerprint.ok_or_else(|| files(&rendered));
         let made = match attempt {
             // Whoever gives it up later finds a result of what was there before, under the key of that.
             Attempt::Good if self.is_obsolete(node) => Err(None),
@@ -672,11 +677,11 @@ impl<'a> Actions<'a> {
         self.around.workspace.fingerprint(prepared, &needs).map_err(unfingerprinted)
     }
 
-    /// After the last command succeeded: inputs again, outputs, cache.
+    /// After the last command succeeded: inputs again, outputs, cache. A task without a key has only a digest of its outputs.
     fn keep(
         &self,
         node: NodeIx,
-        fingerprint: Option<(&Prepared, Fingerprint)>,
+        fingerprint: Result<(&Prepared, Fingerprint), Digest>,
         watching: Option<&Watching>,
         (log, took): (Vec<u8>, Duration),
         send: &Sender<Message>,
@@ -686,10 +691,13 @@ impl<'a> Actions<'a> {
         let notice = |message: String, hint: Option<String>| {
             let _ = send.send(Message::Notice(Notice { node: Some(node), message, hint }));
         };
-        let Some((prepared, fingerprint)) = fingerprint else {
-            workspace.touched();
-            self.set_outputs(node, no_outputs());
-            return Ok(Outcome::Succeeded { stored: false });
+        let (prepared, fingerprint) = match fingerprint {
+            Ok(fingerprint) => fingerprint,
+            Err(outputs) => {
+                workspace.touched();
+                self.set_outputs(node, outputs);
+                return Ok(Outcome::Succeeded { stored: false });
+            }
         };
         let mut finished = workspace.finish(prepared, fingerprint).map_err(unfinished)?;
         if let Some(watching) = watching {
@@ -730,6 +738,7 @@ impl<'a> Actions<'a> {
         let mut stored = false;
         if let Some(store) = self.around.write_cache.filter(|_| configured.task.is_cacheable())
             && result.log.len() < LOG_LIMIT
+            && !configured.renders()
         {
             match workspace.store(store, &finished.fingerprint, &result) {
                 Ok(()) => stored = true,
@@ -954,13 +963,26 @@ impl<'a> Actions<'a> {
 
     fn commands(&self, node: NodeIx) -> Vec<String> {
         let configured = &self.plan.graph[node];
-        let values = self.known(node).ok().map(|known| &known.scene.values);
-        let show = |command: &crate::model::Command| {
-            let shown =
-                values.and_then(|values| self.around.interpolated(command, values, &configured.task).ok());
-            shown.as_ref().unwrap_or(command).display()
+        let scene = self.known(node).ok().map(|known| &known.scene);
+        let show = |step| match step {
+            Step::Run(command, _) => {
+                let values = scene.map(|scene| &scene.values);
+                let shown = values
+                    .and_then(|values| self.around.interpolated(command, values, &configured.task).ok());
+                shown.as_ref().unwrap_or(command).display()
+            }
+            Step::Render(render, _) => {
+                let path =
+                    scene.and_then(|scene| super::render::path(render, &scene.dir, &scene.values).ok());
+                format!(
+                    "render {}",
+                    path.map_or_else(|| render.path.value.clone(), |path| path.display().into_owned())
+                )
+            }
+            Step::Called(called) => format!("call {}", called.path),
+            Step::Load(load, _) => format!("load {}", load.snapshot.path),
         };
-        configured.commands().into_iter().map(show).collect()
+        configured.actions().into_iter().map(show).collect()
     }
 
     fn failed(&self, node: &ConfiguredTask, failure: Failure, ran: bool) -> Outcome {
@@ -990,6 +1012,19 @@ fn from_cache(log: Vec<u8>) -> Outcome {
 /// What a task without outputs gives to the keys of those who need it.
 fn no_outputs() -> Digest {
     Digest::of(b"")
+}
+
+/// What a task that renders files and has no other outputs gives to those keys.
+fn files(rendered: &[(RelPath, Digest)]) -> Digest {
+    if rendered.is_empty() {
+        return no_outputs();
+    }
+    let mut hasher = blake3::Hasher::new();
+    for (path, digest) in rendered {
+        hasher.update(Digest::of(path.as_bytes()).as_bytes());
+        hasher.update(digest.as_bytes());
+    }
+    hasher.finalize().into()
 }
 
 fn undefined(diagnostic: &Diagnostic) -> Failure {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
 
+use crate::base::{Digest, RelPath};
 use crate::diag::Span;
 use crate::event::{Failure, Stream};
 use crate::exec::{self, CommandSpec, Environ, Exit, Invocation, Io, Shell, StartError, Watch};
@@ -29,12 +30,16 @@ pub enum Attempt {
 
 /// Carries out the commands of one node.
 pub struct Carry<'a> {
-    around: &'a Surroundings<'a>,
-    node: &'a ConfiguredTask,
-    scene: &'a Scene,
+    pub(super) around: &'a Surroundings<'a>,
+    pub(super) node: &'a ConfiguredTask,
+    pub(super) scene: &'a Scene,
     ix: NodeIx,
     listener: Option<(Sender<Message>, Arc<OutputRoom>)>,
     watch: Option<&'a Watch>,
+    /// Files that it renders are overwritten, whoever changed them.
+    pub(super) force: bool,
+    /// What it has rendered, with the digest of each file.
+    pub(super) rendered: Vec<(RelPath, Digest)>,
     log: Vec<u8>,
     took: Duration,
 }
@@ -48,7 +53,18 @@ const GRACE: Duration = Duration::from_secs(5);
 impl<'a> Carry<'a> {
     /// Nothing has begun, and nobody listens.
     pub fn new(around: &'a Surroundings<'a>, node: &'a ConfiguredTask, scene: &'a Scene, ix: NodeIx) -> Self {
-        Self { around, node, scene, ix, listener: None, watch: None, log: Vec::new(), took: Duration::ZERO }
+        Self {
+            around,
+            node,
+            scene,
+            ix,
+            listener: None,
+            watch: None,
+            force: false,
+            rendered: Vec::new(),
+            log: Vec::new(),
+            took: Duration::ZERO,
+        }
     }
 
     /// From now on output and retries are told.
@@ -99,6 +115,7 @@ impl<'a> Carry<'a> {
             let begun = Instant::now();
             let _ = std::fs::remove_file(&export);
             carry.log.clear();
+            carry.rendered.clear();
             let mut environ = carry.around.environ(carry.node, carry.scene, &export);
             let deadline = carry.node.task.timeout.as_ref().map(|timeout| begun + timeout.value);
             let steps: Vec<Step<'_>> = carry.node.steps().collect();
@@ -159,6 +176,7 @@ impl<'a> Carry<'a> {
         for step in steps {
             let attempt = match step {
                 Step::Run(command, _) => self.command(command, task, environ, deadline),
+                Step::Render(render, _) => self.render(render, task),
                 Step::Called(called) => self.called(called, environ, deadline),
                 Step::Load(load, span) => self.load(load, *span),
             };
@@ -287,6 +305,16 @@ impl<'a> Carry<'a> {
                 Exit::Cancelled => Attempt::Cancelled,
             },
             Err(error) => Attempt::Failed(not_started(&error, command)),
+        }
+    }
+
+    /// A line or more of the node itself.
+    pub(super) fn print(&mut self, stream: Stream, text: &str) {
+        let bytes = format!("{text}\n").into_bytes();
+        self.log.extend_from_slice(&bytes);
+        if let Some((send, room)) = &self.listener {
+            let credit = room.take(bytes.len());
+            let _ = send.send(Message::Output { node: self.ix, stream, bytes, credit });
         }
     }
 

@@ -5,17 +5,17 @@ use std::ffi::{OsStr, OsString};
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::base::{Clock, RelPath};
+use crate::base::{Clock, RelPath, glob};
 use crate::cache::LocalStore;
-use crate::diag::{Diagnostic, Span};
+use crate::diag::{Diagnostic, Span, Spanned};
 use crate::exec::{Environ, Jobserver, Processes};
 use crate::fingerprint::{Definition, Variable, Workspace};
-use crate::graph::ConfiguredTask;
-use crate::model::{Action, Command, Condition, Envfile, Sandbox, Task, VarName};
-use crate::preflight::Git;
+use crate::graph::{ConfiguredTask, Step};
+use crate::model::{Action, Command, Condition, Content, EnvName, Envfile, Sandbox, Task, VarName};
+use crate::preflight::{self, Git, Live, Verdict};
 use crate::record::{ManifestLog, RunId};
 use crate::secret::Redactor;
-use crate::vars::{Form, Lookup, TaskValues};
+use crate::vars::{Form, Lookup, TaskValues, reads};
 
 use super::audit::Audit;
 use super::deploy::Deployments;
@@ -44,6 +44,8 @@ pub struct Surroundings<'a> {
     pub jobserver: &'a Jobserver,
     /// The repository around the project.
     pub git: &'a Git,
+    /// Every time that something was live in an environment, the last one first.
+    pub live: &'a (dyn Fn(&EnvName) -> Vec<Live> + Sync),
     /// The host's name.
     pub host: &'a str,
     /// The time of day.
@@ -72,6 +74,9 @@ pub struct Surroundings<'a> {
 /// made, so they are part of a key only where a task mentions one or lists it in `uses`.
 const ALWAYS: &[&str] = &["PATH", "HOME", "USER", "SHELL", "TMPDIR", "LANG", "TERM"];
 
+/// What stands for a rendered file among the commands of a key: no program can be called so.
+const RENDER: &str = "\0render";
+
 /// Variables that envrun gives to a command and that say nothing of what it makes.
 const OUTSIDE_KEY: &[&str] = &["ENVRUN_EXPORT"];
 
@@ -93,7 +98,9 @@ impl<'a> Surroundings<'a> {
         let task = &node.task;
         let values = self.task_values(node, task);
         let names = names(node);
-        for name in &names {
+        // A rendered file may do without some of the variables that it could hold: who renders it knows.
+        let mentioned = node.renders().then(|| reads(self.envfile, node.env.as_ref(), task));
+        for name in mentioned.as_ref().unwrap_or(&names) {
             if let Lookup::Missing(diagnostic) = values.lookup(name.as_str()) {
                 return Err(diagnostic);
             }
@@ -187,8 +194,32 @@ impl<'a> Surroundings<'a> {
     pub fn definition(&self, node: &ConfiguredTask, scene: &Scene) -> Result<Definition, Arc<Diagnostic>> {
         let task = &node.task;
         let mut commands = Vec::new();
-        for command in node.commands() {
-            commands.push(self.keyed(command, &scene.values, task)?);
+        let (mut read, mut written) = (Vec::new(), Vec::new());
+        let fill = |text: &Spanned<String>| scene.values.interpolate(&text.value, Form::Text, text.span);
+        for action in node.actions() {
+            match action {
+                Step::Run(command, _) => commands.push(self.keyed(command, &scene.values, task)?),
+                Step::Render(render, _) => {
+                    let path = fill(&render.path)?;
+                    written.push(glob::escape(&path));
+                    let mut words = vec![RENDER.to_owned(), path, format!("{:?}", render.only)];
+                    words.push(render.content.word().to_owned());
+                    match &render.content {
+                        Content::Template(template) => {
+                            let template = fill(template)?;
+                            read.push(glob::escape(&template));
+                            words.push(template);
+                        }
+                        Content::KubernetesSecret { name, namespace } => {
+                            words.push(fill(name)?);
+                            words.extend(namespace.as_ref().map(fill).transpose()?);
+                        }
+                        Content::Dotenv | Content::Json | Content::Shell => {}
+                    }
+                    commands.push(Command::Argv(words));
+                }
+                Step::Called(_) | Step::Load(..) => {}
+            }
         }
         let variable = |name: &VarName| {
             let lookup = scene.values.lookup(name.as_str());
@@ -202,19 +233,15 @@ impl<'a> Surroundings<'a> {
             Variable { name: name.to_string(), value, secret }
         };
         let keyed = |name: &&VarName| !OUTSIDE_KEY.contains(&name.as_str());
-        let texts = |list: &[crate::diag::Spanned<String>]| {
-            list.iter()
-                .map(|text| scene.values.interpolate(&text.value, Form::Text, text.span))
-                .collect::<Result<Vec<_>, _>>()
-        };
+        let texts = |list: &[Spanned<String>]| list.iter().map(fill).collect::<Result<Vec<_>, _>>();
         Ok(Definition {
             label: state_label(node),
             commands,
             shell: scene.shell.clone(),
             dir: scene.dir.clone(),
             variables: scene.names.iter().filter(keyed).map(variable).collect(),
-            inputs: texts(task.inputs.as_deref().unwrap_or_default())?,
-            outputs: texts(task.outputs.as_deref().unwrap_or_default())?,
+            inputs: [texts(task.inputs.as_deref().unwrap_or_default())?, read].concat(),
+            outputs: [texts(task.outputs.as_deref().unwrap_or_default())?, written].concat(),
             depfiles: texts(&task.depfile)?,
             strict: task.sandbox == Sandbox::Strict,
             tools: texts(&task.tools)?,
@@ -270,20 +297,39 @@ impl<'a> Surroundings<'a> {
         condition: &Condition,
         scene: &Scene,
         exec: &dyn Fn(&Command) -> Result<bool, String>,
-    ) -> crate::preflight::Verdict {
+    ) -> Verdict {
+        self.with_sight(scene, exec, |around| preflight::check(condition, around))
+    }
+
+    /// What would satisfy a condition that does not hold.
+    pub fn remedy(&self, condition: &Condition, scene: &Scene) -> Option<String> {
+        let nothing = |_: &Command| Err("it is not asked again".to_owned());
+        self.with_sight(scene, &nothing, |around| preflight::remedy(condition, around))
+    }
+
+    fn with_sight<T>(
+        &self,
+        scene: &Scene,
+        exec: &dyn Fn(&Command) -> Result<bool, String>,
+        ask: impl FnOnce(&preflight::Surroundings<'_>) -> T,
+    ) -> T {
         let caller = |name: &str| self.caller.get(OsStr::new(name))?.to_str().map(str::to_owned);
-        crate::preflight::check(
-            condition,
-            &crate::preflight::Surroundings {
-                git: self.git,
-                variable: &|name| scene.values.lookup(name).text().map(|text| text.to_string()),
-                caller: &caller,
-                exists: &|path| scene.dir.below(self.root).join(path).exists(),
-                exec,
-                host: self.host,
-                now: self.clock.now(),
-            },
-        )
+        ask(&preflight::Surroundings {
+            git: self.git,
+            variable: &|name| scene.values.lookup(name).text().map(|text| text.to_string()),
+            caller: &caller,
+            exists: &|path| scene.dir.below(self.root).join(path).exists(),
+            exec,
+            host: self.host,
+            now: self.clock.now(),
+            env: scene.values.values().env(),
+            revision: &|| scene.values.lookup("ENVRUN_REVISION").text().map(|text| text.to_string()),
+            artefacts: None,
+            live: self.live,
+            // Asked for when everything else that is guarded holds, before the run begins.
+            confirmed: &|_| false,
+            scratch: &self.root.join(crate::record::STATE_DIR).join("tmp"),
+        })
     }
 }
 

@@ -163,6 +163,8 @@ pub enum Event {
     },
     /// Something worth saying that ends nothing: a cache entry that could not be read, a glob that matches nothing.
     Notice(Notice),
+    /// Somebody passes guards by hand. Told behind the first event.
+    GlassBroken(GlassBroken),
     /// The user or the system asked to stop.
     Interrupted {
         /// `SIGINT`, `SIGTERM`, `SIGHUP`.
@@ -232,6 +234,17 @@ pub struct Notice {
     /// What to do.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
+}
+
+/// Guards that somebody passed by hand: `--break-glass "reason"`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GlassBroken {
+    /// Why, in that person's words.
+    pub reason: String,
+    /// Who: user and host.
+    pub who: String,
+    /// Every guard that would have refused, in words; none if all of them held.
+    pub passed: Vec<String>,
 }
 
 /// How a run ended.

@@ -171,6 +171,7 @@ impl RunState {
             | Event::ServiceChanged { .. }
             | Event::NodePhase { .. }
             | Event::Notice(_)
+            | Event::GlassBroken(_)
             | Event::Changed { .. }
             | Event::Watching { .. } => {}
         }

@@ -163,6 +163,8 @@ fn event() -> impl Strategy<Value = Event> {
         }),
         (option::of(node()), words(), option::of(words()))
             .prop_map(|(node, message, hint)| Event::Notice(Notice { node, message, hint })),
+        (words(), words(), vec(words(), 0..3))
+            .prop_map(|(reason, who, passed)| Event::GlassBroken(GlassBroken { reason, who, passed })),
         (words(), 1u32..4).prop_map(|(signal, level)| Event::Interrupted { signal, level }),
         (node(), state()).prop_map(|(node, state)| Event::ServiceChanged { node, state }),
         (vec(words(), 1..3), 0usize..4, 1usize..9).prop_map(|(files, more, tasks)| Event::Changed {
@@ -423,10 +425,11 @@ fn the_page_says_exactly_what_the_types_say() {
             Event::NodesReopened { .. } => 10,
             Event::Watching { .. } => 11,
             Event::ServiceChanged { .. } => 12,
+            Event::GlassBroken(_) => 13,
         });
         keys.of_event(&serde_json::to_value(Sequenced { seq: 0, time: Timestamp(0), event }).unwrap());
     }
-    assert_eq!(seen.len(), 13 + OutcomeKind::COUNT, "the strategy leaves something out");
+    assert_eq!(seen.len(), 14 + OutcomeKind::COUNT, "the strategy leaves something out");
     assert_eq!(documented(), keys.0);
     assert!(include_str!("../../docs/events.md").contains(&format!("This is format {FORMAT}.")));
 }

@@ -4,14 +4,14 @@ use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 use crate::diag::{Diagnostic, Span};
-use crate::model::{EnvName, Envfile, Node, NodePath, NodeRef, ProjectName, Task, VarName};
+use crate::model::{EnvName, Envfile, Node, NodePath, NodeRef, Only, ProjectName, Task, VarName};
 use crate::syntax::words;
 use crate::vars::{Values, reads, reads_of_service};
 
 use super::call::{Calls, Expansion, loads_of};
 use super::task_graph::{Edge, EdgeKind, Occasion, TaskGraph};
 use super::visits::{State, Visits};
-use super::{ConfiguredTask, Target, say, share};
+use super::{Called, ConfiguredTask, Target, rendered, say, share};
 
 /// Where the values of a project in an environment come from. Asked once for each.
 pub type ValuesOf<'a> = dyn FnMut(&ProjectName, Option<&EnvName>) -> Arc<Values> + 'a;
@@ -232,10 +232,7 @@ impl<'a> Builder<'a> {
 
     /// Says which words of a task no code carries out yet, and which argument nobody gives.
     fn refuse(&mut self, visit: usize, task: &Task, asked: Option<Asked>) {
-        let mut words = say::words_not_built(task);
-        let scope = self.visits.unbuilt(visit).iter();
-        words.extend(scope.filter(|word| task.mutates || !word.2).map(|&(word, span, _)| (word, span)));
-        for (word, span) in words {
+        for (word, span) in say::words_not_built(task) {
             let diagnostic = say::word_not_built(word, span, &self.visits.label(visit));
             self.say(diagnostic);
         }
@@ -271,9 +268,12 @@ impl<'a> Builder<'a> {
             }
             may && {
                 let env = self.visits.env(visit);
-                let reads = names.get_or_insert_with(|| Arc::new(reads(self.envfile, env, task)));
+                let reads = reads(self.envfile, env, task);
                 let here = self.visits.values(visit, false, values);
                 let root = self.visits.values(visit, true, values);
+                let reads = names.get_or_insert_with(|| {
+                    Arc::new(with_rendered(reads, task, &frame.expansion.calls, &here))
+                });
                 share::same_values(reads, self.visits.decided(visit), &here, &root)
             }
         };
@@ -285,16 +285,19 @@ impl<'a> Builder<'a> {
             self.visits.share(visit, at);
         }
         let env = if is_shared { None } else { self.visits.env(visit).cloned() };
-        let names: Arc<BTreeSet<VarName>> =
-            names.unwrap_or_else(|| Arc::new(self.reads(env.as_ref(), frame.definition)));
         let path = self.visits.path(visit);
+        let here = self.visits.values(visit, is_shared, values);
+        let names: Arc<BTreeSet<VarName>> = names.unwrap_or_else(|| {
+            let reads = self.reads(env.as_ref(), frame.definition);
+            Arc::new(with_rendered(reads, task, &frame.expansion.calls, &here))
+        });
         let has_loads =
             !self.sketch && (loads_of(task).next().is_some() || !frame.expansion.loads.is_empty());
         let loads =
             if has_loads { self.loads(visit, task, &frame.expansion, values) } else { Arc::default() };
         self.nodes.push(ConfiguredTask {
             label: label(&path, env.as_ref()),
-            values: self.visits.values(visit, is_shared, values),
+            values: here,
             path,
             env,
             task: Arc::clone(task),
@@ -417,6 +420,23 @@ impl<'a> Builder<'a> {
 /// Whether code carries that kind of node out.
 pub(super) fn is_built(node: &Node) -> bool {
     matches!(node, Node::Task(_)) || words::ROOT.find(node.kind()).is_some_and(|word| word.built)
+}
+
+/// With every variable there is, if a file is rendered: it may hold any of them. Secrets only if it may hold one.
+fn with_rendered(
+    mut reads: BTreeSet<VarName>,
+    task: &Task,
+    calls: &[Called],
+    values: &Values,
+) -> BTreeSet<VarName> {
+    let rendered = rendered(task, calls);
+    if rendered.is_empty() {
+        return reads;
+    }
+    let open = rendered.iter().all(|render| render.only == Some(Only::Vars));
+    let names = values.iter().map(|(name, _)| name);
+    reads.extend(names.filter(|name| !open || values.secrets_of(name.as_str()).is_empty()).cloned());
+    reads
 }
 
 /// What a reference written in `env` stands for.

@@ -17,7 +17,7 @@ use super::{ConfiguredTask, TaskGraph};
 
 /// Every two nodes that would make the same place, each node once: a graph to look at may have some, one to run may not.
 pub fn meetings(graph: &TaskGraph) -> Vec<Diagnostic> {
-    let makers = || graph.iter().map(|(_, node)| node).filter(|node| node.task.outputs.is_some());
+    let makers = || graph.iter().map(|(_, node)| node).filter(|node| node.task.writes());
     let first = makers().find_map(|node| node.env.as_ref());
     let nodes: Vec<&ConfiguredTask> = if makers().any(|node| node.env.is_some() && node.env.as_ref() != first)
     {
@@ -123,6 +123,13 @@ fn made(owner: usize, node: &ConfiguredTask) -> Vec<Made> {
     let except: std::rc::Rc<[Pattern]> = texts()
         .filter_map(|text| Pattern::parse(&dir, &fill(text.value.strip_prefix('!')?, text.span)?).ok())
         .collect();
+    let rendered: Vec<Made> = (node.task.renders())
+        .filter_map(|render| {
+            let text = fill(&render.path.value, render.path.span)?;
+            let pattern = Pattern::Literal(dir.resolve(&text).ok()?);
+            Some(Made { owner, span: render.path.span, text, pattern, except: std::rc::Rc::default() })
+        })
+        .collect();
     texts()
         .filter(|text| !text.value.starts_with('!'))
         .filter_map(|text| {
@@ -130,5 +137,6 @@ fn made(owner: usize, node: &ConfiguredTask) -> Vec<Made> {
             let pattern = Pattern::parse(&dir, &filled).ok()?;
             Some(Made { owner, span: text.span, text: filled, pattern, except: except.clone() })
         })
+        .chain(rendered)
         .collect()
 }

@@ -39,7 +39,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::diag::Span;
-use crate::model::{Action, Command, EnvName, Load, Node, NodeName, NodePath, Task, VarName};
+use crate::model::{Action, Command, EnvName, Load, Node, NodeName, NodePath, Render, Task, VarName};
 use crate::vars::Values;
 
 /// What was asked for: `prod.api:deploy` with its arguments.
@@ -131,6 +131,8 @@ pub struct Loaded {
 pub enum Step<'a> {
     /// A command, and where it is written.
     Run(&'a Command, Span),
+    /// A file that is written whole, and where that is said.
+    Render(&'a Render, Span),
     /// Another task's steps.
     Called(&'a Called),
     /// Another environment's data, and where that is written.
@@ -158,14 +160,26 @@ impl ConfiguredTask {
         self.loads.iter().find(|loaded| loaded.span == span)
     }
 
+    /// Every command it may carry out and every file it may render, those of called tasks in place.
+    pub fn actions(&self) -> Vec<Step<'_>> {
+        let mut actions = Vec::new();
+        if let Some(Node::Snapshot(snapshot)) = &self.special {
+            let commands = snapshot.save.iter().chain(&snapshot.verify);
+            actions.extend(commands.map(|command| Step::Run(&command.value, command.span)));
+        }
+        add_actions(self.steps(), &mut actions);
+        actions
+    }
+
     /// Every command it may carry out, those of called tasks in place.
     pub fn commands(&self) -> Vec<&Command> {
-        let mut commands = Vec::new();
-        if let Some(Node::Snapshot(snapshot)) = &self.special {
-            commands.extend(snapshot.save.iter().chain(&snapshot.verify).map(|command| &command.value));
-        }
-        add_commands(self.steps(), &mut commands);
-        commands
+        let command = |step| if let Step::Run(command, _) = step { Some(command) } else { None };
+        self.actions().into_iter().filter_map(command).collect()
+    }
+
+    /// Whether it, or a task that it calls, renders a file.
+    pub fn renders(&self) -> bool {
+        !rendered(&self.task, &self.calls).is_empty()
     }
 }
 
@@ -182,20 +196,26 @@ fn steps<'a>(task: &'a Task, calls: &'a [Called]) -> impl Iterator<Item = Step<'
         Action::Run(command) => Some(Step::Run(command, action.span)),
         Action::Call(_) => calls.next().map(Step::Called),
         Action::Load(load) => Some(Step::Load(load, action.span)),
+        Action::Render(render) => Some(Step::Render(render, action.span)),
         // A graph with such an action is refused when it is built.
         Action::Unbuilt(_) => None,
     })
 }
 
+/// Every file that a task with these calls may render.
+fn rendered<'a>(task: &'a Task, calls: &'a [Called]) -> Vec<&'a Render> {
+    let called = calls.iter().flat_map(|called| rendered(&called.task, &called.calls));
+    task.renders().chain(called).collect()
+}
+
 /// Recursion ends: calls nest no deeper than the build allows.
-fn add_commands<'a>(steps: impl Iterator<Item = Step<'a>>, into: &mut Vec<&'a Command>) {
+fn add_actions<'a>(steps: impl Iterator<Item = Step<'a>>, into: &mut Vec<Step<'a>>) {
     for step in steps {
         match step {
-            Step::Run(command, _) => into.push(command),
-            Step::Load(..) => {}
             Step::Called(called) => {
-                add_commands(Box::new(called.steps()) as Box<dyn Iterator<Item = _>>, into)
+                add_actions(Box::new(called.steps()) as Box<dyn Iterator<Item = _>>, into)
             }
+            step => into.push(step),
         }
     }
 }

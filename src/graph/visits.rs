@@ -7,10 +7,7 @@ use std::sync::Arc;
 
 use indexmap::IndexSet;
 
-use crate::diag::Span;
-use crate::model::{
-    Condition, ConditionKind, EnvName, Envfile, Node, NodeName, NodePath, Project, ProjectName, Scope,
-};
+use crate::model::{EnvName, Envfile, Node, NodeName, NodePath, Project, ProjectName, Scope};
 use crate::vars::{EnvironmentNames, Values};
 
 use super::build::{ValuesOf, label};
@@ -64,8 +61,6 @@ struct Side<'a> {
     /// The visit of each place; empty as long as there is none.
     visits: Vec<u32>,
     values: Option<Arc<Values>>,
-    /// The conditions for all its nodes that no code carries out yet: word, place, whether it is a guard.
-    unbuilt: Vec<(&'static str, Span, bool)>,
 }
 
 const NONE: u32 = u32::MAX;
@@ -79,7 +74,7 @@ impl<'a> Visits<'a> {
                 .flat_map(|scope| scope.nodes.keys())
                 .filter(|name| !project.base.nodes.contains_key(*name))
                 .collect(),
-            sides: vec![Side::new(envfile, project, None)],
+            sides: vec![Side::new(project, None)],
             shared: Vec::new(),
             decided: None,
             project,
@@ -99,7 +94,7 @@ impl<'a> Visits<'a> {
         let slot = known.unwrap_or_else(|| {
             self.slots.push(env.cloned());
             for room in &mut self.rooms {
-                room.sides.push(Side::new(self.envfile, room.project, env));
+                room.sides.push(Side::new(room.project, env));
             }
             self.slots.len() - 1
         });
@@ -203,12 +198,6 @@ impl<'a> Visits<'a> {
         self.side(visit).overlay.is_some_and(|scope| scope.nodes.contains_key(self.name(visit)))
     }
 
-    /// Conditions that the environment makes for all nodes and that no code carries out yet: word, place, whether it is
-    /// a guard.
-    pub fn unbuilt(&self, visit: usize) -> &[(&'static str, Span, bool)] {
-        &self.side(visit).unbuilt
-    }
-
     /// The node that stands for this one in every environment.
     pub fn shared(&self, visit: usize) -> Option<usize> {
         let node = self.room(visit).shared.get(self.list[visit].place as usize);
@@ -242,23 +231,7 @@ impl<'a> Visits<'a> {
 }
 
 impl<'a> Side<'a> {
-    fn new(envfile: &Envfile, project: &'a Project, env: Option<&EnvName>) -> Self {
-        let chain = env.and_then(|env| envfile.environments.get(env)).map_or(&[][..], |env| &env.chain);
-        let scopes =
-            std::iter::once(&project.base).chain(chain.iter().filter_map(|env| project.overlays.get(env)));
-        let word = |condition: &Condition, is_guard| match condition.kind {
-            ConditionKind::Unbuilt(word) => Some((word, condition.span, is_guard)),
-            _ => None,
-        };
-        let unbuilt = scopes.flat_map(|scope| {
-            let when = scope.when.iter().filter_map(|condition| word(condition, false));
-            when.chain(scope.guard.iter().filter_map(|condition| word(condition, true)))
-        });
-        Self {
-            overlay: env.and_then(|env| project.overlays.get(env)),
-            visits: Vec::new(),
-            values: None,
-            unbuilt: unbuilt.collect(),
-        }
+    fn new(project: &'a Project, env: Option<&EnvName>) -> Self {
+        Self { overlay: env.and_then(|env| project.overlays.get(env)), visits: Vec::new(), values: None }
     }
 }

@@ -36,7 +36,7 @@ pub(super) fn overlaps(envfile: &Envfile) -> Vec<Diagnostic> {
     for project in envfile.projects.values() {
         for (name, node) in &project.base.nodes {
             let Node::Task(task) = node else { continue };
-            if task.outputs.is_none() {
+            if !task.writes() {
                 continue;
             }
             let path = NodePath { project: project.name.clone(), name: name.clone() };
@@ -135,7 +135,9 @@ fn defaults(task: &Task) -> Vec<(String, String)> {
 }
 
 fn mentions_variables(task: &Task) -> bool {
-    task.dir.value.contains('$') || task.outputs.iter().flatten().any(|output| output.value.contains('$'))
+    let rendered = task.renders().map(|render| &render.path);
+    task.dir.value.contains('$')
+        || task.outputs.iter().flatten().chain(rendered).any(|output| output.value.contains('$'))
 }
 
 /// The outputs of a task, their texts filled in. One that lies outside the project has been refused already.
@@ -146,12 +148,20 @@ fn outputs(owner: u32, task: &Task, fill: &mut dyn FnMut(&str) -> String) -> Vec
         .filter_map(|output| Pattern::parse(&dir, &fill(output.value.strip_prefix('!')?)).ok())
         .collect::<Vec<_>>()
         .into();
+    let rendered: Vec<Output> = task
+        .renders()
+        .filter_map(|render| {
+            let pattern = Pattern::Literal(dir.resolve(&fill(&render.path.value)).ok()?);
+            Some(Output { owner, span: render.path.span, pattern, except: Arc::default() })
+        })
+        .collect();
     texts()
         .filter(|output| !output.value.starts_with('!'))
         .filter_map(|output| {
             let pattern = Pattern::parse(&dir, &fill(&output.value)).ok()?;
             Some(Output { owner, span: output.span, pattern, except: Arc::clone(&except) })
         })
+        .chain(rendered)
         .collect()
 }
 

@@ -1,8 +1,10 @@
 //! Conditions, written once and used by `when`, `guard`, `match` and `requires`.
 
+use std::time::Duration;
+
 use crate::diag::Span;
 
-use super::{Command, Word};
+use super::{Command, EnvName};
 
 /// One condition and where it is written.
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -52,6 +54,51 @@ pub enum ConditionKind {
     Host(Vec<String>),
     /// Each of these files exists.
     File(Vec<String>),
-    /// A condition whose check is not built yet: `approval`, `confirm`, `deployed`.
-    Unbuilt(#[serde(deserialize_with = "super::word::deserialize")] Word),
+    /// Others than its author have approved the revision, each with a signed tag.
+    Approval {
+        /// The file of allowed signers, relative to the root.
+        signers: String,
+        /// How many.
+        count: u32,
+    },
+    /// This word is typed.
+    Confirm(String),
+    /// The same is live in another environment.
+    Deployed {
+        /// Which.
+        env: EnvName,
+        /// It went live no longer ago than this.
+        within: Option<Duration>,
+        /// It has been live at least this long.
+        hold: Option<Duration>,
+    },
+}
+
+impl ConditionKind {
+    /// Whether `--break-glass` passes it: what stands for the judgement of a person or a clock, never what says which
+    /// bytes go out.
+    pub fn is_glass(&self) -> bool {
+        matches!(self, Self::Approval { .. } | Self::Window { .. } | Self::Deployed { .. } | Self::Confirm(_))
+    }
+
+    /// The word it is written with.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Branch(_) => "branch",
+            Self::Tag(_) => "tag",
+            Self::Clean => "clean",
+            Self::Pushed => "pushed",
+            Self::Ci(_) => "ci",
+            Self::Window { .. } => "window",
+            Self::Exec { .. } => "exec",
+            Self::Set(_) => "set",
+            Self::Unset(_) => "unset",
+            Self::Os(_) => "os",
+            Self::Host(_) => "host",
+            Self::File(_) => "file",
+            Self::Approval { .. } => "approval",
+            Self::Confirm(_) => "confirm",
+            Self::Deployed { .. } => "deployed",
+        }
+    }
 }

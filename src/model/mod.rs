@@ -12,6 +12,7 @@ mod constraint;
 mod deploy;
 mod name;
 mod node;
+mod render;
 mod requirement;
 mod secret;
 mod service;
@@ -25,6 +26,7 @@ pub use name::{EnvName, Gate, NodeName, NodePath, NodeRef, ProjectName, VarName}
 pub use node::{
     Action, ArgKind, ArgSpec, CacheMode, Command, Load, Node, Pool, Retry, RetryOn, Sandbox, Task, Unbuilt,
 };
+pub use render::{Content, Only, Render};
 pub use requirement::{Amount, Requirement, RequirementKind, merge_requirements};
 pub use secret::{Generate, Kept, Rotate, Secret, SecretSpec, Store, StoreFormat, StoreRef, lay_secrets};
 pub use service::{Probe, ProbeKind, Ready, Restart, Service, Url};

@@ -9,8 +9,8 @@ use crate::base::RelPath;
 use crate::diag::{Span, Spanned};
 
 use super::{
-    Condition, Constraints, Deploy, NodeName, NodeRef, Requirement, Service, Snapshot, Value, Var, VarName,
-    Word,
+    Condition, Constraints, Deploy, NodeName, NodeRef, Render, Requirement, Service, Snapshot, Value, Var,
+    VarName, Word,
 };
 
 /// Something with a name that can be needed.
@@ -206,6 +206,19 @@ impl Task {
         (self.inputs.is_some() || self.outputs.is_some()) && self.cache == CacheMode::Auto && !self.mutates
     }
 
+    /// Whether it says what files it writes.
+    pub fn writes(&self) -> bool {
+        self.outputs.is_some() || self.renders().next().is_some()
+    }
+
+    /// The files that it writes by itself.
+    pub fn renders(&self) -> impl Iterator<Item = &Render> {
+        self.actions.iter().filter_map(|action| match &action.value {
+            Action::Render(render) => Some(render),
+            _ => None,
+        })
+    }
+
     /// Whether it only stands for its needs.
     pub fn is_group(&self) -> bool {
         self.actions.is_empty()
@@ -221,7 +234,9 @@ pub enum Action {
     Call(NodeRef),
     /// Another environment's data, put into this one.
     Load(Load),
-    /// A step whose behaviour is not built yet: `render`.
+    /// A file that is written whole.
+    Render(Render),
+    /// A step whose behaviour is not built yet.
     Unbuilt(#[serde(deserialize_with = "super::word::deserialize")] Word),
 }
 

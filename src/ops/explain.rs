@@ -10,6 +10,7 @@ use crate::graph::{NodeIx, TaskGraph};
 use crate::record::{Recorded, manifest_at};
 use crate::report::Reporters;
 
+use super::guard::admit;
 use super::run::{Ready, Request};
 use super::{Context, Problem, Project};
 
@@ -53,7 +54,7 @@ pub fn explain(
     reporters.redact(&context.redactor);
     ready.begin(project, &request, &mut reporters);
     // Keys hold secrets too; where a guard refuses, a node that wants one says so.
-    ready.admit(context, project, &request);
+    admit(context, project, &ready, &request)?;
     let around = ready.surroundings(context, project, &request);
     let actions = Actions::new(&ready.plan, &around);
     dispatcher::run(&ready.plan, &actions, around.processes, mpsc::channel(), &mut reporters);

@@ -26,6 +26,12 @@ pub fn matching_environment(context: &Context, project: &Project) -> Result<Opti
         exec: &exec,
         host: &context.host,
         now: context.clock.now(),
+        env: None,
+        revision: &|| None,
+        artefacts: None,
+        live: &|_| Vec::new(),
+        confirmed: &|_| false,
+        scratch: project.root(),
     };
     for env in envfile.concrete_environments() {
         let Some(scope) = root.overlays.get(&env.name) else { continue };

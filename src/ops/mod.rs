@@ -15,6 +15,7 @@ pub mod env;
 pub mod explain;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
+pub mod guard;
 pub mod import;
 pub mod init;
 pub mod list;

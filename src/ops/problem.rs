@@ -1,5 +1,6 @@
 //! What keeps an operation from being done, ready to be shown, and the exit status it comes to.
 
+use std::fmt;
 use std::path::PathBuf;
 
 use crate::base::fs::FsError;
@@ -113,7 +114,7 @@ pub enum Problem {
 /// A guard that does not hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
-    /// The node it guards.
+    /// The node it guards, or several, as they stand between backticks: `` a` and `b ``.
     pub label: String,
     /// Why it refuses.
     pub reason: String,
@@ -146,12 +147,22 @@ fn not_up(label: &str, failure: &Failure) -> String {
     lines.join("\n")
 }
 
+impl Refusal {
+    /// What a dry run says of it.
+    pub fn would(&self) -> String {
+        format!("`{}` would be refused: {} ({})", self.label, self.reason, self.place)
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let is = if self.label.contains("` and `") { "are" } else { "is" };
+        write!(f, "`{}` {is} refused: {} ({})", self.label, self.reason, self.place)
+    }
+}
+
 fn refusals(refusals: &[Refusal]) -> String {
-    let lines = refusals.iter().map(|refusal| {
-        let hint = refusal.hint.as_ref().map(|hint| format!("\n  hint: {hint}")).unwrap_or_default();
-        format!("`{}` is refused: {} ({}){hint}", refusal.label, refusal.reason, refusal.place)
-    });
-    lines.collect::<Vec<_>>().join("\n")
+    refusals.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 
 impl Problem {

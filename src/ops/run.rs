@@ -1,6 +1,6 @@
 //! A run, from names on the command line to its end.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
 use std::num::NonZeroUsize;
 use std::sync::mpsc::{self, Sender};
@@ -15,32 +15,31 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crate::base::fs::{self, FsError};
 use crate::base::{Digest, Timestamp};
 use crate::cache::{self, LocalStore};
-use crate::engine::action::{Actions, NO_CACHE, export_file};
+use crate::engine::action::{Actions, NO_CACHE};
 use crate::engine::audit::Audit;
-use crate::engine::command::Carry;
 use crate::engine::dispatcher::{self, Ending, Message};
 use crate::engine::pin::Pins;
 use crate::engine::service::{Hold, Services};
-use crate::engine::surroundings::{Surroundings, scope_conditions, state_label};
+use crate::engine::surroundings::{Surroundings, state_label};
 use crate::event::{self, Event, NodeInfo, NodeState, Notice, OutcomeKind, RunStarted, RunState};
-use crate::exec::{Environ, Jobserver, Processes, Signals};
+use crate::exec::{Jobserver, Processes, Signals};
 use crate::fingerprint::seal::Seen;
 use crate::fingerprint::{SecretKey, Workspace};
 use crate::graph::{self, NodeIx, Target, TaskGraph};
 use crate::ledger;
-use crate::model::{Condition, ConditionKind, EnvName, NodeName, Requirement, VarName, merge_requirements};
+use crate::model::{EnvName, NodeName};
 use crate::plan::{Force, Limits, OnFailure, Plan};
-use crate::preflight::{Git, Machine, Question, Sight, Status, Verdict, World, ask_all};
+use crate::preflight::{Git, Live};
 use crate::record::{self, Durations, ManifestLog, RecordError, Recorder, RunId, STATE_DIR};
 use crate::report::Reporters;
-use crate::vars::{Layer, Lookup, SecretId, Source, condition_names, requirement_names};
+use crate::vars::{Layer, Lookup, SecretId, Source};
 
-use super::deploy::{self, Begun, Job};
+use super::deploy::{self, Job};
+use super::guard::{Admitted, Prompt, admit_with, live};
 use super::seal::{Answer, Asked, seal_answer};
-use super::secret::{Wants, unseal};
 use super::target::{self, environment, targets};
 use super::values::{AskedNames, ValueReader, caller_source};
-use super::{Context, Problem, Project, Refusal, has_errors};
+use super::{Context, Problem, Project, has_errors};
 
 /// What a run is asked for.
 #[derive(Debug, Clone, Default)]
@@ -69,6 +68,12 @@ pub struct Request {
     pub hold: Hold,
     /// Warnings about the Envfile are errors.
     pub strict: bool,
+    /// Words that were given to confirm what asks for one.
+    pub confirm: Vec<String>,
+    /// Who is asked for such a word; nobody without a terminal.
+    pub prompt: Option<Prompt>,
+    /// Why guards that stand for somebody's judgement are passed by hand.
+    pub break_glass: Option<String>,
     /// The words of the command line, and those of them that are options: what a sealed answer is kept under.
     pub words: Option<(Vec<String>, Vec<String>)>,
     /// Secrets whose value is not asked of their store: while one is replaced, its task sees the old one, or the new.
@@ -102,6 +107,8 @@ pub struct Ready {
     pub(super) store: LocalStore,
     pub(super) git: Git,
     pub(super) services: Services,
+    /// Every time that something was live in an environment.
+    live: Box<dyn Fn(&EnvName) -> Vec<Live> + Send + Sync>,
 }
 
 /// What is left of a run in memory when it is over. A program that ends now forgets it: to take ten thousand nodes apart
@@ -182,6 +189,7 @@ impl Ready {
             store: local_store(context, Some(project)),
             git: Git::new(&root),
             services: Services::new(state.clone(), context.program.clone(), request.hold),
+            live: Box::new(live(&root)),
             manifests: ManifestLog::new(&root, &run),
             plan,
             root,
@@ -274,6 +282,7 @@ impl Ready {
             processes: &self.processes,
             jobserver: &self.jobserver,
             git: &self.git,
+            live: &*self.live,
             host: &context.host,
             clock: &context.clock,
             redactor: &context.redactor,
@@ -377,7 +386,7 @@ pub(super) fn carry_out(
             context,
             project,
             &mut ready.plan,
-            (&request.job, &request.set, &ready.run, secret_key(&context.cache_dir)?),
+            (request, &ready.run, secret_key(&context.cache_dir)?),
         )?,
     };
     let group = ready.plan.graph.iter().map(|(_, node)| node).find(|node| node.target && node.is_group());
@@ -387,8 +396,8 @@ pub(super) fn carry_out(
             Some("name one of the tasks that it needs".into()),
         ));
     }
-    let Admitted { mut refusals, notices, read_secrets, evidence } =
-        ready.admit_with(context, project, request, begun.as_ref());
+    let Admitted { mut refusals, notices, would_ask, broken, read_secrets, evidence } =
+        admit_with(context, project, &ready, request, begun.as_ref())?;
     if let Some(begun) = &mut begun {
         refusals.extend(begun.refusals.drain(..));
         refusals.extend(begun.values(project, &ready.surroundings(context, project, request)));
@@ -407,12 +416,16 @@ pub(super) fn carry_out(
     if !request.dry_run {
         note_made(context, project, &ready.plan);
     }
+    broken.into_iter().for_each(|broken| reporters.tell(Event::GlassBroken(broken)));
     for (message, hint) in notices {
         reporters.tell(Event::Notice(Notice { node: None, message, hint }));
     }
     for refusal in refusals {
-        let message = format!("`{}` would be refused: {} ({})", refusal.label, refusal.reason, refusal.place);
+        let message = refusal.would();
         reporters.tell(Event::Notice(Notice { node: None, message, hint: refusal.hint }));
+    }
+    for message in would_ask {
+        reporters.tell(Event::Notice(Notice { node: None, message, hint: None }));
     }
     for notice in shadowed(context, &ready.plan) {
         reporters.tell(Event::Notice(notice));
@@ -657,188 +670,6 @@ pub(super) fn started(plan: &Plan, run: &RunId, project: &Project, request: &Req
         dry_run: plan.limits.dry_run,
         nodes: plan.graph.iter().map(info).collect(),
     }
-}
-
-/// What came of everything that is asked before the first process starts.
-#[derive(Debug, Default)]
-pub(super) struct Admitted {
-    /// What refuses.
-    pub refusals: Vec<Refusal>,
-    /// What was done and is worth saying.
-    pub notices: Vec<(String, Option<String>)>,
-    /// Stores were asked.
-    pub read_secrets: bool,
-    /// The guards of deploys that hold, in words.
-    pub evidence: HashMap<NodeIx, Vec<String>>,
-}
-
-impl Ready {
-    /// Asks everything that has to hold before the first process starts: first what can be asked without secrets, then,
-    /// when all of that holds, the stores, then what could only be asked with them.
-    pub(super) fn admit(&self, context: &Context, project: &Project, request: &Request) -> Admitted {
-        self.admit_with(context, project, request, None)
-    }
-
-    /// The same for a run whose deploys are made ready: what their proofs want is asked for too.
-    fn admit_with(
-        &self,
-        context: &Context,
-        project: &Project,
-        request: &Request,
-        begun: Option<&Begun>,
-    ) -> Admitted {
-        let around = self.surroundings(context, project, request);
-        let with_proofs = begun.and_then(|begun| begun.with_proofs(&self.plan));
-        let plan = with_proofs.as_ref().unwrap_or(&self.plan);
-        let wants = Wants::of(&plan.graph, &around);
-        let mut evidence = HashMap::new();
-        // Whoever goes back is not asked whether he may: what is live now is worse.
-        let is_asked = request.job == Job::Deploy;
-        let mut asked = |when| match is_asked {
-            true => refusals(&self.plan, &around, project, context.cores, &wants, when, &mut evidence),
-            false => Vec::new(),
-        };
-        let mut refusals = asked(When::BeforeSecrets);
-        if !refusals.is_empty() && !self.plan.limits.dry_run {
-            return Admitted { refusals, ..Admitted::default() };
-        }
-        // A dry run goes on, but not into an environment whose guard refuses.
-        let of = |refusal: &Refusal| {
-            let mut nodes = self.plan.graph.iter();
-            nodes.find(|(_, node)| node.label == refusal.label).map(|(_, node)| node.env.clone())
-        };
-        let refused = refusals.iter().filter_map(of).collect();
-        let unsealed = unseal(context, project, plan, &around, (&wants, &request.held), &refused);
-        refusals.extend(unsealed.refusals);
-        if refusals.is_empty() || self.plan.limits.dry_run {
-            refusals.extend(asked(When::WithSecrets));
-        }
-        Admitted { refusals, notices: unsealed.notices, read_secrets: unsealed.read_any, evidence }
-    }
-}
-
-/// When a condition is asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum When {
-    /// It mentions no secret: before any store is.
-    BeforeSecrets,
-    /// It mentions one.
-    WithSecrets,
-}
-
-/// Every guard that does not hold and everything required that is not there, of every node: asked before the first
-/// process starts. The guards of deploys that hold are added to `evidence`, in words.
-fn refusals(
-    plan: &Plan,
-    around: &Surroundings<'_>,
-    project: &Project,
-    cores: fn() -> usize,
-    wants: &Wants,
-    when: When,
-    evidence: &mut HashMap<NodeIx, Vec<String>>,
-) -> Vec<Refusal> {
-    let mut refusals = Vec::new();
-    let mut required = Vec::new();
-    for (ix, node) in plan.graph.iter() {
-        let own = node.task.guard.iter();
-        // An environment's guard stands before what changes something in it, and before its secrets.
-        let changes = node.task.mutates || node.kind() == "service" || wants.has(ix);
-        let of_environment = scope_conditions(around.envfile, node, |scope| &scope.guard).filter(|_| changes);
-        let guards: Vec<&Condition> = of_environment.chain(own).collect();
-        let mut rows: Vec<Requirement> = node.task.requires.clone();
-        if node.kind() == "deploy" {
-            rows = merge_requirements(scope_requirements(around.envfile, node).chain(&rows))
-                .into_iter()
-                .cloned()
-                .collect();
-        }
-        if guards.is_empty() && rows.is_empty() {
-            continue;
-        }
-        let scene = around.scene_of_guards(node);
-        let is_now = |names: BTreeSet<VarName>| {
-            let wants_any = !scene.values.secrets(names.iter().map(VarName::as_str)).is_empty();
-            wants_any == (when == When::WithSecrets)
-        };
-        let carry = Carry::new(around, node, &scene, ix);
-        for guard in guards.into_iter().filter(|guard| is_now(condition_names(around.envfile, guard))) {
-            if plan.limits.dry_run && matches!(guard.kind, ConditionKind::Exec { .. }) {
-                continue;
-            }
-            match around.ask(guard, &scene, &|command| carry.probe(command)) {
-                Verdict::Holds => evidence.entry(ix).or_default().push(deploy::words::condition(&guard.kind)),
-                Verdict::Fails(reason) | Verdict::NoRepository(reason) => {
-                    let place = project.sources().place(guard.span);
-                    let (label, hint) = (node.label.clone(), guard.hint.clone());
-                    refusals.push(Refusal { label, reason, place, hint });
-                }
-            }
-        }
-        if rows.is_empty() {
-            continue;
-        }
-        let environ = Arc::new(around.environ(node, &scene, &export_file(around, ix)));
-        let sight = Sight {
-            values: &scene.values,
-            dir: &scene.dir.below(around.root),
-            environ: &environ,
-            shell: scene.shell.as_deref(),
-        };
-        for requirement in rows.iter().filter(|row| is_now(requirement_names(around.envfile, row))) {
-            let asked =
-                if plan.limits.dry_run { requirement.without_effort() } else { Some(requirement.clone()) };
-            required.extend(asked.map(|asked| (&node.label, Question::of(&asked, &sight), asked)));
-        }
-    }
-    refusals.extend(missing(required, around, project, cores));
-    refusals.extend(super::service::refusals(plan, around, project));
-    refusals
-}
-
-/// What the environment of a deploy requires of the machine: the doctor is asked by itself before anything goes live.
-fn scope_requirements<'n>(
-    envfile: &'n crate::model::Envfile,
-    node: &'n graph::ConfiguredTask,
-) -> impl Iterator<Item = &'n Requirement> {
-    let chain =
-        node.env.as_ref().and_then(|env| envfile.environments.get(env)).map_or(&[][..], |env| &env.chain);
-    let mut lineage = Vec::new();
-    let mut next = envfile.projects.get(&node.path.project);
-    while let Some(project) = next {
-        lineage.push(project);
-        next = project.outer.as_ref().and_then(|outer| envfile.projects.get(outer));
-    }
-    lineage.into_iter().rev().flat_map(move |project| {
-        let overlays = chain.iter().filter_map(|env| project.overlays.get(env));
-        std::iter::once(&project.base).chain(overlays).flat_map(|scope| &scope.requires)
-    })
-}
-
-/// What is required and not there.
-fn missing(
-    required: Vec<(&String, Question, Requirement)>,
-    around: &Surroundings<'_>,
-    project: &Project,
-    cores: fn() -> usize,
-) -> Vec<Refusal> {
-    if required.is_empty() {
-        return Vec::new();
-    }
-    let questions: Vec<Question> = required.iter().map(|(_, question, _)| question.clone()).collect();
-    let machine = Machine::look(around.root, cores());
-    let caller = Environ::new(around.caller);
-    let world = World { machine: &machine, processes: around.processes, caller: &caller, root: around.root };
-    let findings = ask_all(&questions, &world).into_iter();
-    findings
-        .zip(required)
-        .filter(|(finding, _)| finding.status == Status::Fail)
-        .map(|(finding, (label, _, requirement))| Refusal {
-            label: label.clone(),
-            reason: format!("it requires {}: {}", requirement.title(), finding.reason()),
-            place: project.sources().place(requirement.span),
-            hint: requirement.hint.or(finding.hint),
-        })
-        .collect()
 }
 
 /// Remembers how long the executed nodes took: only a hint for the next run, so a failure loses nothing but a good order.

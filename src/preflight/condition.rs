@@ -1,12 +1,17 @@
 //! One condition, asked of what is around the run.
 
+use std::path::Path;
+use std::time::Duration;
+
 use globset::GlobBuilder;
 use jiff::tz::TimeZone;
 
-use crate::base::{Timestamp, Window};
-use crate::model::{Command, Condition, ConditionKind};
+use crate::base::unit::show_duration;
+use crate::base::{Digest, Timestamp, Window};
+use crate::model::{Command, Condition, ConditionKind, EnvName};
 
 use super::Git;
+use super::approval::Approval;
 use super::git::NO_REPOSITORY;
 
 /// What conditions are asked of.
@@ -25,6 +30,31 @@ pub struct Surroundings<'a> {
     pub host: &'a str,
     /// The time.
     pub now: Timestamp,
+    /// The environment that is guarded.
+    pub env: Option<&'a EnvName>,
+    /// The revision that is guarded; `None` for HEAD.
+    pub revision: &'a dyn Fn() -> Option<String>,
+    /// What is to go live, where that is known already.
+    pub artefacts: Option<Digest>,
+    /// Every time that something was live and healthy in an environment, the last one first.
+    pub live: &'a dyn Fn(&EnvName) -> Vec<Live>,
+    /// Whether a word was typed.
+    pub confirmed: &'a dyn Fn(&str) -> bool,
+    /// A folder for what is only needed for a moment.
+    pub scratch: &'a Path,
+}
+
+/// One time that something was live and healthy in an environment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Live {
+    /// The commit.
+    pub revision: String,
+    /// The bytes that were put there, where that is known.
+    pub artefacts: Option<Digest>,
+    /// Since when.
+    pub since: Timestamp,
+    /// Until when; `None` while it is.
+    pub until: Option<Timestamp>,
 }
 
 /// Whether a condition holds.
@@ -43,7 +73,10 @@ pub fn check(condition: &Condition, around: &Surroundings<'_>) -> Verdict {
     match ask(&condition.kind, around) {
         Ok(true) => Verdict::Holds,
         Ok(false) => Verdict::Fails("the condition does not hold".into()),
-        Err(reason) if reason == NO_REPOSITORY => Verdict::NoRepository(reason),
+        Err(reason) if reason == NO_REPOSITORY => {
+            let word = condition.kind.word();
+            Verdict::NoRepository(format!("`{word}` needs a git repository, and this is none"))
+        }
         Err(reason) => Verdict::Fails(reason),
     }
 }
@@ -131,8 +164,96 @@ fn ask(kind: &ConditionKind, around: &Surroundings<'_>) -> Result<bool, String> 
             let missing = paths.iter().find(|path| !(around.exists)(path));
             missing.map_or(Ok(true), |path| Err(format!("{path} does not exist")))
         }
-        ConditionKind::Unbuilt(word) => Err(format!("`{word}` is not built yet")),
+        ConditionKind::Approval { .. } => {
+            approval(kind, around).map_or(Ok(true), |approval| approval?.holds())
+        }
+        ConditionKind::Confirm(word) => {
+            or((around.confirmed)(word), &|| format!("the word `{word}` was not typed"))
+        }
+        ConditionKind::Deployed { env, within, hold } => {
+            let revision = guarded(around)?;
+            let known = (around.live)(env);
+            let Some(last) = known.first() else { return Err(format!("nothing was deployed to {env} yet")) };
+            let same = |live: &&Live| {
+                live.revision == revision
+                    && (live.artefacts.is_none()
+                        || around.artefacts.is_none()
+                        || live.artefacts == around.artefacts)
+            };
+            let Some(live) = known.iter().find(same) else {
+                let what =
+                    if last.revision == revision { "other bytes of it" } else { short(&last.revision) };
+                return Err(format!("{} was not live in {env}, which has {what}", short(&revision)));
+            };
+            let passed = |from: Timestamp, to: Timestamp| Duration::from_millis(to.0.saturating_sub(from.0));
+            let (age, held) =
+                (passed(live.since, around.now), passed(live.since, live.until.unwrap_or(around.now)));
+            if let Some(within) = within.filter(|within| age > *within) {
+                let (age, within) = (show_duration(age), show_duration(within));
+                return Err(format!("it went live in {env} {age} ago, longer than {within}"));
+            }
+            match hold.filter(|hold| held < *hold) {
+                Some(hold) => {
+                    let (held, hold) = (show_duration(held), show_duration(hold));
+                    Err(format!("it was live in {env} for {held}, not for {hold}"))
+                }
+                None => Ok(true),
+            }
+        }
     }
+}
+
+/// What would satisfy a condition that does not hold, where the condition itself does not say.
+pub fn remedy(condition: &Condition, around: &Surroundings<'_>) -> Option<String> {
+    if condition.hint.is_some() {
+        return condition.hint.clone();
+    }
+    Some(match &condition.kind {
+        ConditionKind::Branch(globs) => {
+            match globs.iter().find(|glob| !glob.contains(['*', '?', '[', '{'])) {
+                Some(branch) => format!("git switch {branch}"),
+                None => return None,
+            }
+        }
+        ConditionKind::Clean => {
+            "commit what is changed, or put it aside with `git stash --include-untracked`".into()
+        }
+        ConditionKind::Pushed => "git push".into(),
+        ConditionKind::Approval { .. } => approval(&condition.kind, around)?.ok()?.remedy()?,
+        ConditionKind::Confirm(word) => {
+            format!("type `{word}` when you are asked for it; without a terminal, give `--confirm {word}`")
+        }
+        ConditionKind::Deployed { env, .. } => format!("deploy this revision to {env} first"),
+        ConditionKind::Set(names) => format!("give {} a value", names.join(", ")),
+        _ => return None,
+    })
+}
+
+/// The approval that is asked for; `None` for another condition.
+fn approval<'a>(kind: &'a ConditionKind, around: &Surroundings<'a>) -> Option<Result<Approval<'a>, String>> {
+    let ConditionKind::Approval { signers, count } = kind else { return None };
+    let Some(env) = around.env else {
+        return Some(Err("an approval is for an environment, and this run is in none".into()));
+    };
+    let revision = guarded(around);
+    Some(revision.map(|revision| Approval {
+        git: around.git,
+        signers,
+        count: *count,
+        env,
+        revision,
+        scratch: around.scratch,
+    }))
+}
+
+/// The commit that is guarded.
+fn guarded(around: &Surroundings<'_>) -> Result<String, String> {
+    around.git.commit((around.revision)().as_deref().unwrap_or("HEAD"))
+}
+
+/// As much of a commit's name as a person reads.
+fn short(revision: &str) -> &str {
+    revision.get(..12).unwrap_or(revision)
 }
 
 /// Whether a name such as `release/1.2` matches one of the globs; `*` stops at `/`, `**` does not.

@@ -1,11 +1,14 @@
 //! What conditions ask of git.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
 
 /// What is said where there is no repository.
 pub(super) const NO_REPOSITORY: &str = "it needs a git repository, and this is none";
+
+/// Who approves must see the objects that are there, not what a replacement shows in their place.
+const AS_THEY_ARE: (&str, &str) = ("GIT_NO_REPLACE_OBJECTS", "1");
 
 /// The repository around a project, asked through the `git` command.
 #[derive(Debug)]
@@ -143,8 +146,16 @@ impl Git {
         self.ask(&["tag", "--end-of-options", name, commit]).map(drop)
     }
 
-    fn ask(&self, args: &[&str]) -> Result<String, String> {
-        let output = Command::new("git")
+    /// Whether git has the content that lies at a path now.
+    pub fn has_content(&self, path: &Path) -> bool {
+        let Some(path) = path.to_str() else { return false };
+        let is_tracked = self.ask(&["ls-files", "--error-unmatch", "--", path]).is_ok();
+        is_tracked && self.ask(&["diff", "--quiet", "HEAD", "--", path]).is_ok()
+    }
+
+    /// What `git` says, whatever it comes to.
+    pub(super) fn output(&self, args: &[&str]) -> Result<Output, String> {
+        Command::new("git")
             .args(args)
             .current_dir(&self.root)
             // A git hook sets these for the folder that it is started in.
@@ -152,10 +163,15 @@ impl Git {
             .env_remove("GIT_WORK_TREE")
             .env_remove("GIT_INDEX_FILE")
             .env("GIT_OPTIONAL_LOCKS", "0")
+            .env(AS_THEY_ARE.0, AS_THEY_ARE.1)
             .env("LC_ALL", "C")
             .stdin(Stdio::null())
             .output()
-            .map_err(|error| format!("`git` could not be started: {error}"))?;
+            .map_err(|error| format!("`git` could not be started: {error}"))
+    }
+
+    pub(super) fn ask(&self, args: &[&str]) -> Result<String, String> {
+        let output = self.output(args)?;
         if output.status.success() {
             return Ok(String::from_utf8_lossy(&output.stdout).trim_end().to_owned());
         }
@@ -163,7 +179,7 @@ impl Git {
         Err(if said.contains("not a git repository") {
             NO_REPOSITORY.to_owned()
         } else {
-            format!("`git {}` failed: {}", args.join(" "), said.lines().next().unwrap_or_default())
+            format!("`git {}` failed: {}", args.join(" "), first_line(&output.stderr))
         })
     }
 }
@@ -194,4 +210,8 @@ impl Changed {
         let dirty_submodule = submodule.starts_with('S') && submodule.contains(['M', 'U']);
         Some(Self { path, untracked: false, dirty_submodule })
     }
+}
+
+fn first_line(said: &[u8]) -> String {
+    String::from_utf8_lossy(said).lines().next().unwrap_or_default().to_owned()
 }

@@ -12,6 +12,7 @@
 //! Invariant: asking changes nothing; a condition that cannot be asked (no git repository) does not hold.
 //! Invariant: no question stops at another's answer.
 
+mod approval;
 mod condition;
 mod finding;
 mod git;
@@ -25,7 +26,7 @@ mod requirement;
 #[cfg(test)]
 mod tests;
 
-pub use condition::{Surroundings, Verdict, check};
+pub use condition::{Live, Surroundings, Verdict, check, remedy};
 pub use finding::{Finding, Status};
 pub use git::{Changed, Git};
 pub use machine::Machine;

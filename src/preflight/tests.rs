@@ -36,6 +36,12 @@ fn verdict(dir: &Path, kind: ConditionKind, variables: &[(&str, &str)]) -> Strin
         host: "web-1",
         // Friday, 20 November 2026, 12:00 UTC.
         now: Timestamp(1_795_176_000_000),
+        env: None,
+        revision: &|| None,
+        artefacts: None,
+        live: &|_| Vec::new(),
+        confirmed: &|_| false,
+        scratch: dir,
     };
     let condition = Condition { kind, span: Span { file: FileId(0), start: 0, len: 0 }, hint: None };
     match check(&condition, &around) {
@@ -53,8 +59,11 @@ fn git_conditions_say_what_is_there() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path();
     let ask = |kind, expected: Expect| expected.assert_eq(&verdict(dir, kind, &[]));
-    ask(ConditionKind::Clean, expect!["it needs a git repository, and this is none"]);
-    ask(ConditionKind::Branch(words(&["main"])), expect!["it needs a git repository, and this is none"]);
+    ask(ConditionKind::Clean, expect!["`clean` needs a git repository, and this is none"]);
+    ask(
+        ConditionKind::Branch(words(&["main"])),
+        expect!["`branch` needs a git repository, and this is none"],
+    );
 
     git(dir, &["init", "-q"]);
     ask(ConditionKind::Branch(words(&["main"])), expect!["holds"]);

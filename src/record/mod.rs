@@ -14,6 +14,8 @@
 //!
 //! A run in which nothing happens costs a dozen system calls, whatever the size of the graph.
 //!
+//! `break-glass.jsonl`, beside the runs, says for ever who passed which guards by hand, and why.
+//!
 //! Invariant: a run that is still going on (its `events.jsonl` is locked, a lock that dies with the process) is never
 //! removed.
 //! Invariant: recording never fails a run; whoever holds a [`Recorder`] may drop it at any time.
@@ -22,12 +24,14 @@ mod durations;
 mod error;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
+mod glass;
 mod id;
 mod line;
 mod manifests;
 mod prune;
 mod recorded;
 mod recorder;
+mod rendered;
 mod stages;
 #[cfg(test)]
 mod tests;
@@ -36,11 +40,13 @@ use std::path::{Path, PathBuf};
 
 pub use durations::Durations;
 pub use error::RecordError;
+pub use glass::{GlassEntry, note_glass};
 pub use id::{RunId, log_name};
 pub use manifests::{ManifestLog, manifest_at};
 pub use prune::{Limits, prune};
 pub use recorded::{Events, Recorded, RunSummary, latest, runs};
 pub use recorder::Recorder;
+pub use rendered::RenderedFile;
 pub use stages::{StageBook, StageBookError, StageInputs, StageOutcome, StageRecord, StageRecords};
 
 /// Where envrun keeps what belongs to a project, relative to its root.

@@ -38,5 +38,5 @@ pub use reads::{EnvironmentNames, condition_names, reads, reads_of_service, requ
 pub use request::{DotenvFile, Request, Source, dotenv_files};
 pub use resolver::INVALID;
 pub use sealed::{Answer, SEALED, SecretId};
-pub use task_values::TaskValues;
+pub use task_values::{Declared, TaskValues};
 pub use values::{Declaration, Values};

@@ -3,8 +3,8 @@
 use std::collections::{BTreeSet, HashSet};
 
 use crate::model::{
-    Action, Command, Condition, ConditionKind, EnvName, Envfile, ProbeKind, ProjectName, Requirement,
-    RequirementKind, Service, Task, Value, Var, VarName,
+    Action, Command, Condition, ConditionKind, Content, EnvName, Envfile, ProbeKind, ProjectName, Render,
+    Requirement, RequirementKind, Service, Task, Value, Var, VarName,
 };
 
 use super::interpolate::{Form, mentions};
@@ -133,8 +133,22 @@ impl Found<'_> {
                         self.task(env, task);
                     }
                 }
+                Action::Render(render) => self.render(render),
                 Action::Load(_) | Action::Unbuilt(_) => {}
             }
+        }
+    }
+
+    /// Only what its own texts name: that it reads every variable there is, those know who know which there are.
+    fn render(&mut self, render: &Render) {
+        self.text(&render.path.value, Form::Text);
+        match &render.content {
+            Content::KubernetesSecret { name, namespace } => {
+                self.text(&name.value, Form::Text);
+                namespace.iter().for_each(|namespace| self.text(&namespace.value, Form::Text));
+            }
+            Content::Template(path) => self.text(&path.value, Form::Text),
+            Content::Dotenv | Content::Json | Content::Shell => {}
         }
     }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use indexmap::{IndexMap, IndexSet};
 
 use crate::diag::{Diagnostic, Span};
-use crate::model::{Task, Value, VarName};
+use crate::model::{Task, Value, VarName, VarType};
 
 use super::interpolate::{Form, interpolate};
 use super::lookup::{Layer, Lookup};
@@ -21,6 +21,19 @@ pub struct TaskValues {
     values: Arc<Values>,
     pub(super) own: IndexMap<VarName, Slot>,
     extra: Vec<(String, String)>,
+}
+
+/// A declared name, with what it stands for.
+#[derive(Debug, Clone)]
+pub struct Declared {
+    /// The name.
+    pub name: VarName,
+    /// What it may hold; `None` for any text.
+    pub ty: Option<VarType>,
+    /// It is declared among the secrets.
+    pub secret: bool,
+    /// What it stands for.
+    pub lookup: Lookup,
 }
 
 impl TaskValues {
@@ -63,6 +76,22 @@ impl TaskValues {
         let found: Vec<_> =
             names.into_iter().map(|name| (name.to_owned(), resolver.resolve(name).lookup)).collect();
         found.into_iter()
+    }
+
+    /// Every name that the Envfile declares for this task, in the order of [`TaskValues::iter`], without its arguments.
+    pub fn declared(&self) -> Vec<Declared> {
+        let mut resolver = Resolver::new(&self.values, Some(self));
+        let mut names: IndexSet<&VarName> = self.values.iter().map(|(name, _)| name).collect();
+        names.extend(self.own.keys());
+        names
+            .into_iter()
+            .map(|name| Declared {
+                name: name.clone(),
+                ty: self.own.get(name).or_else(|| self.values.slot(name)).and_then(|slot| slot.asked.ty),
+                secret: self.own.get(name).or_else(|| self.values.slot(name)).is_some_and(|slot| slot.secret),
+                lookup: resolver.resolve(name.as_str()).lookup,
+            })
+            .collect()
     }
 
     /// Replaces what `text` mentions. The error is ready to be shown; `span` is where the text is written.

@@ -181,6 +181,16 @@ impl Values {
         Box::new(around.filter(|(name, _)| !self.slots.contains_key(*name)).chain(self.own()))
     }
 
+    /// Whether an Envfile or a dotenv file declares a name.
+    pub fn is_declared(&self, name: &str) -> bool {
+        self.slot(&VarName::from(name)).is_some()
+    }
+
+    /// What is declared of a name, here or in a project around.
+    pub(super) fn slot(&self, name: &VarName) -> Option<&Slot> {
+        self.slots.get(name).or_else(|| self.outer.as_ref()?.slot(name))
+    }
+
     /// The value that `--set` gives a name, if it gives one.
     pub(super) fn set(&self, name: &VarName) -> Option<&Definition> {
         let own = self.slots.get(name).and_then(|slot| slot.stack.last());

@@ -186,9 +186,9 @@ task "other" { requires { set "NOBODY_SETS_THIS" }; needs "pack"; run "true" }
             --- stderr
             error: `pack` is refused: it requires sometool: 2.34.1, wanted >=3 (Envfile.kdl:5)
               hint: get the new one
-            `pack` is refused: it requires missing.conf: it does not exist (Envfile.kdl:5)
+            error: `pack` is refused: it requires missing.conf: it does not exist (Envfile.kdl:5)
               hint: make it, or correct the path
-            `other` is refused: it requires NOBODY_SETS_THIS: not set (Envfile.kdl:9)
+            error: `other` is refused: it requires NOBODY_SETS_THIS: not set (Envfile.kdl:9)
               hint: give NOBODY_SETS_THIS a value: in `vars`, in a dotenv file, or in the shell
         "#]],
     );

@@ -455,16 +455,12 @@ fn words_that_are_not_built_yet_are_said_when_a_run_needs_them() {
     sandbox.check(
         &["migrate", "files"],
         expect![[r#"
-        exit: 2
-        --- stderr
-        Envfile.kdl:3:32: error: `db` is a service, and running one is not built yet [graph/not-built]
-        Envfile.kdl:2:17: note: declared here
-          help: until it is, write a `task` that does it
-        Envfile.kdl:4:24: error: `render` is not built yet [graph/not-built]
-          help: take it out, or run something that does not need it
-        Envfile.kdl:4:24: error: `render` is not built yet [graph/not-built]
-          help: take it out, or run something that does not need it
-    "#]],
+            exit: 2
+            --- stderr
+            Envfile.kdl:3:32: error: `db` is a service, and running one is not built yet [graph/not-built]
+            Envfile.kdl:2:17: note: declared here
+              help: until it is, write a `task` that does it
+        "#]],
     );
 }
 
@@ -483,7 +479,8 @@ fn guards_refuse_before_anything_runs() {
             exit: 3
             --- stderr
             error: `prod.deploy` is refused: APPROVED is not set (Envfile.kdl:2)
-            `prod.deploy` is refused: HOME is set (Envfile.kdl:2)
+              hint: give APPROVED a value
+            error: `prod.deploy` is refused: HOME is set (Envfile.kdl:2)
         "#]],
     );
     assert!(!sandbox.exists("prepared") && !sandbox.exists("deployed"));

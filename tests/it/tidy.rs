@@ -19,6 +19,7 @@ const ROOMS: &[&str] = &[
     "preflight",
     "gitref",
     "service",
+    "render",
     "event",
     "record",
     "ledger",

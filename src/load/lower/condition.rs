@@ -4,12 +4,14 @@ use globset::GlobBuilder;
 use jiff::tz::TimeZone;
 
 use crate::base::Window;
+use crate::base::unit::parse_duration;
 use crate::diag::{Diagnostic, Span};
 use crate::model::{Condition, ConditionKind};
 use crate::syntax::ast::{Node, Value};
 use crate::syntax::words::Block;
 
 use super::super::patch::Word;
+use super::super::path::{is_outside, join};
 use super::{Lower, command, text_prop, texts};
 
 impl Lower<'_> {
@@ -22,22 +24,16 @@ impl Lower<'_> {
         into: &mut Vec<Condition>,
     ) {
         for node in word.node.children() {
-            let Some(row) = block.find(&node.name.value) else { continue };
-            let kind = if row.built {
-                self.condition(project, node)
-            } else {
-                Some(ConditionKind::Unbuilt(row.name))
-            };
-            if row.name == "deployed" {
-                self.environment_name(node);
+            if block.find(&node.name.value).is_none() {
+                continue;
             }
-            if let Some(kind) = kind {
+            if let Some(kind) = self.condition(project, word.unit, node) {
                 into.push(Condition { kind, span: node.span, hint: text_prop(node, "hint") });
             }
         }
     }
 
-    fn condition(&self, project: usize, node: &Node) -> Option<ConditionKind> {
+    fn condition(&self, project: usize, unit: usize, node: &Node) -> Option<ConditionKind> {
         let all = || texts(node).map(|text| text.value).collect::<Vec<_>>();
         Some(match node.name.value.as_str() {
             "branch" => ConditionKind::Branch(self.patterns(node)),
@@ -62,8 +58,37 @@ impl Lower<'_> {
                 }
                 ConditionKind::File(all())
             }
+            "approval" => ConditionKind::Approval {
+                signers: self.signers(unit, node)?,
+                count: match node.prop("count").map(|prop| &prop.value.value) {
+                    Some(Value::Int(count)) => u32::try_from(*count).ok()?,
+                    _ => 1,
+                },
+            },
+            "confirm" => ConditionKind::Confirm(texts(node).next()?.value),
+            "deployed" => {
+                let duration =
+                    |key: &str| node.prop(key).and_then(|prop| parse_duration(prop.value.value.as_str()?));
+                let env = self.environment_name(node)?.value;
+                ConditionKind::Deployed { env, within: duration("within"), hold: duration("for") }
+            }
             _ => return None,
         })
+    }
+
+    /// The file of allowed signers, relative to the root. git is asked for it, and knows nothing outside.
+    fn signers(&self, unit: usize, node: &Node) -> Option<String> {
+        let prop = node.prop("signers")?;
+        let path = join(&self.declared.units.units[unit].folder, prop.value.value.as_str()?);
+        if is_outside(&path) || path.is_empty() || path.contains('$') {
+            self.say(
+                Diagnostic::error("load/signers", "the file of allowed signers is not one of the project")
+                    .at(prop.value.span, "")
+                    .help("who may approve is read from the committed revision: put the file into the repository, and name it without variables"),
+            );
+            return None;
+        }
+        Some(path)
     }
 
     /// Globs over names, such as branches.

@@ -11,6 +11,7 @@ mod deploy;
 mod node;
 mod pattern;
 mod reference;
+mod render;
 mod requirement;
 mod scope;
 mod secret;

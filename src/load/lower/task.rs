@@ -9,14 +9,15 @@ use crate::base::glob::{GlobError, Pattern};
 use crate::base::unit::parse_duration;
 use crate::diag::{Diagnostic, Span, Spanned, did_you_mean};
 use crate::model::{
-    Action, ArgKind, ArgSpec, CacheMode, Command, Constraints, EnvName, Load, NodeName, Retry, RetryOn,
-    Sandbox, Task, Value, Var, VarType, check_value, merge_requirements,
+    Action, ArgKind, ArgSpec, CacheMode, Command, Constraints, Content, EnvName, Load, NodeName, Retry,
+    RetryOn, Sandbox, Task, Value, Var, VarType, check_value, merge_requirements,
 };
 use crate::syntax::ast::{self, Node};
 use crate::syntax::words::{self, Block};
 
 use super::super::patch::{Patched, Word};
 use super::super::path::{is_outside, join};
+use super::render::render;
 use super::{Lower, bool_prop, command, is_on, text_prop, texts, unbuilt, value};
 
 impl<'d> Lower<'d> {
@@ -84,7 +85,8 @@ impl<'d> Lower<'d> {
                 task.actions.extend(called.map(|called| Spanned::new(Action::Call(called), node.span)));
             }
             "render" => {
-                task.actions.push(Spanned::new(Action::Unbuilt("render"), node.span));
+                task.actions
+                    .extend(render(node).map(|render| Spanned::new(Action::Render(render), node.span)));
             }
             "load" => {
                 let through = self.reference_prop(word, "through");
@@ -228,7 +230,15 @@ impl<'d> Lower<'d> {
         let dir = if known(&task.dir.value) { RelPath::root().resolve(&task.dir.value).ok() } else { None };
         let lists = [("input", &task.inputs), ("output", &task.outputs)].into_iter();
         let texts = lists.flat_map(|(what, list)| list.iter().flatten().map(move |text| (what, text)));
-        for (what, text) in texts.chain(task.depfile.iter().map(|text| ("depfile", text))) {
+        let rendered = task.renders().flat_map(|render| {
+            let template = match &render.content {
+                Content::Template(path) => Some(("template", path)),
+                _ => None,
+            };
+            [("rendered file", &render.path)].into_iter().chain(template)
+        });
+        let depfiles = task.depfile.iter().map(|text| ("depfile", text));
+        for (what, text) in texts.chain(depfiles).chain(rendered) {
             let path = text.value.strip_prefix('!').unwrap_or(&text.value);
             match &dir {
                 Some(dir) if known(path) => match Pattern::parse(dir, path) {

@@ -69,7 +69,7 @@ fn every_word_of_a_task() {
          hidden: true
          args: [ArgSpec { name: {"path" }, kind: Positional { repeat: false }, default: Some(String("tests")), constraints: Constraints { min: None, max: None, one_of: Some({["tests", "docs"] }), pattern: None }, desc: None, env: Some("T_PATH") }, ArgSpec { name: {"rest" }, kind: Positional { repeat: true }, default: None, constraints: Constraints { min: None, max: None, one_of: None, pattern: None }, desc: None, env: None }, ArgSpec { name: {"no-cov" }, kind: Switch, default: None, constraints: Constraints { min: None, max: None, one_of: None, pattern: None }, desc: None, env: None }]
          when: [Condition { kind: Branch(["main", "release/*"]), hint: None }, Condition { kind: Tag([]), hint: None }, Condition { kind: Clean, hint: None }, Condition { kind: Pushed, hint: None }, Condition { kind: Ci(false), hint: None }, Condition { kind: Window { spans: ["mon-thu 08:00-16:00"], tz: Some("UTC") }, hint: None }, Condition { kind: Set(["A"]), hint: None }, Condition { kind: Unset(["B"]), hint: None }, Condition { kind: Os(["linux"]), hint: None }, Condition { kind: Host(["h*"]), hint: None }, Condition { kind: File(["x"]), hint: None }, Condition { kind: Exec { command: Shell("true"), name: Some("it") }, hint: Some("try") }, Condition { kind: Exec { command: Argv(["a", "b"]), name: None }, hint: None }]
-         guard: [Condition { kind: Branch(["main"]), hint: None }, Condition { kind: Unbuilt("confirm"), hint: None }]
+         guard: [Condition { kind: Branch(["main"]), hint: None }, Condition { kind: Confirm("yes"), hint: None }]
          mutates: true
          requires: [Requirement { kind: Tool { program: "git", version: None }, key: "tool git", name: None, hint: None }]
          needs: [NodeRef { path: dep, env: None, state: None }]
@@ -80,7 +80,7 @@ fn every_word_of_a_task() {
          depfile: [{"a.d" }]
          tools: [{"cc" }]
          done: Some({Shell("test -e x") })
-         actions: [{Run(Shell("echo a")) }, {Run(Argv(["echo", "a b"])) }, {Call(NodeRef { path: dep, env: None, state: None }) }, {Unbuilt("render") }]
+         actions: [{Run(Shell("echo a")) }, {Run(Argv(["echo", "a b"])) }, {Call(NodeRef { path: dep, env: None }) }, {Render(Render { path: {".env" }, content: Dotenv, only: None }) }]
          dir: {"sub" }
          project_dir: "."
          shell: Some({"bash" })
@@ -94,7 +94,7 @@ fn every_word_of_a_task() {
          hint: Some("look")
          sandbox: None
          cache: Never
-         unbuilt: [Unbuilt { word: "render" }, Unbuilt { word: "matrix" }] }"#]].assert_eq(&lines);
+         unbuilt: [Unbuilt { word: "matrix" }] }"#]].assert_eq(&lines);
 }
 
 #[test]

@@ -98,7 +98,7 @@ fn a_node_of_another_environment() {
               help: name one that a run can be in: `dev`, `uat`, `qa`
             error[load/not-concrete]: environment `pr` is ephemeral, and none of it was made
               Envfile.kdl:8:48 `"pr.seed"`
-              help: name one that a run can be in: `dev`, `uat`, `qa`
+              help: `envrun env create pr` makes one that a run can be in; there is `dev`, `uat`, `qa`
             error[load/not-in-environment]: no environment that a run can be in has `lonely`
               Envfile.kdl:8:58 `"lonely"`
               help: it stands in `base`, which is abstract, and nothing extends it

@@ -17,7 +17,7 @@ use crate::preflight::is_placeholder;
 use crate::record::RunId;
 use crate::vars::{Form, Lookup, TaskValues, Values};
 
-use super::super::run::{graph_of, local_store};
+use super::super::run::{Request, graph_of, local_store};
 use super::super::{Context, Problem, Project, Refusal};
 use super::bytes::proved;
 use super::{KEEP, history_of};
@@ -56,7 +56,7 @@ pub fn begin(
     context: &Context,
     project: &mut Project,
     plan: &mut Plan,
-    (job, set, run, key): (&Job, &[(String, String)], &RunId, SecretKey),
+    (request, run, key): (&Request, &RunId, SecretKey),
 ) -> Result<Option<Begun>, Problem> {
     let deploys: Vec<NodeIx> =
         plan.graph.iter().filter(|(_, node)| node.kind() == "deploy").map(|(ix, _)| ix).collect();
@@ -66,9 +66,10 @@ pub fn begin(
     }
     let mut begun = Preparation {
         context,
-        set,
+        set: &request.set,
         run,
-        job,
+        job: &request.job,
+        break_glass: request.break_glass.as_deref(),
         who: who(context),
         locks: BTreeMap::new(),
         ids: BTreeMap::new(),
@@ -214,6 +215,8 @@ struct Preparation<'a> {
     set: &'a [(String, String)],
     run: &'a RunId,
     job: &'a Job,
+    /// Why guards were passed by hand.
+    break_glass: Option<&'a str>,
     who: Who,
     locks: BTreeMap<String, Locked>,
     /// The numbers that this run gave away, by environment.
@@ -330,7 +333,10 @@ impl Preparation<'_> {
             of: goal.of,
             who: self.who.clone(),
             run: self.run.to_string(),
-            break_glass: emergency.then(|| "emergency rollback".to_owned()),
+            break_glass: self
+                .break_glass
+                .map(str::to_owned)
+                .or_else(|| emergency.then(|| "emergency rollback".to_owned())),
         });
         let deployment = Deployment {
             env: env.to_string(),

@@ -77,6 +77,8 @@ pub fn condition(kind: &ConditionKind) -> String {
         ConditionKind::Os(names) => list("os", names),
         ConditionKind::Host(globs) => list("host", globs),
         ConditionKind::File(paths) => list("file", paths),
-        ConditionKind::Unbuilt(word) => (*word).to_owned(),
+        ConditionKind::Approval { signers, count } => format!("approval of {count} in {signers}"),
+        ConditionKind::Confirm(word) => format!("confirm {word}"),
+        ConditionKind::Deployed { env, .. } => format!("deployed {env}"),
     }
 }

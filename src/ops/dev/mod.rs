@@ -39,7 +39,8 @@ use crate::record::{self, RunId};
 use crate::report::Reporters;
 use crate::watch::{Area, Eyes};
 
-use super::run::{Admitted, Ready, Request};
+use super::guard::{Admitted, admit};
+use super::run::{Ready, Request};
 use super::{Context, Problem, Project};
 use desk::{Changes, Desk, Wake};
 
@@ -258,7 +259,7 @@ impl Session<'_> {
         let mut admitted = Admitted::default();
         if first {
             self.watch();
-            admitted = self.ready.admit(self.context, &self.project, &self.request);
+            admitted = admit(self.context, &self.project, &self.ready, &self.request)?;
             if !admitted.refusals.is_empty() {
                 return Err(Problem::Refused(admitted.refusals));
             }
@@ -267,6 +268,7 @@ impl Session<'_> {
             self.hold();
         }
         self.ready.begin(&self.project, &self.request, &mut self.reporters);
+        admitted.broken.into_iter().for_each(|broken| self.reporters.tell(Event::GlassBroken(broken)));
         for (message, hint) in admitted.notices {
             self.reporters.tell(Event::Notice(Notice { node: None, message, hint }));
         }
@@ -436,11 +438,12 @@ impl Session<'_> {
                 self.project = project;
                 self.desk.forget();
                 self.memory.forget_failures();
-                let admitted = self.ready.admit(self.context, &self.project, &self.request);
-                if admitted.refusals.is_empty() {
-                    return true;
-                }
-                self.console.problem(&Problem::Refused(admitted.refusals));
+                let problem = match admit(self.context, &self.project, &self.ready, &self.request) {
+                    Ok(admitted) if admitted.refusals.is_empty() => return true,
+                    Ok(admitted) => Problem::Refused(admitted.refusals),
+                    Err(problem) => problem,
+                };
+                self.console.problem(&problem);
                 self.watch();
                 false
             }

@@ -2,9 +2,11 @@
 
 use crate::exec::Environ;
 use crate::model::{EnvName, Project as ModelProject, ProjectName};
-use crate::preflight::{Git, Surroundings, Verdict, check};
+use crate::preflight::{Git, Surroundings, Verdict, check, remedy};
+use crate::record::STATE_DIR;
 use crate::vars::Values;
 
+use super::super::guard::live;
 use super::super::probe::succeeds;
 use super::super::{Context, Problem, Project, Refusal};
 
@@ -55,6 +57,13 @@ pub(in crate::ops) fn ask(
         exec: &|command| succeeds(command, project.root(), &environ),
         host: &context.host,
         now: context.clock.now(),
+        env,
+        revision: &|| None,
+        artefacts: None,
+        live: &live(project.root()),
+        // Whoever only looks changes nothing that would have to be confirmed.
+        confirmed: &|_| true,
+        scratch: &project.root().join(STATE_DIR).join("tmp"),
     };
     let refusals: Vec<Refusal> = conditions
         .into_iter()
@@ -64,7 +73,7 @@ pub(in crate::ops) fn ask(
                 label: what.to_owned(),
                 reason,
                 place: project.sources().place(condition.span),
-                hint: condition.hint.clone(),
+                hint: remedy(condition, &around),
             }),
         })
         .collect();

@@ -390,6 +390,12 @@ fn ask(
         exec: &exec,
         host: &context.host,
         now: context.clock.now(),
+        env: env.as_ref(),
+        revision: &|| None,
+        artefacts: None,
+        live: &super::guard::live(project.root()),
+        confirmed: &|_| false,
+        scratch: &project.root().join(crate::record::STATE_DIR).join("tmp"),
     };
     Ok(conditions.iter().map(|condition| crate::preflight::check(condition, &around)).collect())
 }

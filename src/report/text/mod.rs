@@ -25,7 +25,7 @@ use super::page::{Channel, Page};
 use super::style::Ink;
 use super::{Options, Output, Reporter, Size, Style, words};
 use crate::base::unit::show_duration;
-use crate::event::{Event, Failed, Failure, Notice, Outcome, RunState, Sequenced};
+use crate::event::{Event, Failed, Failure, GlassBroken, Notice, Outcome, RunState, Sequenced};
 use crate::graph::NodeIx;
 use crate::service::{Begun, State};
 use weave::{Left, Weave};
@@ -135,6 +135,7 @@ impl Text {
                 }
             }
             Event::Notice(notice) => self.notice(notice, state),
+            Event::GlassBroken(broken) => self.glass(broken),
             Event::Interrupted { signal, level } => {
                 let words = words::interrupted(*level, state.running().len());
                 let text = format!("{} {words}", self.style.paint(Ink::Warn, &format!("{signal}:")));
@@ -237,7 +238,7 @@ impl Text {
             text.extend(lines.map(|line| format!("    {line}")));
         };
         if let Failure::Refused { reasons } = &failed.failure {
-            reasons.iter().for_each(|reason| fact("guard", reason));
+            reasons.iter().for_each(|reason| fact("reason", reason));
         }
         if let Failure::Service { lines, probe, .. } = &failed.failure {
             probe.iter().for_each(|probe| fact("probe", probe));
@@ -298,6 +299,20 @@ impl Text {
         let text = format!("{} {about}{}", self.style.paint(Ink::Warn, "warning:"), notice.message);
         self.say(None, &text);
         notice.hint.iter().for_each(|hint| self.hint(hint));
+    }
+
+    /// Said in every style: nobody passes a guard in silence.
+    fn glass(&mut self, broken: &GlassBroken) {
+        let GlassBroken { reason, who, passed } = broken;
+        let head = self.style.paint(Ink::Warn, "break-glass:");
+        if passed.is_empty() {
+            self.say(None, &format!("{head} every guard holds, so there was nothing to break"));
+            return;
+        }
+        self.say(None, &format!("{head} {reason} ({who})"));
+        for guard in passed {
+            self.say(None, &format!("{head} passed {guard}"));
+        }
     }
 
     fn hint(&mut self, hint: &str) {
@@ -368,7 +383,7 @@ impl Text {
                 }
             }
             Event::RunFinished(_) => self.page.end_live(),
-            Event::Output { .. } | Event::Notice(_) | Event::RunStarted(_) => {}
+            Event::Output { .. } | Event::Notice(_) | Event::GlassBroken(_) | Event::RunStarted(_) => {}
             _ => {
                 if let Some(live) = self.page.live() {
                     live.update(state);

@@ -67,8 +67,8 @@ fn plain_prefix() {
               │ no newline at the end
 
             error: `deploy` failed: refused
-              guard: branch is x, not main
-              guard: there are changes
+              reason: branch is x, not main
+              reason: there are changes
 
             1 executed, 1 blocked, 3 failed in 400ms
         "#]],
@@ -127,8 +127,8 @@ fn plain_stream() {
               │ no newline at the end
 
             error: `deploy` failed: refused
-              guard: branch is x, not main
-              guard: there are changes
+              reason: branch is x, not main
+              reason: there are changes
 
             1 executed, 1 blocked, 3 failed in 400ms
         "#]],
@@ -192,8 +192,8 @@ fn plain_group() {
               │ no newline at the end
 
             error: `deploy` failed: refused
-              guard: branch is x, not main
-              guard: there are changes
+              reason: branch is x, not main
+              reason: there are changes
 
             1 executed, 1 blocked, 3 failed in 400ms
         "#]],
@@ -244,8 +244,8 @@ fn only_errors() {
               │ no newline at the end
 
             error: `deploy` failed: refused
-              guard: branch is x, not main
-              guard: there are changes
+              reason: branch is x, not main
+              reason: there are changes
 
             1 executed, 1 blocked, 3 failed in 400ms
         "#]],
@@ -278,8 +278,8 @@ fn quiet() {
               │ no newline at the end
 
             error: `deploy` failed: refused
-              guard: branch is x, not main
-              guard: there are changes
+              reason: branch is x, not main
+              reason: there are changes
 
             1 executed, 1 blocked, 3 failed in 400ms
         "#]],
@@ -326,8 +326,8 @@ fn github_folds_and_annotates() {
           │ no newline at the end
 
         error: `deploy` failed: refused
-          guard: branch is x, not main
-          guard: there are changes
+          reason: branch is x, not main
+          reason: there are changes
 
         1 executed, 1 blocked, 3 failed in 400ms
     "#]]
@@ -687,8 +687,8 @@ fn verbose() {
           │ no newline at the end
 
         error: `deploy` failed: refused
-          guard: branch is x, not main
-          guard: there are changes
+          reason: branch is x, not main
+          reason: there are changes
 
         1 executed, 1 blocked, 3 failed in 400ms
     "#]]

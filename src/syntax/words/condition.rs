@@ -38,20 +38,28 @@ const DEPLOYED: Word = word("deployed", "the same artefacts are live and healthy
         HINT,
     ])
     .many()
-    .unbuilt()
     .example("deployed \"uat\" within=\"7d\" for=\"30m\"");
 const APPROVAL: Word = word("approval", "somebody else has approved this revision with a signed tag")
-    .more("A signed git tag `approve/<env>/<revision>` that git itself verifies; the author of the revision does not count.")
+    .more(
+        "A git tag `approve/<env>/<revision>`, or `approve/<env>/<revision>-<who>` where several approve, signed with an SSH \
+         key and verified by git itself. The file has a line for each person, as `ssh-keygen` has it: \
+         `bob@example.org ssh-ed25519 AAAA…`; patterns, several names on a line and certificate authorities do not count. \
+         The author, the committer and the co-authors of the revision do not count, by their addresses and by their keys. \
+         Who may approve is read from the committed revision, never from the work tree, and a change of the file counts \
+         only when a revision that has it was approved by those of before: nobody adds himself. Who is taken out is out \
+         at once. `--break-glass \"reason\"` passes it. It approves a commit: put `clean` beside it.",
+    )
     .props(&[
-        prop("signers", Kind::Path, "the file of allowed signers").required(),
+        prop("signers", Kind::Path, "the file of allowed signers, relative to the declaring file").required(),
         prop("count", Kind::Positive, "how many must approve; one without it"),
         HINT,
     ])
-    .unbuilt();
+    .example("approval signers=\"ops/allowed_signers\" count=2");
 const CONFIRM: Word = word("confirm", "this word is typed; without a terminal, given by `--confirm`")
+    .more("Asked when every other guard of the run has passed, once for each word. `--break-glass \"reason\"` passes it.")
     .args(&[one("word", Kind::Word)])
     .props(&[HINT])
-    .unbuilt();
+    .example("confirm \"DELETE\"");
 const EXEC: Word = word("exec", "this command succeeds")
     .args(&[some("command", Kind::Command)])
     .props(&[NAME, HINT])

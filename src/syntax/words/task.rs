@@ -41,19 +41,28 @@ pub(super) const CALL: Word = word("call", "another task's actions, in place, wi
     .args(&[one("task", Kind::Reference)])
     .many();
 pub(super) const RENDER: Word = word("render", "a file other programs read, written whole")
-    .more("Not rewritten if unchanged; mode 0600 if it holds a secret. A file changed by hand since is not overwritten without `--force`.")
+    .more(
+        "The path is relative to `dir`. A `format` holds every declared variable and secret of the environment that has a \
+         value, in the order declared, with the task's own `vars` over them, and what `uses` lists beside them; `json` keeps \
+         numbers and booleans. A `template` is Jinja (minijinja, without `include`) with the same variables, the task's \
+         arguments, and `ENVRUN_…` where it mentions one; ports and other numbers are numbers there, and a name that is not \
+         declared is an error. Not rewritten if unchanged; mode 0600 if it holds a secret, and then refused as long as git \
+         does not ignore it. A file changed by hand since, or that envrun did not write and git does not have, is not \
+         overwritten without `--force` (`envrun env-file --force`): what would be lost is shown. A task with inputs or \
+         outputs has the files it renders as outputs, their templates as inputs, and the values in its key; it is made \
+         anew or left as it is, never restored from the cache.",
+    )
     .args(&[one("path", Kind::Path)])
     .props(&[
         prop("format", Kind::OneOf(&["dotenv", "json", "k8s-secret", "shell"]), "this environment's variables in this format"),
         prop("template", Kind::Path, "a template to fill in"),
-        prop("only", Kind::OneOf(&["vars", "secrets"]), "which of the variables"),
-        prop("name", Kind::Word, "the name of a Kubernetes secret"),
+        prop("only", Kind::OneOf(&["vars", "secrets"]), "which of the variables; what is made from a secret is one"),
+        prop("name", Kind::Word, "the name of the Kubernetes secret; `k8s-secret` needs it"),
         prop("namespace", Kind::Word, "its namespace"),
     ])
     .rule(format_or_template)
     .many()
-    .unbuilt()
-    .example("render \".env\" format=\"dotenv\"");
+    .example("render \".env.${ENVRUN_ENV}\" format=\"dotenv\"\nrender \"config.yaml\" template=\"config.yaml.j2\"");
 pub(super) const DIR: Word =
     word("dir", "the folder it runs in, relative to the declaring file's").args(&[one("path", Kind::Path)]);
 pub(super) const TIMEOUT: Word = word("timeout", "how long it may take")
@@ -80,6 +89,21 @@ fn format_or_template(node: &Node, errors: &mut Vec<Diagnostic>) {
             "add `format=\"dotenv\"` (or `json`, `k8s-secret`, `shell`), or `template=\"…\"`",
         )),
         _ => {}
+    }
+    let is = |name: &str| node.prop("format").and_then(|format| format.value.value.as_str()) == Some(name);
+    if is("k8s-secret") && node.prop("name").is_none() {
+        errors.push(rule::missing(node, "a Kubernetes secret has a name", "add `name=\"…\"`"));
+    }
+    let only_in_secrets = ["name", "namespace"].into_iter().filter(|_| !is("k8s-secret"));
+    let never_in_templates = ["only"].into_iter().filter(|_| node.prop("template").is_some());
+    for prop in only_in_secrets.chain(never_in_templates).filter_map(|name| node.prop(name)) {
+        let name = &prop.key.value;
+        let message = format!("`{name}` means nothing here");
+        let help = match name.as_str() {
+            "only" => "a template mentions the variables that it wants",
+            _ => "only a Kubernetes secret has one: `format=\"k8s-secret\"`",
+        };
+        errors.push(Diagnostic::error("syntax/contradiction", message).at(prop.key.span, "").help(help));
     }
 }
 

@@ -209,7 +209,7 @@ env "f" { guard { approval count=2 } }
             Envfile.kdl:11:1: error: `store` needs a <name> [syntax/arguments]
               help: its form: `store <name> { … }`
             Envfile.kdl:12:19: error: `approval` needs `signers=` [syntax/missing-property]
-              help: `signers=` is the file of allowed signers
+              help: `signers=` is the file of allowed signers, relative to the declaring file
         "#]],
     );
 }
