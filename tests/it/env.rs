@@ -150,13 +150,15 @@ fn ports_stand_side_by_side() {
     sandbox.check(
         &["env", "show", "--ports"],
         expect![[r#"
-        exit: 0
-        --- stdout
-        PORT    dev   uat   prod
-        PORT    8080  8081  8080
-        PUBLIC  8080  8081  8080
-        8080 is used by more than one environment, which cannot be up together: dev PORT, prod PORT
-    "#]],
+            exit: 0
+            --- stdout
+            PORT    dev   uat   prod
+            PORT    8080  8081  8080
+            PUBLIC  8080  8081  8080
+
+            used by more than one environment, which cannot be up together
+               8080  PORT: dev, prod
+        "#]],
     );
     let json = sandbox.ok(&["env", "show", "--ports", "uat", "dev", "--format", "json", "-sPORT=7"]);
     let json: serde_json::Value = serde_json::from_str(&json.stdout).unwrap();

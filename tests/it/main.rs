@@ -14,6 +14,8 @@ mod doctor;
 mod ending;
 #[cfg(unix)]
 mod env;
+#[cfg(unix)]
+mod env_examples;
 mod explain;
 #[cfg(target_os = "linux")]
 mod fault;

@@ -127,13 +127,26 @@ fn port_text(table_: &PortTable, terminal: &Terminal) -> String {
         })
         .collect();
     let mut out = table(&headings, &rows, |text| terminal.bold_out(text));
-    for clash in &table_.clashes {
-        let uses: Vec<String> = clash.uses.iter().map(|(env, name)| format!("{env} {name}")).collect();
-        let what = match clash.kind {
-            ClashKind::Inside => "is used twice in one environment",
-            ClashKind::Across => "is used by more than one environment, which cannot be up together",
-        };
-        let _ = writeln!(out, "{} {what}: {}", clash.port, uses.join(", "));
+    for (kind, what) in [
+        (ClashKind::Inside, "used twice in one environment"),
+        (ClashKind::Across, "used by more than one environment, which cannot be up together"),
+    ] {
+        let clashes: Vec<_> = table_.clashes.iter().filter(|clash| clash.kind == kind).collect();
+        if !clashes.is_empty() {
+            let _ = writeln!(out, "\n{}", terminal.bold_out(what));
+        }
+        for clash in clashes {
+            let name = &clash.uses[0].1;
+            let line = if clash.uses.iter().all(|(_, other)| other == name) {
+                let environments: Vec<&str> = clash.uses.iter().map(|(env, _)| env.as_str()).collect();
+                format!("{name}: {}", environments.join(", "))
+            } else {
+                let uses: Vec<String> =
+                    clash.uses.iter().map(|(env, name)| format!("{env} {name}")).collect();
+                uses.join(", ")
+            };
+            let _ = writeln!(out, "  {:5}  {line}", clash.port);
+        }
     }
     out
 }
