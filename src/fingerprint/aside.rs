@@ -185,7 +185,7 @@ impl Workspace {
     }
 
     /// Removes what processes that are no more had moved away.
-    fn sweep_aside(&self) {
+    pub fn sweep_aside(&self) {
         for entry in std::fs::read_dir(self.folder.join("aside")).into_iter().flatten().flatten() {
             let name = entry.file_name();
             let pid =

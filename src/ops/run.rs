@@ -550,6 +550,7 @@ fn note_uses(plan: &Plan, state: &RunState, ready: &Ready) {
         return;
     }
     sweep(&ready.root.join(STATE_DIR));
+    ready.workspace.sweep_aside();
     let is_up_to_date = |ix| state.state(ix) == Some(NodeState::Over(OutcomeKind::UpToDate));
     let nodes = plan.graph.iter().filter(|(ix, _)| is_up_to_date(*ix));
     let labels: Vec<String> = nodes.map(|(_, node)| state_label(node)).collect();
