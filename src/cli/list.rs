@@ -34,6 +34,22 @@ fn text(listing: &Listing, all: bool, bold: impl Fn(&str) -> String) -> String {
             row(&mut out, &env.name, width, &[env.desc.as_deref().unwrap_or_default(), &notes]);
         }
     }
+    if !listing.stages.is_empty() {
+        if !out.is_empty() {
+            out.push('\n');
+        }
+        let _ = writeln!(out, "{}", bold("stages"));
+        let width = listing.stages.iter().map(|stage| stage.name.chars().count()).max().unwrap_or(0);
+        for stage in &listing.stages {
+            let env = stage.env.as_ref().map(|env| format!(" in {env}")).unwrap_or_default();
+            let after = match &stage.after[..] {
+                [] => String::new(),
+                after => format!(", after {}", after.join(", ")),
+            };
+            let runs = format!("({}{env}{after})", stage.run.join(", "));
+            row(&mut out, &stage.name, width, &[stage.desc.as_deref().unwrap_or_default(), &runs]);
+        }
+    }
     let mut groups: IndexMap<&str, Vec<&ListedNode>> = IndexMap::new();
     for node in listing.nodes.iter().filter(|node| all || !node.hidden) {
         let plural = match node.kind {

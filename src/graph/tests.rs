@@ -631,3 +631,34 @@ fn questions_to_a_graph() {
     );
     assert_eq!(query::path(&graph, ix("install"), ix("uat.pages")), None);
 }
+
+#[test]
+fn what_is_there_already_needs_nothing() {
+    let loaded = loaded(
+        r#"
+        task "base" { run "x" }
+        task "fetch" { needs "base"; run "x" }
+        task "package" { needs "fetch"; on-fail "cry"; outputs "p"; run "x" }
+        task "lint" { needs "base"; run "x" }
+        task "cry" { run "x" }
+        task "ship" { needs "package" "lint"; after "fetch"; run "x" }
+        "#,
+    );
+    let targets = targets(&loaded.envfile, "ship").unwrap();
+    let graph = build(&loaded.envfile, &targets, &mut values(&loaded.envfile)).unwrap();
+    let labels = |graph: &TaskGraph| {
+        let mut labels: Vec<String> = graph.iter().map(|(_, node)| node.label.clone()).collect();
+        labels.sort();
+        labels.join(" ")
+    };
+    assert_eq!(labels(&graph), "base cry fetch lint package ship");
+    let cut = graph.without_needs_of(|node| node.label == "package");
+    assert_eq!(labels(&cut), "base cry lint package ship");
+    let package = cut.iter().find(|(_, node)| node.label == "package").unwrap().0;
+    assert_eq!(cut.needs(package).count(), 0);
+    assert_eq!(cut.targets().count(), 1);
+    // Somebody else still needs what it needed: it stays, and is waited for by that one alone.
+    let kept = graph.without_needs_of(|node| node.label == "fetch");
+    assert_eq!(labels(&kept), labels(&graph));
+    assert_eq!(labels(&graph.without_needs_of(|node| node.label == "ship")), "ship");
+}

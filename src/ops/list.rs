@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::model::{ArgKind, EnvName, Envfile, Node, NodePath};
+use crate::model::{ArgKind, EnvName, Envfile, Node, NodePath, Stage};
 
 /// Everything an Envfile offers, in the order written.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -12,8 +12,29 @@ pub struct Listing {
     pub project: Option<String>,
     /// Every environment.
     pub environments: Vec<ListedEnvironment>,
+    /// Every stage, in the order of the pipeline.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub stages: Vec<ListedStage>,
     /// Every node.
     pub nodes: Vec<ListedNode>,
+}
+
+/// A stage of the pipeline.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ListedStage {
+    /// Its name.
+    pub name: String,
+    /// What it is for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub desc: Option<String>,
+    /// The environment it runs in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub env: Option<String>,
+    /// The stages before it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub after: Vec<String>,
+    /// What it runs.
+    pub run: Vec<String>,
 }
 
 /// An environment.
@@ -89,7 +110,27 @@ pub fn list(envfile: &Envfile, filter: Option<&str>) -> Listing {
         .filter(|path| wanted(path))
         .filter_map(|path| node(envfile, path, chosen.as_ref()))
         .collect();
-    Listing { project: envfile.name.as_ref().map(|name| name.value.clone()), environments, nodes }
+    let is_wanted = |stage: &&Stage| match (&chosen, filter) {
+        (Some(env), _) => stage.env.as_ref().is_some_and(|of| of.value == *env),
+        (None, Some(filter)) => stage.name.as_str().contains(filter),
+        (None, None) => true,
+    };
+    let stages = super::stage::in_order(envfile).into_iter().filter(is_wanted).map(stage).collect();
+    Listing { project: envfile.name.as_ref().map(|name| name.value.clone()), environments, stages, nodes }
+}
+
+fn stage(stage: &Stage) -> ListedStage {
+    let run = stage.run.iter().map(|node| match &node.env {
+        Some(env) => format!("{env}.{}", node.path),
+        None => node.path.to_string(),
+    });
+    ListedStage {
+        name: stage.name.to_string(),
+        desc: stage.desc.clone(),
+        env: stage.env.as_ref().map(|env| env.value.to_string()),
+        after: stage.after.iter().map(|name| name.value.clone()).collect(),
+        run: run.collect(),
+    }
 }
 
 fn node(envfile: &Envfile, path: &NodePath, env: Option<&EnvName>) -> Option<ListedNode> {

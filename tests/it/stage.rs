@@ -200,6 +200,15 @@ fn the_pipeline_is_shown_with_its_last_results() {
           build  prod  never
           prod   prod  never"#]]
     .assert_eq(&shown(world.stage(&[])));
+    let listed = world.sandbox.ok(&["list", "u"]).stdout;
+    assert!(
+        listed.contains(
+            "stages\n  uat    (verify in uat, after test)\n  build  (package in prod, after uat)\n"
+        ),
+        "{listed}"
+    );
+    let words = world.sandbox.ok(&["__complete", "--", "stage", "u"]).stdout;
+    assert_eq!(words, "uat\t\n");
     expect![[r#"
         exit: 2
         --- stderr

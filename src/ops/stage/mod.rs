@@ -23,6 +23,7 @@ use std::ffi::OsStr;
 
 use crate::engine::dispatcher::Ending;
 use crate::engine::pin::Pins;
+use crate::exec::Environ;
 use crate::model::{EnvName, Envfile, NodeName, Stage};
 use crate::preflight::{Git, Verdict};
 use crate::record::{StageBook, StageInputs, StageOutcome, StageRecord, StageRecords};
@@ -358,30 +359,17 @@ fn ask(
         Some(text) => Some(text.to_string()),
         None => caller(name),
     };
-    let exec = |command: &crate::model::Command| {
-        let words = match command {
-            crate::model::Command::Shell(text) => {
-                vec!["sh".to_owned(), "-eu".into(), "-c".into(), text.clone()]
-            }
-            crate::model::Command::Argv(words) => words.clone(),
-        };
-        let (program, args) = words.split_first().ok_or("it is empty")?;
-        let known =
-            values.iter().filter_map(|(name, value)| Some((name.as_str(), value.text()?.to_string())));
-        let status = std::process::Command::new(program)
-            .args(args)
-            .current_dir(&folder)
-            .env_clear()
-            .envs(&context.caller)
-            .envs(known)
-            .env("ENVRUN_STAGE", stage.name.as_str())
-            .envs(env.as_ref().map(|env| ("ENVRUN_ENV", env.as_str())))
-            .stdin(std::process::Stdio::null())
-            .stdout(std::process::Stdio::null())
-            .stderr(std::process::Stdio::null())
-            .status();
-        status.map(|status| status.success()).map_err(|error| error.to_string())
-    };
+    let mut environ = Environ::new(&context.caller);
+    for (name, value) in values.iter() {
+        if let Some(text) = value.text() {
+            environ.set(name.as_str(), &**text);
+        }
+    }
+    environ.set("ENVRUN_STAGE", stage.name.as_str());
+    if let Some(env) = &env {
+        environ.set("ENVRUN_ENV", env.as_str());
+    }
+    let exec = |command: &crate::model::Command| super::probe::succeeds(command, &folder, &environ);
     let around = crate::preflight::Surroundings {
         git,
         variable: &variable,
