@@ -1,5 +1,7 @@
 //! The program, run as a person runs it, and the house it is built in. One binary: it links once.
 
+#[cfg(unix)]
+mod approval;
 #[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
 mod audit;
 mod bad_input;
@@ -28,6 +30,8 @@ mod kill;
 mod model;
 mod ninja;
 mod release;
+#[cfg(unix)]
+mod render;
 mod run;
 mod sandbox;
 #[cfg(unix)]
