@@ -11,10 +11,11 @@ use std::sync::atomic::AtomicBool;
 use rustix::termios::{LocalModes, OptionalActions};
 
 use crate::base::fs::{FsError, temporary_name};
-use crate::base::unit::show_duration;
 use crate::model::EnvName;
 use crate::ops::env::chosen;
-use crate::ops::secret::{Edit, Listed, Rotated, Rotation, generate_missing, get, list, rotate, set};
+use crate::ops::secret::{
+    Edit, Listed, Rotated, Rotation, generate_missing, get, list, rotate, set, show_age,
+};
 use crate::ops::target::environment;
 use crate::ops::{Problem, Project};
 use crate::record::STATE_DIR;
@@ -288,7 +289,7 @@ fn text(rows: &[Listed], bold: impl Fn(&str) -> String) -> String {
             Some(project) => format!("{project}:{}", row.name),
             None => row.name.clone(),
         };
-        let duration = |seconds: u64| show_duration(std::time::Duration::from_secs(seconds));
+        let duration = |seconds: u64| show_age(std::time::Duration::from_secs(seconds));
         let due = match row.due_in_seconds {
             Some(left) if left >= 0 => format!("in {}", duration(left.unsigned_abs())),
             Some(over) => format!("overdue {}", duration(over.unsigned_abs())),

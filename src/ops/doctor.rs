@@ -11,7 +11,6 @@ use std::time::Duration;
 use indexmap::IndexMap;
 use serde::Serialize;
 
-use crate::base::unit::show_duration;
 use crate::diag::{Diagnostic, FileId, Severity, Span};
 use crate::exec::{Environ, Processes};
 use crate::model::{
@@ -24,7 +23,7 @@ use crate::vars::{INVALID, Layer, Lookup, TaskValues, Values};
 
 use super::env::guard;
 use super::run::{self, chosen_environment};
-use super::secret::{Missing, Secrets, State, Wanted};
+use super::secret::{Missing, Secrets, State, Wanted, show_age};
 use super::target::environment;
 use super::values::{AskedNames, ValueReader, caller_source};
 use super::{Context, Problem, Project};
@@ -342,7 +341,7 @@ impl Around<'_> {
                 ))
                 .hint(format!("take a longer one: {}", one.kept.hint())),
                 State::Present { from, .. } => match one.left {
-                    Some(Err(over)) => Finding::warn(format!("overdue for {}", show_duration(over)))
+                    Some(Err(over)) => Finding::warn(format!("overdue for {}", show_age(over)))
                         .hint(format!("`envrun secret rotate{env} {}`", secret.name)),
                     _ => Finding::pass(from.clone()),
                 },

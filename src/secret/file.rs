@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 
 use indexmap::IndexMap;
 
-use crate::base::fs::{FsError, write_atomic_with};
+use crate::base::Digest;
+use crate::base::fs::{FsError, remove_file, write_atomic_with};
 use crate::diag::FileId;
 use crate::vars::dotenv;
 use crate::vars::write::dotenv_line;
@@ -21,6 +22,8 @@ pub struct FileStore {
     path: PathBuf,
     /// The folder is envrun's own, and for its owner alone too.
     own_folder: bool,
+    /// Who changes the file holds this one.
+    lock: PathBuf,
 }
 
 /// Why a file of secrets was not read or written.
@@ -74,9 +77,23 @@ impl StoreError {
 }
 
 impl FileStore {
-    /// The file `path`; `own_folder` if its folder is envrun's own.
-    pub fn new(path: PathBuf, own_folder: bool) -> Self {
-        Self { path, own_folder }
+    /// A file in a folder of envrun's own.
+    pub fn own(path: PathBuf) -> Self {
+        let mut lock = path.clone().into_os_string();
+        lock.push(".lock");
+        Self { path, own_folder: true, lock: lock.into() }
+    }
+
+    /// A file somewhere else. What locks it lies in `own`, a folder of envrun's own: nobody wants a lock among his files.
+    pub fn elsewhere(path: PathBuf, own: &Path) -> Self {
+        let name = Digest::of(path.as_os_str().as_encoded_bytes()).short();
+        Self { lock: own.join(format!("{name}.lock")), path, own_folder: false }
+    }
+
+    /// Removes it, and what locks it.
+    pub fn remove(&self) -> Result<(), FsError> {
+        remove_file(&self.path)?;
+        remove_file(&self.lock)
     }
 
     /// Where it lies.
@@ -142,19 +159,19 @@ impl FileStore {
             let path = path.to_path_buf();
             move |error: io::Error| StoreError::from(FsError::new("write", path, error))
         };
-        if !folder.exists() {
-            DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(error(folder))?;
+        for folder in [folder, self.lock.parent().unwrap_or(folder)] {
+            if !folder.exists() {
+                DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(error(folder))?;
+            }
         }
-        let mut lock = self.path.clone().into_os_string();
-        lock.push(".lock");
-        let lock = PathBuf::from(lock);
+        let lock = &self.lock;
         let held = OpenOptions::new()
             .write(true)
             .create(true)
             .truncate(false)
             .mode(0o600)
-            .open(&lock)
-            .map_err(error(&lock))?;
+            .open(lock)
+            .map_err(error(lock))?;
         // On a file system without locks the replacement is still whole.
         let _ = held.lock();
         let text = self.text()?;
@@ -219,7 +236,7 @@ mod tests {
 
     fn store() -> (tempfile::TempDir, FileStore) {
         let dir = tempfile::tempdir().unwrap();
-        let store = FileStore::new(dir.path().join("secrets/dev.env"), true);
+        let store = FileStore::own(dir.path().join("secrets/dev.env"));
         (dir, store)
     }
 

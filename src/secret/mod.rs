@@ -17,6 +17,9 @@ pub mod generate;
 pub mod made;
 pub mod redact;
 
+#[cfg(test)]
+mod tests;
+
 pub use file::{FileStore, StoreError};
 pub use generate::generate;
 pub use made::Made;

@@ -317,6 +317,8 @@ fn forms(value: &str, plain: &mut BTreeSet<Vec<u8>>, broken: &mut BTreeSet<Vec<u
         }
     };
     add(value.as_bytes().to_vec());
+    // A shell that is given it without quotes puts one space where several or a newline were.
+    add(value.split_whitespace().collect::<Vec<_>>().join(" ").into_bytes());
     let lines = value.lines().map(str::trim).filter(|line| line.len() >= LONG_LINE);
     lines.for_each(|line| add(line.as_bytes().to_vec()));
     for keeps in [UNRESERVED, FORM, COMPONENT] {

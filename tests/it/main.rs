@@ -32,10 +32,14 @@ mod ninja;
 mod release;
 #[cfg(unix)]
 mod render;
+#[cfg(unix)]
+mod rotate;
 mod run;
 mod sandbox;
 #[cfg(unix)]
 mod seal;
+#[cfg(unix)]
+mod secret;
 mod snapshot;
 mod stage;
 mod tidy;

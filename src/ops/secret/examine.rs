@@ -45,6 +45,14 @@ pub enum State {
     Unread(Refused),
 }
 
+/// How long something took or will take, as people count it: in days from the first one on.
+pub fn show_age(age: Duration) -> String {
+    match age.as_secs() / 86_400 {
+        0 => crate::base::unit::show_duration(age),
+        days => format!("{days}d"),
+    }
+}
+
 impl Secrets<'_> {
     /// Looks at every secret that `values` can see. Values that other layers give (a dotenv file) count as they are.
     pub fn examine(&mut self, values: &Arc<Values>) -> Result<Vec<Examined>, Refused> {

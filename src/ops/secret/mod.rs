@@ -34,7 +34,7 @@ use crate::vars::{Answer, Form, Layer, SecretId, TaskValues, Values};
 
 use super::{Context, Problem, Project};
 
-pub use examine::{Examined, State};
+pub use examine::{Examined, State, show_age};
 pub use place::{Place, Refused};
 pub use rotate::{Rotated, Rotation, rotate};
 pub use tend::{Edit, Listed, generate_missing, get, list, set};

@@ -138,6 +138,7 @@ impl Secrets<'_> {
                 file.set(&[(name.to_owned(), value.to_owned())]).map_err(|error| self.file_refused(error))
             }
             StoreRef::Declared(project, declared) => {
+                self.ignore_state()?;
                 let store = self.declared(project, declared)?;
                 self.required(place, store)?;
                 let command = store.write.as_ref().ok_or_else(|| {
@@ -207,6 +208,7 @@ impl Secrets<'_> {
                 return Err(refused);
             }
         } else {
+            self.ignore_state()?;
             let _lock = self.lock(place);
             self.places.remove(place);
             let there = self.read(place).clone()?;
@@ -242,11 +244,11 @@ impl Secrets<'_> {
     }
 
     pub(super) fn file(&self, place: &Place) -> FileStore {
-        let base = match &place.path {
-            Some(_) => self.folder(&place.project),
-            None => self.root.to_path_buf(),
-        };
-        FileStore::new(place.file(&base), place.path.is_none())
+        if place.path.is_none() {
+            return FileStore::own(place.file(self.root));
+        }
+        let own = self.root.join(STATE_DIR).join("secrets");
+        FileStore::elsewhere(place.file(&self.folder(&place.project)), &own)
     }
 
     fn folder(&self, project: &ProjectName) -> PathBuf {
@@ -256,13 +258,16 @@ impl Secrets<'_> {
 
     /// Before the first secret is written: git is told to leave the folder out.
     pub(super) fn prepare(&self, file: &FileStore) -> Result<(), Refused> {
-        let state = self.root.join(STATE_DIR);
-        let ignore = state.join(".gitignore");
-        if file.path().starts_with(&state) && !ignore.exists() {
-            let written = fs::write_atomic(&ignore, b"*\n");
-            written.map_err(|error| self.file_refused(StoreError::Fs(error)))?;
-        }
+        self.ignore_state()?;
         self.ignored(file)
+    }
+
+    fn ignore_state(&self) -> Result<(), Refused> {
+        let ignore = self.root.join(STATE_DIR).join(".gitignore");
+        if ignore.exists() {
+            return Ok(());
+        }
+        fs::write_atomic(&ignore, b"*\n").map_err(|error| self.file_refused(StoreError::Fs(error)))
     }
 
     /// Refuses a file that git would take along.

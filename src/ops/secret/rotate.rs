@@ -75,7 +75,7 @@ pub fn rotate(
 fn pending_file(project: &Project, env: Option<&EnvName>) -> FileStore {
     let env = env.map_or("", EnvName::as_str);
     let folder = project.root().join(STATE_DIR).join("secrets");
-    FileStore::new(folder.join(format!("{env}.rotating.env")), true)
+    FileStore::own(folder.join(format!("{env}.rotating.env")))
 }
 
 /// One rotation at a time in an environment.
@@ -352,10 +352,7 @@ impl One<'_> {
     fn forget(&self) -> Result<(), Problem> {
         let left = self.pending.read()?;
         if left.keys().all(|name| name == self.name()) {
-            let mut lock = self.pending.path().as_os_str().to_owned();
-            lock.push(".lock");
-            crate::base::fs::remove_file(lock.as_ref())?;
-            return Ok(crate::base::fs::remove_file(self.pending.path())?);
+            return Ok(self.pending.remove()?);
         }
         let without = |text: &str| self.pending.with(text, self.name(), None).map(Some);
         Ok(self.pending.update::<StoreError>(without)?)

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::base::unit::show_duration;
 use crate::exec::Processes;
 use crate::model::{EnvName, ProjectName, Rotate, StoreRef};
 use crate::secret::StoreError;
@@ -14,7 +13,7 @@ use crate::vars::write::dotenv_line;
 
 use super::super::env::{EnvValues, guard};
 use super::super::{Context, Problem, Project};
-use super::{Kept, Missing, PATIENCE, Secrets, State, Wanted};
+use super::{Kept, Missing, PATIENCE, Secrets, State, Wanted, show_age};
 
 /// A secret of an environment, as `secret list` tells it: never its value.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -153,7 +152,7 @@ pub fn list(context: &Context, project: &mut Project, env: Option<EnvName>) -> R
                         row.problem = match (placeholder, short, one.left) {
                             (true, _, _) => Some("a placeholder".into()),
                             (_, true, _) => Some("too short to be hidden in what is printed".into()),
-                            (_, _, Some(Err(over))) => Some(format!("overdue for {}", show_duration(over))),
+                            (_, _, Some(Err(over))) => Some(format!("overdue for {}", show_age(over))),
                             _ => None,
                         };
                     }

@@ -1,0 +1,237 @@
+//! Rotation, proved on a real PostgreSQL: its role has the new password, or, whatever fails, the old one.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use crate::sandbox::{Ran, Sandbox, need};
+
+/// A server of its own, stopped when it is dropped.
+struct Postgres {
+    dir: tempfile::TempDir,
+    bin: PathBuf,
+    port: u16,
+}
+
+const OLD: &str = "old-password-1234";
+
+impl Postgres {
+    fn start() -> Option<Self> {
+        if !need("pg_ctlcluster", "postgresql") {
+            return None;
+        }
+        let mut versions: Vec<PathBuf> = std::fs::read_dir("/usr/lib/postgresql")
+            .unwrap()
+            .flatten()
+            .map(|entry| entry.path().join("bin"))
+            .filter(|bin| bin.join("initdb").exists())
+            .collect();
+        versions.sort();
+        let bin = versions.pop().expect("Debian's package has its programs there");
+        let dir = tempfile::tempdir().unwrap();
+        let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = socket.local_addr().unwrap().port();
+        drop(socket);
+        let server = Self { dir, bin, port };
+        std::fs::write(server.path("pw"), OLD).unwrap();
+        if is_root() {
+            let path = server.dir.path().display().to_string();
+            assert!(Command::new("chown").args(["-R", "postgres", &path]).status().unwrap().success());
+        }
+        let made = server.run(
+            "initdb",
+            &[
+                "-D",
+                "data",
+                "-U",
+                "app",
+                "--pwfile",
+                "pw",
+                "-A",
+                "scram-sha-256",
+                "--no-sync",
+                "-E",
+                "UTF8",
+                "--locale=C",
+            ],
+        );
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        let options = format!(
+            "-p {port} -k {} -c listen_addresses=127.0.0.1 -c fsync=off",
+            server.dir.path().display()
+        );
+        let started = server.run("pg_ctl", &["-D", "data", "-w", "-l", "log", "-o", &options, "start"]);
+        assert!(
+            started.status.success(),
+            "{}",
+            std::fs::read_to_string(server.path("log")).unwrap_or_default()
+        );
+        Some(server)
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// Runs one of its programs: initdb refuses to be root.
+    fn run(&self, program: &str, args: &[&str]) -> Output {
+        let program = self.bin.join(program);
+        let mut command = if is_root() {
+            let mut command = Command::new("runuser");
+            command.args(["-u", "postgres", "--"]).arg(program);
+            command
+        } else {
+            Command::new(program)
+        };
+        // pg_ctl leaves the server behind, which must not hold a pipe of ours.
+        let log = std::fs::File::create(self.path_of_output()).unwrap();
+        let status = command
+            .args(args)
+            .current_dir(self.dir.path())
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().unwrap())
+            .stderr(log)
+            .status()
+            .unwrap();
+        Output { status, stdout: Vec::new(), stderr: std::fs::read(self.path_of_output()).unwrap() }
+    }
+
+    fn path_of_output(&self) -> PathBuf {
+        self.path("output")
+    }
+
+    /// Whether the role can log in with that password.
+    fn admits(&self, password: &str) -> bool {
+        Command::new("psql")
+            .args(["-h", "127.0.0.1", "-U", "app", "-d", "postgres", "-tAc", "select 1"])
+            .env("PGPORT", self.port.to_string())
+            .env("PGPASSWORD", password)
+            .stdin(Stdio::null())
+            .output()
+            .unwrap()
+            .status
+            .success()
+    }
+}
+
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        self.run("pg_ctl", &["-D", "data", "-m", "immediate", "stop"]);
+    }
+}
+
+fn is_root() -> bool {
+    Command::new("id").arg("-u").output().is_ok_and(|output| output.stdout.starts_with(b"0\n"))
+}
+
+fn stored(sandbox: &Sandbox) -> String {
+    sandbox.read("box").lines().find_map(|line| line.strip_prefix("DB_PASSWORD=")).unwrap().to_owned()
+}
+
+/// Nobody saw any of the passwords, and no candidate is left lying about.
+fn clean(ran: &Ran, sandbox: &Sandbox, passwords: &[&str]) {
+    for password in passwords {
+        assert!(!ran.text().contains(password), "{}", ran.text());
+    }
+    assert!(!sandbox.exists(".envrun/secrets/dev.rotating.env"), "{}", ran.text());
+}
+
+#[test]
+fn a_password_of_postgres_is_replaced_or_stays() {
+    let Some(server) = Postgres::start() else { return };
+    let mut sandbox = Sandbox::new(
+        r##"
+secrets store="box" {
+    DB_PASSWORD generate="password" length=24 rotate="90d" on-rotate="tell" verify="check"
+}
+store "box" {
+    read "cat box"
+    write #"printf '%s=' "$KEY" > new; cat >> new; echo >> new; test ! -e half-broken || cp new box; test ! -e store-broken; mv new box"#
+}
+env "dev"
+task "tell" {
+    run #"""
+        export PGPASSWORD="$DB_PASSWORD"
+        psql -q -h 127.0.0.1 -U app -d postgres -v ON_ERROR_STOP=1 <<'SQL'
+        \getenv new NEW_SECRET
+        ALTER ROLE app PASSWORD :'new';
+        SQL
+        if test -e hang; then touch hanging; sleep 60; fi
+        test ! -e tell-broken || { rm tell-broken; exit 1; }
+        """#
+}
+task "check" { run #"test ! -e broken; PGPASSWORD="$DB_PASSWORD" psql -h 127.0.0.1 -U app -d postgres -tAc "select 'fine'""# }
+"##,
+    );
+    sandbox.set("PGPORT", &server.port.to_string());
+    sandbox.write("box", format!("DB_PASSWORD={OLD}\n"));
+    assert!(server.admits(OLD));
+    let rotate = |sandbox: &Sandbox| sandbox.run(&["secret", "rotate", "dev", "DB_PASSWORD"]);
+
+    let ran = rotate(&sandbox);
+    assert_eq!(ran.exit, 0, "{}", ran.text());
+    let first = stored(&sandbox);
+    assert!(first != OLD && server.admits(&first) && !server.admits(OLD));
+    clean(&ran, &sandbox, &[OLD, &first]);
+
+    // Whatever fails, and wherever: the password that was good is good.
+    for (broken, what) in [
+        ("tell-broken", "`dev.tell` failed"),
+        ("store-broken", "its `write` ended with status 1"),
+        ("broken", "`dev.check` failed"),
+    ] {
+        sandbox.write(broken, "");
+        let ran = rotate(&sandbox);
+        assert_eq!(ran.exit, 5, "{broken}: {}", ran.text());
+        assert!(ran.stderr.contains(what), "{broken}: {}", ran.text());
+        assert_eq!(stored(&sandbox), first, "{broken}");
+        assert!(server.admits(&first), "{broken}: {}", ran.text());
+        clean(&ran, &sandbox, &[&first]);
+        let _ = std::fs::remove_file(sandbox.root().join(broken));
+    }
+
+    // A store that writes and fails all the same cannot be put back either: then it is said, and the candidate is kept.
+    sandbox.write("store-broken", "");
+    sandbox.write("half-broken", "");
+    let ran = rotate(&sandbox);
+    assert_eq!(ran.exit, 6, "{}", ran.text());
+    let candidate = sandbox.read(".envrun/secrets/dev.rotating.env");
+    let candidate = candidate.trim_end().strip_prefix("DB_PASSWORD=").unwrap().to_owned();
+    assert!(!ran.text().contains(&candidate), "{}", ran.text());
+    assert!(server.admits(&candidate), "it is the one that the database has: {}", ran.text());
+    for broken in ["store-broken", "half-broken"] {
+        std::fs::remove_file(sandbox.root().join(broken)).unwrap();
+    }
+    sandbox.write("box", format!("DB_PASSWORD={first}\n"));
+    let ran = rotate(&sandbox);
+    assert_eq!(ran.exit, 0, "{}", ran.text());
+    assert!(ran.stderr.contains("ended in the middle"), "{}", ran.text());
+    let second = stored(&sandbox);
+    assert!(server.admits(&second) && !server.admits(&candidate) && !server.admits(&first));
+
+    killed_in_the_middle(&server, &sandbox, &second);
+}
+
+/// envrun is killed when the database has the candidate and the store has not: the next rotation takes it back first.
+fn killed_in_the_middle(server: &Postgres, sandbox: &Sandbox, before: &str) {
+    sandbox.write("hang", "");
+    let mut child = sandbox
+        .command(&["secret", "rotate", "dev", "DB_PASSWORD"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    while !sandbox.exists("hanging") {
+        assert!(child.try_wait().unwrap().is_none(), "it ended too early");
+        std::thread::yield_now();
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(!server.admits(before) && stored(sandbox) == before);
+    std::fs::remove_file(sandbox.root().join("hang")).unwrap();
+    let ran = sandbox.run(&["secret", "rotate", "dev", "DB_PASSWORD"]);
+    assert_eq!(ran.exit, 0, "{}", ran.text());
+    let after = stored(sandbox);
+    assert!(server.admits(&after) && !server.admits(before));
+    clean(&ran, sandbox, &[before, &after]);
+    assert!(Path::new(&sandbox.root().join(".envrun/secrets")).exists());
+}
