@@ -150,6 +150,20 @@ fn candidates(invocation: &Invocation<'_>, words: &[String]) -> Vec<Candidate> {
         found.retain(|candidate| candidate.word.starts_with(current));
     }
     let Some(envfile) = envfile else { return found };
+    if subcommand.is_some_and(|command| command.get_name() == "secret") {
+        match rest.len() {
+            1 => {
+                for verb in subcommand.into_iter().flat_map(clap::Command::get_subcommands) {
+                    let about = verb.get_about().map(ToString::to_string).unwrap_or_default();
+                    found.push(Candidate::new(verb.get_name(), about));
+                }
+                found.retain(|candidate| candidate.word.starts_with(current));
+            }
+            2 if !envfile.environments.is_empty() => found.extend(complete::environments(envfile, current)),
+            _ => found.extend(complete::secrets(envfile, rest.get(2).map(String::as_str), current)),
+        }
+        return found;
+    }
     if subcommand.is_some_and(|command| command.get_name() == "doctor") {
         if !current.starts_with('-') {
             found.extend(complete::environments(envfile, current));

@@ -187,11 +187,8 @@ fn rotated(
         reporters.add("output", invocation.terminal.reporter(invocation.context, OutputStyle::Auto, false));
         reporters
     };
-    let mut rotation = Rotation {
-        reporters: &mut reporters,
-        restart: &mut |_, _| Ok(()),
-        say: &mut |message| invocation.terminal.say(message),
-    };
+    let mut rotation =
+        Rotation { reporters: &mut reporters, say: &mut |message| invocation.terminal.say(message) };
     let done = rotate(invocation.context, project, env, names, due, &mut rotation)?;
     if done.is_empty() {
         invocation.terminal.say("nothing is due");

@@ -90,6 +90,16 @@ pub fn environment_words(envfile: &Envfile, words: &[String], prefix: &str) -> V
     }
 }
 
+/// Secrets that an environment has.
+pub fn secrets(envfile: &Envfile, env: Option<&str>, prefix: &str) -> Vec<Candidate> {
+    let env = env.map(EnvName::from);
+    let secrets = envfile.secrets(env.as_ref()).into_iter().map(|spec| spec.secret);
+    secrets
+        .filter(|secret| secret.name.as_str().starts_with(prefix))
+        .map(|secret| Candidate::new(secret.name.as_str(), secret.desc.unwrap_or_default()))
+        .collect()
+}
+
 /// Variables that `--set` may name, with `=`.
 pub fn variables(envfile: &Envfile, prefix: &str) -> Vec<Candidate> {
     let vars = envfile.projects.values().flat_map(|project| project.base.vars.values());

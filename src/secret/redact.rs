@@ -280,7 +280,7 @@ impl Patterns {
         let mut at = self.broken.partial(&joined);
         // What has too few characters before its line break is not looked for.
         while at < joined.len() {
-            let breaks = text[places[at]..].iter().any(|byte| *byte == b'\n');
+            let breaks = text[places[at]..].contains(&b'\n');
             if !breaks || goes_on(&places, at, joined.len()) || before_break(text, places[at]) >= BEFORE_BREAK
             {
                 break;
@@ -331,7 +331,7 @@ fn forms(value: &str, plain: &mut BTreeSet<Vec<u8>>, broken: &mut BTreeSet<Vec<u
         .map(|byte| if byte == b' ' { b'+' } else { byte })
         .collect());
     if let Ok(json) = serde_json::to_string(value) {
-        add(json[1..json.len() - 1].as_bytes().to_vec());
+        add(json.as_bytes()[1..json.len() - 1].to_vec());
     }
     for alphabet in [STANDARD, URL_SAFE] {
         for shift in 0..3 {

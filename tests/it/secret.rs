@@ -501,6 +501,27 @@ task "export" {{ run #"echo "TAKEN=$PLAIN" >> "$ENVRUN_EXPORT""#; run #"echo "$T
 }
 
 #[test]
+#[cfg(target_os = "linux")]
+fn services_that_are_up_see_the_new_value() {
+    let sandbox = Sandbox::new(
+        r##"
+secrets { PW generate="password"; OTHER generate="hex" }
+env "dev"
+service "web" { run #"printf %s "$PW" > seen.new; mv seen.new seen; exec sleep 600"#; ready { exec "test -s seen" } }
+"##,
+    );
+    sandbox.ok(&["up", "dev"]);
+    let before = sandbox.read("seen");
+    let ran = sandbox.run(&["secret", "rotate", "dev", "PW"]);
+    let after = (ran.exit == 0).then(|| sandbox.read("seen"));
+    let stored = sandbox.run(&["secret", "get", "dev", "PW"]).stdout;
+    sandbox.ok(&["down", "dev"]);
+    assert_eq!(ran.exit, 0, "{}", ran.text());
+    assert_eq!(after.as_deref(), Some(stored.trim_end()));
+    assert_ne!(after.as_deref(), Some(before.as_str()));
+}
+
+#[test]
 fn a_round_trip_through_age() {
     if !need("age", "age") {
         return;

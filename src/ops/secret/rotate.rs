@@ -18,7 +18,7 @@ use crate::secret::{FileStore, StoreError, generate};
 
 use super::super::env::EnvValues;
 use super::super::target::Asked;
-use super::super::{Context, Problem, Project, run};
+use super::super::{Context, Problem, Project, run, service};
 use super::tend::{all_kept, named, with_secrets};
 use super::{Kept, Refused};
 
@@ -26,8 +26,6 @@ use super::{Kept, Refused};
 pub struct Rotation<'a> {
     /// Who listens to the tasks that are run.
     pub reporters: &'a mut dyn FnMut() -> Reporters,
-    /// Restarts what uses a secret that has another value now.
-    pub restart: &'a mut dyn FnMut(Option<&EnvName>, &str) -> Result<(), String>,
     /// Says something.
     pub say: &'a mut dyn FnMut(&str),
 }
@@ -263,7 +261,7 @@ impl One<'_> {
         // Even a `write` that fails may have written.
         *stored = true;
         self.store(project, new)?;
-        (rotation.restart)(self.env, self.name())?;
+        self.restart(project, rotation)?;
         if let Some(task) = &secret.verify {
             self.task(project, rotation, task, new, None)?;
         }
@@ -283,7 +281,7 @@ impl One<'_> {
         }
         self.give_back(project, rotation, old, new)?;
         if stored {
-            (rotation.restart)(self.env, self.name())?;
+            self.restart(project, rotation)?;
         }
         Ok(())
     }
@@ -300,6 +298,32 @@ impl One<'_> {
         let Some(task) = &self.kept.spec.secret.on_rotate else { return Ok(()) };
         self.task(project, rotation, task, new, Some(old))
             .or_else(|_| self.task(project, rotation, task, old, Some(old)))
+    }
+
+    /// The services of the environment that are up see the value that is stored: what they are made of is part of what they
+    /// are, so those that have another value now are started again, and the others are not.
+    fn restart(&self, project: &mut Project, rotation: &mut Rotation<'_>) -> Result<(), String> {
+        let listings = service::list(project, self.env).map_err(|problem| problem.to_string())?;
+        let up = listings.iter().filter(|listing| listing.kept).flat_map(|listing| &listing.services);
+        let up = up.filter(|status| !status.state.is_over());
+        let targets: Vec<Asked> =
+            up.map(|status| Asked { name: status.label.clone(), args: Vec::new() }).collect();
+        if targets.is_empty() {
+            return Ok(());
+        }
+        let request = run::Request {
+            targets,
+            read_cache: true,
+            write_cache: true,
+            hold: service::hold(false),
+            ..run::Request::default()
+        };
+        let reporters = (rotation.reporters)();
+        match run::run(self.context, project, &request, reporters) {
+            Ok((ending, _)) if ending.exit == 0 => Ok(()),
+            Ok((ending, _)) => Err(format!("what uses it was not started again: status {}", ending.exit)),
+            Err(problem) => Err(format!("what uses it was not started again: {problem}")),
+        }
     }
 
     fn store(&self, project: &Project, value: &str) -> Result<(), String> {

@@ -113,7 +113,16 @@ pub static ROOT: Block = block("root", "The words that may stand at the root of 
         .many()
         .unbuilt()
         .example("schedule \"prod.backup\" cron=\"30 2 * * *\" tz=\"Europe/Berlin\" catch-up=#true"),
-    word("store", "a place where secrets are kept").args(&[one("name", Kind::Name)]).body(&STORE).named("store"),
+    word("store", "a place where secrets are kept")
+        .more(
+            "Its commands run in the project's folder and see `$STORE_PATH`, `$ENVRUN_ENV` and the variables of the environment that \
+             are no secrets. `read` prints all secrets of the path; `write` gets one value on standard input and its name as `$KEY`. \
+             A store without `write` is only read.",
+        )
+        .example(
+            "store \"age\" {\n    requires { tool \"age\" }\n    read \"age\" \"-d\" \"-i\" \"key.txt\" \"${STORE_PATH}\"\n}",
+        )
+       .args(&[one("name", Kind::Name)]).body(&STORE).named("store"),
     word("state", "where records of stages are kept")
         .more(
             "Without it they lie in `.envrun/`, and count in this checkout. With it they lie in the ref `refs/envrun/stages` of that \

@@ -58,6 +58,12 @@ static SECRET: Word = word("NAME", "a secret that is kept in a store, never in t
         DESC,
     ])
     .named("variable")
+    .more(
+        "Made only when it is missing and something wants it, never overwritten. `length` counts characters of a `password` (32 \
+         letters and digits without it) or of `hex` (64), and the random bytes behind `base64` (32). `rotate` is how old it may get \
+         before `envrun doctor` and `secret rotate --due` say so. While it is replaced, `on-rotate` sees the old value under its own \
+         name and the new one as `$NEW_SECRET`; `verify` runs when the new one is stored; if anything fails, both are told the old one again.",
+    )
     .example("DB_PASSWORD generate=\"password\" length=32 rotate=\"90d\"");
 
 /// Declares secrets.
@@ -73,6 +79,12 @@ pub const SECRETS_WORD: Word = word("secrets", "secrets")
         prop("store", Kind::Word, "the store they are kept in"),
         prop("path", Kind::Word, "where in the store"),
     ])
+    .more(
+        "`store=` holds for every secret of its environment, the inherited ones too; another `secrets` block may name another store \
+         for its own rows. `file` is `.envrun/secrets/<env>.env` or the `path=`, `env` the process environment, anything else a \
+         declared `store`. Without `store=` a secret is looked for in the file, then in the process environment. Stores are asked \
+         when the guards of the environment have passed, and only for what mentions a secret.",
+    )
     .body(&SECRETS)
     .many();
 
