@@ -552,7 +552,7 @@ impl<'a> Actions<'a> {
             let reason = "a deploy is carried out only by a run that is asked for it".to_owned();
             return self.failed(configured, Failure::Io { reason }, false);
         }
-        let Some(_token) = self.around.jobserver.acquire(configured.follow_up) else {
+        let Some(_token) = self.around.jobserver.acquire(configured.follow_up || self.around.cleanup) else {
             return Outcome::Cancelled;
         };
         if self.is_obsolete(node) {

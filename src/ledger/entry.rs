@@ -68,6 +68,9 @@ pub struct Began {
     /// The earlier release that a rollback puts back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub of: Option<u64>,
+    /// Data that a rollback puts back.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub data: Vec<Saved>,
     /// Who began it.
     pub who: Who,
     /// The run in whose records the output is.

@@ -440,3 +440,124 @@ fn keep_lets_go_of_bytes_and_never_of_what_is_live_or_gone_back_to() {
     lab.sandbox.ok(&["rollback", "uat", "--to", "3"]);
     assert_eq!(lab.live("uat"), "good 3");
 }
+
+/// The lab with data: each deploy writes what it is into a file that stands for a database.
+fn lab_with_data() -> Lab {
+    let lab = Lab::new();
+    let snapshot = "snapshot \"db\" {\n    save #\"cp live/data \"$SNAPSHOT/data\"\"#\n    restore #\"cp \"$SNAPSHOT/data\" live/data\"#\n}\n";
+    let migrate = "    run #\"cp build/app.txt live/data\"#\n    verify \"health\"";
+    let text = ENVFILE.replace("    verify \"health\"", migrate);
+    let text = text.replacen("    needs \"package\"\n", "    needs \"package\"\n    snapshot \"db\"\n", 1);
+    lab.commit("Envfile.kdl", &format!("{text}{snapshot}"));
+    lab.sandbox.write("live/data", "nothing yet\n");
+    lab
+}
+
+#[test]
+fn data_is_saved_first_and_goes_back_only_when_asked() {
+    let lab = lab_with_data();
+    lab.sandbox.ok(&["uat.deploy"]);
+    lab.commit("app.txt", "bad 2\n");
+    let ran = lab.run(&["uat.deploy"]);
+    exits(&ran, 5);
+    assert!(ran.stderr.contains("the data of `uat.db` was not put back"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("copy 2"), "{}", ran.stderr);
+    // Going back carries the same actions out, with the old release.
+    assert_eq!(lab.sandbox.read("live/data"), "good 1\n");
+    lab.sandbox.write("live/data", "orders of the day\n");
+    lab.commit("app.txt", "good 3\n");
+    lab.sandbox.ok(&["uat.deploy"]);
+    assert_eq!(lab.sandbox.read("live/data"), "good 3\n");
+    let listed = lab.sandbox.ok(&["rollback", "uat", "--list"]).stdout;
+    assert!(listed.contains("data: uat.db"), "{listed}");
+    // The actions of the release come after its data: here they write over it, as a migration would.
+    let text =
+        lab.sandbox.read("Envfile.kdl").replace("run #\"cp build/app.txt live/data\"#", "run \"true\"");
+    lab.sandbox.write("Envfile.kdl", text);
+    lab.sandbox.ok(&["rollback", "uat", "--with-data"]);
+    assert_eq!(lab.live("uat"), "good 1");
+    assert_eq!(lab.sandbox.read("live/data"), "orders of the day\n");
+}
+
+#[test]
+fn a_deploy_whose_data_cannot_be_saved_never_starts() {
+    let lab = lab_with_data();
+    lab.sandbox.ok(&["uat.deploy"]);
+    lab.commit("app.txt", "good 2\n");
+    std::fs::remove_file(lab.sandbox.root().join("live/data")).unwrap();
+    let ran = lab.run(&["uat.deploy"]);
+    exits(&ran, 1);
+    assert!(ran.stderr.contains("`uat.db` was not saved"), "{}", ran.stderr);
+    assert_eq!(lab.live("uat"), "good 1");
+    assert_eq!(lab.outcomes("uat"), "1 live, 2 abandoned");
+}
+
+#[test]
+fn two_deploys_at_once_one_wins_and_the_other_hears_who() {
+    let lab = Lab::new();
+    lab.sandbox.ok(&["uat.deploy"]);
+    let rounds = if std::env::var_os("ENVRUN_TEST_ROUNDS").is_some() { 50 } else { 4 };
+    for round in 0..rounds {
+        lab.commit("app.txt", &format!("good {round}\n"));
+        let start = || {
+            lab.sandbox
+                .command(&["uat.deploy"])
+                .stderr(std::process::Stdio::piped())
+                .stdout(std::process::Stdio::piped())
+                .spawn()
+                .unwrap()
+        };
+        let ran: Vec<Ran> = [start(), start()]
+            .into_iter()
+            .map(|child| lab.sandbox.ran(child.wait_with_output().unwrap()))
+            .collect();
+        let won = ran.iter().filter(|ran| ran.exit == 0).count();
+        let lost: Vec<&Ran> = ran.iter().filter(|ran| ran.exit == 7).collect();
+        assert_eq!(won + lost.len(), 2, "{}\n{}", ran[0].text(), ran[1].text());
+        assert!(won >= 1);
+        for ran in lost {
+            assert!(
+                ran.stderr.contains("environment `uat` is locked by") && ran.stderr.contains("since"),
+                "{}",
+                ran.stderr
+            );
+        }
+        assert_eq!(lab.live("uat"), format!("good {round}"));
+    }
+    // Each that began was alone: none is open, and each went live.
+    assert!(!lab.outcomes("uat").split(", ").any(|outcome| !outcome.ends_with(" live")));
+}
+
+#[test]
+fn ctrl_c_goes_back() {
+    let lab = Lab::new();
+    lab.sandbox.ok(&["uat.deploy"]);
+    // It hangs after the switch until it is told to stop.
+    let text = ENVFILE.replace(
+        "run #\"sh tools/kill.sh applied $PPID\"#",
+        "run #\"test ! -e hang || { touch live/hangs; sleep 100; }\"#",
+    );
+    lab.commit("Envfile.kdl", &text);
+    lab.commit("app.txt", "good 2\n");
+    lab.sandbox.write("hang", "");
+    let child = lab
+        .sandbox
+        .command(&["uat.deploy"])
+        .stderr(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let began = std::time::Instant::now();
+    while !lab.sandbox.exists("live/hangs") {
+        assert!(began.elapsed().as_secs() < 60, "it never came so far");
+        std::thread::yield_now();
+    }
+    assert_eq!(lab.live("uat"), "good 2");
+    std::fs::remove_file(lab.sandbox.root().join("hang")).unwrap();
+    let pid = rustix::process::Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    let ran = lab.sandbox.ran(child.wait_with_output().unwrap());
+    exits(&ran, 130);
+    assert_eq!(lab.live("uat"), "good 1");
+    assert_eq!(lab.outcomes("uat"), "1 live, 2 back");
+}

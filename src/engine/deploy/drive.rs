@@ -7,12 +7,13 @@ use std::time::{Duration, Instant};
 
 use crate::event::{Failure, Notice, Outcome as NodeOutcome, Stream};
 use crate::exec::Interrupt;
-use crate::graph::NodeIx;
-use crate::ledger::{self, Artefact, Fact, Outcome, Reached, Step, Transaction, What};
+use crate::graph::{ConfiguredTask, NodeIx};
+use crate::ledger::{self, Artefact, Fact, Outcome, Reached, Saved, Step, Transaction, What};
 
 use super::super::action::Actions;
 use super::super::command::{Attempt as Carried, Carry};
 use super::super::dispatcher::Message;
+use super::super::snapshot::{Saver, Unsaved, definition};
 use super::super::surroundings::Surroundings;
 use super::proof::{Ear, Proved};
 use super::{Attempt, Bytes, Deployment, Deployments, about};
@@ -172,9 +173,62 @@ impl Drive<'_> {
     }
 
     fn snapshot(&mut self) -> Fact {
-        // The word `snapshot` of a deploy is refused before anything begins as long as nothing saves them.
-        debug_assert!(self.deployment.snapshots.is_empty());
+        let release = self.deployment.release;
+        for node in &self.deployment.snapshots {
+            let why = format!("before release {release} of `{}`", self.deployment.env);
+            match self.saver(node, |saver| saver.save(&why)) {
+                Ok((copy, untidy)) => {
+                    self.say(&format!("`{}` is saved: {}", node.label, copy.summary()));
+                    if let Some(message) = untidy {
+                        self.actions.notice(self.ear.node, &self.ear.send, message, None);
+                    }
+                    let saved = Saved { snapshot: node.label.clone(), id: copy.number.to_string() };
+                    self.found.snapshots.push(saved);
+                }
+                Err(unsaved) => return self.unsaved(&node.label, "saved", &unsaved),
+            }
+        }
         self.unless_interrupted()
+    }
+
+    /// Does something with the data of a snapshot node; what its commands print is the deploy's.
+    fn saver<T>(
+        &self,
+        node: &ConfiguredTask,
+        does: impl FnOnce(&Saver<'_, '_>) -> Result<T, Unsaved>,
+    ) -> Result<T, Unsaved> {
+        let around = around(self.actions, false);
+        let snapshot = definition(node).expect("only snapshots were taken for it");
+        let prepare = |carry: &mut Carry<'_>| carry.tell(&self.ear.send, &self.ear.room);
+        does(&Saver { around: &around, node, snapshot, prepare: &prepare, ix: self.ear.node })
+    }
+
+    fn unsaved(&mut self, label: &str, what: &str, unsaved: &Unsaved) -> Fact {
+        match unsaved {
+            Unsaved::Cancelled => self.interrupted(),
+            Unsaved::Failed(failure) => {
+                let reason = format!("`{label}` was not {what}: {}", crate::report::failure_words(failure));
+                self.say(&reason);
+                self.failed(reason)
+            }
+        }
+    }
+
+    /// Puts the data back that a rollback asks for: what it replaces is saved by now.
+    fn put_back(&mut self) -> Option<Fact> {
+        for (node, number) in &self.deployment.data {
+            let put_back = self.saver(node, |saver| {
+                let archive = saver.archive();
+                let copy = archive.find(&number.to_string(), &jiff::tz::TimeZone::system())?;
+                archive.check(&copy)?;
+                saver.put_back(&archive.data(*number)).map(|()| copy)
+            });
+            match put_back {
+                Ok(copy) => self.say(&format!("`{}` is put back: {}", node.label, copy.summary())),
+                Err(unsaved) => return Some(self.unsaved(&node.label, "put back", &unsaved)),
+            }
+        }
+        None
     }
 
     /// Carries the actions of an attempt out.
@@ -188,6 +242,9 @@ impl Drive<'_> {
             },
         };
         let around = around(self.actions, back);
+        if !back && let Some(fact) = self.put_back() {
+            return fact;
+        }
         let scene = match around.scene(&attempt.node) {
             Ok(scene) => scene,
             Err(diagnostic) => return self.failed(diagnostic.message.clone()),
@@ -301,6 +358,8 @@ impl Drive<'_> {
         }
         if outcome == Outcome::Live {
             self.after_live();
+        } else {
+            self.name_data(outcome);
         }
         let failure = match outcome {
             Outcome::Live => return NodeOutcome::Succeeded { stored: false },
@@ -324,6 +383,21 @@ impl Drive<'_> {
             Outcome::Abandoned => Failure::Io { reason: self.why.clone() },
         };
         NodeOutcome::Failed { failure, log: None, hint: deployment.forward.node.task.hint.clone() }
+    }
+
+    /// Data is not put back silently: whoever needs it is told where it is.
+    fn name_data(&self, outcome: Outcome) {
+        if !matches!(outcome, Outcome::Back | Outcome::Broken) {
+            return;
+        }
+        let locked = self.deployments.lock(&self.deployment.env);
+        let Some(release) = locked.history().release(self.deployment.release) else { return };
+        for Saved { snapshot, id } in &release.snapshots {
+            let message =
+                format!("the data of `{snapshot}` was not put back; before this deploy it was copy {id}");
+            let hint = Some(format!("`envrun restore {snapshot} --at {id}`"));
+            self.actions.notice(self.ear.node, &self.ear.send, message, hint);
+        }
     }
 
     /// The tag on what was replaced, and the bytes that nobody will go back to.

@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use crate::cache::LocalStore;
 use crate::graph::{ConfiguredTask, NodeIx};
-use crate::ledger::{Artefact, Course, LedgerError, Locked, Outcome, Phase, Saved, What};
+use crate::ledger::{Artefact, Course, LedgerError, Locked, Outcome, Phase, What};
 
 pub use proof::Proof;
 
@@ -55,8 +55,10 @@ pub struct Deployment {
     pub forward: Attempt,
     /// The one before it, if there is one.
     pub back: Option<Attempt>,
-    /// Data that is saved first.
-    pub snapshots: Vec<String>,
+    /// Data that is saved first: the snapshot nodes.
+    pub snapshots: Vec<ConfiguredTask>,
+    /// Data that is put back: snapshot nodes, and which of their copies.
+    pub data: Vec<(ConfiguredTask, u64)>,
     /// What is asked again when the bytes are known: why it must not go on, if it must not.
     pub gate: Option<Gate>,
     /// A name for a git tag on the revision that is replaced, and that revision.
@@ -90,9 +92,6 @@ pub enum Bytes {
     /// What an earlier release shipped.
     Kept(Vec<Artefact>),
 }
-
-/// A snapshot that was saved, or why it was not.
-pub type Snapshotted = Result<Saved, String>;
 
 impl Deployment {
     /// Why it is carried out, in words that stand after "because".

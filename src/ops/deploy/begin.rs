@@ -9,7 +9,8 @@ use crate::engine::surroundings::Surroundings;
 use crate::fingerprint::SecretKey;
 use crate::graph::{ConfiguredTask, NodeIx, Target};
 use crate::ledger::{
-    self, Artefact, Began, Course, Holder, Kind, Locked, Origin, Outcome, Phase, Reached, Release, What, Who,
+    self, Artefact, Began, Course, Holder, Kind, Locked, Origin, Outcome, Phase, Reached, Release, Saved,
+    What, Who,
 };
 use crate::model::{Deploy, EnvName, Node, ProjectName};
 use crate::plan::{Force, Limits, OnFailure, Plan};
@@ -38,6 +39,8 @@ pub enum Job {
         of: u64,
         /// Nothing is proved or asked.
         emergency: bool,
+        /// Data that goes back too.
+        data: Vec<Saved>,
     },
 }
 
@@ -111,8 +114,9 @@ impl Begun {
         let attempts =
             self.deployments.list.values().flat_map(|one| std::iter::once(&one.forward).chain(&one.back));
         let proofs = attempts.flat_map(|attempt| &attempt.proofs);
-        let more: Vec<ConfiguredTask> =
+        let mut more: Vec<ConfiguredTask> =
             proofs.flat_map(|proof| proof.plan.graph.iter().map(|(_, node)| node.clone())).collect();
+        more.extend(self.deployments.list.values().flat_map(|one| one.snapshots.iter().cloned()));
         if more.is_empty() {
             return None;
         }
@@ -315,6 +319,30 @@ impl Preparation<'_> {
             None => None,
         };
         let values = TaskValues::new(&node.values, &node.task, forward.node.given.clone());
+        let wanted = match (self.job, &known) {
+            (Job::Rollback { data, .. }, _) => data.clone(),
+            (_, Some(known)) => known.began.data.clone(),
+            _ => Vec::new(),
+        };
+        let mut snapshots = self.snapshots(project, node, &deploy.snapshots)?;
+        let mut data = Vec::new();
+        if *self.job != Job::Deploy {
+            let all = std::mem::take(&mut snapshots);
+            for saved in &wanted {
+                let found = all.iter().find(|snapshot| snapshot.label == saved.snapshot);
+                let (Some(snapshot), Ok(number)) = (found, saved.id.parse()) else {
+                    return Err(Problem::usage(
+                        format!(
+                            "`{}` is no longer saved by `{}`, so it cannot be put back",
+                            saved.snapshot, node.label
+                        ),
+                        Some("go back without `--with-data`, and restore the data by hand".into()),
+                    ));
+                };
+                data.push((snapshot.clone(), number));
+                snapshots.push(snapshot.clone());
+            }
+        }
         let tag = match (&deploy.tag, &before) {
             (Some(tag), Some(before)) if *self.job == Job::Deploy && *before != goal.revision => {
                 values.interpolate(&tag.value, Form::Text, tag.span).ok().map(|tag| (tag, before.clone()))
@@ -331,6 +359,10 @@ impl Preparation<'_> {
             previous_revision: before.clone(),
             from: goal.from.clone(),
             of: goal.of,
+            data: match self.job {
+                Job::Rollback { data, .. } => data.clone(),
+                _ => Vec::new(),
+            },
             who: self.who.clone(),
             run: self.run.to_string(),
             break_glass: self
@@ -348,7 +380,8 @@ impl Preparation<'_> {
             is_rollback: matches!(self.job, Job::Rollback { .. }),
             forward,
             back,
-            snapshots: Vec::new(),
+            snapshots,
+            data,
             gate: None,
             tag,
             keep: deploy.keep.unwrap_or(KEEP),
@@ -414,6 +447,41 @@ impl Preparation<'_> {
                 .map_err(|reason| refusal(reason, text.span, None)),
         }?;
         Ok(Goal { revision, bytes: Bytes::OfNeeds, from: None, of: None })
+    }
+
+    /// The snapshot nodes that a deploy names.
+    fn snapshots(
+        &self,
+        project: &mut Project,
+        node: &ConfiguredTask,
+        named: &[crate::model::NodeRef],
+    ) -> Result<Vec<ConfiguredTask>, Problem> {
+        let mut found = Vec::new();
+        for named in named {
+            let env = named.env.clone().or_else(|| node.env.clone());
+            let target = Target { path: named.path.clone(), env, stage: None, args: Vec::new() };
+            let (graph, _) = graph_of(self.context, project, &[target], self.set, Some(self.run))?;
+            let mut targets = graph.targets().map(|ix| graph[ix].clone());
+            match targets.next() {
+                Some(mut snapshot) if snapshot.kind() == "snapshot" => {
+                    let place = (snapshot.path.project.clone(), snapshot.env.clone());
+                    if let Some(values) = self.values.get(&place) {
+                        snapshot.values = Arc::clone(values);
+                    }
+                    found.push(snapshot);
+                }
+                _ => {
+                    return Err(Problem::usage(
+                        format!("`snapshot \"{}\"` of `{}` names no snapshot", named.path, node.label),
+                        Some(format!(
+                            "declare it: `snapshot \"{}\" {{ save \"…\"; restore \"…\" }}`",
+                            named.path
+                        )),
+                    ));
+                }
+            }
+        }
+        Ok(found)
     }
 
     /// A way to make a revision live: the definition with its values, and the proofs.

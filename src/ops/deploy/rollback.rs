@@ -1,7 +1,7 @@
 //! Going back to an earlier release because somebody asks for it.
 
 use crate::engine::dispatcher::Ending;
-use crate::ledger::{History, Release};
+use crate::ledger::{History, Outcome, Release, Saved};
 use crate::report::Reporters;
 
 use super::super::run::{Request, Rest, run};
@@ -97,10 +97,8 @@ pub fn rollback(
             nothing(&env, format!("there is no earlier good release of `{env}.{node}`: {live}"))
         })?,
     };
-    if asked_for.with_data {
-        return Err(with_data(&env, &history, &node));
-    }
-    let job = Job::Rollback { of: target.id(), emergency: asked_for.emergency };
+    let data = if asked_for.with_data { data_of(&env, &node, &history, target)? } else { Vec::new() };
+    let job = Job::Rollback { of: target.id(), emergency: asked_for.emergency, data };
     let request = Request { targets: vec![asked(format!("{env}.{node}"))], job, ..request.clone() };
     run(context, project, &request, reporters)
 }
@@ -153,15 +151,17 @@ fn named<'h>(
     Err(refused(env, format!("{} {reason}; {}", title(release), available())))
 }
 
-fn with_data(env: &str, history: &History, node: &str) -> Problem {
-    match history.last_good(node) {
-        Some(live) if live.snapshots.is_empty() => {
-            refused(env, format!("no data was saved before {}", title(live)))
-        }
-        _ => Problem::usage(
-            "putting data back with a rollback is not built yet",
-            Some("`envrun rollback` without `--with-data` puts the release back".into()),
-        ),
+/// The data as it was when a release was last live: what the one that replaced it for good saved before it changed
+/// anything.
+fn data_of(env: &str, node: &str, history: &History, target: &Release) -> Result<Vec<Saved>, Problem> {
+    let replaced = |release: &&Release| {
+        let before = release.began.previous.and_then(|id| history.release(id));
+        matches!(release.outcome(), Some(Outcome::Live | Outcome::Broken))
+            && before.is_some_and(|before| before.ships_the_same_as(target))
+    };
+    match history.of_node(node).into_iter().find(replaced).filter(|release| !release.snapshots.is_empty()) {
+        Some(release) => Ok(release.snapshots.clone()),
+        None => Err(refused(env, format!("no data was saved when {} was replaced", title(target)))),
     }
 }
 

@@ -20,10 +20,7 @@ pub static DEPLOY: Block = block(
             .args(&[one("env", Kind::Word)]),
         NEEDS,
         USES,
-        word("snapshot", "data that is saved first")
-            .args(&[some("snapshot", Kind::Reference)])
-            .many()
-            .unbuilt(),
+        word("snapshot", "data that is saved first").args(&[some("snapshot", Kind::Reference)]).many(),
         RUN,
         CALL,
         RENDER,
