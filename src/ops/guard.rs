@@ -350,16 +350,13 @@ pub(super) fn live(root: &Path) -> impl Fn(&EnvName) -> Vec<Live> + Send + Sync 
     }
 }
 
-/// One digest of all that a release ships; nothing for one that ships no files.
-fn digest(artefacts: &[Artefact]) -> Option<Digest> {
-    let mut all: Vec<(&str, &Digest)> =
-        artefacts.iter().map(|artefact| (artefact.task.as_str(), &artefact.digest)).collect();
+/// One digest of all that a release ships; nothing for one that ships no files. Whatever the tasks are called that made
+/// it: their digests hold the paths.
+pub(super) fn digest(artefacts: &[Artefact]) -> Option<Digest> {
+    let mut all: Vec<&Digest> = artefacts.iter().map(|artefact| &artefact.digest).collect();
     all.sort_unstable();
-    let mut text = Vec::new();
-    for (task, digest) in &all {
-        text.extend_from_slice(format!("{task}\0{}\n", digest.to_hex()).as_bytes());
-    }
-    (!all.is_empty()).then(|| Digest::of(&text))
+    let text: String = all.iter().map(|digest| format!("{}\n", digest.to_hex())).collect();
+    (!all.is_empty()).then(|| Digest::of(text.as_bytes()))
 }
 
 /// Whether an environment's guard stands before a node.

@@ -561,3 +561,29 @@ fn ctrl_c_goes_back() {
     assert_eq!(lab.live("uat"), "good 1");
     assert_eq!(lab.outcomes("uat"), "1 live, 2 back");
 }
+
+#[test]
+fn other_bytes_than_those_that_were_proved_are_refused() {
+    let lab = Lab::new();
+    let text = ENVFILE.replace(
+        "    deploy \"deploy\" { from \"uat\" }\n",
+        "    guard { deployed \"uat\" within=\"1d\" }\n",
+    );
+    lab.commit("Envfile.kdl", &text);
+    let ran = lab.run(&["prod.deploy"]);
+    exits(&ran, 3);
+    assert!(ran.stderr.contains("nothing was deployed to uat yet"), "{}", ran.stderr);
+    lab.sandbox.ok(&["uat.deploy"]);
+    lab.sandbox.ok(&["prod.deploy"]);
+    // The same revision, made again with other bytes: a file that is not committed is enough.
+    lab.sandbox.write("app.txt", "good, but not what was proved\n");
+    let ran = lab.run(&["prod.deploy"]);
+    exits(&ran, 3);
+    assert!(ran.stderr.contains("other bytes were live in uat"), "{}", ran.stderr);
+    assert_eq!(lab.live("prod"), "good 1");
+    assert_eq!(lab.outcomes("prod"), "1 refused, 2 live, 3 refused");
+    let ran = lab.run(&["prod.deploy", "--break-glass", "the sky is falling"]);
+    exits(&ran, 0);
+    let history = lab.sandbox.ok(&["history", "prod", "-n", "1"]).stdout;
+    assert!(history.contains("break-glass: the sky is falling"), "{history}");
+}

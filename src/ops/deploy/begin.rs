@@ -2,22 +2,24 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use crate::base::{Digest, Timestamp};
-use crate::engine::deploy::{Attempt, Bytes, Deployment, Deployments, Proof};
-use crate::engine::surroundings::Surroundings;
+use crate::engine::deploy::{Attempt, Bytes, Deployment, Deployments, Gate, Proof};
+use crate::engine::surroundings::{Surroundings, scope_conditions};
 use crate::fingerprint::SecretKey;
 use crate::graph::{ConfiguredTask, NodeIx, Target};
 use crate::ledger::{
     self, Artefact, Began, Course, Holder, Kind, Locked, Origin, Outcome, Phase, Reached, Release, Saved,
     What, Who,
 };
-use crate::model::{Deploy, EnvName, Node, ProjectName};
+use crate::model::{ConditionKind, Deploy, EnvName, Node, ProjectName};
 use crate::plan::{Force, Limits, OnFailure, Plan};
-use crate::preflight::is_placeholder;
+use crate::preflight::{Live, is_placeholder};
 use crate::record::RunId;
 use crate::vars::{Form, Lookup, TaskValues, Values};
 
+use super::super::guard::{digest, live};
 use super::super::run::{Request, graph_of, local_store};
 use super::super::{Context, Problem, Project, Refusal};
 use super::bytes::proved;
@@ -382,7 +384,7 @@ impl Preparation<'_> {
             back,
             snapshots,
             data,
-            gate: None,
+            gate: self.gate(project, node),
             tag,
             keep: deploy.keep.unwrap_or(KEEP),
         };
@@ -447,6 +449,52 @@ impl Preparation<'_> {
                 .map_err(|reason| refusal(reason, text.span, None)),
         }?;
         Ok(Goal { revision, bytes: Bytes::OfNeeds, from: None, of: None })
+    }
+
+    /// What is asked again when the bytes are known: whether these very bytes were live where `deployed` says.
+    fn gate(&self, project: &Project, node: &ConfiguredTask) -> Option<Gate> {
+        if *self.job != Job::Deploy || self.break_glass.is_some() {
+            return None;
+        }
+        let scope = scope_conditions(project.envfile(), node, |scope| &scope.guard);
+        let wanted: Vec<(EnvName, Option<Duration>, Option<Duration>)> = scope
+            .chain(&node.task.guard)
+            .filter_map(|condition| match &condition.kind {
+                ConditionKind::Deployed { env, within, hold } => Some((env.clone(), *within, *hold)),
+                _ => None,
+            })
+            .collect();
+        if wanted.is_empty() {
+            return None;
+        }
+        let live = live(project.root());
+        let clock = self.context.clock.clone();
+        Some(Box::new(move |artefacts| {
+            let (mut evidence, mut reasons) = (Vec::new(), Vec::new());
+            // Without files there is nothing but the revision, and that was asked about.
+            let Some(ours) = digest(artefacts) else { return Ok(evidence) };
+            let now = clock.now();
+            for (env, within, hold) in &wanted {
+                let fits = |live: &Live| {
+                    let held = live.until.unwrap_or(now).since(live.since);
+                    live.artefacts == Some(ours)
+                        && within.is_none_or(|within| now.since(live.since) <= within)
+                        && hold.is_none_or(|hold| held >= hold)
+                };
+                let known = live(env);
+                if known.iter().any(fits) {
+                    evidence.push(format!("these bytes were live in {env}: {}", shipped(artefacts)));
+                    continue;
+                }
+                let was = known.iter().any(|live| live.artefacts == Some(ours));
+                reasons.push(if was {
+                    format!("these bytes were live in {env}, but not as long or as lately as asked")
+                } else {
+                    format!("other bytes were live in {env}: what would go live is {}", shipped(artefacts))
+                });
+            }
+            if reasons.is_empty() { Ok(evidence) } else { Err(reasons) }
+        }))
     }
 
     /// The snapshot nodes that a deploy names.
