@@ -234,7 +234,7 @@ pub fn supervise(invocation: &Invocation<'_>, args: &ServeArgs) -> Result<u8, Pr
         // Whoever started us may be gone; nobody else waits for this.
         let _ = out.write_all(b".").and_then(|()| out.flush());
         let _ = rustix::fs::open("/dev/null", rustix::fs::OFlags::WRONLY, rustix::fs::Mode::empty())
-            .map(|null| rustix::stdio::dup2_stdout(null));
+            .map(rustix::stdio::dup2_stdout);
     };
     match serve(&place, &invocation.context.clock, said)? {
         Served::Done | Served::Taken => Ok(0),

@@ -15,12 +15,12 @@ use crate::diag::{Diagnostic, Spanned};
 use crate::event::{Because, Failure, Notice, Outcome};
 use crate::exec::Environ;
 use crate::graph::{ConfiguredTask, NodeIx, TaskGraph};
-use crate::model::{Command, EnvName, Gate, Node, ProbeKind, Service, VarName, VarType};
+use crate::model::{Command, EnvName, Envfile, Gate, Node, ProbeKind, Service, VarName, VarType};
 use crate::service::spec::{
     Asks, How, Link, Policy, Probe, READY_EVERY, READY_TIMEOUT, RESTARTS, Readiness, Variables, When,
 };
 use crate::service::{Begun, Place, Session, SessionError, Spec, State, Told};
-use crate::vars::{Form, Lookup};
+use crate::vars::{Form, Lookup, reads, reads_of_service};
 
 use super::action::export_file;
 use super::dispatcher::{Message, OutputRoom};
@@ -312,7 +312,7 @@ pub fn spec(
             .map(|spanned| around.interpolated(&spanned.value, &scene.values, &configured.task))
             .transpose()
     };
-    let ports = ports(around, graph, node, &scene)?;
+    let ports = ports(graph, node, &scene);
     let mut probes = Vec::new();
     for probe in service.ready.iter().flat_map(|ready| &ready.probes) {
         let asks = match &probe.kind {
@@ -375,7 +375,7 @@ pub fn spec(
     let log_name = crate::record::log_name(&name);
     let logs = around.root.join(crate::record::STATE_DIR).join("logs").join(env);
     Ok(Spec {
-        identity: identity(configured, graph, &scene, (&how, &ready, scene.shell.as_deref())),
+        identity: identity(configured, around.envfile, &scene, (&how, &ready, scene.shell.as_deref())),
         label: configured.label.clone(),
         name,
         how,
@@ -421,12 +421,7 @@ fn needed(graph: &TaskGraph, node: NodeIx) -> BTreeSet<NodeIx> {
 
 /// The ports that a service is told to use: each `(port)` variable that it names, and that no service it needs names too:
 /// that one is where to find the other.
-fn ports(
-    around: &Surroundings<'_>,
-    graph: &TaskGraph,
-    node: NodeIx,
-    scene: &Scene,
-) -> Result<Vec<(String, u16)>, Arc<Diagnostic>> {
+fn ports(graph: &TaskGraph, node: NodeIx, scene: &Scene) -> Vec<(String, u16)> {
     let configured = &graph[node];
     let theirs: BTreeSet<&VarName> = needed(graph, node)
         .into_iter()
@@ -438,7 +433,6 @@ fn ports(
         let declared = || configured.values.declared(name.as_str()).and_then(|declared| declared.asked.ty);
         own.or_else(declared) == Some(VarType::Port)
     };
-    let _ = around;
     let mut ports = Vec::new();
     for name in scene.names.iter().filter(|name| is_port(name)) {
         let own = configured.task.vars.contains_key(name);
@@ -450,7 +444,7 @@ fn ports(
             ports.push((name.to_string(), port));
         }
     }
-    Ok(ports)
+    ports
 }
 
 /// What a service is: what it runs, and every value that it sees.
@@ -459,15 +453,19 @@ fn ports(
 /// reason to start all others again.
 fn identity(
     configured: &ConfiguredTask,
-    graph: &TaskGraph,
+    envfile: &Envfile,
     scene: &Scene,
     what: (&How, &Readiness, Option<&str>),
 ) -> Digest {
-    let others: BTreeSet<&VarName> = graph
-        .iter()
-        .filter(|(_, node)| node.kind() == "service" && node.label != configured.label)
-        .flat_map(|(_, node)| node.reads.iter())
-        .collect();
+    // Of the Envfile, not of the graph: what a service is does not depend on what else somebody asks for.
+    let env = configured.env.as_ref();
+    let mut others: BTreeSet<VarName> = BTreeSet::new();
+    for path in envfile.node_paths().iter().filter(|path| **path != configured.path) {
+        if let Some(Node::Service(service)) = envfile.node(env, path) {
+            others.extend(reads(envfile, env, &service.task));
+            others.extend(reads_of_service(envfile, service));
+        }
+    }
     let mut values: BTreeMap<String, Option<String>> = BTreeMap::new();
     for (name, lookup) in scene.values.iter() {
         let name_ref = VarName::from(name.as_str());

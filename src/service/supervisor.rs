@@ -208,8 +208,10 @@ impl Supervisor {
     /// Waits until a service has come as far as `gate`, or is over, or `given_up` says that nobody waits any longer
     /// (asked now and then).
     pub fn wait(&self, label: &str, gate: Gate, given_up: &dyn Fn() -> bool) -> Result<Status, Failure> {
-        let mut entries = self.board.entries();
         loop {
+            // Asked with nothing locked: whoever answers may look at the board himself.
+            let nobody_waits = given_up();
+            let entries = self.board.entries();
             let Some(entry) = entries.get(label) else {
                 return Err(Failure::plain(format!("`{label}` is not a service that is kept here")));
             };
@@ -228,11 +230,10 @@ impl Supervisor {
                 drop(entries);
                 return Err(self.failure(&entry));
             }
-            if given_up() {
+            if nobody_waits {
                 return Err(Failure::plain("nobody waits for it any longer".into()));
             }
-            let wait = self.board.changed.wait_timeout(entries, Duration::from_millis(100));
-            entries = wait.unwrap_or_else(PoisonError::into_inner).0;
+            drop(self.board.changed.wait_timeout(entries, Duration::from_millis(100)));
         }
     }
 

@@ -40,6 +40,7 @@ mod sandbox;
 mod seal;
 #[cfg(unix)]
 mod secret;
+mod service;
 mod snapshot;
 mod stage;
 mod tidy;
