@@ -126,7 +126,7 @@ fn one<'w>(
 }
 
 /// The value: typed without being shown, or all of standard input without its last newline.
-fn asked(invocation: &Invocation<'_>, env: Option<&EnvName>, name: &str) -> Result<String, Problem> {
+pub fn asked(invocation: &Invocation<'_>, env: Option<&EnvName>, name: &str) -> Result<String, Problem> {
     let system = |source| Problem::System { doing: "read standard input", source };
     let stdin = std::io::stdin();
     if !stdin.is_terminal() {

@@ -205,12 +205,13 @@ fn a_guard_stands_before_a_command_and_before_secrets() {
     sandbox.check(
         &["env", "exec", "prod", "--", "true"],
         expect![[r#"
-        exit: 3
-        --- stderr
-        error: `env exec prod` is refused: it needs a git repository, and this is none (Envfile.kdl:22)
-        `env exec prod` is refused: ALLOWED is not set (Envfile.kdl:22)
-          hint: ask somebody
-    "#]],
+            exit: 3
+            --- stderr
+            error: `env exec prod` is refused: `branch` needs a git repository, and this is none (Envfile.kdl:22)
+              hint: git switch main
+            error: `env exec prod` is refused: ALLOWED is not set (Envfile.kdl:22)
+              hint: ask somebody
+        "#]],
     );
     let ran = sandbox.run(&["env", "export", "prod", "-sNEEDED=x"]);
     assert_eq!((ran.exit, ran.stdout.as_str()), (3, ""));
@@ -1011,4 +1012,25 @@ fn words_of_env_are_completed() {
     expect!["pr-7"].assert_eq(&complete(&["env", "destroy", ""]));
     expect!["dev pr-7"].assert_eq(&complete(&["env", "exec", ""]));
     expect!["pr-7.up pr-7.down pr-7.where"].assert_eq(&complete(&["pr-7."]));
+}
+
+#[test]
+fn what_is_up_in_an_environment_goes_down_with_it() {
+    let service = "service \"sleeper\" { run #\"echo $$ > pid; exec sleep 600\"#; ready { exec \"test -s pid\"; every \"50ms\" } }";
+    let sandbox = Sandbox::new(&format!("{PR}\n{service}\n"));
+    sandbox.ok(&["env", "create", "pr", "7"]);
+    sandbox.ok(&["up", "pr-7"]);
+    let pid = sandbox.read("pid").trim().to_owned();
+    let is_alive = || {
+        std::process::Command::new("kill")
+            .args(["-0", &pid])
+            .stderr(Stdio::null())
+            .status()
+            .unwrap()
+            .success()
+    };
+    assert!(is_alive());
+    sandbox.ok(&["env", "destroy", "pr-7"]);
+    assert!(!is_alive());
+    assert!(!sandbox.exists(".envrun/env/pr-7"));
 }

@@ -151,6 +151,53 @@ fn the_doctor_looks_at_every_environment() {
     }
 }
 
+/// Where a Kubernetes secret holds a name, in base64.
+fn k8s(text: &str, name: &str) -> Option<String> {
+    use base64::Engine as _;
+    let line = text.lines().find_map(|line| line.trim().strip_prefix(&format!("\"{name}\": ")))?;
+    let bytes = base64::engine::general_purpose::STANDARD.decode(line.trim_matches('"')).unwrap();
+    Some(String::from_utf8(bytes).unwrap())
+}
+
+#[test]
+fn every_rendered_file_is_read_back() {
+    use std::os::unix::fs::PermissionsExt;
+    let sandbox = example("multimodal-stack");
+    let mut passwords = std::collections::BTreeSet::new();
+    for env in ["development", "staging", "monitoring", "optimized"] {
+        sandbox.ok(&[&format!("{env}.files"), &format!("{env}.override")]);
+        let values = json(&sandbox, &["env", "export", env, "--format", "json"]);
+        let dotenv = sandbox.read(&format!(".env.{env}"));
+        let read = dotenv::EnvLoader::with_reader(dotenv.as_bytes()).load().unwrap();
+        for (name, value) in values.as_object().unwrap() {
+            let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            assert_eq!(read.get(name), Some(&value), "{env} {name}");
+        }
+        let password = values["POSTGRES_PASSWORD"].as_str().unwrap();
+        let by_sh = std::process::Command::new("sh")
+            .args(["-eu", "-c", &format!(". ./.env.{env}; printf %s \"$POSTGRES_PASSWORD\"")])
+            .current_dir(sandbox.root())
+            .output()
+            .unwrap();
+        assert_eq!(String::from_utf8(by_sh.stdout).unwrap(), password);
+        let secrets: Value = serde_json::from_str(&sandbox.read(&format!("secrets/{env}.json"))).unwrap();
+        assert_eq!(secrets["POSTGRES_PASSWORD"], password);
+        let manifest = sandbox.read(&format!("k8s-secrets-{env}.yaml"));
+        assert_eq!(k8s(&manifest, "POSTGRES_PASSWORD").as_deref(), Some(password), "{manifest}");
+        let mode =
+            std::fs::metadata(sandbox.root().join(format!(".env.{env}"))).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        let override_ = sandbox.read(&format!("docker-compose.{env}.rendered.yml"));
+        assert!(
+            override_.contains(&format!("--max-model-len {}", values["VLLM_MAX_MODEL_LEN"])),
+            "{override_}"
+        );
+        passwords.insert(password.to_owned());
+    }
+    // 000-07: as many passwords as environments.
+    assert_eq!(passwords.len(), 4);
+}
+
 #[test]
 fn an_environment_for_every_pull_request() {
     let sandbox = example("agent-orchestrator");

@@ -49,7 +49,9 @@ pub fn destroy(
 ) -> Result<u8, Problem> {
     let mut worst = 0;
     for name in &args.environments {
-        let exit = life::destroy(project, name, &mut |project, targets| run(invocation, project, targets))?;
+        let exit = life::destroy(invocation.context, project, name, &mut |project, targets| {
+            run(invocation, project, targets)
+        })?;
         match exit {
             0 => invocation.terminal.say(&format!("`{name}` is gone")),
             _ => invocation

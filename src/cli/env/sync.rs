@@ -1,6 +1,7 @@
 //! `envrun env sync`: what one environment has and another lacks, added.
 
 use std::fmt::Write as _;
+use std::io::IsTerminal as _;
 
 use crate::ops::env::chosen_project;
 use crate::ops::env::sync::{Asked, Lacking, Plan, apply, generated, keep_secrets, plan};
@@ -9,6 +10,7 @@ use crate::ops::{Problem, Project, Refusal, target};
 use super::super::Invocation;
 use super::super::args::{EnvSyncArgs, TextOrJson};
 use super::super::run::pairs;
+use super::super::secret;
 use super::super::terminal::Terminal;
 use super::{json, print};
 
@@ -28,11 +30,17 @@ pub fn run(invocation: &Invocation<'_>, project: &Project, args: &EnvSyncArgs) -
     if args.dry_run || plan.is_empty() {
         return Ok(0);
     }
-    let secrets = generated(project, &asked, &plan)?;
+    let mut secrets = generated(project, &asked, &plan)?;
     let to_ask: Vec<&Lacking> = plan.secrets.iter().filter(|lacking| !lacking.generated).collect();
-    if !to_ask.is_empty() {
+    if !to_ask.is_empty() && !std::io::stdin().is_terminal() {
         return Err(Problem::Refused(to_ask.iter().map(|lacking| refusal(&plan, lacking)).collect()));
     }
+    for lacking in to_ask {
+        let value = secret::asked(invocation, Some(&asked.to), &lacking.name)?;
+        secrets.push((lacking.name.clone(), value));
+    }
+    // What is made or typed here is shown nowhere, whatever comes.
+    invocation.context.redactor.learn(secrets.iter().map(|(_, value)| value.as_str()));
     let done = apply(invocation.context, project, &asked, &plan, &secrets, &mut |secrets| {
         keep_secrets(invocation.context, project, &asked, secrets)
     })?;

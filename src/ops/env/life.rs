@@ -1,8 +1,8 @@
 //! Environments made from a pattern, and taken down again.
 //!
 //! `create` checks the arguments, draws a free port for every `(port)` variable of the pattern, puts the environment on the
-//! [list](super::made), and runs the pattern's `on-create` in it. `destroy` runs `on-destroy`, then removes the
-//! environment's state and takes it off the list. What fails stays on the list with the reason, so that it can be tried again; an
+//! [list](super::made), and runs the pattern's `on-create` in it. `destroy` runs `on-destroy`, stops its services, then removes
+//! the environment's state and takes it off the list. What fails stays on the list with the reason, so that it can be tried again; an
 //! environment that is half made is taken down like one that is whole.
 //!
 //! Its name is the pattern's and the arguments' values, with `-` between: `pr-7`. Without arguments it is the pattern's and
@@ -13,7 +13,7 @@ use std::fs::{File, TryLockError};
 use std::net::{Ipv4Addr, Ipv6Addr, TcpListener};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
@@ -24,6 +24,7 @@ use crate::model::{ArgSpec, EnvName, Envfile, NodeRef, VarType};
 use crate::record::STATE_DIR;
 use crate::vars::{Lookup, Request, Values};
 
+use super::super::service;
 use super::super::target::{self, arguments, environment};
 use super::super::{Context, Problem, Project};
 use super::label;
@@ -122,7 +123,7 @@ pub fn create(
 }
 
 /// Takes an environment down, or tries again what failed. Other than 0, it stays listed.
-pub fn destroy(project: &mut Project, name: &str, run: Run<'_>) -> Result<u8, Problem> {
+pub fn destroy(context: &Context, project: &mut Project, name: &str, run: Run<'_>) -> Result<u8, Problem> {
     let root = project.root().to_path_buf();
     let list = Made::read(&root)?;
     if !list.environments.contains_key(name) {
@@ -140,7 +141,9 @@ pub fn destroy(project: &mut Project, name: &str, run: Run<'_>) -> Result<u8, Pr
         Some(environment) => targets(&made, &environment.pattern.on_destroy),
         None => Vec::new(),
     };
-    let (exit, failure) = outcome(hook(project, hooks, run, "on-destroy"));
+    let destroyed =
+        hook(project, hooks, run, "on-destroy").and_then(|()| stop_services(context, project, name));
+    let (exit, failure) = outcome(destroyed);
     if let Some((reason, problem)) = failure {
         Made::edit(&root, |list| {
             if let Some(made) = list.environments.get_mut(name) {
@@ -190,7 +193,7 @@ pub fn collect(context: &Context, project: &mut Project, run: Run<'_>) -> Result
     let list = Made::read(project.root())?;
     let mut collected = Vec::new();
     for (name, why) in due(project, &list, context.clock.now()) {
-        let destroyed = matches!(destroy(project, &name, run), Ok(0));
+        let destroyed = matches!(destroy(context, project, &name, run), Ok(0));
         collected.push(Collected { name, why, destroyed });
     }
     Ok(collected)
@@ -378,6 +381,23 @@ fn hook(
     }
 }
 
+/// Stops what is still up in an environment: what `on-destroy` needed was needed until now.
+fn stop_services(
+    context: &Context,
+    project: &mut Project,
+    name: &str,
+) -> Result<(), (u8, String, Option<Problem>)> {
+    // One whose pattern is gone has no services that could be named.
+    if !project.envfile().environments.contains_key(name) {
+        return Ok(());
+    }
+    let stopped = service::choose(context, project, &[name.to_owned()])
+        .and_then(|chosen| service::down(context, project, &chosen));
+    stopped
+        .map(drop)
+        .map_err(|problem| (problem.exit(), format!("its services are up: {problem}"), Some(problem)))
+}
+
 type Failure = (String, Option<Problem>);
 
 fn outcome(hook: Result<(), (u8, String, Option<Problem>)>) -> (u8, Option<Failure>) {
@@ -406,11 +426,20 @@ fn lock(root: &Path, env: &EnvName) -> Result<File, Problem> {
 /// Removes everything that is kept for an environment.
 fn remove_state(root: &Path, env: &str) -> Result<(), Problem> {
     let folder = ledger::folder(root, env);
-    match std::fs::remove_dir_all(&folder) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            return Err(FsError::new("remove", folder, error).into());
+    // The supervisor of the services that were just stopped may still be writing its last words there.
+    let patience = Instant::now() + Duration::from_secs(10);
+    loop {
+        match std::fs::remove_dir_all(&folder) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => break,
+            Err(error)
+                if error.kind() == std::io::ErrorKind::DirectoryNotEmpty && Instant::now() < patience =>
+            {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            Err(error) => return Err(FsError::new("remove", folder, error).into()),
+            // It may come back as long as somebody writes there.
+            Ok(()) => {}
         }
-        _ => {}
     }
     fs::remove_file(&root.join(STATE_DIR).join("secrets").join(format!("{env}.env")))?;
     // Whoever waits for it has it open and finds nothing on the list.
