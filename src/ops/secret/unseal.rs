@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::engine::surroundings::{Surroundings, scope_conditions};
-use crate::graph::{ConfiguredTask, NodeIx, TaskGraph};
-use crate::model::{EnvName, VarName};
+use crate::graph::{ConfiguredTask, NodeIx, Step, TaskGraph};
+use crate::model::{Content, EnvName, Only, VarName};
 use crate::plan::Plan;
 use crate::vars::{SecretId, Values};
 
@@ -43,7 +43,10 @@ impl Wants {
                 continue;
             }
             let names = node.reads.iter().chain(node.task.vars.keys()).map(VarName::as_str);
-            let wanted = around.task_values(node, &node.task).secrets(names);
+            let mut wanted = around.task_values(node, &node.task).secrets(names);
+            if node.actions().iter().any(writes_all) {
+                wanted.extend(node.values.secrets());
+            }
             if !wanted.is_empty() {
                 by_node.insert(ix, wanted);
             }
@@ -55,6 +58,12 @@ impl Wants {
     pub fn has(&self, node: NodeIx) -> bool {
         self.by_node.contains_key(&node)
     }
+}
+
+/// Whether a file is written that holds every secret.
+fn writes_all(step: &Step<'_>) -> bool {
+    matches!(step, Step::Render(render, _)
+        if render.only != Some(Only::Vars) && !matches!(render.content, Content::Template(_)))
 }
 
 /// Whether the environment of a node, or one that it extends, has a guard.
