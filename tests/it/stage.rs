@@ -141,9 +141,9 @@ fn a_stage_waits_for_those_before_it_and_ships_the_bytes_that_they_made() {
         --- stderr
         error: `stage prod` is refused: `test` has no result for $REVISION (Envfile.kdl:10)
           hint: `envrun stage test`
-        `stage prod` is refused: `uat` has no result for $REVISION (Envfile.kdl:10)
+        error: `stage prod` is refused: `uat` has no result for $REVISION (Envfile.kdl:10)
           hint: `envrun stage uat`
-        `stage prod` is refused: `build` has no result for $REVISION (Envfile.kdl:10)
+        error: `stage prod` is refused: `build` has no result for $REVISION (Envfile.kdl:10)
           hint: `envrun stage build`
     "#]]
     .assert_eq(&refused.text().replace(&revision, "$REVISION"));
