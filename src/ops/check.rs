@@ -17,6 +17,7 @@ pub fn check(project: &Project) -> Vec<Diagnostic> {
     diagnostics.extend(graph::cycles(project.envfile()));
     if !project.loaded.has_errors() {
         diagnostics.extend(idle_globs(project.envfile(), project.root()));
+        diagnostics.extend(super::rendered::drift(project));
     }
     diagnostics
 }

@@ -23,6 +23,7 @@ mod matching;
 mod probe;
 mod problem;
 mod project;
+mod rendered;
 pub mod run;
 pub mod seal;
 pub mod secret;

@@ -200,6 +200,16 @@ fn a_change_by_hand_is_shown_and_left_alone_without_force() {
         assert!(!ran.text().contains(hidden), "{hidden}\n{}", ran.text());
     }
     assert_eq!(sandbox.read(".env.dev"), by_hand);
+    // Whoever asks is told before.
+    let ran = sandbox.ok(&["check"]);
+    assert!(
+        ran.stderr.contains("`.env.dev` was changed by hand since `dev.files` rendered it"),
+        "{}",
+        ran.text()
+    );
+    let ran = sandbox.run(&["doctor", "dev"]);
+    assert!(ran.stdout.contains("warn .env.dev"), "{}", ran.text());
+    assert!(ran.stdout.contains("as `dev.files` rendered it"), "{}", ran.text());
     // The other environment has nothing to do with it.
     sandbox.ok(&["prod.files"]);
     sandbox.ok(&["dev.files", "--force"]);
