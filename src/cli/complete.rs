@@ -164,7 +164,8 @@ fn candidates(invocation: &Invocation<'_>, words: &[String]) -> Vec<Candidate> {
         }
         return found;
     }
-    if subcommand.is_some_and(|command| command.get_name() == "doctor") {
+    let of_environment = |name: &str| ["doctor", "rollback", "status", "history", "report"].contains(&name);
+    if subcommand.is_some_and(|command| of_environment(command.get_name())) {
         if !current.starts_with('-') {
             found.extend(complete::environments(envfile, current));
         }
@@ -177,6 +178,17 @@ fn candidates(invocation: &Invocation<'_>, words: &[String]) -> Vec<Candidate> {
     if subcommand.is_some_and(|command| command.get_name() == "stage") {
         if !current.starts_with('-') {
             found.extend(complete::stages(envfile, current));
+        }
+        return found;
+    }
+    if subcommand.is_some_and(|command| command.get_name() == "deploy") && !current.starts_with('-') {
+        // `envrun deploy` is a target too; only behind one of its words an environment follows.
+        if rest.len() > 1 {
+            found.extend(complete::environments(envfile, current));
+        } else {
+            found.push(Candidate::new("resume", "go on with a deploy that was cut short"));
+            found.push(Candidate::new("back", "take a deploy back that was cut short"));
+            found.retain(|candidate| candidate.word.starts_with(current));
         }
         return found;
     }
