@@ -67,6 +67,16 @@ impl Workspace {
         parents.into_iter().map(|path| self.root.join(path)).collect()
     }
 
+    /// Says that these paths may have changed, though no command ended: whoever asks for one of them, or for the names in its
+    /// folder, looks again.
+    pub fn doubt<'a>(&self, paths: impl IntoIterator<Item = &'a RelPath>) {
+        let with_folder = paths.into_iter().flat_map(|path| [Some(path.clone()), path.parent()]);
+        let paths: Vec<RelPath> = with_folder.flatten().collect();
+        let ids = self.intern_all(paths.iter().map(RelPath::as_bytes));
+        let mut state = self.state_mut();
+        ids.iter().for_each(|id| state.table.entries[*id as usize].epoch = 0);
+    }
+
     /// The files of the project that a task's depfiles named, though no pattern does.
     pub fn named_by_depfiles(&self, task: &Prepared) -> Vec<RelPath> {
         let state = self.state();

@@ -21,6 +21,8 @@ const CAP: Duration = Duration::from_millis(60);
 
 /// With more files than these at once it is not asked of each what it means: everything is looked at.
 const MANY: usize = 400;
+/// So many are looked at one by one.
+const FEW: usize = 64;
 /// So many files are told by name.
 const NAMED: usize = 2;
 
@@ -59,6 +61,11 @@ pub(super) struct Changes {
 }
 
 impl Changes {
+    /// Whether it is known which files changed.
+    pub fn is_known(&self) -> bool {
+        !self.text && !self.head && !self.folders && self.readers.len() <= FEW
+    }
+
     /// Adds what changed later.
     pub fn add(&mut self, later: Self) {
         self.readers.extend(later.readers);

@@ -121,6 +121,8 @@ struct Session<'a> {
     told_polling: bool,
     /// What is watched has to be looked at again after the next run.
     look_around: bool,
+    /// Every file was looked at since the last command ended, and is watched.
+    looked: bool,
 }
 
 /// Carries out a session; gives the exit status.
@@ -166,6 +168,7 @@ pub fn dev(
         watched: (0, 0),
         told_polling: false,
         look_around: true,
+        looked: false,
     };
     let exit = match gatherer {
         Ok(_) => session.go(&heard),
@@ -277,9 +280,18 @@ impl Session<'_> {
                 self.reporters.tell(Event::Notice(notice));
             }
         }
-        self.ready.workspace.touched();
-        let labels = self.ready.plan.graph.iter().map(|(_, node)| node.label.as_str());
-        self.ready.workspace.prefetch(labels);
+        match cause {
+            // Everything was looked at after the last run, and of what changed since the system tells. Before a result is
+            // kept all that it rests on is looked at again, as ever.
+            Cause::Changed(changes) if !first && self.looked && changes.is_known() => {
+                self.ready.workspace.doubt(changes.readers.iter().map(|(_, file)| file));
+            }
+            _ => {
+                self.ready.workspace.touched();
+                self.look();
+            }
+        }
+        self.looked = false;
         let around = Surroundings {
             memory: Some(&self.memory),
             ..self.ready.surroundings(self.context, &self.project, &self.request)
@@ -312,6 +324,10 @@ impl Session<'_> {
         );
         // Whoever is not told what was learned only has to look again.
         let _ = self.ready.workspace.save();
+        if self.eyes.polling().is_none() {
+            self.look();
+            self.looked = true;
+        }
         super::run::collect(&self.ready.store, ending.changed);
         self.look_around |= first || ending.changed > 0 && self.finds_out_while_running();
         let told = self.reporters.end();
@@ -326,6 +342,12 @@ impl Session<'_> {
             self.reporters.tell(Event::Watching { files, folders, polling });
         }
         Ok(ending)
+    }
+
+    /// Looks at every file that the last good runs knew.
+    fn look(&self) {
+        let labels: Vec<String> = self.ready.plan.graph.iter().map(|(_, node)| state_label(node)).collect();
+        self.ready.workspace.prefetch(labels.iter().map(String::as_str));
     }
 
     /// Keeps back what is told until something is done: that everything is as it was is worth no word.
