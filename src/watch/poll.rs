@@ -19,10 +19,13 @@ const TIMES: u32 = 50;
 /// The stats of what lies in a folder, by name.
 type Names = BTreeMap<OsString, Option<Stat>>;
 
+/// From now on a folder is looked at, and this is what was seen in it; or it is not any longer.
+type Order = (PathBuf, Option<Names>);
+
 /// Looks at folders again and again, on a thread of its own, until it is dropped.
 #[derive(Debug)]
 pub(super) struct Poll {
-    send: Option<Sender<(PathBuf, bool)>>,
+    send: Option<Sender<Order>>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -39,7 +42,8 @@ impl Poll {
     pub(super) fn look_at(&self, folder: &Path, on: bool) {
         if let Some(send) = &self.send {
             // The thread ends only when this is dropped.
-            let _ = send.send((folder.to_path_buf(), on));
+            // Looked at now, not when the thread comes to it: what changes from here on differs from this.
+            let _ = send.send((folder.to_path_buf(), on.then(|| look(folder))));
         }
     }
 }
@@ -53,17 +57,16 @@ impl Drop for Poll {
     }
 }
 
-fn run(receive: &Receiver<(PathBuf, bool)>, tell: &dyn Fn(Hint)) {
+fn run(receive: &Receiver<Order>, tell: &dyn Fn(Hint)) {
     let mut folders: HashMap<PathBuf, Names> = HashMap::new();
     let mut pause = PAUSE;
     loop {
         match receive.recv_timeout(pause) {
-            Ok((folder, true)) => {
-                let names = look(&folder);
+            Ok((folder, Some(names))) => {
                 folders.insert(folder, names);
                 continue;
             }
-            Ok((folder, false)) => {
+            Ok((folder, None)) => {
                 folders.remove(&folder);
                 continue;
             }
