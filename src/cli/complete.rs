@@ -86,6 +86,9 @@ fn show(text: &str) -> Result<u8, Problem> {
     Ok(0)
 }
 
+/// Commands that name services, or an environment and services in it.
+const SERVICES: &[&str] = &["up", "down", "restart", "ps", "logs", "wait"];
+
 fn candidates(invocation: &Invocation<'_>, words: &[String]) -> Vec<Candidate> {
     let (current, before) =
         words.split_last().map_or(("", &[][..]), |(last, before)| (last.as_str(), before));
@@ -173,6 +176,16 @@ fn candidates(invocation: &Invocation<'_>, words: &[String]) -> Vec<Candidate> {
     }
     if subcommand.is_some_and(|command| command.get_name() == "env") {
         found.extend(complete::environment_words(envfile, &rest[1..], current));
+        return found;
+    }
+    if let Some(command) = subcommand.filter(|command| SERVICES.contains(&command.get_name())) {
+        if current.starts_with('-') {
+            return found;
+        }
+        found.extend(match command.get_name() {
+            "ps" => complete::environments(envfile, current),
+            _ => complete::services(envfile, rest.get(1).map(String::as_str), current),
+        });
         return found;
     }
     if subcommand.is_some_and(|command| command.get_name() == "stage") {

@@ -100,6 +100,20 @@ pub fn secrets(envfile: &Envfile, env: Option<&str>, prefix: &str) -> Vec<Candid
         .collect()
 }
 
+/// Services that begin with `prefix`: those of the environment that stands `before`; without one, environments too.
+pub fn services(envfile: &Envfile, before: Option<&str>, prefix: &str) -> Vec<Candidate> {
+    let named = before.map(EnvName::from).filter(|env| envfile.environments.contains_key(env));
+    let env = named.as_ref().or(envfile.default_env.as_ref().map(|env| &env.value));
+    let mut found = if before.is_none() { environments(envfile, prefix) } else { Vec::new() };
+    for path in envfile.node_paths() {
+        if let Some(Node::Service(service)) = envfile.node(env, &path) {
+            found.push(Candidate::new(path.to_string(), service.task.desc.clone().unwrap_or_default()));
+        }
+    }
+    found.retain(|candidate| candidate.word.starts_with(prefix));
+    found
+}
+
 /// Variables that `--set` may name, with `=`.
 pub fn variables(envfile: &Envfile, prefix: &str) -> Vec<Candidate> {
     let vars = envfile.projects.values().flat_map(|project| project.base.vars.values());
