@@ -432,6 +432,16 @@ fn two(uat: &str, prod: &str) -> Sandbox {
     Sandbox::with(&[("Envfile.kdl", TWO), (".env.uat", uat), (".env.prod", prod)])
 }
 
+/// The key of the fingerprints is each sandbox's own.
+fn without_fingerprints(text: &str) -> String {
+    let mut parts = text.split("***");
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |text, part| {
+        assert!(part[..8].bytes().all(|byte| byte.is_ascii_hexdigit()), "{part}");
+        format!("{text}***[hash]{}", &part[8..])
+    })
+}
+
 #[test]
 fn what_differs_between_two_environments() {
     let keys = "DB_PASSWORD=uat-secret\nAPI_KEY=k1-secret\nSHARED=the-same\n";
@@ -440,16 +450,7 @@ fn what_differs_between_two_environments() {
         &keys.replace("uat-secret", "prod-secret").replace("k1", "k2"),
     );
     let mut same = sandbox.run(&["env", "diff", "uat", "prod"]);
-    // The key of the fingerprints is this sandbox's own.
-    let fingerprints = |text: &str| -> String {
-        let mut parts = text.split("***");
-        let first = parts.next().unwrap_or_default().to_owned();
-        parts.fold(first, |text, part| {
-            assert!(part[..8].bytes().all(|byte| byte.is_ascii_hexdigit()), "{part}");
-            format!("{text}***[hash]{}", &part[8..])
-        })
-    };
-    same.stdout = fingerprints(&same.stdout);
+    same.stdout = without_fingerprints(&same.stdout);
     expect![[r#"
         exit: 0
         --- stdout

@@ -56,7 +56,7 @@ impl<'d> Lower<'d> {
             pattern.args.clear();
             of("arg").for_each(|word| self.arg(word.node, false, &mut pattern.args));
         }
-        if let Some(word) = of("ttl").last() {
+        if let Some(word) = of("ttl").next_back() {
             pattern.ttl = first_text(word.node).and_then(|text| parse_duration(text.value));
         }
         if of("on-create").next().is_some() {

@@ -101,12 +101,9 @@ impl Lower<'_> {
             for &item in &project.items {
                 let node = self.declared.units.node(item);
                 let word = Word { node, unit: item.unit, env: None };
-                match node.name.value.as_str() {
-                    "schedule" => {
-                        self.references(&word);
-                        self.reference_prop(&word, "on-fail");
-                    }
-                    _ => {}
+                if node.name.value == "schedule" {
+                    self.references(&word);
+                    self.reference_prop(&word, "on-fail");
                 }
             }
         }

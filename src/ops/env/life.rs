@@ -364,46 +364,53 @@ fn targets(env: &EnvName, nodes: &[NodeRef]) -> Vec<target::Asked> {
     nodes.iter().map(|node| target::Asked { name: name(node), args: Vec::new() }).collect()
 }
 
-fn hook(
-    project: &mut Project,
-    targets: Vec<target::Asked>,
-    run: Run<'_>,
-    what: &str,
-) -> Result<(), (u8, String, Option<Problem>)> {
+fn hook(project: &mut Project, targets: Vec<target::Asked>, run: Run<'_>, what: &str) -> Result<(), Failed> {
     if targets.is_empty() {
         return Ok(());
     }
     let names: Vec<String> = targets.iter().map(|target| format!("`{}`", target.name)).collect();
     match run(project, targets) {
         Ok(0) => Ok(()),
-        Ok(exit) => Err((exit, format!("{what} failed: {} (exit status {exit})", names.join(", ")), None)),
-        Err(problem) => Err((problem.exit(), format!("{what} failed: {problem}"), Some(problem))),
+        Ok(exit) => {
+            Err(Failed::new(exit, format!("{what} failed: {} (exit status {exit})", names.join(", ")), None))
+        }
+        Err(problem) => Err(Failed::new(problem.exit(), format!("{what} failed: {problem}"), Some(problem))),
     }
 }
 
 /// Stops what is still up in an environment: what `on-destroy` needed was needed until now.
-fn stop_services(
-    context: &Context,
-    project: &mut Project,
-    name: &str,
-) -> Result<(), (u8, String, Option<Problem>)> {
+fn stop_services(context: &Context, project: &mut Project, name: &str) -> Result<(), Failed> {
     // One whose pattern is gone has no services that could be named.
     if !project.envfile().environments.contains_key(name) {
         return Ok(());
     }
     let stopped = service::choose(context, project, &[name.to_owned()])
         .and_then(|chosen| service::down(context, project, &chosen));
-    stopped
-        .map(drop)
-        .map_err(|problem| (problem.exit(), format!("its services are up: {problem}"), Some(problem)))
+    stopped.map(drop).map_err(|problem| {
+        Failed::new(problem.exit(), format!("its services are up: {problem}"), Some(problem))
+    })
+}
+
+/// What did not succeed at the beginning or the end of an environment.
+struct Failed {
+    exit: u8,
+    reason: String,
+    /// What kept it from being tried at all.
+    problem: Option<Box<Problem>>,
+}
+
+impl Failed {
+    fn new(exit: u8, reason: String, problem: Option<Problem>) -> Self {
+        Self { exit, reason, problem: problem.map(Box::new) }
+    }
 }
 
 type Failure = (String, Option<Problem>);
 
-fn outcome(hook: Result<(), (u8, String, Option<Problem>)>) -> (u8, Option<Failure>) {
+fn outcome(hook: Result<(), Failed>) -> (u8, Option<Failure>) {
     match hook {
         Ok(()) => (0, None),
-        Err((exit, reason, problem)) => (exit, Some((reason, problem))),
+        Err(Failed { exit, reason, problem }) => (exit, Some((reason, problem.map(|problem| *problem)))),
     }
 }
 

@@ -415,7 +415,7 @@ pub fn apply<'u>(
     asked: &Asked,
     plan: &Plan,
     secrets: &[(String, String)],
-    keep: &mut dyn FnMut(&[(String, String)]) -> Result<Undo<'u>, Problem>,
+    keep: KeepSecrets<'_, 'u>,
 ) -> Result<Done, Problem> {
     let _lock = lock(project.root(), &plan.to)?;
     let now = match fs::read_if_there(&plan.path)? {
@@ -441,6 +441,9 @@ pub fn apply<'u>(
     }
     Ok(done)
 }
+
+/// Stores the secrets that B lacked.
+pub type KeepSecrets<'k, 'u> = &'k mut dyn FnMut(&[(String, String)]) -> Result<Undo<'u>, Problem>;
 
 /// Takes away what was stored a moment ago.
 pub type Undo<'u> = Box<dyn FnOnce() -> Result<(), Problem> + 'u>;
