@@ -627,9 +627,7 @@ pub(super) fn declared_sets(project: &Project, set: &[(String, String)]) -> Resu
         for scope in std::iter::once(&project.base).chain(project.overlays.values()) {
             known.extend(scope.vars.keys().map(ToString::to_string));
             for node in scope.nodes.values() {
-                if let crate::model::Node::Task(task) = node {
-                    known.extend(task.vars.keys().map(ToString::to_string));
-                }
+                known.extend(node.task().vars.keys().map(ToString::to_string));
             }
         }
     }
