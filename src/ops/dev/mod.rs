@@ -123,6 +123,8 @@ struct Session<'a> {
     look_around: bool,
     /// Every file was looked at since the last command ended, and is watched.
     looked: bool,
+    /// Something is watched that was not before the last run.
+    more: bool,
 }
 
 /// Carries out a session; gives the exit status.
@@ -169,6 +171,7 @@ pub fn dev(
         told_polling: false,
         look_around: true,
         looked: false,
+        more: false,
     };
     let exit = match gatherer {
         Ok(_) => session.go(&heard),
@@ -247,11 +250,14 @@ impl Session<'_> {
         let mut ending;
         loop {
             ending = self.run(cause, first)?;
-            // Whatever changed in a folder before it was watched, nobody told of: look once more.
-            let more = std::mem::take(&mut self.look_around) && ending.exit != INTERRUPTED && self.watch();
-            if !more {
+            if std::mem::take(&mut self.look_around) && ending.exit != INTERRUPTED {
+                self.watch();
+            }
+            // Whatever changed in a folder before it was watched, nobody told of: look once more, at everything.
+            if !std::mem::take(&mut self.more) || ending.exit == INTERRUPTED {
                 break;
             }
+            self.looked = false;
             first = false;
             self.ready.plan.limits.force = Force::Nothing;
         }
@@ -262,6 +268,7 @@ impl Session<'_> {
         let mut admitted = Admitted::default();
         if first {
             self.watch();
+            self.more = false;
             admitted = admit(self.context, &self.project, &self.ready, &self.request)?;
             if !admitted.refusals.is_empty() {
                 return Err(Problem::Refused(admitted.refusals));
@@ -332,9 +339,9 @@ impl Session<'_> {
         self.look_around |= first || ending.changed > 0 && self.finds_out_while_running();
         let told = self.reporters.end();
         if told && ending.exit != INTERRUPTED {
-            if self.look_around {
+            if std::mem::take(&mut self.look_around) {
                 // Told with what is watched from now on.
-                self.look_around = self.watch();
+                self.watch();
             }
             self.tell_polling();
             let (files, folders) = self.watched;
@@ -372,9 +379,8 @@ impl Session<'_> {
         self.ready.plan.graph.iter().any(|(_, node)| !node.task.depfile.is_empty())
     }
 
-    /// Looks where everything lies that the graph rests on, and watches that. Whether something is watched now that was
-    /// not before.
-    fn watch(&mut self) -> bool {
+    /// Looks where everything lies that the graph rests on, and watches that.
+    fn watch(&mut self) {
         let ready = &self.ready;
         let workspace = &ready.workspace;
         let around = ready.surroundings(self.context, &self.project, &self.request);
@@ -411,7 +417,7 @@ impl Session<'_> {
             found,
         );
         self.desk.set_area(Arc::new(area));
-        self.eyes.watch(&wanted, self.project.root())
+        self.more |= self.eyes.watch(&wanted, self.project.root());
     }
 
     /// Every text that the graph was made of, there or not.
