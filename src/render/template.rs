@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use minijinja::syntax::SyntaxConfig;
-use minijinja::value::{Object, Value};
+use minijinja::value::{Object, Value, ValueKind};
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, UndefinedBehavior};
 
 use crate::diag::did_you_mean;
@@ -19,6 +19,11 @@ pub fn template(name: &str, source: &str, variables: &[Variable]) -> Result<Rend
     environment.set_syntax(syntax());
     // What is right for HTML is wrong for the configuration of a server.
     environment.set_auto_escape_callback(|_| AutoEscape::None);
+    // A command sees `true`, and so does a file; Jinja's own word is Python's.
+    environment.set_formatter(|out, state, value| match value.kind() {
+        ValueKind::Bool => Ok(out.write_str(if value.is_true() { "true" } else { "false" })?),
+        _ => minijinja::escape_formatter(out, state, value),
+    });
     let names = Arc::new(Names::new(variables));
     let rendered = environment
         .template_from_named_str(name, source)
