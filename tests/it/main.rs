@@ -1,5 +1,7 @@
 //! The program, run as a person runs it, and the house it is built in. One binary: it links once.
 
+#[cfg(target_os = "linux")]
+mod ade_platform;
 #[cfg(unix)]
 mod approval;
 #[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]

@@ -1,0 +1,6 @@
+"""Whether the server is well."""
+
+
+def is_well(uptime):
+    """`uptime` is in seconds."""
+    return uptime >= 0
