@@ -109,6 +109,8 @@ pub enum Command {
     Env(EnvArgs),
     /// List, set, get, make, replace and edit the secrets of an environment
     Secret(SecretArgs),
+    /// Put saved data back; what is there now is saved first
+    Restore(RestoreArgs),
     /// Look after saved data: list the copies, verify them, remove the old ones
     Snapshot(SnapshotArgs),
     /// Put the Envfile and everything it includes into the standard form
@@ -1060,4 +1062,24 @@ pub struct SnapshotListArgs {
     /// The form
     #[arg(long, value_enum, default_value_t)]
     pub format: TextOrJson,
+}
+
+/// `envrun restore`.
+#[derive(Debug, Args)]
+pub struct RestoreArgs {
+    /// The snapshot: `prod.db`
+    #[arg(value_name = "SNAPSHOT")]
+    pub snapshot: String,
+    /// Which copy: its number, or a moment (`2026-11-20`, `2026-11-20T21:30`, UTC with a `Z`), which is the newest one until then
+    #[arg(long, value_name = "COPY", default_value = "latest")]
+    pub at: String,
+    /// The environment, if the snapshot names none
+    #[arg(short, long, value_name = "ENV")]
+    pub env: Option<String>,
+    /// Do not ask
+    #[arg(short, long)]
+    pub yes: bool,
+    /// How it is carried out and told.
+    #[command(flatten)]
+    pub how: HowArgs,
 }

@@ -22,6 +22,7 @@ mod list;
 mod log;
 mod notify;
 mod report;
+mod restore;
 mod rollback;
 mod run;
 mod secret;
@@ -124,6 +125,7 @@ fn command(context: &Context, terminal: &Terminal, place: Place, asked: Asked) -
         Some(Command::Semver(args)) => semver::run(&invocation, &args),
         Some(Command::Stage(args)) => stage::run(&invocation, &args),
         Some(Command::Graph(args)) => graph::run(&invocation, &args),
+        Some(Command::Restore(args)) => restore::run(&invocation, &args),
         Some(Command::Snapshot(args)) => snapshot::run(&invocation, &args),
         Some(Command::Fmt(args)) => fmt::run(&invocation, &args),
         Some(Command::Why(args)) => why::run(&invocation, &args),

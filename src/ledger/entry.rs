@@ -173,6 +173,8 @@ pub enum Kind {
     Deploy,
     /// An earlier release is put back because somebody asked for it.
     Rollback,
+    /// Saved data are put back because somebody asked for it: the node is the snapshot's.
+    Restore,
 }
 
 /// How far a release is. Each phase is in the ledger before what it stands for begins.

@@ -162,7 +162,7 @@ impl History {
     /// The deploys that are in it, in the order of their first release.
     pub fn nodes(&self) -> Vec<&str> {
         let mut nodes: Vec<&str> = Vec::new();
-        for release in &self.releases {
+        for release in self.releases.iter().filter(|release| release.began.kind != Kind::Restore) {
             if !nodes.contains(&release.began.node.as_str()) {
                 nodes.push(&release.began.node);
             }

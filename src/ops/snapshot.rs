@@ -1,4 +1,4 @@
-//! The copies of snapshot nodes: listed, proved whole, tidied up.
+//! The copies of snapshot nodes: listed, proved whole, tidied up, put back.
 
 use std::collections::BTreeSet;
 
@@ -6,13 +6,17 @@ use jiff::tz::TimeZone;
 use serde::Serialize;
 
 use crate::base::Timestamp;
+use crate::engine::dispatcher::Ending;
 use crate::engine::snapshot::pinned;
 use crate::ledger;
 use crate::model::{EnvName, Keep, Node, NodePath};
+use crate::report::Reporters;
 use crate::snapshot::{Archive, Copy, SnapshotError};
 
-use super::target::target;
-use super::{Problem, Project};
+use super::deploy::Job;
+use super::run::{Request, Rest, run};
+use super::target::{Asked, target};
+use super::{Context, Problem, Project};
 
 /// A snapshot node in an environment, and where its copies are.
 #[derive(Debug, Clone)]
@@ -146,4 +150,61 @@ pub fn prune(project: &Project, place: &Place) -> Result<Vec<Copy>, Problem> {
 fn history(project: &Project, place: &Place) -> Result<ledger::History, Problem> {
     let env = place.env.as_ref().map_or("", EnvName::as_str);
     Ok(ledger::history(project.root(), env)?)
+}
+
+/// A copy that is to be put back.
+#[derive(Debug, Clone)]
+pub struct Chosen {
+    /// Where.
+    pub place: Place,
+    /// Which.
+    pub copy: Copy,
+}
+
+/// Finds the copy of a snapshot that is to be put back: whole, and of a node that says how it is put back.
+pub fn choose(project: &Project, name: &str, env: Option<&EnvName>, at: &str) -> Result<Chosen, Problem> {
+    let found = places(project, &[name.to_owned()], env)?;
+    let [place] = &found[..] else {
+        let names: Vec<String> = found.iter().map(|place| format!("`{}`", place.label)).collect();
+        let hint = if names.is_empty() {
+            "it has no snapshots".into()
+        } else {
+            format!("name one of {}", names.join(", "))
+        };
+        return Err(Problem::usage(
+            format!("`{name}` is an environment, and one snapshot is put back at a time"),
+            Some(hint),
+        ));
+    };
+    let Some(env) = &place.env else {
+        return Err(Problem::usage(
+            format!("`{name}` changes an environment, and none is named"),
+            Some(format!("write `ENV.{name}`, or give one with `-e`")),
+        ));
+    };
+    let (target, _) = target(project.envfile(), &place.label, Some(env))?;
+    if let Some(Node::Snapshot(snapshot)) = project.envfile().node(target.env.as_ref(), &target.path)
+        && snapshot.restore.is_none()
+    {
+        return Err(Problem::usage(
+            format!("`{}` does not say how it is put back", place.label),
+            Some("add `restore \"…\"` to the snapshot".into()),
+        ));
+    }
+    let copy = place.archive.find(at, &TimeZone::system())?;
+    place.archive.check(&copy)?;
+    Ok(Chosen { place: place.clone(), copy })
+}
+
+/// Puts a copy back. What is there now is saved first, and goes back if that fails.
+pub fn restore(
+    context: &Context,
+    project: &mut Project,
+    chosen: &Chosen,
+    request: &Request,
+    reporters: Reporters,
+) -> Result<(Ending, Rest), Problem> {
+    let asked = Asked { name: chosen.place.label.clone(), args: Vec::new() };
+    let request = Request { targets: vec![asked], job: Job::Restore(chosen.copy.number), ..request.clone() };
+    run(context, project, &request, reporters)
 }

@@ -339,3 +339,148 @@ fn a_load_that_cannot_be_is_said_before_anything_runs() {
     "#]],
     );
 }
+
+/// A "database" that can be told to fail, and a release that is a file.
+const RESTORE: &str = r##"
+vars { (path)DB "data/${ENVRUN_ENV}.txt" }
+env "prod" {
+    deploy "deploy" {
+        snapshot "db"
+        run #"echo "$ENVRUN_REVISION" > live; test ! -e migrates || echo migrated > "$DB""#
+        verify "health"
+    }
+}
+task "health" { run "test ! -e sick" }
+snapshot "db" {
+    save #"cp "$DB" "$SNAPSHOT/db.txt""#
+    restore #"cat "$SNAPSHOT/db.txt" > "$DB"; test ! -e restore-fails"#
+    verify #"grep -q . "$SNAPSHOT/db.txt""#
+}
+"##;
+
+fn commit(sandbox: &Sandbox, text: &str) {
+    let git = |args: &[&str]| {
+        let mut command = std::process::Command::new("git");
+        command.args(["-c", "user.name=a", "-c", "user.email=a@b"]).args(args).current_dir(sandbox.root());
+        assert!(command.output().unwrap().status.success(), "{args:?}");
+    };
+    sandbox.write(".gitignore", ".envrun/\ndata/\nlive\nsick\nmigrates\n");
+    sandbox.write("version", text);
+    git(&["init", "-q"]);
+    git(&["add", "."]);
+    git(&["commit", "-q", "-m", text]);
+}
+
+#[test]
+fn a_restore_saves_what_it_replaces() {
+    let sandbox = Sandbox::new(RESTORE);
+    sandbox.write("data/prod.txt", "one\n");
+    sandbox.ok(&["prod.db"]);
+    sandbox.write("data/prod.txt", "two\n");
+    let refused = sandbox.run(&["restore", "prod.db"]);
+    assert_eq!(refused.exit, 3, "{}", refused.text());
+    assert!(refused.stderr.contains("`-y` says yes"), "{}", refused.text());
+    sandbox.check(
+        &["restore", "prod.db", "-y"],
+        expect![[r#"
+            exit: 0
+            --- stderr
+                   run prod.db because copy 1 is put back in `prod`
+            `prod.db` is saved: copy 2: 1 file, 4 B, verified
+            snapshotted prod.db
+              applying prod.db copy 1
+            `prod.db` is put back: copy 1: 1 file, 4 B, verified
+                  done prod.db in [time]
+            1 executed in [time]
+        "#]],
+    );
+    assert_eq!(sandbox.read("data/prod.txt"), "one\n");
+    sandbox.ok(&["restore", "db", "-e", "prod", "--at", "2", "-y"]);
+    assert_eq!(sandbox.read("data/prod.txt"), "two\n");
+    let history = sandbox.ok(&["history", "prod"]).stdout;
+    assert!(history.contains("restore of db"), "{history}");
+}
+
+#[test]
+fn a_restore_that_fails_goes_back() {
+    let sandbox = Sandbox::new(RESTORE);
+    sandbox.write("data/prod.txt", "one\n");
+    sandbox.ok(&["prod.db"]);
+    sandbox.write("data/prod.txt", "two\n");
+    // It fails both ways here: the state is said to be broken, and both attempts are in the logs.
+    sandbox.write("restore-fails", "");
+    let ran = sandbox.run(&["restore", "prod.db", "-y"]);
+    assert_eq!(ran.exit, 6, "{}", ran.text());
+    std::fs::remove_file(sandbox.root().join("restore-fails")).unwrap();
+    // Once: the command itself removes what makes it fail.
+    sandbox.write("restore-fails", "");
+    let envfile = RESTORE
+        .replace("test ! -e restore-fails", "if test -e restore-fails; then rm restore-fails; exit 1; fi");
+    sandbox.write("Envfile.kdl", envfile);
+    let ran = sandbox.run(&["restore", "prod.db", "--at", "1", "-y"]);
+    assert_eq!(ran.exit, 5, "{}", ran.text());
+    assert_eq!(sandbox.read("data/prod.txt"), "two\n");
+}
+
+#[test]
+fn a_damaged_copy_is_not_put_back() {
+    let sandbox = Sandbox::new(RESTORE);
+    sandbox.write("data/prod.txt", "one\n");
+    sandbox.ok(&["prod.db"]);
+    sandbox.write(".envrun/env/prod/snapshots/db/1/data/db.txt", "eno\n");
+    sandbox.write("data/prod.txt", "two\n");
+    sandbox.check(
+        &["restore", "prod.db", "-y"],
+        expect![[r#"
+        exit: 1
+        --- stderr
+        error: copy 1 of `prod.db` is damaged: its bytes have changed
+        hint: `envrun snapshot list` shows what else there is
+    "#]],
+    );
+    let none = sandbox.run(&["restore", "prod.db", "--at", "7", "-y"]);
+    assert_eq!(none.exit, 2);
+    assert!(none.stderr.contains("`prod.db` has no copy `7`\nhint: there is 1 of 20"), "{}", none.text());
+    sandbox.check(
+        &["restore", "prod.deploy", "-y"],
+        expect![[r#"
+        exit: 2
+        --- stderr
+        error: `prod.deploy` is a deploy, not a snapshot
+        hint: snapshots are `db`
+    "#]],
+    );
+    assert_eq!(sandbox.read("data/prod.txt"), "two\n");
+}
+
+#[test]
+fn a_deploy_saves_data_first_and_a_rollback_can_put_them_back() {
+    if !super::sandbox::need("git", "git") {
+        return;
+    }
+    let sandbox = Sandbox::new(RESTORE);
+    sandbox.write("data/prod.txt", "first\n");
+    commit(&sandbox, "first");
+    sandbox.write("migrates", "");
+    sandbox.ok(&["prod.deploy"]);
+    assert_eq!(sandbox.read(".envrun/env/prod/snapshots/db/1/data/db.txt"), "first\n");
+    sandbox.write("data/prod.txt", "second\n");
+    commit(&sandbox, "second");
+    sandbox.ok(&["prod.deploy"]);
+    assert_eq!(sandbox.read("data/prod.txt"), "migrated\n");
+    std::fs::remove_file(sandbox.root().join("migrates")).unwrap();
+    sandbox.ok(&["rollback", "prod", "--with-data"]);
+    assert_eq!(sandbox.read("data/prod.txt"), "second\n");
+    // A deploy whose data cannot be saved changes nothing.
+    std::fs::remove_file(sandbox.root().join("data/prod.txt")).unwrap();
+    std::fs::remove_file(sandbox.root().join("live")).unwrap();
+    let ran = sandbox.run(&["prod.deploy"]);
+    assert_eq!(ran.exit, 1, "{}", ran.text());
+    assert!(!sandbox.exists("live"));
+    // One that is proved bad goes back, leaves the data, and says where the old ones are.
+    sandbox.write("data/prod.txt", "third\n");
+    sandbox.write("sick", "");
+    let ran = sandbox.run(&["prod.deploy"]);
+    assert!(ran.stderr.contains("`envrun restore prod.db --at 5`"), "{}", ran.text());
+    assert_eq!(sandbox.read("data/prod.txt"), "third\n");
+}

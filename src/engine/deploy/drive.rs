@@ -42,6 +42,7 @@ impl Actions<'_> {
             why: String::new(),
             back_why: None,
             refused: Vec::new(),
+            saved: deployment.saved.clone(),
             deadline: None,
             logs: Vec::new(),
         };
@@ -67,6 +68,8 @@ struct Drive<'a> {
     /// Why going back failed.
     back_why: Option<String>,
     refused: Vec<String>,
+    /// Data that was saved before anything was changed.
+    saved: Vec<Saved>,
     /// When the time for the attempt is over.
     deadline: Option<Instant>,
     logs: Vec<String>,
@@ -176,13 +179,14 @@ impl Drive<'_> {
         let release = self.deployment.release;
         for node in &self.deployment.snapshots {
             let why = format!("before release {release} of `{}`", self.deployment.env);
-            match self.saver(node, |saver| saver.save(&why)) {
+            match self.saver(node, false, |saver| saver.save(&why)) {
                 Ok((copy, untidy)) => {
                     self.say(&format!("`{}` is saved: {}", node.label, copy.summary()));
                     if let Some(message) = untidy {
                         self.actions.notice(self.ear.node, &self.ear.send, message, None);
                     }
                     let saved = Saved { snapshot: node.label.clone(), id: copy.number.to_string() };
+                    self.saved.push(saved.clone());
                     self.found.snapshots.push(saved);
                 }
                 Err(unsaved) => return self.unsaved(&node.label, "saved", &unsaved),
@@ -195,9 +199,10 @@ impl Drive<'_> {
     fn saver<T>(
         &self,
         node: &ConfiguredTask,
+        back: bool,
         does: impl FnOnce(&Saver<'_, '_>) -> Result<T, Unsaved>,
     ) -> Result<T, Unsaved> {
-        let around = around(self.actions, false);
+        let around = around(self.actions, back);
         let snapshot = definition(node).expect("only snapshots were taken for it");
         let prepare = |carry: &mut Carry<'_>| carry.tell(&self.ear.send, &self.ear.room);
         does(&Saver { around: &around, node, snapshot, prepare: &prepare, ix: self.ear.node })
@@ -217,7 +222,7 @@ impl Drive<'_> {
     /// Puts the data back that a rollback asks for: what it replaces is saved by now.
     fn put_back(&mut self) -> Option<Fact> {
         for (node, number) in &self.deployment.data {
-            let put_back = self.saver(node, |saver| {
+            let put_back = self.saver(node, false, |saver| {
                 let archive = saver.archive();
                 let copy = archive.find(&number.to_string(), &jiff::tz::TimeZone::system())?;
                 archive.check(&copy)?;
@@ -229,6 +234,27 @@ impl Drive<'_> {
             }
         }
         None
+    }
+
+    /// Puts back what a restore replaced.
+    fn put_saved_back(&mut self) -> Fact {
+        for (node, _) in &self.deployment.data {
+            let saved = self.saved.iter().find(|saved| saved.snapshot == node.label);
+            let Some(number) = saved.and_then(|saved| saved.id.parse().ok()) else {
+                return self.failed(format!("what `{}` had was not saved", node.label));
+            };
+            let put_back = self.saver(node, true, |saver| {
+                let archive = saver.archive();
+                let copy = archive.find(&format!("#{number}"), &jiff::tz::TimeZone::UTC)?;
+                archive.check(&copy)?;
+                saver.put_back(&archive.data(number)).map(|()| copy)
+            });
+            match put_back {
+                Ok(copy) => self.say(&format!("`{}` has again what it had: {}", node.label, copy.summary())),
+                Err(unsaved) => return self.unsaved(&node.label, "put back", &unsaved),
+            }
+        }
+        self.unless_halted(true)
     }
 
     /// Carries the actions of an attempt out.
@@ -258,11 +284,7 @@ impl Drive<'_> {
             Carried::Good => self.unless_halted(back),
             Carried::Cancelled => self.interrupted(),
             Carried::Failed(failure) => {
-                let words = crate::report::failure_words(&failure);
-                let reason = match failure.command() {
-                    Some(command) => format!("`{}`: {words}", first_line(command)),
-                    None => words,
-                };
+                let reason = in_words(&failure);
                 self.say(&reason);
                 self.failed(reason)
             }
@@ -285,6 +307,16 @@ impl Drive<'_> {
 
     fn go_back(&mut self) -> Fact {
         self.keep_log(false);
+        if self.deployment.is_restore() {
+            let first = std::mem::take(&mut self.why);
+            let fact = self.put_saved_back();
+            let second = std::mem::replace(&mut self.why, first);
+            if fact != Fact::Done {
+                self.back_why = Some(second);
+            }
+            self.keep_log(true);
+            return fact;
+        }
         let Some(back) = &self.deployment.back else {
             self.back_why = Some("there is no earlier release to go back to".into());
             return Fact::Failed;
@@ -387,7 +419,7 @@ impl Drive<'_> {
 
     /// Data is not put back silently: whoever needs it is told where it is.
     fn name_data(&self, outcome: Outcome) {
-        if !matches!(outcome, Outcome::Back | Outcome::Broken) {
+        if self.deployment.is_restore() || !matches!(outcome, Outcome::Back | Outcome::Broken) {
             return;
         }
         let locked = self.deployments.lock(&self.deployment.env);
@@ -467,6 +499,15 @@ impl Drive<'_> {
 /// What the commands of an attempt share.
 fn around<'a>(actions: &Actions<'a>, back: bool) -> Surroundings<'a> {
     Surroundings { cleanup: back || actions.around.cleanup, deploys: None, ..*actions.around }
+}
+
+/// A failure, with the command it is that of.
+fn in_words(failure: &Failure) -> String {
+    let words = crate::report::failure_words(failure);
+    match failure.command() {
+        Some(command) => format!("`{}`: {words}", first_line(command)),
+        None => words,
+    }
 }
 
 fn first_line(text: &str) -> &str {

@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use crate::cache::LocalStore;
 use crate::graph::{ConfiguredTask, NodeIx};
-use crate::ledger::{Artefact, Course, LedgerError, Locked, Outcome, Phase, What};
+use crate::ledger::{Artefact, Course, LedgerError, Locked, Outcome, Phase, Saved, What};
 
 pub use proof::Proof;
 
@@ -59,6 +59,8 @@ pub struct Deployment {
     pub snapshots: Vec<ConfiguredTask>,
     /// Data that is put back: snapshot nodes, and which of their copies.
     pub data: Vec<(ConfiguredTask, u64)>,
+    /// What was saved before it was cut short.
+    pub saved: Vec<Saved>,
     /// What is asked again when the bytes are known: why it must not go on, if it must not.
     pub gate: Option<Gate>,
     /// A name for a git tag on the revision that is replaced, and that revision.
@@ -94,9 +96,18 @@ pub enum Bytes {
 }
 
 impl Deployment {
+    /// Whether nothing but data is put back.
+    pub fn is_restore(&self) -> bool {
+        self.forward.node.kind() == "snapshot"
+    }
+
     /// Why it is carried out, in words that stand after "because".
     pub fn because(&self) -> String {
         let forward = about(&self.forward.revision);
+        if self.is_restore() {
+            let what = if self.back_only { "what it had" } else { forward.as_str() };
+            return format!("{what} is put back in `{}`", self.env);
+        }
         match (&self.back, self.back_only) {
             (Some(back), true) => format!("`{}` goes back to {}", self.env, about(&back.revision)),
             (Some(back), false) if back.revision != self.forward.revision => {
@@ -137,5 +148,8 @@ impl Deployments {
 /// `revision 3f2a1b9c0d`: what a phase is about.
 fn about(revision: &str) -> String {
     let is_id = revision.len() == 40 && revision.bytes().all(|byte| byte.is_ascii_hexdigit());
-    format!("revision {}", if is_id { &revision[..10] } else { revision })
+    match revision.starts_with("copy ") {
+        true => revision.to_owned(),
+        false => format!("revision {}", if is_id { &revision[..10] } else { revision }),
+    }
 }

@@ -44,6 +44,8 @@ pub enum Job {
         /// Data that goes back too.
         data: Vec<Saved>,
     },
+    /// To put a copy of a snapshot back, by number.
+    Restore(u64),
 }
 
 /// What a run may begin with.
@@ -63,8 +65,14 @@ pub fn begin(
     plan: &mut Plan,
     (request, run, key): (&Request, &RunId, SecretKey),
 ) -> Result<Option<Begun>, Problem> {
+    let is_changing = |node: &ConfiguredTask| match node.kind() {
+        "deploy" => true,
+        // To save data changes nothing; to put them back, or to go on with that, does.
+        "snapshot" => !matches!(request.job, Job::Deploy | Job::Rollback { .. }),
+        _ => false,
+    };
     let deploys: Vec<NodeIx> =
-        plan.graph.iter().filter(|(_, node)| node.kind() == "deploy").map(|(ix, _)| ix).collect();
+        plan.graph.iter().filter(|(_, node)| is_changing(node)).map(|(ix, _)| ix).collect();
     untouched(context, project, plan)?;
     if deploys.is_empty() {
         return Ok(None);
@@ -113,8 +121,8 @@ pub fn begin(
 impl Begun {
     /// The plan with the nodes of all proofs behind its own: they want secrets too.
     pub fn with_proofs(&self, plan: &Plan) -> Option<Plan> {
-        let attempts =
-            self.deployments.list.values().flat_map(|one| std::iter::once(&one.forward).chain(&one.back));
+        let all = || self.deployments.list.values();
+        let attempts = all().flat_map(|one| std::iter::once(&one.forward).chain(&one.back));
         let proofs = attempts.flat_map(|attempt| &attempt.proofs);
         let mut more: Vec<ConfiguredTask> =
             proofs.flat_map(|proof| proof.plan.graph.iter().map(|(_, node)| node.clone())).collect();
@@ -255,6 +263,7 @@ impl Preparation<'_> {
                 Job::Resume(_) => format!("deploy resume {env}"),
                 Job::Back(_) => format!("deploy back {env}"),
                 Job::Rollback { .. } => format!("rollback {env}"),
+                Job::Restore(_) => format!("restore {label}"),
             };
             let since = self.context.clock.now();
             let run = self.run.to_string();
@@ -262,7 +271,7 @@ impl Preparation<'_> {
             let mut locked = Locked::take(project.root(), &env, &holder, &self.context.clock)?;
             let ours = match self.job {
                 Job::Resume(id) | Job::Back(id) => Some(*id),
-                Job::Deploy | Job::Rollback { .. } => None,
+                Job::Deploy | Job::Rollback { .. } | Job::Restore(_) => None,
             };
             let open: Vec<Release> =
                 locked.history().open().filter(|release| Some(release.id()) != ours).cloned().collect();
@@ -286,12 +295,16 @@ impl Preparation<'_> {
         project: &mut Project,
         node: &ConfiguredTask,
     ) -> Result<Option<(Deployment, Option<Began>)>, Problem> {
-        let (Some(Node::Deploy(deploy)), Some(env)) = (&node.special, &node.env) else { return Ok(None) };
+        let (deploy, env) = match (&node.special, &node.env) {
+            (Some(Node::Deploy(deploy)), Some(env)) => (deploy, env),
+            (Some(Node::Snapshot(_)), Some(env)) => return self.restore(node, env.as_str()),
+            _ => return Ok(None),
+        };
         let name = node.path.to_string();
         let history = self.locks[env.as_str()].history().clone();
         let known = match self.job {
             Job::Resume(id) | Job::Back(id) => history.release(*id).cloned(),
-            Job::Deploy | Job::Rollback { .. } => None,
+            Job::Deploy | Job::Rollback { .. } | Job::Restore(_) => None,
         };
         let goal = match self.goal(project, node, deploy, known.as_ref(), &history) {
             Ok(goal) => goal,
@@ -384,9 +397,71 @@ impl Preparation<'_> {
             back,
             snapshots,
             data,
+            saved: known.as_ref().map(|known| known.snapshots.clone()).unwrap_or_default(),
             gate: self.gate(project, node),
             tag,
             keep: deploy.keep.unwrap_or(KEEP),
+        };
+        Ok(Some((deployment, began)))
+    }
+
+    /// Data that are put back: a copy that is asked for, or what was begun and cut short.
+    fn restore(
+        &mut self,
+        node: &ConfiguredTask,
+        env: &str,
+    ) -> Result<Option<(Deployment, Option<Began>)>, Problem> {
+        let history = self.locks[env].history().clone();
+        let known = match self.job {
+            Job::Resume(id) | Job::Back(id) => history.release(*id).cloned(),
+            _ => None,
+        };
+        let number = match (&known, self.job) {
+            (Some(known), _) => known.began.of.unwrap_or(0),
+            (None, Job::Restore(number)) => *number,
+            (None, _) => return Ok(None),
+        };
+        let release = known.as_ref().map_or_else(|| self.next_id(env), Release::id);
+        let revision = format!("copy {number}");
+        let name = node.path.to_string();
+        let began = known.is_none().then(|| Began {
+            release,
+            kind: Kind::Restore,
+            node: name.clone(),
+            revision: revision.clone(),
+            previous: None,
+            previous_revision: None,
+            from: None,
+            of: Some(number),
+            data: Vec::new(),
+            who: self.who.clone(),
+            run: self.run.to_string(),
+            break_glass: None,
+        });
+        let node = node.clone();
+        let deployment = Deployment {
+            env: env.to_owned(),
+            name,
+            release,
+            // It is its own proof; what was there before is saved, and goes back if it fails.
+            course: Course { can_go_back: true, unproved: true },
+            phase: known.as_ref().map_or(Phase::Locked, |known| known.phase),
+            back_only: matches!(self.job, Job::Back(_)),
+            is_rollback: true,
+            snapshots: vec![node.clone()],
+            data: vec![(node.clone(), number)],
+            saved: known.map(|known| known.snapshots).unwrap_or_default(),
+            forward: Attempt {
+                node,
+                revision,
+                bytes: Bytes::Kept(Vec::new()),
+                proofs: Vec::new(),
+                timeout: None,
+            },
+            back: None,
+            gate: None,
+            tag: None,
+            keep: KEEP,
         };
         Ok(Some((deployment, began)))
     }

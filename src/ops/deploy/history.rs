@@ -56,6 +56,7 @@ pub fn line<'a>(env: &'a str, release: &'a Release) -> Line<'a> {
         kind: match began.kind {
             crate::ledger::Kind::Deploy => "deploy",
             crate::ledger::Kind::Rollback => "rollback",
+            crate::ledger::Kind::Restore => "restore",
         },
         deploy: &began.node,
         revision: &began.revision,

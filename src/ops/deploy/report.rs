@@ -51,6 +51,7 @@ pub fn figures(env: &str, releases: &[&Release], since: Option<Timestamp>) -> Fi
         let counts = match release.began.kind {
             Kind::Deploy => &mut figures.deploys,
             Kind::Rollback => &mut figures.rollbacks,
+            Kind::Restore => continue,
         };
         *counts.entry(outcome.word()).or_default() += 1;
         figures.break_glass += u64::from(release.began.break_glass.is_some());

@@ -9,6 +9,14 @@ pub fn title(release: &Release) -> String {
     let kind = match release.began.kind {
         Kind::Deploy => "deploy",
         Kind::Rollback => "rollback",
+        Kind::Restore => {
+            return format!(
+                "restore {} of `{}` from {}",
+                release.id(),
+                release.began.node,
+                release.began.revision
+            );
+        }
     };
     format!("{kind} {} of revision {}", release.id(), short(&release.began.revision))
 }
