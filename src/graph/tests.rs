@@ -422,6 +422,9 @@ fn what_is_not_built_yet_is_said_where_it_stands() {
         "#,
         "prod.deploy",
         expect![[r#"
+            prod.db
+            prod.plain
+            prod.deploy (target) <- prod.db, prod.plain
         "#]],
     );
 }

@@ -80,7 +80,7 @@ fn every_word_of_a_task() {
          depfile: [{"a.d" }]
          tools: [{"cc" }]
          done: Some({Shell("test -e x") })
-         actions: [{Run(Shell("echo a")) }, {Run(Argv(["echo", "a b"])) }, {Call(NodeRef { path: dep, env: None }) }, {Render(Render { path: {".env" }, content: Dotenv, only: None }) }]
+         actions: [{Run(Shell("echo a")) }, {Run(Argv(["echo", "a b"])) }, {Call(NodeRef { path: dep, env: None, state: None }) }, {Render(Render { path: {".env" }, content: Dotenv, only: None }) }]
          dir: {"sub" }
          project_dir: "."
          shell: Some({"bash" })
