@@ -1,8 +1,9 @@
 //! What differs between a file and what would be written in its place, without the values of secrets.
 //!
 //! Whoever changed a file by hand may have put a secret into it that envrun does not know. So in a file that holds a
-//! secret a line is shown whole only if it is the same when all secrets are replaced by stars, or gives a value to a
-//! variable that is none; of any other line no more than the name it begins with.
+//! secret a line is shown whole only if it is the same when all secrets are replaced by stars, or if somebody gave a value
+//! to a declared variable that is none; of another line that begins with a declared name no more than that name; of any
+//! other, which may be in the middle of a secret, nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -53,7 +54,8 @@ impl<'a> Shown<'a> {
                     ChangeTag::Equal => ' ',
                 };
                 let line = change.value().trim_end_matches(['\r', '\n']);
-                lines.push(format!("{sign} {}", self.line(line)).trim_end().to_owned());
+                let line = self.line(line, change.tag() == ChangeTag::Delete);
+                lines.push(format!("{sign} {line}").trim_end().to_owned());
             }
         }
         if lines.len() > MOST {
@@ -64,32 +66,24 @@ impl<'a> Shown<'a> {
         lines
     }
 
-    fn line(&self, line: &str) -> String {
+    fn line(&self, line: &str, by_hand: bool) -> String {
         if self.all || line.trim().is_empty() || self.open.contains(line) {
             return line.to_owned();
         }
-        let Some((head, name, is_yaml, value)) = begins(line) else { return "***".into() };
-        match self.names.get(name) {
-            Some(false) => line.to_owned(),
-            Some(true) => format!("{head}***"),
-            // The last line of a key may look like a name with an equals sign behind it.
-            None if is_yaml && value.is_empty() => line.to_owned(),
-            None if is_yaml || !value.is_empty() => format!("{head}***"),
+        let begun = begins(line).and_then(|(head, name)| Some((head, *self.names.get(name)?)));
+        match begun {
+            Some((_, false)) if by_hand => line.to_owned(),
+            Some((head, _)) => format!("{head}***"),
             None => "***".into(),
         }
     }
 }
 
-/// What a line begins with: all up to the value, the name in it, whether a colon follows, and the value.
-fn begins(line: &str) -> Option<(&str, &str, bool, &str)> {
+/// What a line begins with: all up to the value, and the name in it.
+fn begins(line: &str) -> Option<(&str, &str)> {
     let at = line.find(['=', ':'])?;
-    let is_colon = line[at..].starts_with(':');
     let before = line[..at].trim_start_matches([' ', '\t', '-']);
     let name = before.strip_prefix("export ").unwrap_or(before).trim().trim_matches(['"', '\'']);
-    let is_name = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
-        && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.'));
     let rest = &line[at + 1..];
-    let is_separate = !is_colon || rest.is_empty() || rest.starts_with([' ', '\t']);
-    let head = line.len() - rest.trim_start().len();
-    (is_name && is_separate).then(|| (&line[..head], name, is_colon, rest.trim()))
+    Some((&line[..line.len() - rest.trim_start().len()], name))
 }
