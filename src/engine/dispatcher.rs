@@ -338,7 +338,7 @@ impl Dispatcher<'_, '_, '_> {
     /// Every node is over. Stays with the services if that was asked for, and lets go of them.
     fn end_services(&mut self, receive: &Receiver<Message>) {
         let services = self.actions.services();
-        if !services.are_there() {
+        if !services.are_there() || services.hold == Hold::Session {
             return;
         }
         while services.hold == Hold::Attach && !self.interrupted && !self.scheduler.failed() && !self.unserved

@@ -34,6 +34,8 @@ pub enum Hold {
     Run,
     /// They stay up.
     Keep,
+    /// They stay up from run to run, until whoever has the session lets them go.
+    Session,
     /// The run goes on until it is stopped, or all of them are over; their output is shown.
     Attach,
 }

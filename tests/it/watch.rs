@@ -677,3 +677,47 @@ fn keys_steer_a_session_on_a_terminal() {
     until("icanon");
     assert!(child.wait().unwrap().success());
 }
+
+#[test]
+fn services_stay_up_from_run_to_run_and_end_with_the_session() {
+    if !need("python3", "python3") {
+        return;
+    }
+    let sandbox = Sandbox::with(&[
+        (
+            "Envfile.kdl",
+            r#"
+            task "page" { inputs "page.txt"; outputs "site/index.html"; run "cp page.txt site/index.html" }
+            service "web" {
+                needs "page"
+                run "echo $$ >> pids; exec python3 -u server.py"
+                ready { log "port" }
+            }
+            task "look" { needs "web"; inputs "page.txt"; run "python3 look.py" }
+            "#,
+        ),
+        (
+            "server.py",
+            "import functools, http.server\nh = functools.partial(http.server.SimpleHTTPRequestHandler, directory='site')\ns = http.server.HTTPServer(('127.0.0.1', 0), h)\nopen('port', 'w').write(str(s.server_port))\nprint('port', s.server_port)\ns.serve_forever()\n",
+        ),
+        (
+            "look.py",
+            "import urllib.request\nprint('seen:', urllib.request.urlopen('http://127.0.0.1:' + open('port').read()).read().decode())\n",
+        ),
+        ("page.txt", "old"),
+        ("site/keep", ""),
+    ]);
+    let mut session = Session::begin(sandbox.command(&["dev", "-o", "json", "look"]));
+    session.output("look", "seen: old");
+    session.idle();
+    sandbox.write("page.txt", "new");
+    session.output("look", "seen: new");
+    session.idle();
+    let pids = sandbox.read("pids");
+    assert_eq!(pids.lines().count(), 1, "it was started once: {pids}");
+    let alive = || Path::new("/proc").join(pids.trim()).exists();
+    assert!(alive());
+    let (exit, _) = session.end(Signal::INT);
+    assert_eq!(exit, 130);
+    assert!(!alive(), "it ends with the session");
+}

@@ -28,6 +28,7 @@ use crate::base::RelPath;
 use crate::engine::action::Actions;
 use crate::engine::dispatcher::{self, Ending, Message};
 use crate::engine::memory::Memory;
+use crate::engine::service::Hold;
 use crate::engine::surroundings::{Surroundings, state_label};
 use crate::event::{Event, Notice, Outcome};
 use crate::exec::Signals;
@@ -140,6 +141,7 @@ pub fn dev(
     // A failure must not keep what has nothing to do with it from running: the next change may be for that.
     request.on_failure = OnFailure::KeepGoing;
     (request.words, request.seen) = (None, None);
+    request.hold = Hold::Session;
     let ready = Ready::new(context, &mut project, &request)?;
     let (wake, heard) = mpsc::channel();
     let desk = Desk::new(wake, context.clock.clone());
@@ -177,6 +179,7 @@ pub fn dev(
         Ok(_) => session.go(&heard),
         Err(error) => Err(Problem::usage(format!("no thread can be started: {error}"), None)),
     };
+    session.ready.services.let_go();
     session.ready.processes.wait();
     session.ready.processes.finish();
     drop(signals);
