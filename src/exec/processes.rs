@@ -275,8 +275,9 @@ impl Processes {
         let place = ledger.filter(|_| io == Io::Captured).and_then(|ledger| ledger.add(pid));
         let mut live = Live { pid, io, cleanup, owner, cancelled: false, reaped: false, place };
         let mut state = self.lock();
-        if let Some(how) = state.interrupted.filter(|how| !live.outlasts(*how)) {
-            live.cancel(how);
+        if state.interrupted.is_some_and(|how| !live.outlasts(how)) {
+            // Nobody may be there any longer who goes on to the next step: what has only just begun is ended at once.
+            live.cancel(Interrupt::Kill);
         }
         if owner.is_some_and(|owner| state.unwanted.contains(&owner)) {
             live.cancel(Interrupt::Terminate);
