@@ -445,22 +445,20 @@ fn forcing_runs_the_named_or_everything() {
 fn words_that_are_not_built_yet_are_said_when_a_run_needs_them() {
     let sandbox = Sandbox::new(
         r#"
-        service "db" { run "postgres" }
-        task "migrate" { needs "db"; run "true" }
-        task "files" { render "x.env" format="dotenv" }
+        task "many" { matrix { os "a" "b" }; run "true" }
+        task "all" { needs "many" }
         task "fine" { run "true" }
         "#,
     );
     sandbox.ok(&["fine"]);
     sandbox.check(
-        &["migrate", "files"],
+        &["all"],
         expect![[r#"
-            exit: 2
-            --- stderr
-            Envfile.kdl:3:32: error: `db` is a service, and running one is not built yet [graph/not-built]
-            Envfile.kdl:2:17: note: declared here
-              help: until it is, write a `task` that does it
-        "#]],
+        exit: 2
+        --- stderr
+        Envfile.kdl:2:23: error: `matrix` is not built yet [graph/not-built]
+          help: take it out, or run something that does not need it
+    "#]],
     );
 }
 
