@@ -103,7 +103,7 @@ impl dev::Console for Console<'_> {
 
 /// Hands keys on until there are none any more.
 fn listen(steer: &Steer) {
-    for byte in io::stdin().bytes().map_while(Result::ok) {
+    for byte in io::BufReader::new(io::stdin()).bytes().map_while(Result::ok) {
         match byte {
             b'r' => steer.rerun(),
             // Ctrl-D, too, says that nothing more will come.

@@ -10,10 +10,13 @@ use crate::report::Reporter;
 /// A run that took less is watched by whoever started it.
 const LONG: Duration = Duration::from_secs(10);
 
+/// Shows a notification: its title and its text.
+type Show = Box<dyn Fn(&str, &str) + Send>;
+
 /// Rings the bell of the terminal, and shows a notification where the desktop has `notify-send`.
 pub struct Notify {
     bell: Option<Box<dyn Write + Send>>,
-    show: Box<dyn Fn(&str, &str) + Send>,
+    show: Show,
 }
 
 impl Notify {
