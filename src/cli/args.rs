@@ -4,8 +4,10 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+mod plan;
 mod release;
 
+pub use plan::{ApplyArgs, PlanArgs};
 pub use release::{
     DeployArgs, DeployCommand, FinishArgs, HistoryArgs, HowArgs, ReleaseFormat, ReportArgs, ReportFormat,
     RollbackArgs, StatusArgs,
@@ -123,6 +125,10 @@ pub enum Command {
     Cache(CacheArgs),
     /// Print earlier runs, or one of them again
     Log(LogArgs),
+    /// Show what a run would do as a checklist, and freeze it into a file
+    Plan(PlanArgs),
+    /// Carry out a frozen plan, if nothing that it rests on moved
+    Apply(ApplyArgs),
     /// Bring a deploy that was cut short to an end: go on, or go back
     Deploy(DeployArgs),
     /// Put an earlier release live again

@@ -206,7 +206,8 @@ fn candidates(invocation: &Invocation<'_>, words: &[String]) -> Vec<Candidate> {
         return found;
     }
     let takes_targets = is_run
-        || subcommand.is_some_and(|command| ["show", "why", "graph", "audit"].contains(&command.get_name()));
+        || subcommand
+            .is_some_and(|command| ["show", "why", "graph", "audit", "plan"].contains(&command.get_name()));
     if !takes_targets {
         return found;
     }

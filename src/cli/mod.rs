@@ -21,6 +21,7 @@ mod init;
 mod list;
 mod log;
 mod notify;
+mod plan;
 mod report;
 mod restore;
 mod rollback;
@@ -137,6 +138,8 @@ fn command(context: &Context, terminal: &Terminal, place: Place, asked: Asked) -
         Some(Command::Init(args)) => init::run(&invocation, &args),
         Some(Command::Import(args)) => import::run(&invocation, &args),
         Some(Command::Cache(args)) => store::run(&invocation, &args),
+        Some(Command::Plan(args)) => plan::run(&invocation, &args),
+        Some(Command::Apply(args)) => plan::apply(&invocation, &args),
         Some(Command::Deploy(args)) => deploy::run(&invocation, &args),
         Some(Command::Rollback(args)) => rollback::run(&invocation, &args),
         Some(Command::Status(args)) => status::run(&invocation, &args),

@@ -102,14 +102,13 @@ fn default_env(project: &Project, words: &[String]) -> Option<EnvName> {
 }
 
 /// Why guards are passed by hand: a reason, not only a flag.
-fn break_glass(options: &RunOptions) -> Result<Option<String>, Problem> {
-    let reason = options.break_glass.as_ref().map(|reason| reason.trim().to_owned());
-    match reason {
-        Some(reason) if reason.is_empty() => Err(Problem::usage(
+pub(super) fn glass_reason(given: Option<&str>) -> Result<Option<String>, Problem> {
+    match given.map(str::trim) {
+        Some("") => Err(Problem::usage(
             "`--break-glass` wants a reason",
             Some("say why in a few words: it is kept for ever".into()),
         )),
-        reason => Ok(reason),
+        reason => Ok(reason.map(str::to_owned)),
     }
 }
 
@@ -135,11 +134,12 @@ pub(super) fn request(options: &RunOptions, targets: Vec<TargetWords>) -> Result
         strict: options.strict,
         confirm: options.confirm.clone(),
         prompt: None,
-        break_glass: break_glass(options)?,
+        break_glass: glass_reason(options.break_glass.as_deref())?,
         words: None,
         held: Vec::new(),
         seen: None,
         job: Default::default(),
+        plan: None,
     })
 }
 

@@ -902,6 +902,11 @@ impl<'a> Actions<'a> {
         Some(hasher.finalize().into())
     }
 
+    /// The digest of what a node made, where it is known.
+    pub fn outputs(&self, node: NodeIx) -> Option<Digest> {
+        self.slot(node).outputs.get().copied()
+    }
+
     fn set_outputs(&self, node: NodeIx, outputs: Digest) {
         // A node ends once; that another thread was quicker cannot be.
         let _ = self.slot(node).outputs.set(outputs);
@@ -961,7 +966,8 @@ impl<'a> Actions<'a> {
         Some(Manifest::diff(earlier, &today).iter().map(Difference::words).collect())
     }
 
-    fn commands(&self, node: NodeIx) -> Vec<String> {
+    /// Its commands, as they are shown.
+    pub fn commands(&self, node: NodeIx) -> Vec<String> {
         let configured = &self.plan.graph[node];
         let scene = self.known(node).ok().map(|known| &known.scene);
         let show = |step| match step {

@@ -48,6 +48,8 @@ pub struct Surroundings<'a> {
     pub live: &'a (dyn Fn(&EnvName) -> Vec<Live> + Sync),
     /// The host's name.
     pub host: &'a str,
+    /// The digest of the frozen plan that is carried out: an approval may name it.
+    pub planned: Option<&'a str>,
     /// The time of day.
     pub clock: &'a Clock,
     /// What hides secrets in everything that is told.
@@ -324,6 +326,7 @@ impl<'a> Surroundings<'a> {
             now: self.clock.now(),
             env: scene.values.values().env(),
             revision: &|| scene.values.lookup("ENVRUN_REVISION").text().map(|text| text.to_string()),
+            plan: self.planned,
             artefacts: None,
             live: self.live,
             // Asked for when everything else that is guarded holds, before the run begins.

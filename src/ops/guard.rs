@@ -23,9 +23,9 @@ use crate::graph::{Called, ConfiguredTask, NodeIx};
 use crate::ledger::{self, Artefact, Outcome};
 use crate::model::{Condition, ConditionKind, EnvName, Envfile, Requirement, VarName, merge_requirements};
 use crate::plan::Plan;
-use crate::preflight::{Live, Machine, Question, Sight, Status, Verdict, World, ask_all};
+use crate::preflight::{Finding, Live, Machine, Question, Sight, Status, Verdict, World, ask_all};
 use crate::record::{self, GlassEntry};
-use crate::vars::{condition_names, requirement_names};
+use crate::vars::{SecretId, condition_names, requirement_names};
 
 use super::deploy::{Begun, Job, words};
 use super::run::{Ready, Request};
@@ -56,6 +56,51 @@ struct Gate {
     words: Vec<Asked>,
     /// What holds, in words.
     evidence: HashMap<NodeIx, Vec<String>>,
+    /// Everything that was looked at.
+    checks: Vec<Check>,
+}
+
+/// Something that has to hold before a node begins, and how it stands with it now.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Check {
+    /// The node.
+    pub node: String,
+    /// `guard` or `requires`.
+    pub kind: &'static str,
+    /// What, as it is written: `branch main`.
+    pub what: String,
+    /// How it stands.
+    #[serde(flatten)]
+    pub state: CheckState,
+    /// `file:line` where it is written.
+    pub place: String,
+}
+
+impl Check {
+    /// Whether it is an approval that nobody, or not everybody, has given.
+    pub fn is_unapproved(&self) -> bool {
+        self.what.starts_with("approval ") && matches!(self.state, CheckState::Refuses { .. })
+    }
+}
+
+/// How it stands with something that has to hold.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[serde(tag = "state", rename_all = "kebab-case")]
+pub enum CheckState {
+    /// It holds.
+    Holds,
+    /// It does not.
+    Refuses {
+        /// Why.
+        reason: String,
+        /// What would satisfy it.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        hint: Option<String>,
+    },
+    /// A person is asked for it when the run begins.
+    Asked,
+    /// It is found out when the run begins: that takes a command, a connection, or a secret.
+    Later,
 }
 
 /// A word to be typed.
@@ -85,6 +130,10 @@ pub(super) struct Admitted {
     pub read_secrets: bool,
     /// The guards of deploys that hold, in words.
     pub evidence: HashMap<NodeIx, Vec<String>>,
+    /// Everything that was looked at.
+    pub checks: Vec<Check>,
+    /// Secrets that a dry run made up because they are still to be made.
+    pub pretended: BTreeSet<(Option<EnvName>, SecretId)>,
 }
 
 /// Asks everything that has to hold before the first process starts: first what can be asked without secrets, then a
@@ -143,7 +192,8 @@ pub(super) fn admit_with(
         gate.look(&looking, When::WithSecrets);
     }
     let (notices, read_secrets, evidence) = (unsealed.notices, unsealed.read_any, gate.evidence);
-    Ok(Admitted { refusals: merged(gate.refusals), notices, read_secrets, evidence, ..admitted })
+    let (refusals, checks, pretended) = (merged(gate.refusals), gate.checks, unsealed.pretended);
+    Ok(Admitted { refusals, notices, read_secrets, evidence, checks, pretended, ..admitted })
 }
 
 /// When a condition is asked.
@@ -195,28 +245,55 @@ impl Gate {
             let carry = Carry::new(around, node, &scene, ix);
             for guard in guards.into_iter().filter(|guard| is_now(condition_names(around.envfile, guard))) {
                 let place = project.sources().place(guard.span);
+                let check = |state| Check {
+                    node: node.label.clone(),
+                    kind: "guard",
+                    what: words::condition(&guard.kind),
+                    state,
+                    place: place.clone(),
+                };
                 if let ConditionKind::Confirm(word) = &guard.kind {
+                    self.checks.push(check(CheckState::Asked));
                     self.word(word, node, place, guard.hint.clone());
                     self.evidence.entry(ix).or_default().push(words::condition(&guard.kind));
                     continue;
                 }
                 if plan.limits.dry_run && matches!(guard.kind, ConditionKind::Exec { .. }) {
+                    self.checks.push(check(CheckState::Later));
                     continue;
                 }
                 let Some((reason, hint)) = answer(&mut answers, around, guard, &scene, &carry) else {
+                    self.checks.push(check(CheckState::Holds));
                     self.evidence.entry(ix).or_default().push(words::condition(&guard.kind));
                     continue;
                 };
+                let (why, what_now) = (reason.clone(), hint.clone());
+                self.checks.push(check(CheckState::Refuses { reason: why, hint: what_now }));
                 let refusal = Refusal { label: node.label.clone(), reason, place, hint };
                 if break_glass && guard.kind.is_glass() { &mut self.broken } else { &mut self.refusals }
                     .push(refusal);
             }
             if !rows.is_empty() {
                 let rows = rows.iter().filter(|row| is_now(requirement_names(around.envfile, row)));
+                let later = rows.clone().filter(|row| plan.limits.dry_run && row.without_effort().is_none());
+                self.checks.extend(later.map(|row| Check {
+                    node: node.label.clone(),
+                    kind: "requires",
+                    what: row.title(),
+                    state: CheckState::Later,
+                    place: project.sources().place(row.span),
+                }));
                 required.extend(questions(plan, around, node, &scene, &export_file(around, ix), rows));
             }
         }
-        self.refusals.extend(missing(required, around, project, context.cores));
+        for check in required_checks(required, around, project, context.cores) {
+            if let Check { node, what, state: CheckState::Refuses { reason, hint }, place, .. } = &check {
+                let reason = format!("it requires {what}: {reason}");
+                let (label, place, hint) = (node.clone(), place.clone(), hint.clone());
+                self.refusals.push(Refusal { label, reason, place, hint });
+            }
+            self.checks.push(check);
+        }
         self.refusals.extend(super::service::refusals(plan, around, project));
     }
 
@@ -454,13 +531,13 @@ fn scope_requirements<'n>(
     })
 }
 
-/// What is required and not there.
-fn missing(
+/// What is required, and how it stands with it.
+fn required_checks(
     required: Vec<(&String, Question, Requirement)>,
     around: &Surroundings<'_>,
     project: &Project,
     cores: fn() -> usize,
-) -> Vec<Refusal> {
+) -> Vec<Check> {
     if required.is_empty() {
         return Vec::new();
     }
@@ -469,14 +546,18 @@ fn missing(
     let caller = Environ::new(around.caller);
     let world = World { machine: &machine, processes: around.processes, caller: &caller, root: around.root };
     let findings = ask_all(&questions, &world).into_iter();
-    findings
-        .zip(required)
-        .filter(|(finding, _)| finding.status == Status::Fail)
-        .map(|(finding, (label, _, requirement))| Refusal {
-            label: label.clone(),
-            reason: format!("it requires {}: {}", requirement.title(), finding.reason()),
-            place: project.sources().place(requirement.span),
-            hint: requirement.hint.or(finding.hint),
-        })
-        .collect()
+    let check = |(finding, (label, _, requirement)): (Finding, (&String, Question, Requirement))| Check {
+        node: label.clone(),
+        kind: "requires",
+        what: requirement.title(),
+        state: match finding.status {
+            Status::Pass | Status::Warn => CheckState::Holds,
+            Status::Fail => CheckState::Refuses {
+                reason: finding.reason(),
+                hint: requirement.hint.clone().or(finding.hint),
+            },
+        },
+        place: project.sources().place(requirement.span),
+    };
+    findings.zip(required).map(check).collect()
 }

@@ -28,6 +28,7 @@ pub fn matching_environment(context: &Context, project: &Project) -> Result<Opti
         now: context.clock.now(),
         env: None,
         revision: &|| None,
+        plan: None,
         artefacts: None,
         live: &|_| Vec::new(),
         confirmed: &|_| false,

@@ -20,6 +20,7 @@ pub mod import;
 pub mod init;
 pub mod list;
 mod matching;
+pub mod plan;
 mod probe;
 mod problem;
 mod project;

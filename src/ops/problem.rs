@@ -40,6 +40,14 @@ pub enum Problem {
     /// Guards refuse. All of them are named.
     #[error("{}", refusals(.0))]
     Refused(Vec<Refusal>),
+    /// What a frozen plan rests on is not as it was.
+    #[error("{}", not_as_planned(plan, moved))]
+    Moved {
+        /// The plan, as a person calls it.
+        plan: String,
+        /// Everything that moved, in words.
+        moved: Vec<String>,
+    },
     /// The Envfile cannot be read.
     #[error(transparent)]
     Load(#[from] LoadError),
@@ -135,6 +143,13 @@ fn unfinished(env: &str, release: &Release) -> String {
     )
 }
 
+/// Everything that is not as it was when a plan was made.
+fn not_as_planned(plan: &str, moved: &[String]) -> String {
+    let mut lines = vec![format!("{plan} does not hold any more; nothing was done")];
+    lines.extend(moved.iter().map(|moved| format!("  {moved}")));
+    lines.join("\n")
+}
+
 /// What went wrong with a service: the reason first, then everything there is to know.
 fn not_up(label: &str, failure: &Failure) -> String {
     let mut lines = vec![format!("`{label}`: {}", failure.reason)];
@@ -178,7 +193,9 @@ impl Problem {
             Self::Record(RecordError::Unknown(_) | RecordError::Ambiguous(..)) => 2,
             // Nothing was run: whether it may be, nobody can say.
             Self::Busy { .. } => 7,
-            Self::Refused(_) | Self::Store(_) | Self::Stages(StageBookError::Ref(_)) => 3,
+            Self::Refused(_) | Self::Moved { .. } | Self::Store(_) | Self::Stages(StageBookError::Ref(_)) => {
+                3
+            }
             Self::Stages(StageBookError::Fs(_)) | Self::Unshared { .. } => 1,
             Self::Unfinished { .. } | Self::Ledger(LedgerError::Held { .. }) => 7,
             Self::Snapshot(SnapshotError::None { .. }) => 2,
@@ -196,6 +213,7 @@ impl Problem {
                 Some("`envrun init` writes a first one for the project in this folder".into())
             }
             Self::Usage { hint, .. } => hint.clone(),
+            Self::Moved { .. } => Some("look at what moved, and make a new plan with `envrun plan`".into()),
             Self::Store(refused) => refused.hint.clone(),
             Self::Record(RecordError::Unknown(_) | RecordError::Ambiguous(..)) => {
                 Some("`envrun log` lists the runs".into())

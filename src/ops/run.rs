@@ -36,6 +36,7 @@ use crate::vars::{Layer, Lookup, SecretId, Source};
 
 use super::deploy::{self, Job};
 use super::guard::{Admitted, Prompt, admit_with, live};
+use super::plan::{self, Frozen};
 use super::seal::{Answer, Asked, seal_answer};
 use super::target::{self, environment, targets};
 use super::values::{AskedNames, ValueReader, caller_source};
@@ -82,6 +83,8 @@ pub struct Request {
     pub seen: Option<Arc<Seen>>,
     /// What its deploys are there for.
     pub job: Job,
+    /// The frozen plan that it carries out: it is refused if anything is not as it was.
+    pub plan: Option<Arc<Frozen>>,
 }
 
 /// How long running commands have after each step of an interrupt before the next one follows by itself.
@@ -269,7 +272,7 @@ impl Ready {
         &'a self,
         context: &'a Context,
         project: &'a Project,
-        request: &Request,
+        request: &'a Request,
     ) -> Surroundings<'a> {
         Surroundings {
             root: &self.root,
@@ -285,6 +288,7 @@ impl Ready {
             live: &*self.live,
             host: &context.host,
             clock: &context.clock,
+            planned: request.plan.as_ref().map(|frozen| frozen.digest.as_str()),
             redactor: &context.redactor,
             run: &self.run,
             manifests: &self.manifests,
@@ -396,7 +400,7 @@ pub(super) fn carry_out(
             Some("name one of the tasks that it needs".into()),
         ));
     }
-    let Admitted { mut refusals, notices, would_ask, broken, read_secrets, evidence } =
+    let Admitted { mut refusals, notices, would_ask, broken, read_secrets, evidence, .. } =
         admit_with(context, project, &ready, request, begun.as_ref())?;
     if let Some(begun) = &mut begun {
         refusals.extend(begun.refusals.drain(..));
@@ -408,6 +412,17 @@ pub(super) fn carry_out(
         }
         return Err(Problem::Refused(refusals));
     }
+    // As late as can be: what changes the environment is locked out, and every secret that is read was read.
+    if let Some(frozen) = &request.plan {
+        let moved = plan::moved(context, project, &ready, request, frozen, &Default::default())?;
+        if !moved.is_empty() {
+            if let Some(begun) = &begun {
+                begun.deployments.abandon(ledger::Outcome::Refused, &moved.join("; "))?;
+            }
+            return Err(Problem::Moved { plan: frozen.name(), moved });
+        }
+    }
+    let planned = request.plan.as_ref().map(|frozen| frozen.pins()).unwrap_or_default();
     if let Some(begun) = &mut begun {
         begun.guarded(&ready.surroundings(context, project, request), &evidence)?;
     }
@@ -433,6 +448,7 @@ pub(super) fn carry_out(
     let (send, receive) = mpsc::channel();
     let _signals = listen(&ready.processes, &send);
     let deploys = deployments.as_ref();
+    let pins = pins.or(Some(&planned).filter(|pins| !pins.is_empty()));
     let around = Surroundings { audit, pins, deploys, ..ready.surroundings(context, project, request) };
     let plan = &ready.plan;
     if let Some(seen) = &request.seen {

@@ -3,7 +3,8 @@
 //! A tag counts if
 //!
 //! * it is an annotated tag of exactly the guarded revision, and was signed under the name that it has now: neither an
-//!   approval of another revision nor one for another environment can be moved here;
+//!   approval of another revision nor one for another environment can be moved here. Instead of the revision its name may
+//!   hold the digest of a frozen plan: then it counts while that very plan is carried out, and for nothing else;
 //! * git finds a good SSH signature on it by somebody who may approve.
 //!
 //! Who may approve is read from commits, never from the work tree. The file as it was introduced counts at first; a change
@@ -31,6 +32,8 @@ pub(super) struct Approval<'a> {
     pub env: &'a EnvName,
     /// The commit, in full.
     pub revision: String,
+    /// The digest of the frozen plan that is carried out, in full, if one is.
+    pub plan: Option<&'a str>,
     /// Where the file that git is given lies for a moment.
     pub scratch: &'a Path,
 }
@@ -104,7 +107,8 @@ impl Approval<'_> {
         }
         let who: Vec<&str> = who.into_iter().collect();
         let (revision, each) = (&self.revision, if self.count > 1 { "-YOUR_NAME" } else { "" });
-        let tag = format!("approve/{}/{revision}{each}", self.env);
+        // Whoever has a plan wants that one approved, and not whatever else could be made of the revision.
+        let tag = format!("approve/{}/{}{each}", self.env, self.plan.unwrap_or(revision));
         Some(format!(
             "{} approves it with\n  git -c gpg.format=ssh -c user.signingKey=~/.ssh/id_ed25519.pub tag -s -m approved {tag} {revision}\n  \
              git push origin {tag}\nand then, here: git fetch origin --tags",
@@ -134,11 +138,17 @@ impl Approval<'_> {
         Ok(listed.lines().filter_map(tag).collect())
     }
 
-    /// The commit that a tag's name says it approves: `approve/prod/0123…` or `approve/prod/0123…-bob`.
+    /// What a tag's name says it approves, a commit or a plan: `approve/prod/0123…` or `approve/prod/0123…-bob`.
     fn approved<'t>(&self, tag: &'t Tag) -> Option<&'t str> {
         let rest = tag.name.strip_prefix("approve/")?.strip_prefix(self.env.as_str())?.strip_prefix('/')?;
-        let commit = rest.split('-').next()?;
-        (commit.len() >= 40 && commit.bytes().all(|byte| byte.is_ascii_hexdigit())).then_some(commit)
+        let named = rest.split('-').next()?;
+        (named.len() >= 40 && named.bytes().all(|byte| byte.is_ascii_hexdigit())).then_some(named)
+    }
+
+    /// Whether a tag's name says that it approves a commit, or the plan that puts it live.
+    fn approves(&self, tag: &Tag, commit: &str) -> bool {
+        let named = self.approved(tag);
+        named == Some(commit) || (commit == self.revision && self.plan.is_some() && named == self.plan)
     }
 
     /// The addresses of those who made a commit.
@@ -213,7 +223,7 @@ impl Approval<'_> {
         authors: &BTreeSet<String>,
     ) -> Result<(Vec<Approver>, Vec<String>), String> {
         let (mut found, mut reasons): (Vec<Approver>, Vec<String>) = Default::default();
-        for tag in tags.iter().filter(|tag| self.approved(tag) == Some(commit)) {
+        for tag in tags.iter().filter(|tag| self.approves(tag, commit)) {
             match self.approver(tag, commit, may)? {
                 Ok(approver) => {
                     let known =

@@ -34,6 +34,8 @@ pub struct Surroundings<'a> {
     pub env: Option<&'a EnvName>,
     /// The revision that is guarded; `None` for HEAD.
     pub revision: &'a dyn Fn() -> Option<String>,
+    /// The digest of the frozen plan that is carried out, if one is.
+    pub plan: Option<&'a str>,
     /// What is to go live, where that is known already.
     pub artefacts: Option<Digest>,
     /// Every time that something was live and healthy in an environment, the last one first.
@@ -242,6 +244,7 @@ fn approval<'a>(kind: &'a ConditionKind, around: &Surroundings<'a>) -> Option<Re
         count: *count,
         env,
         revision,
+        plan: around.plan,
         scratch: around.scratch,
     }))
 }

@@ -38,6 +38,7 @@ fn verdict(dir: &Path, kind: ConditionKind, variables: &[(&str, &str)]) -> Strin
         now: Timestamp(1_795_176_000_000),
         env: None,
         revision: &|| None,
+        plan: None,
         artefacts: None,
         live: &|_| Vec::new(),
         confirmed: &|_| false,

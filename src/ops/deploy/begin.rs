@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crate::base::{Digest, Timestamp};
+use crate::cache::LocalStore;
 use crate::engine::deploy::{Attempt, Bytes, Deployment, Deployments, Gate, Proof};
 use crate::engine::surroundings::{Surroundings, scope_conditions};
 use crate::fingerprint::SecretKey;
@@ -102,7 +103,7 @@ pub fn begin(
     for ix in deploys {
         let node = plan.graph[ix].clone();
         if let Some((deployment, began)) = begun.deployment(project, &node)? {
-            hand_down(plan, ix, &deployment);
+            hand_down(plan, ix, deployment.forward.node.given.clone());
             if let Some(began) = began {
                 lines.push((deployment.env.clone(), began));
             }
@@ -236,7 +237,7 @@ struct Preparation<'a> {
     /// The numbers that this run gave away, by environment.
     ids: BTreeMap<String, u64>,
     refusals: Vec<Refusal>,
-    store: crate::cache::LocalStore,
+    store: LocalStore,
     limits: Limits,
     key: SecretKey,
     /// The values of the run.
@@ -306,7 +307,7 @@ impl Preparation<'_> {
             Job::Resume(id) | Job::Back(id) => history.release(*id).cloned(),
             Job::Deploy | Job::Rollback { .. } | Job::Restore(_) => None,
         };
-        let goal = match self.goal(project, node, deploy, known.as_ref(), &history) {
+        let goal = match goal(project, node, deploy, (self.job, known.as_ref()), (&history, &self.store)) {
             Ok(goal) => goal,
             Err(refusal) => {
                 self.refusals.push(*refusal);
@@ -472,60 +473,6 @@ impl Preparation<'_> {
         next
     }
 
-    /// Which revision goes live, and what it ships.
-    fn goal(
-        &self,
-        project: &Project,
-        node: &ConfiguredTask,
-        deploy: &Deploy,
-        known: Option<&Release>,
-        history: &ledger::History,
-    ) -> Result<Goal, Box<Refusal>> {
-        let refusal = |reason: String, span, hint: Option<&str>| {
-            let place = project.sources().place(span);
-            Box::new(Refusal { label: node.label.clone(), reason, place, hint: hint.map(str::to_owned) })
-        };
-        if let Some(known) = known {
-            let bytes = Bytes::Kept(known.artefacts.clone());
-            return Ok(Goal { revision: known.began.revision.clone(), bytes, from: None, of: None });
-        }
-        if let Job::Rollback { of, .. } = self.job
-            && let Some(target) = history.release(*of)
-        {
-            return Ok(Goal {
-                revision: target.began.revision.clone(),
-                bytes: Bytes::Kept(target.artefacts.clone()),
-                from: target.began.from.clone(),
-                of: Some(*of),
-            });
-        }
-        if let Some(from) = &deploy.from {
-            let other = ledger::history(project.root(), from.value.as_str())
-                .map_err(|error| refusal(error.to_string(), from.span, None))?;
-            let name = node.path.to_string();
-            let release = proved(&other, from.value.as_str(), &name, &self.store)
-                .map_err(|reason| refusal(reason, from.span, None))?;
-            return Ok(Goal {
-                revision: release.began.revision.clone(),
-                bytes: Bytes::Kept(release.artefacts.clone()),
-                from: Some(Origin { env: from.value.to_string(), release: release.id() }),
-                of: None,
-            });
-        }
-        let git = crate::preflight::Git::new(project.root());
-        let revision = match &deploy.revision {
-            None => git
-                .revision()
-                .map_err(|reason| refusal(reason, deploy.task.span, Some("`git init` and a first commit"))),
-            Some(text) => TaskValues::new(&node.values, &node.task, Vec::new())
-                .interpolate(&text.value, Form::Text, text.span)
-                .map_err(|diagnostic| diagnostic.message.clone())
-                .and_then(|name| git.commit(&name))
-                .map_err(|reason| refusal(reason, text.span, None)),
-        }?;
-        Ok(Goal { revision, bytes: Bytes::OfNeeds, from: None, of: None })
-    }
-
     /// What is asked again when the bytes are known: whether these very bytes were live where `deployed` says.
     fn gate(&self, project: &Project, node: &ConfiguredTask) -> Option<Gate> {
         if *self.job != Job::Deploy || self.break_glass.is_some() {
@@ -616,11 +563,7 @@ impl Preparation<'_> {
         (revision, other): (&str, Option<&str>),
         bytes: Bytes,
     ) -> Result<Attempt, Problem> {
-        let given = vec![
-            ("ENVRUN_REVISION".to_owned(), revision.to_owned()),
-            // Empty for the first one: a shell that refuses unset names may still ask.
-            ("ENVRUN_PREVIOUS".to_owned(), other.unwrap_or_default().to_owned()),
-        ];
+        let given = given(revision, other);
         let mut proofs = Vec::new();
         for verify in &deploy.verify {
             let target = |task: &crate::model::NodeRef| Target {
@@ -655,11 +598,64 @@ impl Preparation<'_> {
 }
 
 /// Which revision goes live, and what it ships.
-struct Goal {
-    revision: String,
-    bytes: Bytes,
-    from: Option<Origin>,
-    of: Option<u64>,
+pub(super) struct Goal {
+    pub revision: String,
+    pub bytes: Bytes,
+    pub from: Option<Origin>,
+    pub of: Option<u64>,
+}
+
+/// Which revision goes live, and what it ships.
+pub(super) fn goal(
+    project: &Project,
+    node: &ConfiguredTask,
+    deploy: &Deploy,
+    (job, known): (&Job, Option<&Release>),
+    (history, store): (&ledger::History, &LocalStore),
+) -> Result<Goal, Box<Refusal>> {
+    let refusal = |reason: String, span, hint: Option<&str>| {
+        let place = project.sources().place(span);
+        Box::new(Refusal { label: node.label.clone(), reason, place, hint: hint.map(str::to_owned) })
+    };
+    if let Some(known) = known {
+        let bytes = Bytes::Kept(known.artefacts.clone());
+        return Ok(Goal { revision: known.began.revision.clone(), bytes, from: None, of: None });
+    }
+    if let Job::Rollback { of, .. } = job
+        && let Some(target) = history.release(*of)
+    {
+        return Ok(Goal {
+            revision: target.began.revision.clone(),
+            bytes: Bytes::Kept(target.artefacts.clone()),
+            from: target.began.from.clone(),
+            of: Some(*of),
+        });
+    }
+    if let Some(from) = &deploy.from {
+        let other = ledger::history(project.root(), from.value.as_str())
+            .map_err(|error| refusal(error.to_string(), from.span, None))?;
+        let name = node.path.to_string();
+        let release = proved(&other, from.value.as_str(), &name, store)
+            .map_err(|reason| refusal(reason, from.span, None))?;
+        return Ok(Goal {
+            revision: release.began.revision.clone(),
+            bytes: Bytes::Kept(release.artefacts.clone()),
+            from: Some(Origin { env: from.value.to_string(), release: release.id() }),
+            of: None,
+        });
+    }
+    let git = crate::preflight::Git::new(project.root());
+    let revision = match &deploy.revision {
+        None => git
+            .revision()
+            .map_err(|reason| refusal(reason, deploy.task.span, Some("`git init` and a first commit"))),
+        Some(text) => TaskValues::new(&node.values, &node.task, Vec::new())
+            .interpolate(&text.value, Form::Text, text.span)
+            .map_err(|diagnostic| diagnostic.message.clone())
+            .and_then(|name| git.commit(&name))
+            .map_err(|reason| refusal(reason, text.span, None)),
+    }?;
+    Ok(Goal { revision, bytes: Bytes::OfNeeds, from: None, of: None })
 }
 
 /// One digest over all values, with a key: nobody can tell from it what a secret is by trying.
@@ -680,9 +676,17 @@ fn fingerprint(key: &SecretKey, values: &TaskValues) -> String {
     Digest(*blake3::keyed_hash(&key.0, &text).as_bytes()).short()
 }
 
+/// What a deploy gives to its commands.
+pub(super) fn given(revision: &str, other: Option<&str>) -> Vec<(String, String)> {
+    vec![
+        ("ENVRUN_REVISION".to_owned(), revision.to_owned()),
+        // Empty for the first one: a shell that refuses unset names may still ask.
+        ("ENVRUN_PREVIOUS".to_owned(), other.unwrap_or_default().to_owned()),
+    ]
+}
+
 /// What is given to a deploy reaches what it needs too, where the deploy names a revision of its own.
-fn hand_down(plan: &mut Plan, ix: NodeIx, deployment: &Deployment) {
-    let given = deployment.forward.node.given.clone();
+pub(super) fn hand_down(plan: &mut Plan, ix: NodeIx, given: Vec<(String, String)>) {
     let is_own = matches!(&plan.graph[ix].special, Some(Node::Deploy(deploy)) if deploy.revision.is_some());
     if is_own {
         let mut todo: Vec<NodeIx> = plan.graph.needs(ix).collect();
@@ -698,7 +702,7 @@ fn hand_down(plan: &mut Plan, ix: NodeIx, deployment: &Deployment) {
 }
 
 /// Who deploys: the person behind a CI job, or the user.
-pub(super) fn who(context: &Context) -> Who {
+pub(in crate::ops) fn who(context: &Context) -> Who {
     let names = ["GITHUB_ACTOR", "GITLAB_USER_LOGIN", "SUDO_USER", "USER", "LOGNAME"];
     let user = names.iter().find_map(|name| context.caller_text(name).filter(|user| !user.is_empty()));
     Who {

@@ -10,6 +10,7 @@
 mod begin;
 mod bytes;
 mod finish;
+mod foresee;
 pub mod history;
 pub mod report;
 mod rollback;
@@ -18,8 +19,10 @@ pub mod words;
 
 pub use begin::{Job, shipped};
 pub use finish::{Finish, Finished, finish};
+pub use foresee::{Foreseen, foresee};
 pub use rollback::{Rollback, candidates, rollback};
 
+pub(in crate::ops) use begin::who;
 pub(super) use begin::{Begun, begin};
 
 use crate::ledger::{self, History, Release};

@@ -59,6 +59,7 @@ pub(in crate::ops) fn ask(
         now: context.clock.now(),
         env,
         revision: &|| None,
+        plan: None,
         artefacts: None,
         live: &live(project.root()),
         // Whoever only looks changes nothing that would have to be confirmed.

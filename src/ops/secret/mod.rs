@@ -87,6 +87,8 @@ pub struct Opened {
     pub notices: Vec<(String, Option<String>)>,
     /// Something was read.
     pub read_any: bool,
+    /// Secrets whose value was made up and went nowhere.
+    pub pretended: BTreeSet<SecretId>,
 }
 
 /// A secret that is not there.
@@ -279,6 +281,9 @@ impl<'a> Secrets<'a> {
                 let answer = match made.iter().find(|(made, _)| made == name) {
                     Some((_, text)) => {
                         self.context.redactor.learn([text.as_str()]);
+                        if missing == Missing::Pretend {
+                            opened.pretended.insert(kept.id());
+                        }
                         Answer::Value {
                             text: text.as_str().into(),
                             layer: Layer::Store(place.store.to_string()),

@@ -28,6 +28,8 @@ pub struct Unsealed {
     pub notices: Vec<(String, Option<String>)>,
     /// Something was read: the answer of the run rests on a store.
     pub read_any: bool,
+    /// Secrets of an environment that were made up, because a dry run makes none.
+    pub pretended: BTreeSet<(Option<EnvName>, SecretId)>,
 }
 
 impl Wants {
@@ -121,6 +123,8 @@ pub fn unseal(
         let wanted = Wanted::Only(group.wanted.keys().cloned().chain(held).collect());
         let opened = secrets.open(group.values, &wanted, missing);
         unsealed.read_any |= opened.read_any;
+        let env = group.values.env();
+        unsealed.pretended.extend(opened.pretended.into_iter().map(|id| (env.cloned(), id)));
         for notice in opened.notices {
             if !unsealed.notices.contains(&notice) {
                 unsealed.notices.push(notice);

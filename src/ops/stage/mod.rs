@@ -380,6 +380,7 @@ fn ask(
         now: context.clock.now(),
         env: env.as_ref(),
         revision: &|| None,
+        plan: None,
         artefacts: None,
         live: &super::guard::live(project.root()),
         confirmed: &|_| false,

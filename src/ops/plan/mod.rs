@@ -1,0 +1,137 @@
+//! Plans: what a run would do, with everything that has to hold for it; frozen into a file; and carried out if nothing moved.
+//!
+//! [`plan`] walks a run dry, as `--dry-run` does, and looks at everything that it rests on: the texts of the Envfile, the
+//! commit, what goes into the key of every node (files, commands, variables, tools, what it needs), the values of its
+//! environments, what is live there. All of it is in a [`Frozen`] plan, as digests. [`apply`] looks again, by the same
+//! walk, before anybody is asked for anything, and once more when the environments are locked and all secrets are read; it
+//! names whatever is not as it was. Outputs that the plan knew are pinned for the run, so that it ships these bytes and no
+//! others.
+//!
+//! Invariant: a plan holds no value of a secret; where one would get into it, no plan is written.
+//! Invariant: guards are not part of a plan: they are asked when it is carried out.
+
+mod frozen;
+mod look;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::engine::dispatcher::Ending;
+use crate::report::Reporters;
+
+pub use frozen::{Changes, Deploy, FORMAT, Fate, Frozen, Node, Target, Value, short};
+
+use super::guard::{Admitted, Check, admit};
+use super::run::{Ready, Request, Rest, carry_out};
+use super::target::Asked;
+use super::{Context, Problem, Project, Refusal};
+
+/// What a run would do, and how it stands with everything that has to hold for it.
+#[derive(Debug, Clone, serde::Serialize)]
+pub struct Checklist {
+    /// The plan.
+    pub plan: Frozen,
+    /// Guards and requirements.
+    pub checks: Vec<Check>,
+    /// What speaks against it beside them, in words.
+    pub against: Vec<String>,
+    /// What is worth knowing: secrets that would be made.
+    pub notes: Vec<String>,
+}
+
+/// Makes a plan of a request. Whoever is going to write it down is told how that very plan is approved.
+pub fn plan(
+    context: &Context,
+    project: &mut Project,
+    request: &Request,
+    is_kept: bool,
+) -> Result<Checklist, Problem> {
+    let request = Request { dry_run: true, ..request.clone() };
+    let ready = Ready::new(context, project, &request)?;
+    let Admitted { mut checks, refusals, notices, pretended, .. } =
+        admit(context, project, &ready, &request)?;
+    let (plan, foreseen) = look::look(context, project, &ready, &request, None, &pretended)?;
+    if is_kept && checks.iter().any(Check::is_unapproved) {
+        let request = Request { plan: Some(Arc::new(plan.clone())), ..request };
+        checks = admit(context, project, &ready, &request)?.checks;
+    }
+    let is_told = |refusal: &&Refusal| !checks.iter().any(|check| check.place == refusal.place);
+    let mut against: Vec<String> = refusals.iter().filter(is_told).map(ToString::to_string).collect();
+    for deploy in &foreseen {
+        against.extend(deploy.revision.as_ref().err().map(ToString::to_string));
+        against
+            .extend(deploy.unfinished.as_ref().map(|what| format!("`{}` is not free: {what}", deploy.env)));
+    }
+    let against = against.iter().map(|text| context.redactor.text(text).into_owned()).collect();
+    let notes = notices.iter().map(|(text, _)| context.redactor.text(text).into_owned()).collect();
+    Ok(Checklist { plan, checks, against, notes })
+}
+
+/// Writes a plan to a file, unless a secret would be in it.
+pub fn freeze(context: &Context, plan: &Frozen, path: &Path) -> Result<(), Problem> {
+    let text = plan.text();
+    if context.redactor.text(&text) != text {
+        return Err(Problem::usage(
+            "the plan would hold the value of a secret, so it is not written",
+            Some("give secrets by their store, not by `--set` or an argument".into()),
+        ));
+    }
+    plan.write(&context.cwd.join(path))
+}
+
+/// Reads a plan of this project.
+pub fn thaw(context: &Context, project: &Project, path: &Path) -> Result<Frozen, Problem> {
+    let frozen = Frozen::read(&context.cwd.join(path))?;
+    let name = project.envfile().name.as_ref().map(|name| name.value.as_str()).unwrap_or_default();
+    if frozen.project != name {
+        return Err(Problem::usage(
+            format!("{} is a plan of the project `{}`, and this is `{name}`", path.display(), frozen.project),
+            Some("go to that project, or make a plan of this one".into()),
+        ));
+    }
+    Ok(frozen)
+}
+
+/// Carries a plan out, if nothing that it rests on moved. `request` says how; what is run is in the plan.
+pub fn apply(
+    context: &Context,
+    project: &mut Project,
+    frozen: Frozen,
+    request: &Request,
+    reporters: Reporters,
+) -> Result<(Ending, Rest), Problem> {
+    let frozen = Arc::new(frozen);
+    let targets = frozen.targets.iter();
+    let request = Request {
+        targets: targets
+            .map(|target| Asked { name: target.name.clone(), args: target.args.clone() })
+            .collect(),
+        env: frozen.env.clone(),
+        set: frozen.set.clone(),
+        plan: Some(Arc::clone(&frozen)),
+        ..request.clone()
+    };
+    // Before anybody is asked for a word, or an environment is locked.
+    let dry = Request { dry_run: true, ..request.clone() };
+    let ready = Ready::new(context, project, &dry)?;
+    let pretended = admit(context, project, &ready, &dry)?.pretended;
+    let moved = moved(context, project, &ready, &dry, &frozen, &pretended)?;
+    if !moved.is_empty() {
+        return Err(Problem::Moved { plan: frozen.name(), moved });
+    }
+    carry_out(context, project, &request, reporters, Default::default())
+}
+
+/// Everything that is not as it was when the plan was made, in words.
+pub(super) fn moved(
+    context: &Context,
+    project: &Project,
+    ready: &Ready,
+    request: &Request,
+    frozen: &Frozen,
+    pretended: &look::Pretended,
+) -> Result<Vec<String>, Problem> {
+    let (now, _) = look::look(context, project, ready, request, Some(frozen), pretended)?;
+    let moved = frozen.moved(&now);
+    Ok(moved.iter().map(|text| context.redactor.text(text).into_owned()).collect())
+}
