@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use crate::base::Digest;
 use crate::base::fs::{self, FsError};
 
+use crate::gitref::RefError;
+
 use super::{Entry, Holder};
 
 /// Its name in the environment's folder.
@@ -32,6 +34,21 @@ pub enum LedgerError {
         line: usize,
         /// What the reader met.
         reason: String,
+    },
+    /// The ref that shares it cannot be read or written.
+    #[error(transparent)]
+    Ref(RefError),
+    /// Another checkout wrote its line first.
+    #[error("another checkout began to change `{env}` at the same moment")]
+    Overtaken {
+        /// The environment.
+        env: String,
+    },
+    /// Both have lines that the other has not.
+    #[error("`{}` and the ledger that is shared through git have different lines", path.display())]
+    Diverged {
+        /// The file.
+        path: PathBuf,
     },
     /// Somebody else changes the environment.
     #[error("environment `{env}` is locked by {holder}")]
@@ -122,12 +139,25 @@ impl Writer {
         self.tail.next
     }
 
-    /// Appends a line; it is on the disk when this returns.
-    pub(super) fn append(&mut self, entry: &Entry) -> Result<(), LedgerError> {
+    /// The line of an entry, and its checksum.
+    fn line(&self, entry: &Entry) -> (String, String) {
         let json = serde_json::to_string(entry).expect("entries have only text for keys");
         let body = json.strip_suffix('}').expect("an entry is an object");
         let sum = checksum(&self.tail.sum, body);
-        let line = format!("{body}{MARK}{sum}\"}}\n");
+        (format!("{body}{MARK}{sum}\"}}\n"), sum)
+    }
+
+    /// What the file would be with an entry behind it; without one, what it is.
+    pub(super) fn whole(&self, entry: Option<&Entry>) -> Result<Vec<u8>, LedgerError> {
+        let mut whole = fs::read(&self.path)?;
+        whole.truncate(usize::try_from(self.tail.len).unwrap_or(usize::MAX));
+        whole.extend(entry.map(|entry| self.line(entry).0).unwrap_or_default().into_bytes());
+        Ok(whole)
+    }
+
+    /// Appends a line; it is on the disk when this returns.
+    pub(super) fn append(&mut self, entry: &Entry) -> Result<(), LedgerError> {
+        let (line, sum) = self.line(entry);
         let error = |error| FsError::new("write", &self.path, error);
         let written = self.file.write_all(line.as_bytes()).and_then(|()| self.file.sync_data());
         if let Err(reason) = written {

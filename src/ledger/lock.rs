@@ -13,6 +13,7 @@ use crate::base::unit::show_duration;
 use crate::base::{Clock, Timestamp};
 
 use super::file::{self, LedgerError, Writer};
+use super::shared::Shared;
 use super::{Entry, History, What, Who, folder};
 
 /// How often a lock that is taken is tried again.
@@ -64,13 +65,22 @@ pub struct Locked {
     clock: Clock,
     history: History,
     writer: Writer,
+    shared: Option<Shared>,
+    /// Why the last lines are not shared, if they are not.
+    unshared: Option<String>,
     /// Locked as long as it is open.
     _lock: File,
 }
 
 impl Locked {
-    /// Locks an environment, or says who has it.
-    pub fn take(root: &Path, env: &str, holder: &Holder, clock: &Clock) -> Result<Self, LedgerError> {
+    /// Locks an environment, or says who has it. With a `remote` its ledger is shared: what others wrote is taken over first.
+    pub fn take(
+        root: &Path,
+        env: &str,
+        holder: &Holder,
+        clock: &Clock,
+        remote: Option<&str>,
+    ) -> Result<Self, LedgerError> {
         let folder = folder(root, env);
         fs::create_folder(&folder)?;
         ignore(root)?;
@@ -99,10 +109,24 @@ impl Locked {
         let written = lock.set_len(0).and_then(|()| lock.rewind()).and_then(|()| lock.write_all(&text));
         written.map_err(error)?;
         let path = folder.join(file::NAME);
+        let shared = remote.map(|remote| Shared::new(root, remote, env));
+        if let Some(shared) = &shared {
+            shared.pull(&path)?;
+        }
         let (entries, tail) = file::read(&path)?;
         let writer = Writer::open(&path, tail)?;
         let history = History::of(entries);
-        Ok(Self { env: env.to_owned(), clock: clock.clone(), history, writer, _lock: lock })
+        let mut locked = Self {
+            env: env.to_owned(),
+            clock: clock.clone(),
+            history,
+            writer,
+            shared,
+            unshared: None,
+            _lock: lock,
+        };
+        locked.share(None)?;
+        Ok(locked)
     }
 
     /// The environment.
@@ -115,9 +139,33 @@ impl Locked {
         &self.history
     }
 
+    /// Why the last lines are not shared with others, if they are not: the next who locks the environment here shares them.
+    pub fn unshared(&self) -> Option<&str> {
+        self.unshared.as_deref()
+    }
+
+    /// Shares what is written, and an entry that is not yet.
+    fn share(&mut self, entry: Option<&Entry>) -> Result<(), LedgerError> {
+        if let Some(shared) = &self.shared {
+            shared.push(&self.env, &self.writer.whole(entry)?)?;
+            self.unshared = None;
+        }
+        Ok(())
+    }
+
     /// Writes a line; it is on the disk when this returns.
     pub fn write(&mut self, what: What) -> Result<(), LedgerError> {
         let entry = Entry { seq: self.writer.next(), time: self.clock.now(), what };
+        match &entry.what {
+            // Nothing begins that others do not know of.
+            What::Began(_) => self.share(Some(&entry))?,
+            What::Reached(reached) if !reached.phase.touched() => {}
+            // What has begun is brought to its end, whether or not the remote can be reached meanwhile.
+            _ => match self.share(Some(&entry)) {
+                Err(LedgerError::Ref(error)) => self.unshared = Some(error.to_string()),
+                other => other?,
+            },
+        }
         self.writer.append(&entry)?;
         self.history.take(entry);
         Ok(())

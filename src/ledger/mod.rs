@@ -19,6 +19,7 @@ mod entry;
 mod file;
 mod history;
 mod lock;
+mod shared;
 #[cfg(test)]
 mod tests;
 mod transaction;
@@ -29,6 +30,7 @@ pub use entry::{Artefact, Began, Entry, Kind, Origin, Outcome, Phase, Reached, S
 pub use file::LedgerError;
 pub use history::{End, History, Release};
 pub use lock::{Holder, Locked};
+pub use shared::refresh;
 pub use transaction::{Course, Fact, Step, Transaction};
 
 use crate::record::STATE_DIR;

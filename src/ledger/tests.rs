@@ -19,7 +19,7 @@ fn holder(user: &str) -> Holder {
 }
 
 fn take(root: &Path) -> Locked {
-    Locked::take(root, "prod", &holder("ada"), &Clock::manual(NOW)).unwrap()
+    Locked::take(root, "prod", &holder("ada"), &Clock::manual(NOW), None).unwrap()
 }
 
 fn began(release: u64, revision: &str, previous: Option<u64>) -> Began {
@@ -90,14 +90,14 @@ fn one_holds_the_lock_and_the_other_hears_who() {
     let locked = take(dir.path());
     assert_eq!(super::holder(dir.path(), "prod").unwrap().who.user, "ada");
     let clock = Clock::manual(Timestamp(NOW.0 + 90_000));
-    let refused = Locked::take(dir.path(), "prod", &holder("bob"), &clock).unwrap_err();
+    let refused = Locked::take(dir.path(), "prod", &holder("bob"), &clock, None).unwrap_err();
     assert_eq!(
         refused.to_string(),
         "environment `prod` is locked by ada@here (process 7, `prod.deploy`) since 2026-11-20 21:33:01 UTC, 1m30s ago"
     );
     drop(locked);
     assert_eq!(super::holder(dir.path(), "prod"), None);
-    Locked::take(dir.path(), "prod", &holder("bob"), &clock).unwrap();
+    Locked::take(dir.path(), "prod", &holder("bob"), &clock, None).unwrap();
 }
 
 #[test]

@@ -197,7 +197,8 @@ impl Problem {
                 3
             }
             Self::Stages(StageBookError::Fs(_)) | Self::Unshared { .. } => 1,
-            Self::Unfinished { .. } | Self::Ledger(LedgerError::Held { .. }) => 7,
+            Self::Unfinished { .. }
+            | Self::Ledger(LedgerError::Held { .. } | LedgerError::Overtaken { .. }) => 7,
             Self::Snapshot(SnapshotError::None { .. }) => 2,
             Self::Snapshot(SnapshotError::Busy(_)) => 7,
             Self::Ledger(_) | Self::Snapshot(_) => 1,
@@ -228,8 +229,9 @@ impl Problem {
             Self::Unfinished { env, .. } => Some(format!(
                 "`envrun deploy resume {env}` brings it to its end, `envrun deploy back {env}` takes it back"
             )),
+            Self::Ledger(LedgerError::Ref(error)) => error.hint(),
             Self::Ledger(LedgerError::Held { .. }) => {
-                Some("wait until that one is over; the lock is free when its process has ended".into())
+                Some("wait until that one is over; if its machine is gone, `envrun deploy resume` or `back` ends it".into())
             }
             Self::Service { failure, .. } => failure.hint.clone(),
             Self::Session(error) => error.hint(),

@@ -587,3 +587,65 @@ fn other_bytes_than_those_that_were_proved_are_refused() {
     let history = lab.sandbox.ok(&["history", "prod", "-n", "1"]).stdout;
     assert!(history.contains("break-glass: the sky is falling"), "{history}");
 }
+
+#[test]
+fn two_checkouts_share_one_lock_and_one_history_through_git() {
+    let lab = Lab::new();
+    let text = format!("{ENVFILE}state git=\"origin\"\n");
+    lab.commit("Envfile.kdl", &text);
+    let origin = lab.sandbox.root().parent().unwrap().join("origin.git");
+    lab.git(&["init", "--quiet", "--bare", origin.to_str().unwrap()]);
+    lab.git(&["remote", "add", "origin", origin.to_str().unwrap()]);
+    lab.git(&["push", "--quiet", "origin", "main"]);
+    let other = lab.sandbox.root().parent().unwrap().join("other");
+    lab.git(&["clone", "--quiet", "-b", "main", origin.to_str().unwrap(), other.to_str().unwrap()]);
+    // What is live is one place, whoever deploys there.
+    std::fs::create_dir_all(lab.sandbox.root().join("live")).unwrap();
+    std::os::unix::fs::symlink(lab.sandbox.root().join("live"), other.join("live")).unwrap();
+    let here = lab.sandbox.root();
+    let rounds = if std::env::var_os("ENVRUN_TEST_ROUNDS").is_some() { 50 } else { 3 };
+    for _ in 0..rounds {
+        let start = |dir: &std::path::Path| {
+            let mut command = lab.sandbox.command_in(dir, &["uat.deploy"]);
+            let piped = std::process::Stdio::piped;
+            command.stdout(piped()).stderr(piped()).spawn().unwrap()
+        };
+        let children = [start(&here), start(&other)];
+        let ran = children.map(|child| lab.sandbox.ran(child.wait_with_output().unwrap()));
+        assert!(ran.iter().any(|ran| ran.exit == 0), "{}\n{}", ran[0].text(), ran[1].text());
+        for ran in ran.iter().filter(|ran| ran.exit != 0) {
+            exits(ran, 7);
+            assert!(
+                ran.stderr.contains("is locked by") || ran.stderr.contains("began to change `uat`"),
+                "{}",
+                ran.stderr
+            );
+        }
+    }
+    // One history, without a gap and without two that were at it at once.
+    let read = |dir: &std::path::Path| {
+        let ran =
+            lab.sandbox.ran(lab.sandbox.command_in(dir, &["history", "uat", "--json"]).output().unwrap());
+        exits(&ran, 0);
+        ran.stdout
+    };
+    let history = read(&here);
+    assert_eq!(history, read(&other));
+    let mut last_end = 0;
+    for (at, line) in history.lines().rev().enumerate() {
+        let line: serde_json::Value = serde_json::from_str(line).unwrap();
+        assert_eq!(line["release"], at as u64 + 1);
+        assert_eq!(line["outcome"], "live");
+        assert!(line["began"].as_u64().unwrap() >= last_end, "{history}");
+        last_end = line["ended"].as_u64().unwrap();
+    }
+    // What was cut short there is told here, and can be brought to its end here.
+    std::fs::write(other.join("kill"), "verifying").unwrap();
+    let killed = lab.sandbox.command_in(&other, &["uat.deploy"]).output().unwrap();
+    assert_eq!(killed.status.code(), None);
+    let ran = lab.run(&["uat.deploy"]);
+    exits(&ran, 7);
+    assert!(ran.stderr.contains("cut short while verifying"), "{}", ran.stderr);
+    exits(&lab.run(&["deploy", "back", "uat"]), 0);
+    exits(&lab.sandbox.ran(lab.sandbox.command_in(&other, &["uat.deploy"]).output().unwrap()), 0);
+}

@@ -388,6 +388,11 @@ impl Drive<'_> {
             };
             return NodeOutcome::Failed { failure, log: None, hint: None };
         }
+        let unshared = self.deployments.lock(&deployment.env).unshared().map(str::to_owned);
+        if let Some(reason) = unshared {
+            let message = format!("other checkouts do not know of this yet: {reason}");
+            self.actions.notice(self.ear.node, &self.ear.send, message, None);
+        }
         if outcome == Outcome::Live {
             self.after_live();
         } else {

@@ -74,6 +74,9 @@ pub fn begin(
     };
     let deploys: Vec<NodeIx> =
         plan.graph.iter().filter(|(_, node)| is_changing(node)).map(|(ix, _)| ix).collect();
+    if !deploys.is_empty() {
+        super::refresh(project)?;
+    }
     untouched(context, project, plan)?;
     if deploys.is_empty() {
         return Ok(None);
@@ -269,7 +272,8 @@ impl Preparation<'_> {
             let since = self.context.clock.now();
             let run = self.run.to_string();
             let holder = Holder { who: self.who.clone(), since, doing, run, read: Timestamp(0) };
-            let mut locked = Locked::take(project.root(), &env, &holder, &self.context.clock)?;
+            let clock = &self.context.clock;
+            let mut locked = Locked::take(project.root(), &env, &holder, clock, remote(project))?;
             let ours = match self.job {
                 Job::Resume(id) | Job::Back(id) => Some(*id),
                 Job::Deploy | Job::Rollback { .. } | Job::Restore(_) => None,
@@ -277,6 +281,10 @@ impl Preparation<'_> {
             let open: Vec<Release> =
                 locked.history().open().filter(|release| Some(release.id()) != ours).cloned().collect();
             for release in open {
+                // In another checkout it may still go on: the one whose line is there has the environment.
+                if remote(project).is_some() && goes_on(&release, &self.who) {
+                    return Err(held(&env, &release, clock.now()));
+                }
                 // An emergency takes the way that is left: what was cut short is given up for it.
                 if !matches!(self.job, Job::Rollback { emergency: true, .. }) {
                     return Err(Problem::Unfinished { env, release: Box::new(release) });
@@ -699,6 +707,33 @@ pub(super) fn hand_down(plan: &mut Plan, ix: NodeIx, given: Vec<(String, String)
         }
     }
     plan.graph[ix].given = given;
+}
+
+/// The remote through whose git ref ledgers are shared, if they are.
+pub(super) fn remote(project: &Project) -> Option<&str> {
+    project.envfile().state.as_ref().map(|remote| remote.value.as_str())
+}
+
+/// Whether a release that another checkout began may still go on: its process lives, or nobody here can know.
+pub(super) fn goes_on(release: &Release, who: &Who) -> bool {
+    let theirs = &release.began.who;
+    if theirs.host != who.host {
+        return true;
+    }
+    let pid = i32::try_from(theirs.pid).ok().and_then(rustix::process::Pid::from_raw);
+    theirs.pid != who.pid && pid.is_some_and(|pid| rustix::process::test_kill_process(pid).is_ok())
+}
+
+/// Another checkout has the environment.
+pub(super) fn held(env: &str, release: &Release, now: Timestamp) -> Problem {
+    let holder = Holder {
+        who: release.began.who.clone(),
+        since: release.at,
+        doing: format!("{env}.{}", release.began.node),
+        run: release.began.run.clone(),
+        read: now,
+    };
+    ledger::LedgerError::Held { env: env.to_owned(), holder: Box::new(holder) }.into()
 }
 
 /// Who deploys: the person behind a CI job, or the user.

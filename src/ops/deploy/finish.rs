@@ -8,9 +8,9 @@ use crate::report::Reporters;
 use super::super::run::{Request, Rest, run};
 use super::super::target::Asked;
 use super::super::{Context, Problem, Project};
-use super::begin::{Job, who};
+use super::begin::{Job, goes_on, held, remote, who};
 use super::words::title;
-use super::{history_of, open};
+use super::{history_of, open, refresh};
 
 /// Which end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +39,7 @@ pub fn finish(
     reporters: Reporters,
 ) -> Result<Finished, Problem> {
     let env = super::super::target::environment(project.envfile(), env)?;
+    refresh(project)?;
     let history = history_of(project, env.as_str())?;
     let Some(release) = open(&history).cloned() else {
         return Err(Problem::usage(
@@ -46,6 +47,10 @@ pub fn finish(
             Some(format!("`envrun status {env}` shows what is live there")),
         ));
     };
+    let who = who(context);
+    if remote(project).is_some() && release.began.who.host == who.host && goes_on(&release, &who) {
+        return Err(held(env.as_str(), &release, context.clock.now()));
+    }
     let label = format!("{env}.{}", release.began.node);
     if !release.phase.touched() {
         close(context, project, env.as_str(), &release, how)?;
@@ -87,7 +92,7 @@ fn close(
         run: RunId::draw(context.clock.now()).to_string(),
         ..Holder::default()
     };
-    let mut locked = Locked::take(project.root(), env, &holder, &context.clock)?;
+    let mut locked = Locked::take(project.root(), env, &holder, &context.clock, remote(project))?;
     // Whoever held the lock until now may have come further.
     let still =
         locked.history().release(release.id()).is_some_and(|now| now.end.is_none() && !now.phase.touched());

@@ -37,6 +37,14 @@ pub(super) fn history_of(project: &Project, env: &str) -> Result<History, Proble
     Ok(ledger::history(project.root(), env)?)
 }
 
+/// Takes over what other checkouts wrote, where ledgers are shared.
+pub(super) fn refresh(project: &Project) -> Result<(), Problem> {
+    match begin::remote(project) {
+        Some(remote) => Ok(ledger::refresh(project.root(), remote)?),
+        None => Ok(()),
+    }
+}
+
 /// The release of an environment that goes on or was cut short, oldest first.
 fn open(history: &History) -> Option<&Release> {
     history.open().next()

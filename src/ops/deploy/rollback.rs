@@ -9,7 +9,7 @@ use super::super::{Context, Problem, Project, Refusal};
 use super::begin::Job;
 use super::finish::asked;
 use super::words::{short, title};
-use super::{history_of, open};
+use super::{history_of, open, refresh};
 
 /// What `rollback` is asked for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -48,6 +48,7 @@ fn place(project: &Project, what: &str) -> Result<Place, Problem> {
         },
     };
     let env = env.to_string();
+    refresh(project)?;
     let history = history_of(project, &env)?;
     let nodes = history.nodes();
     let node = match (named, &nodes[..]) {

@@ -8,7 +8,7 @@ use crate::preflight::Git;
 use super::super::run::{Request, run};
 use super::super::{Context, Problem, Project};
 use super::finish::asked;
-use super::history_of;
+use super::{history_of, refresh};
 
 /// What is known of one environment.
 pub struct Status {
@@ -42,6 +42,7 @@ pub fn status(project: &Project, env: Option<&str>) -> Result<Vec<Status>, Probl
         Some(env) => vec![super::super::target::environment(project.envfile(), env)?.to_string()],
         None => all(project),
     };
+    refresh(project)?;
     let git = Git::new(project.root());
     let mut found = Vec::new();
     for env in environments {

@@ -123,10 +123,10 @@ pub static ROOT: Block = block("root", "The words that may stand at the root of 
             "store \"age\" {\n    requires { tool \"age\" }\n    read \"age\" \"-d\" \"-i\" \"key.txt\" \"${STORE_PATH}\"\n}",
         )
        .args(&[one("name", Kind::Name)]).body(&STORE).named("store"),
-    word("state", "where records of stages are kept")
+    word("state", "where records of stages and deploys are kept")
         .more(
-            "Without it they lie in `.envrun/`, and count in this checkout. With it they lie in the ref `refs/envrun/stages` of that \
-             remote, which is no branch: CI jobs and laptops share them, and whoever writes one needs leave to push there.",
+            "Without it they lie in `.envrun/`, and count in this checkout. With it they lie in the refs `refs/envrun/stages` and \
+             `refs/envrun/deploys` of that remote, which are no branches: CI jobs and laptops share them, and whoever writes one needs leave to push there.",
         )
         .props(&[prop("git", Kind::Word, "the git remote that holds them")])
         .example("state git=\"origin\""),
