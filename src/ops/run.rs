@@ -111,8 +111,11 @@ pub struct Ready {
     pub(super) git: Git,
     pub(super) services: Services,
     /// Every time that something was live in an environment.
-    live: Box<dyn Fn(&EnvName) -> Vec<Live> + Send + Sync>,
+    live: LiveTimes,
 }
+
+/// Tells every time that something was live in an environment.
+type LiveTimes = Box<dyn Fn(&EnvName) -> Vec<Live> + Send + Sync>;
 
 /// What is left of a run in memory when it is over. A program that ends now forgets it: to take ten thousand nodes apart
 /// is work for nobody, and touches every page they lie in.
@@ -403,7 +406,7 @@ pub(super) fn carry_out(
     let Admitted { mut refusals, notices, would_ask, broken, read_secrets, evidence, .. } =
         admit_with(context, project, &ready, request, begun.as_ref())?;
     if let Some(begun) = &mut begun {
-        refusals.extend(begun.refusals.drain(..));
+        refusals.append(&mut begun.refusals);
         refusals.extend(begun.values(project, &ready.surroundings(context, project, request)));
     }
     if !refusals.is_empty() && !request.dry_run {

@@ -16,7 +16,8 @@ pub fn kept(copies: &[(u64, Timestamp)], keep: Keep, zone: &TimeZone) -> BTreeSe
     newest.sort_unstable_by_key(|&(number, _)| std::cmp::Reverse(number));
     let mut kept: BTreeSet<u64> =
         newest.iter().take((keep.last as usize).max(1)).map(|&(number, _)| number).collect();
-    let rules: [(u32, fn(&Zoned) -> (i16, i16)); 3] = [
+    type Period = fn(&Zoned) -> (i16, i16);
+    let rules: [(u32, Period); 3] = [
         (keep.daily, |time| (time.year(), time.day_of_year())),
         (keep.weekly, |time| {
             let week = time.date().iso_week_date();

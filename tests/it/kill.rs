@@ -156,7 +156,7 @@ fn outputs(root: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     let sources = ["Envfile.kdl", "x", "y", "dep.d"];
     files(root)
         .into_iter()
-        .filter_map(|path| Some((path.strip_prefix(root).unwrap().to_path_buf(), path)))
+        .map(|path| (path.strip_prefix(root).unwrap().to_path_buf(), path))
         .filter(|(name, _)| {
             !name.starts_with(".envrun") && !sources.iter().any(|source| name == Path::new(source))
         })

@@ -24,7 +24,7 @@ pub enum Finish {
 /// How it came out.
 pub enum Finished {
     /// There was something to do, and this is what became of it.
-    Ran(Ending, Rest),
+    Ran(Ending, Box<Rest>),
     /// Nothing had been changed yet: it was only written down that it is over.
     Closed(String),
 }
@@ -60,7 +60,7 @@ pub fn finish(
             Finish::Resume => {
                 let request = Request { targets: vec![asked(label)], ..request.clone() };
                 let (ending, rest) = run(context, project, &request, reporters)?;
-                Ok(Finished::Ran(ending, rest))
+                Ok(Finished::Ran(ending, Box::new(rest)))
             }
         };
     }
@@ -70,7 +70,7 @@ pub fn finish(
     };
     let request = Request { targets: vec![asked(label)], job, ..request.clone() };
     let (ending, rest) = run(context, project, &request, reporters)?;
-    Ok(Finished::Ran(ending, rest))
+    Ok(Finished::Ran(ending, Box::new(rest)))
 }
 
 pub(super) fn asked(name: String) -> Asked {

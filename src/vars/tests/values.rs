@@ -158,7 +158,7 @@ fn what_rests_on_a_secret_is_missing_until_its_store_was_asked() {
     let own = task(vars(&["MINE=${OWN}!"]), Vec::new());
     let task_values = TaskValues::new(&values, &own, Vec::new());
     let pass = (ProjectName::default(), VarName::from("PASS"));
-    assert_eq!(values.secrets(), [pass.clone()]);
+    assert_eq!(values.secrets(), std::slice::from_ref(&pass));
     assert_eq!(task_values.secrets(["MINE"]).into_iter().collect::<Vec<_>>(), [pass]);
     assert!(task_values.secrets(["PLAIN", "HOME", "NOBODY"]).is_empty());
     values.open(&mut |_| Some(Answer::Value { text: "p".into(), layer: Layer::Store("file".into()) }));
