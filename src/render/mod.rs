@@ -1,6 +1,6 @@
 //! The content of files that other programs read, made from the values of an environment.
 //!
-//! [`format`] writes all of them, in the order declared, in one of the formats that programs agree on; [`template`] fills
+//! [`format()`] writes all of them, in the order declared, in one of the formats that programs agree on; [`template`] fills
 //! in a template that mentions those it wants. Both say whether a secret is in what they made: whoever writes the file
 //! then keeps it from others. [`Shown`] compares a file with what would be written in its place, for a person to read.
 //!

@@ -29,7 +29,7 @@ pub struct Place {
 /// What is written down of an environment's services. No values.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Saved {
-    /// [`FORMAT`].
+    /// `FORMAT`.
     pub format: u32,
     /// The supervisor that wrote it.
     pub supervisor: Identity,

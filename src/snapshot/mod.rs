@@ -5,7 +5,7 @@
 //! | path | what |
 //! |---|---|
 //! | `12/data/` | the twelfth copy, as its `save` left it in `$SNAPSHOT` |
-//! | `12/copy.json` | a [`Copy`]: when, of which revision, why, the digest over all of it |
+//! | `12/copy.json` | a [`struct@Copy`]: when, of which revision, why, the digest over all of it |
 //! | `next` | the number of the next copy, so that a number is never given twice |
 //! | `lock` | locked by the kernel for whoever saves or removes |
 //!

@@ -1,6 +1,6 @@
 //! Deploys: what a run of one needs before it begins, and the commands that look at releases and go back to them.
 //!
-//! [`begin`] locks the environments that a run changes, refuses where a release was cut short, and works out for each
+//! `begin` locks the environments that a run changes, refuses where a release was cut short, and works out for each
 //! deploy which revision goes live, what it ships, and which release it would go back to. The engine carries that out.
 //! [`finish`] brings releases that were cut short to an end, [`rollback`] puts an earlier one back, [`status`],
 //! [`history`] and [`report`] tell what the ledgers say.

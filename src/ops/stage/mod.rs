@@ -1,8 +1,8 @@
 //! The pipeline: what came of each stage for the work tree as it is, and one stage after the other.
 //!
 //! What a record speaks of is the [`WorkTree`]: the commit, and the digest of whatever differs from it. A stage begins only
-//! if every stage before it has a green record of the same work tree, made of the same [inputs](survey), and if all these
-//! records agree on the bytes of what they made or used ([`gate`]). Those bytes are the ones it uses: it takes them out of
+//! if every stage before it has a green record of the same work tree, made of the same inputs (`survey`), and if all these
+//! records agree on the bytes of what they made or used (`gate`). Those bytes are the ones it uses: it takes them out of
 //! the cache, whichever machine made them, and is refused if it can only make others.
 //!
 //! | a stage's … | means |

@@ -1,6 +1,6 @@
 //! Whether a service can be used: its probes, all at once, again and again.
 //!
-//! [`ask`] asks one probe once; [`Round`] asks all of them at the same time until each has passed once since the service
+//! `ask` asks one probe once; [`Round`] asks all of them at the same time until each has passed once since the service
 //! was started. The last answer of one that did not pass is what a person is told.
 //!
 //! Invariant: a probe that hangs delays no other one.
