@@ -35,6 +35,7 @@
 //! | [`watch`] | what changes while a session goes on: folders watched, events gathered, what a path means |
 //! | [`ops`] | what the program can do, with no terminal |
 //! | [`cli`] | clap, the terminal, process exit |
+//! | `fuzz` | what fuzzers feed, and what must hold then; only built for them and for tests |
 
 pub mod base;
 pub mod cache;

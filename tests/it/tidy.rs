@@ -29,6 +29,7 @@ const ROOMS: &[&str] = &[
     "watch",
     "ops",
     "cli",
+    "fuzz",
 ];
 
 fn rust_files(dir: &Path, into: &mut Vec<PathBuf>) {
