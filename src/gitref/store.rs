@@ -231,7 +231,12 @@ impl RefStore {
     fn tip_of(&self, commit: Option<String>) -> Result<Tip, RefError> {
         let Some(wanted) = commit else { return Ok(Tip::default()) };
         let is_here = self.git.run(&["cat-file", "-e", &format!("{wanted}^{{tree}}")], &[], &[])?.good;
-        let commit = if is_here { wanted } else { self.bring()? };
+        // Another fetch may be writing it at this moment: the commit and its tree are there before what they hold.
+        if is_here && let Ok(tip) = self.files_of(Some(wanted.clone())) {
+            self.remember(&wanted);
+            return Ok(tip);
+        }
+        let commit = self.bring()?;
         self.remember(&commit);
         self.files_of(Some(commit))
     }

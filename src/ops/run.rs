@@ -110,6 +110,8 @@ pub struct Ready {
     pub(super) store: LocalStore,
     pub(super) git: Git,
     pub(super) services: Services,
+    /// What hashes secrets in this run.
+    secrets: SecretKey,
     /// Every time that something was live in an environment.
     live: LiveTimes,
 }
@@ -191,7 +193,8 @@ impl Ready {
         let jobserver = joined.unwrap_or_else(|| Jobserver::serve(jobs, variable("PATH")));
         Ok(Self {
             processes: Processes::new(PATIENCE),
-            workspace: Workspace::open(&root, &state.join("state"), secrets)?,
+            workspace: Workspace::open(&root, &state.join("state"), secrets.clone())?,
+            secrets,
             store: local_store(context, Some(project)),
             git: Git::new(&root),
             services: Services::new(state.clone(), context.program.clone(), request.hold),
@@ -389,12 +392,9 @@ pub(super) fn carry_out(
     }
     let mut begun = match request.dry_run {
         true => None,
-        false => deploy::begin(
-            context,
-            project,
-            &mut ready.plan,
-            (request, &ready.run, secret_key(&context.cache_dir)?),
-        )?,
+        false => {
+            deploy::begin(context, project, &mut ready.plan, (request, &ready.run, ready.secrets.clone()))?
+        }
     };
     let group = ready.plan.graph.iter().map(|(_, node)| node).find(|node| node.target && node.is_group());
     if let (Some(_), Some(group)) = (audit, group) {

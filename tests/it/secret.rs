@@ -106,7 +106,7 @@ fn a_missing_secret_refuses_before_anything_runs() {
             --- stderr
             error: `dev.a` is refused: the secret `KEY` is not set (Envfile.kdl:1)
               hint: `envrun secret set dev KEY`
-            `dev.a` is refused: the secret `OTHER` is not set (Envfile.kdl:1)
+            error: `dev.a` is refused: the secret `OTHER` is not set (Envfile.kdl:1)
               hint: `envrun secret set dev OTHER`
         "#]],
     );

@@ -28,6 +28,7 @@ const ROOMS: &[&str] = &[
     "engine",
     "watch",
     "ops",
+    "fuzz",
     "cli",
     "fuzz",
 ];
