@@ -48,6 +48,7 @@ pub fn serve(place: &Place, clock: &Clock, ready: impl FnOnce()) -> Result<Serve
         state: Mutex::new(Leases { leftovers, ..Leases::default() }),
         changed: Condvar::new(),
         next: AtomicU64::new(0),
+        saving: Mutex::new(()),
     });
     let listener = place.listen()?;
     let _signals = server.hear_signals();
@@ -72,6 +73,8 @@ pub fn serve(place: &Place, clock: &Clock, ready: impl FnOnce()) -> Result<Serve
         .map_err(|error| FsError::new("serve", place.folder(), error))?;
     ready();
     server.wait_for_the_end();
+    // Whoever finds nobody at the socket any more reads what is written down.
+    server.save();
     place.close();
     server.supervisor.leave();
     server.save();
@@ -105,6 +108,7 @@ struct Server {
     state: Mutex<Leases>,
     changed: Condvar,
     next: AtomicU64,
+    saving: Mutex<()>,
 }
 
 #[derive(Default)]
@@ -320,6 +324,8 @@ impl Server {
 
     /// Whoever cannot write it down goes on: the state is what a later command knows, not what makes this one right.
     fn save(&self) {
+        // Whoever looked first also writes first: what is older never replaces what is newer.
+        let _turn = self.saving.lock().unwrap_or_else(PoisonError::into_inner);
         let services = self.with_leftovers(self.supervisor.statuses());
         let _ = self.place.save(&Saved { format: FORMAT, supervisor: Identity::own(), services });
     }

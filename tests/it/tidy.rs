@@ -28,7 +28,6 @@ const ROOMS: &[&str] = &[
     "engine",
     "watch",
     "ops",
-    "fuzz",
     "cli",
     "fuzz",
 ];

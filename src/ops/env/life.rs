@@ -22,6 +22,7 @@ use crate::base::{Digest, Timestamp};
 use crate::ledger;
 use crate::model::{ArgSpec, EnvName, Envfile, NodeRef, VarType};
 use crate::record::STATE_DIR;
+use crate::service::Place;
 use crate::vars::{Lookup, Request, Values};
 
 use super::super::service;
@@ -435,6 +436,9 @@ fn remove_state(root: &Path, env: &str) -> Result<(), Problem> {
     let folder = ledger::folder(root, env);
     // The supervisor of the services that were just stopped may still be writing its last words there.
     let patience = Instant::now() + Duration::from_secs(10);
+    let place = Place::new(&root.join(STATE_DIR), Some(env));
+    // It has the lock until it is gone.
+    let _alone = if place.folder().exists() { place.lock(Duration::from_secs(10))? } else { None };
     loop {
         match std::fs::remove_dir_all(&folder) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => break,
