@@ -432,3 +432,38 @@ fn the_guard_of_a_task_that_is_called_is_asked_too() {
     assert_eq!(ran.exit, 3, "{}", ran.text());
     assert!(!sandbox.exists("done"));
 }
+
+#[test]
+fn an_approval_of_a_plan_counts_for_that_plan_only() {
+    let lab = Lab::new(1);
+    lab.sandbox.write(".gitignore", "/.envrun/\n/shipped\n/*.json\n");
+    lab.commit("alice", "plans are not committed");
+    let digest = |file: &str| {
+        let plan: serde_json::Value = serde_json::from_str(&lab.sandbox.read(file)).unwrap();
+        plan["digest"].as_str().unwrap().to_owned()
+    };
+    let ran = lab.sandbox.ok(&["plan", "prod.ship", "-o", "one.json"]);
+    lab.sandbox.ok(&["plan", "prod.ship", "-o", "two.json"]);
+    let (one, two) = (digest("one.json"), digest("two.json"));
+    assert_ne!(one, two);
+    // Whoever may approve is told which tag it takes.
+    assert!(ran.stdout.contains(&format!("approve/prod/{one}")), "{}", ran.text());
+    assert_eq!(lab.sandbox.run(&["apply", "one.json"]).exit, 3);
+    lab.sign("bob", &format!("approve/prod/{one}"), "HEAD");
+    let ran = lab.sandbox.run(&["apply", "two.json"]);
+    assert_eq!(ran.exit, 3, "{}", ran.text());
+    assert!(ran.stderr.contains("nobody has approved"), "{}", ran.text());
+    // Neither does it approve the revision.
+    lab.refused("nobody has approved");
+    let ran = lab.sandbox.run(&["apply", "one.json"]);
+    assert_eq!(ran.exit, 0, "{}", ran.text());
+    assert!(lab.sandbox.exists("shipped"));
+    // The author's own does not count, and neither does one that was signed for another plan.
+    lab.sign("alice", &format!("approve/prod/{two}"), "HEAD");
+    assert_eq!(lab.sandbox.run(&["apply", "two.json"]).exit, 3);
+    let (from, to) = (format!("refs/tags/approve/prod/{one}"), format!("refs/tags/approve/prod/{two}-bob"));
+    lab.git(&["update-ref", &to, &from]);
+    let ran = lab.sandbox.run(&["apply", "two.json"]);
+    assert_eq!(ran.exit, 3, "{}", ran.text());
+    assert!(ran.stderr.contains("it was signed as"), "{}", ran.text());
+}

@@ -31,6 +31,8 @@ mod jobserver;
 mod kill;
 mod model;
 mod ninja;
+#[cfg(target_os = "linux")]
+mod plan;
 mod release;
 #[cfg(unix)]
 mod render;

@@ -240,7 +240,7 @@ impl Frozen {
             let is = now.live.get(deploy).unwrap_or(&None);
             if is != was {
                 moved.push(format!(
-                    "{} is live by `{deploy}` now, and not {}",
+                    "`{deploy}`: {} is live now, and when the plan was made {} was",
                     Foreseen::live_words(is.as_ref()),
                     Foreseen::live_words(was.as_ref())
                 ));

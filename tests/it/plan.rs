@@ -1,0 +1,252 @@
+//! Plans: frozen, carried out as they are, and refused when anything moved, naming it; with a real git repository.
+
+use std::process::Command;
+
+use crate::sandbox::{Ran, Sandbox};
+
+const ENVFILE: &str = r##"
+project "lab"
+vars { (path)ROOT "live/${ENVRUN_ENV}"; GREETING "hello"; STAMP "${ENVRUN_TIME}" }
+secrets { TOKEN }
+env "uat" { }
+env "prod" {
+    guard { branch "main" }
+    deploy "deploy" { from "uat" }
+}
+task "package" {
+    inputs "app.txt" "parts/*"
+    outputs "build/app.txt"
+    tools "./tools/mark"
+    uses "GREETING"
+    run "cat app.txt parts/* > build/app.txt"
+}
+task "log" { when { file "wanted" }; run "echo $STAMP >> log.txt" }
+task "health" { run #"test -s "$ROOT/app.txt""# }
+deploy "deploy" {
+    needs "package"
+    run #"mkdir -p "$ROOT" && cp build/app.txt "$ROOT/app.txt" && echo "$TOKEN" > "$ROOT/token""#
+    verify "health"
+}
+"##;
+
+struct Lab {
+    sandbox: Sandbox,
+}
+
+impl Lab {
+    fn new() -> Self {
+        let sandbox = Sandbox::with(&[
+            ("Envfile.kdl", ENVFILE),
+            ("app.txt", "one\n"),
+            (".gitignore", ".envrun\nbuild\nlive\nlog.txt\napp.txt\ntools\nwanted\n*.json\n"),
+            ("README", "lab\n"),
+        ]);
+        sandbox.script("tools/mark", "#!/bin/sh\n");
+        let lab = Self { sandbox };
+        lab.git(&["init", "--quiet", "-b", "main"]);
+        lab.git(&["add", "--all"]);
+        lab.git(&["commit", "--quiet", "-m", "first"]);
+        // Not under version control, and not ignored: a glob finds it.
+        lab.sandbox.write("parts/a", "a\n");
+        lab.secret("uat", "uat-s3cr3t-value");
+        lab.secret("prod", "prod-s3cr3t-value");
+        lab
+    }
+
+    #[track_caller]
+    fn git(&self, args: &[&str]) -> String {
+        let output = Command::new("git")
+            .args(["-c", "user.name=ada", "-c", "user.email=ada@example.org"])
+            .args(args)
+            .current_dir(self.sandbox.root())
+            .env("GIT_CONFIG_GLOBAL", "/dev/null")
+            .env("GIT_CONFIG_SYSTEM", "/dev/null")
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "git {args:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    }
+
+    #[track_caller]
+    fn secret(&self, env: &str, value: &str) {
+        use std::io::Write as _;
+        let mut command = self.sandbox.command(&["secret", "set", env, "TOKEN"]);
+        let mut child = command.stdin(std::process::Stdio::piped()).spawn().unwrap();
+        child.stdin.take().unwrap().write_all(value.as_bytes()).unwrap();
+        assert!(child.wait().unwrap().success());
+    }
+
+    #[track_caller]
+    fn plan(&self, target: &str) -> Ran {
+        self.sandbox.ok(&["plan", target, "-o", "plan.json"])
+    }
+
+    fn apply(&self) -> Ran {
+        self.sandbox.run(&["apply", "plan.json"])
+    }
+
+    /// Refused because of exactly these.
+    #[track_caller]
+    fn refused(&self, moved: &[&str]) {
+        let ran = self.apply();
+        assert_eq!(ran.exit, 3, "{}", ran.text());
+        let told: Vec<&str> = ran.stderr.lines().filter_map(|line| line.strip_prefix("  ")).collect();
+        assert_eq!(told.len(), moved.len(), "wanted {moved:?}\n{}", ran.text());
+        for (told, moved) in told.iter().zip(moved) {
+            assert!(told.contains(moved), "wanted `{moved}`\n{}", ran.text());
+        }
+    }
+
+    fn live(&self, env: &str) -> String {
+        self.sandbox.read(&format!("live/{env}/app.txt"))
+    }
+}
+
+/// What moves, and what is told of it.
+type Move = (fn(&Lab), &'static [&'static str]);
+
+#[test]
+fn a_plan_is_carried_out_as_it_is_and_refused_when_something_moved() {
+    let lab = Lab::new();
+    lab.plan("uat.deploy");
+    let ran = lab.apply();
+    assert_eq!(ran.exit, 0, "{}", ran.text());
+    assert_eq!(lab.live("uat"), "one\na\n");
+    // What it would do is done: another release is live than the one that it was made for.
+    lab.refused(&["release 1"]);
+
+    let moves: &[Move] = &[
+        (|lab| lab.sandbox.write("app.txt", "two\n"), &["app.txt changed (`package`)"]),
+        (|lab| lab.sandbox.write("parts/b", "b\n"), &["parts/b was added (`package`)"]),
+        (|lab| std::fs::remove_file(lab.sandbox.root().join("parts/b")).unwrap(), &["parts/b was removed"]),
+        (|lab| lab.sandbox.script("tools/mark", "#!/bin/sh\ntrue\n"), &["the tool `./tools/mark` changed"]),
+        (|lab| lab.secret("uat", "uat-other-s3cr3t"), &["the secret TOKEN changed in `uat`"]),
+        (|lab| lab.sandbox.write("README", "changed\n"), &["changed since, and not committed: README"]),
+        (
+            |lab| {
+                lab.git(&["commit", "--quiet", "-a", "-m", "second"]);
+            },
+            &["is checked out, and not"],
+        ),
+        (
+            |lab| lab.sandbox.write("Envfile.kdl", ENVFILE.replace("hello", "good day")),
+            &["Envfile.kdl says something else", "changed since, and not committed", "GREETING changed in `uat`"],
+        ),
+        (
+            |lab| {
+                lab.sandbox.write("Envfile.kdl", ENVFILE.replace("cat app.txt parts/*", "cat parts/* app.txt"));
+            },
+            &["Envfile.kdl says something else", "once more", "GREETING changed", "the command changed (`package`)"],
+        ),
+    ];
+    for (change, told) in moves {
+        lab.plan("uat.deploy");
+        change(&lab);
+        lab.refused(told);
+    }
+    // Nothing of all that went live, and a new plan does.
+    assert_eq!(lab.live("uat"), "one\na\n");
+    lab.plan("uat.deploy");
+    assert_eq!(lab.apply().exit, 0);
+    assert_eq!(lab.live("uat"), "a\ntwo\n");
+}
+
+#[test]
+fn a_plan_of_a_promotion_ships_the_release_that_it_names() {
+    let lab = Lab::new();
+    let ran = lab.sandbox.ok(&["plan", "prod.deploy"]);
+    assert!(ran.stdout.contains("[x] guard branch main (Envfile.kdl:7)"), "{}", ran.text());
+    assert!(ran.stdout.contains("nothing ever went live in `uat`"), "{}", ran.text());
+    lab.sandbox.ok(&["uat.deploy"]);
+    let ran = lab.plan("prod.deploy");
+    for line in ["ships: package ", "(release 1 of uat)", "verifies: prod.health", "live now: nothing"] {
+        assert!(ran.stdout.contains(line), "wanted `{line}`\n{}", ran.text());
+    }
+    lab.sandbox.write("app.txt", "two\n");
+    lab.sandbox.ok(&["uat.deploy"]);
+    lab.refused(&["`prod.deploy` would ship package"]);
+    lab.plan("prod.deploy");
+    // What is not in it may move: nothing is made for it.
+    lab.sandbox.write("app.txt", "three\n");
+    assert_eq!(lab.apply().exit, 0);
+    assert_eq!(lab.live("prod"), "two\na\n");
+}
+
+#[test]
+fn what_is_skipped_stays_skipped_and_what_other_runs_made_is_welcome() {
+    let lab = Lab::new();
+    lab.plan("log");
+    lab.sandbox.write("wanted", "");
+    lab.refused(&["`log` would have been skipped, and would run now"]);
+    // The time is another one in every run, and no reason.
+    lab.plan("log");
+    assert_eq!(lab.apply().exit, 0);
+    lab.plan("uat.package");
+    lab.sandbox.ok(&["uat.package"]);
+    let ran = lab.apply();
+    assert_eq!(ran.exit, 0, "{}", ran.text());
+    // Made meanwhile by somebody else, and broken then: the planned bytes come back.
+    lab.plan("uat.package");
+    lab.sandbox.write("build/app.txt", "broken\n");
+    assert_eq!(lab.apply().exit, 0);
+    assert_eq!(lab.sandbox.read("build/app.txt"), "one\na\n");
+}
+
+#[test]
+fn no_secret_is_in_a_plan_and_nobody_else_may_read_it() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let lab = Lab::new();
+    let ran = lab.plan("uat.deploy");
+    let text = lab.sandbox.read("plan.json");
+    assert!(text.contains("\"TOKEN\""), "{text}");
+    for shown in [&text, &ran.stdout, &ran.stderr] {
+        assert!(!shown.contains("s3cr3t"), "{shown}");
+    }
+    let mode = std::fs::metadata(lab.sandbox.root().join("plan.json")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    // One that would hold it is not written.
+    let ran = lab.sandbox.run(&["plan", "uat.deploy", "--set", "GREETING=uat-s3cr3t-value", "-o", "bad.json"]);
+    assert_eq!(ran.exit, 2, "{}", ran.text());
+    assert!(!lab.sandbox.exists("bad.json") && !ran.text().contains("s3cr3t"), "{}", ran.text());
+}
+
+#[test]
+fn a_plan_that_is_not_as_it_was_written_is_refused() {
+    let lab = Lab::new();
+    lab.plan("uat.deploy");
+    let text = lab.sandbox.read("plan.json");
+    let cases: [(String, i32, &str); 6] = [
+        (text.replace("uat.deploy", "prod.deploy"), 3, "it was changed after it was made"),
+        (text.replace("\"set\": []", "\"set\": [[\"GREETING\", \"x\"]]"), 3, "it was changed after it was made"),
+        (text[..text.len() / 2].to_owned(), 2, "plan.json is not a plan"),
+        (String::new(), 2, "plan.json is not a plan"),
+        (text.replacen("\"format\": 1", "\"format\": 99", 1), 2, "format 99"),
+        (text.replacen("\"project\"", "\"extra\": 1,\n  \"project\"", 1), 2, "not a whole plan"),
+    ];
+    for (text, exit, told) in cases {
+        lab.sandbox.write("plan.json", text);
+        let ran = lab.apply();
+        assert_eq!(ran.exit, exit, "{}", ran.text());
+        assert!(ran.stderr.contains(told), "wanted `{told}`\n{}", ran.text());
+    }
+    let ran = lab.sandbox.run(&["apply", "none.json"]);
+    assert_eq!(ran.exit, 2, "{}", ran.text());
+    lab.sandbox.write("plan.json", &text);
+    lab.sandbox.write("Envfile.kdl", ENVFILE.replace("project \"lab\"", "project \"other\""));
+    let ran = lab.apply();
+    assert_eq!(ran.exit, 2, "{}", ran.text());
+    assert!(ran.stderr.contains("is a plan of the project `lab`, and this is `other`"), "{}", ran.text());
+    assert!(!lab.sandbox.exists("live"));
+}
+
+#[test]
+fn a_plan_of_nothing_known_is_a_mistake() {
+    let lab = Lab::new();
+    let ran = lab.sandbox.run(&["plan", "uat.depoy", "-o", "plan.json"]);
+    assert_eq!(ran.exit, 2, "{}", ran.text());
+    assert!(ran.stderr.contains("`deploy`") || ran.stderr.contains("deploy`?"), "{}", ran.text());
+    assert_eq!(lab.sandbox.run(&["plan"]).exit, 2);
+    let ran = lab.sandbox.run(&["plan", "deploy"]);
+    assert_eq!(ran.exit, 2, "{}", ran.text());
+    assert!(!lab.sandbox.exists("plan.json"));
+}
