@@ -403,7 +403,7 @@ pub(super) fn carry_out(
             Some("name one of the tasks that it needs".into()),
         ));
     }
-    let Admitted { mut refusals, notices, would_ask, broken, read_secrets, evidence, .. } =
+    let Admitted { mut refusals, notices, would_ask, broken, read_secrets, mut evidence, .. } =
         admit_with(context, project, &ready, request, begun.as_ref())?;
     if let Some(begun) = &mut begun {
         refusals.append(&mut begun.refusals);
@@ -423,6 +423,10 @@ pub(super) fn carry_out(
                 begun.deployments.abandon(ledger::Outcome::Refused, &moved.join("; "))?;
             }
             return Err(Problem::Moved { plan: frozen.name(), moved });
+        }
+        // The release tells for ever which plan it came of.
+        for ix in begun.iter().flat_map(|begun| begun.deployments.list.keys()) {
+            evidence.entry(*ix).or_default().push(format!("plan {}", frozen.digest));
         }
     }
     let planned = request.plan.as_ref().map(|frozen| frozen.pins()).unwrap_or_default();

@@ -112,6 +112,10 @@ fn a_plan_is_carried_out_as_it_is_and_refused_when_something_moved() {
     let ran = lab.apply();
     assert_eq!(ran.exit, 0, "{}", ran.text());
     assert_eq!(lab.live("uat"), "one\na\n");
+    // The release tells which plan it came of.
+    let plan: serde_json::Value = serde_json::from_str(&lab.sandbox.read("plan.json")).unwrap();
+    let digest = plan["digest"].as_str().unwrap();
+    assert!(lab.sandbox.read(".envrun/env/uat/ledger.jsonl").contains(&format!("plan {digest}")));
     // What it would do is done: another release is live than the one that it was made for.
     lab.refused(&["release 1"]);
 
@@ -130,13 +134,23 @@ fn a_plan_is_carried_out_as_it_is_and_refused_when_something_moved() {
         ),
         (
             |lab| lab.sandbox.write("Envfile.kdl", ENVFILE.replace("hello", "good day")),
-            &["Envfile.kdl says something else", "changed since, and not committed", "GREETING changed in `uat`"],
+            &[
+                "Envfile.kdl says something else",
+                "changed since, and not committed",
+                "GREETING changed in `uat`",
+            ],
         ),
         (
             |lab| {
-                lab.sandbox.write("Envfile.kdl", ENVFILE.replace("cat app.txt parts/*", "cat parts/* app.txt"));
+                lab.sandbox
+                    .write("Envfile.kdl", ENVFILE.replace("cat app.txt parts/*", "cat parts/* app.txt"));
             },
-            &["Envfile.kdl says something else", "once more", "GREETING changed", "the command changed (`package`)"],
+            &[
+                "Envfile.kdl says something else",
+                "once more",
+                "GREETING changed",
+                "the command changed (`package`)",
+            ],
         ),
     ];
     for (change, told) in moves {
@@ -205,7 +219,8 @@ fn no_secret_is_in_a_plan_and_nobody_else_may_read_it() {
     let mode = std::fs::metadata(lab.sandbox.root().join("plan.json")).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
     // One that would hold it is not written.
-    let ran = lab.sandbox.run(&["plan", "uat.deploy", "--set", "GREETING=uat-s3cr3t-value", "-o", "bad.json"]);
+    let ran =
+        lab.sandbox.run(&["plan", "uat.deploy", "--set", "GREETING=uat-s3cr3t-value", "-o", "bad.json"]);
     assert_eq!(ran.exit, 2, "{}", ran.text());
     assert!(!lab.sandbox.exists("bad.json") && !ran.text().contains("s3cr3t"), "{}", ran.text());
 }
@@ -217,7 +232,11 @@ fn a_plan_that_is_not_as_it_was_written_is_refused() {
     let text = lab.sandbox.read("plan.json");
     let cases: [(String, i32, &str); 6] = [
         (text.replace("uat.deploy", "prod.deploy"), 3, "it was changed after it was made"),
-        (text.replace("\"set\": []", "\"set\": [[\"GREETING\", \"x\"]]"), 3, "it was changed after it was made"),
+        (
+            text.replace("\"set\": []", "\"set\": [[\"GREETING\", \"x\"]]"),
+            3,
+            "it was changed after it was made",
+        ),
         (text[..text.len() / 2].to_owned(), 2, "plan.json is not a plan"),
         (String::new(), 2, "plan.json is not a plan"),
         (text.replacen("\"format\": 1", "\"format\": 99", 1), 2, "format 99"),

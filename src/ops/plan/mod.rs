@@ -12,6 +12,8 @@
 
 mod frozen;
 mod look;
+#[cfg(test)]
+mod tests;
 
 use std::path::Path;
 use std::sync::Arc;

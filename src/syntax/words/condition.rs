@@ -47,7 +47,9 @@ const APPROVAL: Word = word("approval", "somebody else has approved this revisio
          The author, the committer and the co-authors of the revision do not count, by their addresses and by their keys. \
          Who may approve is read from the committed revision, never from the work tree, and a change of the file counts \
          only when a revision that has it was approved by those of before: nobody adds himself. Who is taken out is out \
-         at once. `--break-glass \"reason\"` passes it. It approves a commit: put `clean` beside it. In place of the revision the tag may name the digest of a frozen plan (`envrun plan -o`): then it counts when `envrun apply` carries out that plan, and for nothing else.",
+         at once. `--break-glass \"reason\"` passes it. It approves a commit: put `clean` beside it. In place of the \
+         revision the tag may name the digest of a frozen plan (`envrun plan -o`): then it counts when `envrun apply` carries \
+         out that plan, and for nothing else.",
     )
     .props(&[
         prop("signers", Kind::Path, "the file of allowed signers, relative to the declaring file").required(),
