@@ -130,7 +130,7 @@ fn a_plan_is_carried_out_as_it_is_and_refused_when_something_moved() {
             |lab| {
                 lab.git(&["commit", "--quiet", "-a", "-m", "second"]);
             },
-            &["is checked out, and not"],
+            &["is checked out, and not", "`uat.deploy` would put "],
         ),
         (
             |lab| lab.sandbox.write("Envfile.kdl", ENVFILE.replace("hello", "good day")),

@@ -49,7 +49,7 @@ pub fn plan(
     is_kept: bool,
 ) -> Result<Checklist, Problem> {
     let request = Request { dry_run: true, ..request.clone() };
-    let ready = Ready::new(context, project, &request)?;
+    let ready = ready(context, project, &request)?;
     let Admitted { mut checks, refusals, notices, pretended, .. } =
         admit(context, project, &ready, &request)?;
     let (plan, foreseen) = look::look(context, project, &ready, &request, None, &pretended)?;
@@ -115,13 +115,22 @@ pub fn apply(
     };
     // Before anybody is asked for a word, or an environment is locked.
     let dry = Request { dry_run: true, ..request.clone() };
-    let ready = Ready::new(context, project, &dry)?;
+    let ready = ready(context, project, &dry)?;
     let pretended = admit(context, project, &ready, &dry)?.pretended;
     let moved = moved(context, project, &ready, &dry, &frozen, &pretended)?;
     if !moved.is_empty() {
         return Err(Problem::Moved { plan: frozen.name(), moved });
     }
     carry_out(context, project, &request, reporters, Default::default())
+}
+
+/// Makes a dry run ready, with what other checkouts wrote of the environments that it deploys to.
+fn ready(context: &Context, project: &mut Project, request: &Request) -> Result<Ready, Problem> {
+    let ready = Ready::new(context, project, request)?;
+    if ready.plan.graph.iter().any(|(_, node)| node.kind() == "deploy") {
+        super::deploy::refresh(project)?;
+    }
+    Ok(ready)
 }
 
 /// Everything that is not as it was when the plan was made, in words.
