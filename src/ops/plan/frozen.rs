@@ -302,6 +302,8 @@ impl Frozen {
         let mut moved = Vec::new();
         let none = BTreeMap::new();
         let mut other_key = false;
+        // The scope without a name is the first.
+        let mut everywhere = BTreeSet::new();
         let scopes: BTreeSet<&String> = self.values.keys().chain(now.values.keys()).collect();
         for scope in scopes {
             let was = self.values.get(scope).unwrap_or(&none);
@@ -324,6 +326,12 @@ impl Frozen {
                     (None, None) => continue,
                 };
                 named.insert(name.clone());
+                if scope.is_empty() {
+                    everywhere.insert(name);
+                } else if everywhere.contains(name) {
+                    // What changed for all is told once.
+                    continue;
+                }
                 moved.push(said);
             }
         }
