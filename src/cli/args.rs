@@ -699,7 +699,7 @@ pub enum TextOrJson {
 /// `envrun env show`.
 #[derive(Debug, Args)]
 pub struct EnvShowArgs {
-    /// Which [default: the one that a run would choose]; with --ports any number, all without one
+    /// Which [default: the one that a run would choose; with --ports, all]
     #[arg(value_name = "ENV")]
     pub environments: Vec<String>,
     /// Where each value comes from
@@ -714,6 +714,9 @@ pub struct EnvShowArgs {
     /// The form
     #[arg(long, value_enum, default_value_t)]
     pub format: TextOrJson,
+    /// The same as --format json
+    #[arg(long, conflicts_with = "format")]
+    pub json: bool,
 }
 
 /// `envrun env diff`.

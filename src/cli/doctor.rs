@@ -73,6 +73,8 @@ fn lines(group: &Group, terminal: &Terminal, out: &mut String) {
 
 fn title(check: &Check) -> String {
     let first = check.name.lines().next().unwrap_or_default();
+    // A store's own name does not say what it is.
+    let first = if check.kind == "store" { &format!("store {first}") } else { first };
     match &check.node {
         Some(node) => format!("{first} ({node})"),
         None => first.to_owned(),

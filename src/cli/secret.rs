@@ -1,5 +1,6 @@
 //! `envrun secret`: look at the secrets of an environment, set, get, make, replace and edit them.
 
+use std::collections::BTreeSet;
 use std::fs::{DirBuilder, OpenOptions};
 use std::io::{BufRead, IsTerminal, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -24,6 +25,8 @@ use crate::report::Reporters;
 use super::args::{OutputStyle, SecretArgs, SecretCommand, TextOrJson};
 use super::{Invocation, terminal};
 
+/// A store is not used as it is.
+const EXIT_REFUSED: u8 = 3;
 /// A secret could not be replaced, and has the value that it had.
 const EXIT_BACK: u8 = 5;
 /// Nobody knows which value its owner has.
@@ -39,13 +42,17 @@ pub fn run(invocation: &Invocation<'_>, args: &SecretArgs) -> Result<u8, Problem
             let env = chosen(context, project, args.environment.as_deref())?;
             let rows = list(context, project, env)?;
             match args.format {
-                TextOrJson::Json => print(&super::env::json(&rows)),
+                TextOrJson::Json => print(&super::env::json(&rows))?,
                 TextOrJson::Text if rows.is_empty() => {
                     invocation.terminal.say("the Envfile declares no secret");
-                    Ok(0)
+                    0
                 }
-                TextOrJson::Text => print(&text(&rows, |text| invocation.terminal.bold_out(text))),
-            }
+                TextOrJson::Text => print(&text(&rows, |text| invocation.terminal.bold_out(text)))?,
+            };
+            let hints: BTreeSet<&String> =
+                rows.iter().filter_map(|row| row.unread.as_ref()?.as_ref()).collect();
+            hints.iter().for_each(|hint| invocation.terminal.say(&format!("hint: {hint}")));
+            Ok(if rows.iter().any(|row| row.unread.is_some()) { EXIT_REFUSED } else { 0 })
         }
         SecretCommand::Set(args) => {
             let (env, name) = one(invocation, project, &args.words, "set")?;

@@ -483,6 +483,8 @@ fn merged(refusals: Vec<Refusal>) -> Vec<Refusal> {
     for refusal in refusals {
         let is_same = |known: &&mut Refusal| known.reason == refusal.reason && known.place == refusal.place;
         match merged.iter_mut().find(is_same) {
+            // Two conditions of one node may fail for one reason.
+            Some(known) if known.label.split("` and `").any(|label| label == refusal.label) => {}
             Some(known) => known.label = format!("{}` and `{}", known.label, refusal.label),
             None => merged.push(refusal),
         }

@@ -645,16 +645,25 @@ pub(super) fn record_limits(project: &Project) -> record::Limits {
 /// `--set` gives values to names that are declared; another name is a mistake.
 pub(super) fn declared_sets(project: &Project, set: &[(String, String)]) -> Result<(), Problem> {
     let envfile = project.envfile();
-    let mut known = BTreeSet::new();
+    let (mut known, mut secrets) = (BTreeSet::new(), BTreeSet::new());
     for project in envfile.projects.values() {
         for scope in std::iter::once(&project.base).chain(project.overlays.values()) {
             known.extend(scope.vars.keys().map(ToString::to_string));
+            secrets.extend(scope.secrets.keys().map(ToString::to_string));
             for node in scope.nodes.values() {
                 known.extend(node.task().vars.keys().map(ToString::to_string));
             }
         }
     }
     for (name, _) in set {
+        if !known.contains(name) && secrets.contains(name) {
+            return Err(Problem::usage(
+                format!(
+                    "`{name}` is a secret: its value is never an argument, where everybody could read it"
+                ),
+                Some(format!("`envrun secret set ENV {name}` asks for it, or reads it from standard input")),
+            ));
+        }
         if !known.contains(name) {
             let hint = crate::diag::did_you_mean(name, known.iter().map(String::as_str));
             return Err(Problem::usage(

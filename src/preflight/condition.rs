@@ -210,24 +210,49 @@ pub fn remedy(condition: &Condition, around: &Surroundings<'_>) -> Option<String
     if condition.hint.is_some() {
         return condition.hint.clone();
     }
+    let asks_of_a_commit = matches!(
+        condition.kind,
+        ConditionKind::Tag(_)
+            | ConditionKind::Pushed
+            | ConditionKind::Approval { .. }
+            | ConditionKind::Deployed { .. }
+    );
+    let asks_git =
+        asks_of_a_commit || matches!(condition.kind, ConditionKind::Branch(_) | ConditionKind::Clean);
+    if asks_git && around.git.is_missing() {
+        return Some("`git init`, and a first commit".into());
+    }
+    if asks_of_a_commit && around.git.is_unborn() {
+        return Some("make a first commit: `git add --all && git commit`".into());
+    }
     Some(match &condition.kind {
         ConditionKind::Branch(globs) => {
             match globs.iter().find(|glob| !glob.contains(['*', '?', '[', '{'])) {
                 Some(branch) => format!("git switch {branch}"),
-                None => return None,
+                None => format!("switch to a branch that is called {}", list(globs)),
             }
         }
+        ConditionKind::Tag(globs) if globs.is_empty() => "`git tag NAME`".into(),
+        ConditionKind::Tag(globs) => format!("`git tag NAME`, with a name like {}", list(globs)),
         ConditionKind::Clean => {
             "commit what is changed, or put it aside with `git stash --include-untracked`".into()
         }
-        ConditionKind::Pushed => "git push".into(),
+        ConditionKind::Pushed if around.git.unpushed().is_ok() => "git push".into(),
+        ConditionKind::Pushed => "git push --set-upstream origin HEAD".into(),
         ConditionKind::Approval { .. } => approval(&condition.kind, around)?.ok()?.remedy()?,
         ConditionKind::Confirm(word) => {
             format!("type `{word}` when you are asked for it; without a terminal, give `--confirm {word}`")
         }
         ConditionKind::Deployed { env, .. } => format!("deploy this revision to {env} first"),
         ConditionKind::Set(names) => format!("give {} a value", names.join(", ")),
-        _ => return None,
+        ConditionKind::Unset(names) => format!("`unset {}`", names.join(" ")),
+        ConditionKind::Ci(true) => "it is for CI to run".into(),
+        ConditionKind::Ci(false) => "run it by hand, outside of CI".into(),
+        ConditionKind::Window { spans, .. } => format!("wait for {}", spans.join(" or ")),
+        ConditionKind::Exec { command, .. } => format!("see what is wrong by hand: {}", command.display()),
+        ConditionKind::Os(_) => "run it on a machine of that kind".into(),
+        ConditionKind::Host(globs) => format!("run it on {}", list(globs)),
+        ConditionKind::File(_) => "make it, or correct the path".into(),
     })
 }
 

@@ -7,6 +7,9 @@ use std::sync::OnceLock;
 /// What is said where there is no repository.
 pub(super) const NO_REPOSITORY: &str = "it needs a git repository, and this is none";
 
+/// What is said where there is a repository in which nothing was committed.
+const NO_COMMIT: &str = "the repository has no commit yet";
+
 /// Who approves must see the objects that are there, not what a replacement shows in their place.
 const AS_THEY_ARE: (&str, &str) = ("GIT_NO_REPLACE_OBJECTS", "1");
 
@@ -44,7 +47,10 @@ impl Git {
 
     /// The tags that point at HEAD.
     pub fn tags(&self) -> Result<&[String], String> {
-        let ask = || Ok(self.ask(&["tag", "--points-at", "HEAD"])?.lines().map(str::to_owned).collect());
+        let ask = || {
+            let tags = self.ask(&["tag", "--points-at", "HEAD"]).map_err(|error| self.unborn(error))?;
+            Ok(tags.lines().map(str::to_owned).collect())
+        };
         self.tags.get_or_init(ask).as_deref().map_err(Clone::clone)
     }
 
@@ -56,7 +62,7 @@ impl Git {
 
     /// How many commits HEAD is ahead of its upstream branch.
     pub fn unpushed(&self) -> Result<u64, String> {
-        self.ask(&["rev-parse", "--verify", "--quiet", "HEAD"])?;
+        self.ask(&["rev-parse", "--verify", "--quiet", "HEAD"]).map_err(|error| self.unborn(error))?;
         let count = self
             .ask(&["rev-list", "--count", "@{upstream}..HEAD"])
             .map_err(|_| "the branch has no upstream branch".to_owned())?;
@@ -65,7 +71,23 @@ impl Git {
 
     /// The commit that HEAD is.
     pub fn revision(&self) -> Result<String, String> {
-        self.ask(&["rev-parse", "HEAD"])
+        self.ask(&["rev-parse", "HEAD"]).map_err(|error| self.unborn(error))
+    }
+
+    /// Whether there is no repository.
+    pub fn is_missing(&self) -> bool {
+        self.ask(&["rev-parse", "--git-dir"]).is_err_and(|reason| reason == NO_REPOSITORY)
+    }
+
+    /// Whether there is a repository, and nothing was committed in it yet.
+    pub fn is_unborn(&self) -> bool {
+        self.ask(&["symbolic-ref", "--quiet", "HEAD"]).is_ok()
+            && self.ask(&["rev-parse", "--verify", "--quiet", "HEAD"]).is_err()
+    }
+
+    /// Why git did not answer a question about HEAD: its own words are about names where there is only no commit.
+    fn unborn(&self, error: String) -> String {
+        if error != NO_REPOSITORY && self.is_unborn() { NO_COMMIT.to_owned() } else { error }
     }
 
     /// Every path that differs from HEAD, untracked ones included, each once, sorted. Relative to [`Git::top`].
@@ -126,6 +148,7 @@ impl Git {
         ]) {
             Ok(commit) => Ok(commit),
             Err(reason) if reason == NO_REPOSITORY => Err(reason),
+            Err(_) if name == "HEAD" && self.is_unborn() => Err(NO_COMMIT.to_owned()),
             Err(_) => Err(format!("there is no revision `{name}` in the repository")),
         }
     }

@@ -68,6 +68,8 @@ fn git_conditions_say_what_is_there() {
 
     git(dir, &["init", "-q"]);
     ask(ConditionKind::Branch(words(&["main"])), expect!["holds"]);
+    ask(ConditionKind::Tag(words(&["v*"])), expect!["the repository has no commit yet"]);
+    ask(ConditionKind::Pushed, expect!["the repository has no commit yet"]);
     std::fs::write(dir.join("a"), "a").unwrap();
     std::fs::write(dir.join("b"), "b").unwrap();
     ask(ConditionKind::Clean, expect!["the work tree is not clean: a (+1 more)"]);

@@ -415,10 +415,11 @@ fn guards_without_a_repository_say_which_of_them_needs_one() {
             exit: 3
             --- stderr
             error: `prod.a` is refused: `branch` needs a git repository, and this is none (Envfile.kdl:1)
-              hint: git switch main
+              hint: `git init`, and a first commit
             error: `prod.a` is refused: `clean` needs a git repository, and this is none (Envfile.kdl:1)
-              hint: commit what is changed, or put it aside with `git stash --include-untracked`
+              hint: `git init`, and a first commit
             error: `prod.a` is refused: `approval` needs a git repository, and this is none (Envfile.kdl:1)
+              hint: `git init`, and a first commit
         "#]],
     );
 }

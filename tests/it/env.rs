@@ -145,6 +145,80 @@ fn values_are_typed_in_json_and_secrets_masked() {
 }
 
 #[test]
+fn several_environments_are_shown_one_below_the_other() {
+    let sandbox = shop();
+    let shown = sandbox.ok(&["env", "show", "dev", "uat"]).stdout;
+    assert!(shown.starts_with("dev extends base\n") && shown.contains("\n\nuat extends base\n"), "{shown}");
+    assert!(!shown.contains("s3cret-word"), "{shown}");
+    let json = sandbox.ok(&["env", "show", "dev", "uat", "--json"]).stdout;
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!((&json[0]["environment"], &json[1]["environment"]), (&"dev".into(), &"uat".into()));
+    let one = |form: &[&str]| sandbox.ok(&[&["env", "show", "uat"], form].concat()).stdout;
+    assert_eq!(one(&["--json"]), one(&["--format", "json"]));
+}
+
+#[test]
+fn a_secret_is_no_argument_of_set_either() {
+    let sandbox = shop();
+    sandbox.check(
+        &["env", "show", "dev", "--set", "DB_PASSWORD=typed-for-all-to-see"],
+        expect![[r#"
+            exit: 2
+            --- stderr
+            error: `DB_PASSWORD` is a secret: its value is never an argument, where everybody could read it
+            hint: `envrun secret set ENV DB_PASSWORD` asks for it, or reads it from standard input
+        "#]],
+    );
+}
+
+#[test]
+fn every_guard_that_fails_says_what_would_satisfy_it() {
+    let mut sandbox = Sandbox::new(
+        r#"
+env "p" {
+    guard {
+        branch "release/*"
+        tag "v*"
+        pushed
+        approval signers="signers"; deployed "q"
+        ci
+        exec "exit 1" name="the probe"
+        os "freebsd"
+        host "no-such-host"
+        unset "LOUD"
+        set "QUIET"
+    }
+    task "t" { mutates #true; run "echo ran" }
+}
+env "q"
+"#,
+    );
+    sandbox.write("signers", "");
+    sandbox.set("LOUD", "1");
+    let refused = |sandbox: &Sandbox| {
+        let ran = sandbox.run(&["p.t"]);
+        assert_eq!(ran.exit, 3, "{}", ran.text());
+        let lines: Vec<&str> = ran.stderr.lines().collect();
+        for pair in lines.windows(2).filter(|pair| pair[0].starts_with("error: ")) {
+            assert!(pair[1].starts_with("  hint: "), "{}", ran.text());
+        }
+        assert!(lines.last().unwrap().starts_with("  hint: "), "{}", ran.text());
+        ran.stderr
+    };
+    let bare = refused(&sandbox);
+    assert_eq!(bare.matches("`git init`, and a first commit").count(), 5, "{bare}");
+    let init = ["init", "-q", "-b", "main"];
+    assert!(
+        std::process::Command::new("git").args(init).current_dir(sandbox.root()).status().unwrap().success()
+    );
+    let unborn = refused(&sandbox);
+    // Four conditions fail for this reason; of two that stand in one line it is told once.
+    assert_eq!(unborn.matches("the repository has no commit yet").count(), 3, "{unborn}");
+    assert!(!unborn.contains("`git rev-parse") && !unborn.contains("`git tag --points-at"), "{unborn}");
+    assert!(!unborn.contains("`p.t` and `p.t`"), "{unborn}");
+}
+
+#[test]
 fn ports_stand_side_by_side() {
     let sandbox = shop();
     sandbox.check(
@@ -208,7 +282,7 @@ fn a_guard_stands_before_a_command_and_before_secrets() {
             exit: 3
             --- stderr
             error: `env exec prod` is refused: `branch` needs a git repository, and this is none (Envfile.kdl:22)
-              hint: git switch main
+              hint: `git init`, and a first commit
             error: `env exec prod` is refused: ALLOWED is not set (Envfile.kdl:22)
               hint: ask somebody
         "#]],
@@ -334,6 +408,10 @@ fn github_gets_a_file_and_masks() {
         ::add-mask::line 100%25@db/app
     "#]],
     );
+    // Without a workflow there is nobody to mask anything, and what a mask said would be hidden itself.
+    sandbox.set("GITHUB_ENV", "");
+    let bare = sandbox.ok(&["env", "export", "dev", "--format", "github"]);
+    assert!(!bare.text().contains("add-mask"), "{}", bare.text());
     let text = sandbox.read("github-env");
     assert!(text.starts_with("BEFORE=1\nDEBUG<<ENVRUN_VALUE\ntrue\nENVRUN_VALUE\n"), "{text}");
     assert!(text.contains("DB_PASSWORD<<ENVRUN_VALUE\nline one\nline 100%\nENVRUN_VALUE\n"), "{text}");
@@ -699,6 +777,15 @@ fn a_patterns_arguments_are_checked() {
         below .envrun/env/pr-7.
     "#]],
     );
+    sandbox.check(
+        &["env", "create", "pr", "7", "--name", "dev"],
+        expect![[r#"
+            exit: 2
+            --- stderr
+            error: there is an environment `dev` already
+            hint: `dev` stands in the Envfile; `--name` gives another one another name
+        "#]],
+    );
     assert!(listed(&sandbox).is_empty());
     assert!(
         sandbox
@@ -895,6 +982,11 @@ fn d6_a_sync_takes_nothing_away_and_copies_no_secret() {
     let secrets = sandbox.read(".envrun/secrets/production.env");
     assert!(secrets.contains("NEW_API_KEY=") && !secrets.contains("dev-"), "{secrets}");
     assert_eq!(sandbox.read("environments/development/.env"), D6_DEVELOPMENT);
+    // What was made just now has an age, without which it would never be due.
+    let rows = sandbox.ok(&["secret", "list", "production", "--format", "json"]).stdout;
+    let rows: serde_json::Value = serde_json::from_str(&rows).unwrap();
+    let row = |name: &str| rows.as_array().unwrap().iter().find(|row| row["name"] == name).unwrap().clone();
+    assert!(row("NEW_API_KEY")["age_seconds"].is_u64(), "{rows}");
     // A second one has nothing to do, and nothing is generated twice.
     let again = sandbox.ok(&["env", "sync", "development", "production"]);
     assert!(

@@ -246,6 +246,18 @@ task "t" { run "echo $KEY" }
             exit: 3
             --- stderr
             error: `a.t` is refused: the store `down` is not used: its `read` ended with status 7: no route to vault (Envfile.kdl:3)
+              hint: see what is wrong by hand: echo "no route to vault" >&2; exit 7
+        "#]],
+    );
+    sandbox.check(
+        &["secret", "list", "a"],
+        expect![[r#"
+            exit: 3
+            --- stdout
+            SECRET  PRESENT  FROM      AGE  DUE
+            KEY     no       not read  -    -    its `read` ended with status 7: no route to vault
+            --- stderr
+            hint: see what is wrong by hand: echo "no route to vault" >&2; exit 7
         "#]],
     );
     sandbox.check(
@@ -278,7 +290,7 @@ task "t" { run "echo $KEY" }
     assert_eq!(with_input(&sandbox, &["secret", "set", "a", "KEY"], "some-value").exit, 3);
     let doctor = sandbox.run(&["doctor", "a"]);
     assert_eq!(doctor.exit, 3);
-    assert!(doctor.stdout.contains("down  its `read` ended with status 7"), "{}", doctor.text());
+    assert!(doctor.stdout.contains("store down  its `read` ended with status 7"), "{}", doctor.text());
 }
 
 #[test]

@@ -36,12 +36,7 @@ pub fn run(invocation: &Invocation<'_>, project: &mut Project, args: &EnvExportA
                 .map_err(|error| FsError::new("append to", &file, error))?;
             Ok(0)
         }
-        None => {
-            let masks = masks(&exported);
-            if !masks.is_empty() {
-                invocation.terminal.say(masks.trim_end());
-            }
-            print(&text)
-        }
+        // Nobody listens for masks here.
+        None => print(&text),
     }
 }

@@ -16,6 +16,7 @@ use super::{json, print, table};
 pub fn run(invocation: &Invocation<'_>, project: &mut Project, args: &EnvShowArgs) -> Result<u8, Problem> {
     let context = invocation.context;
     let set = pairs(&args.set)?;
+    let format = if args.json { TextOrJson::Json } else { args.format };
     if args.ports {
         let mut environments = Vec::new();
         for name in &args.environments {
@@ -33,24 +34,32 @@ pub fn run(invocation: &Invocation<'_>, project: &mut Project, args: &EnvShowArg
             values.push(EnvValues::read(context, project, env, &set)?);
         }
         let table = ports(&values);
-        return match args.format {
+        return match format {
             TextOrJson::Json => print(&json(&table)),
             TextOrJson::Text => print(&port_text(&table, invocation.terminal)),
         };
     }
-    let ([] | [_]) = &args.environments[..] else {
-        return Err(Problem::usage(
-            "one environment is shown at a time",
-            Some("`envrun env diff A B` compares two; `--ports` takes any number".into()),
-        ));
-    };
-    let env = chosen(context, project, args.environments.first().map(String::as_str))?;
-    let values = EnvValues::read(context, project, env, &set)?;
-    values.open(context, project)?;
-    let shown = show(project, &values);
-    match args.format {
-        TextOrJson::Json => print(&json(&shown)),
-        TextOrJson::Text => print(&text(&shown, args.origin, invocation.terminal)),
+    let mut environments = Vec::new();
+    for name in &args.environments {
+        environments.push(chosen(context, project, Some(name))?);
+    }
+    if environments.is_empty() {
+        environments.push(chosen(context, project, None)?);
+    }
+    let mut shown = Vec::new();
+    for env in environments {
+        let values = EnvValues::read(context, project, env, &set)?;
+        values.open(context, project)?;
+        shown.push(show(project, &values));
+    }
+    match (format, &shown[..]) {
+        (TextOrJson::Json, [one]) => print(&json(one)),
+        (TextOrJson::Json, all) => print(&json(&all)),
+        (TextOrJson::Text, all) => {
+            let texts: Vec<String> =
+                all.iter().map(|one| text(one, args.origin, invocation.terminal)).collect();
+            print(&texts.join("\n"))
+        }
     }
 }
 

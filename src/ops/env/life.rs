@@ -262,12 +262,12 @@ fn name(
         ));
     }
     if is_taken(slug) {
-        return Err(Problem::usage(
-            format!("there is an environment `{slug}` already"),
-            Some(format!(
-                "`envrun env destroy {slug}` takes it down; `--name` gives another one another name"
-            )),
-        ));
+        let other = "`--name` gives another one another name";
+        let hint = match list.environments.contains_key(slug) {
+            true => format!("`envrun env destroy {slug}` takes it down; {other}"),
+            false => format!("`{slug}` stands in the Envfile; {other}"),
+        };
+        return Err(Problem::usage(format!("there is an environment `{slug}` already"), Some(hint)));
     }
     Ok(EnvName::from(slug))
 }

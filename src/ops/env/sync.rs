@@ -472,6 +472,7 @@ pub fn keep_secrets<'u>(
             forget(context, project, &stored)?;
             return Err(Problem::Store(refused));
         }
+        store.note_made(&kept.place, [name.as_str()]);
         stored.push((kept.place.clone(), name.clone()));
     }
     processes.wait();

@@ -228,7 +228,7 @@ impl Secrets<'_> {
     }
 
     /// Writes down when secrets were made. Whoever cannot, only does not know later how old they are.
-    pub(super) fn note_made<'n>(&self, place: &Place, names: impl IntoIterator<Item = &'n str>) {
+    pub fn note_made<'n>(&self, place: &Place, names: impl IntoIterator<Item = &'n str>) {
         if let Ok(mut made) = self.made(place.env.as_ref()) {
             let _ = made.note(names, self.context.clock.now());
         }
@@ -388,6 +388,14 @@ impl Secrets<'_> {
     ) -> Result<String, Refused> {
         let values = self.store_values(place, write.map(|(key, _)| key));
         let environ = self.store_environ(place, &values);
+        let by_hand = || {
+            let text = command.display();
+            let first = text.lines().next().unwrap_or_default();
+            let more = if text.lines().nth(1).is_some() { " …" } else { "" };
+            let path =
+                place.path.as_deref().map_or_else(String::new, |path| format!(", with STORE_PATH={path}"));
+            Some(format!("see what is wrong by hand: {first}{more}{path}"))
+        };
         let command = match command {
             Command::Shell(text) => Command::Shell(text.clone()),
             Command::Argv(words) => {
@@ -429,11 +437,17 @@ impl Secrets<'_> {
             None => exec::run(&spec, self.processes, &mut hear),
         };
         let how = match ended {
-            Err(error) => return Err(self.refused(store, format!("its `{verb}`: {error}"), error.hint())),
+            Err(error) => {
+                return Err(self.refused(
+                    store,
+                    format!("its `{verb}`: {error}"),
+                    error.hint().or_else(by_hand),
+                ));
+            }
             Ok(ended) => match ended.exit {
                 Exit::Status(0) => {
                     return String::from_utf8(out).map_err(|_| {
-                        self.refused(store, format!("its `{verb}` prints what is not UTF-8"), None)
+                        self.refused(store, format!("its `{verb}` prints what is not UTF-8"), by_hand())
                     });
                 }
                 Exit::Status(status) => format!("ended with status {status}"),
@@ -451,7 +465,7 @@ impl Secrets<'_> {
         } else {
             format!("its `{verb}` {how}: {said}")
         };
-        Err(self.refused(store, reason, None))
+        Err(self.refused(store, reason, by_hand()))
     }
 
     /// What a store's `read` printed, by name.

@@ -40,6 +40,9 @@ pub struct Listed {
     /// What is wrong with it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
+    /// Its store is not used: the commands that put that right, where they are known.
+    #[serde(skip)]
+    pub unread: Option<Option<String>>,
     /// What it is for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub desc: Option<String>,
@@ -125,6 +128,7 @@ pub fn list(context: &Context, project: &mut Project, env: Option<EnvName>) -> R
                 age_seconds: None,
                 due_in_seconds: None,
                 problem: None,
+                unread: None,
                 desc: kept.spec.secret.desc.clone(),
                 rotate: kept.spec.secret.rotate,
             };
@@ -165,6 +169,7 @@ pub fn list(context: &Context, project: &mut Project, env: Option<EnvName>) -> R
                     State::Unread(refused) => {
                         row.from = "not read".into();
                         row.problem = Some(refused.reason);
+                        row.unread = Some(refused.hint);
                     }
                 }
                 rows.push(row);
