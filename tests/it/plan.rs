@@ -214,6 +214,13 @@ fn no_secret_is_in_a_plan_and_nobody_else_may_read_it() {
     }
     let mode = std::fs::metadata(lab.sandbox.root().join("plan.json")).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
+    // Where another key hashes secrets they cannot be compared, and nobody pretends that they could.
+    let elsewhere = lab.sandbox.root().parent().unwrap().join("elsewhere");
+    let mut command = lab.sandbox.command(&["apply", "plan.json"]);
+    let ran = lab.sandbox.ran(command.env("XDG_CACHE_HOME", elsewhere).output().unwrap());
+    assert_eq!(ran.exit, 3, "{}", ran.text());
+    assert!(ran.stderr.contains("its secrets cannot be compared"), "{}", ran.text());
+    assert!(!ran.stderr.contains("TOKEN") && !lab.sandbox.exists("live"), "{}", ran.text());
     // One that would hold it is not written.
     let ran =
         lab.sandbox.run(&["plan", "uat.deploy", "--set", "GREETING=uat-s3cr3t-value", "-o", "bad.json"]);
