@@ -14,7 +14,7 @@ task "all" { needs "sum" "tree" "large" "link" }
 task "gen" { inputs "x"; outputs "gen/**"; run "mkdir -p gen/d; for i in 1 2 3; do sed s/^/$i/ x > gen/$i; done; cp x gen/d/x" }
 task "tree" { needs "gen"; outputs "tree"; run "mkdir -p tree/empty; cp -r gen/d tree/" }
 task "large" { inputs "x"; outputs "large"; run "yes \"$(cat x)\" | head -c 1500000 > large" }
-task "link" { inputs "y"; outputs "link" "tool"; run "ln -sf \"$(cat y)\" link; cp y tool; chmod +x tool" }
+task "link" { inputs "y"; outputs "link" "tool"; run "rm -f link; ln -s \"$(cat y)\" link; cp y tool; chmod +x tool" }
 task "dep" { inputs "y"; outputs "dep"; depfile "dep.d"; run "cat x y > dep; echo 'dep: x y' > dep.d" }
 task "sum" { needs "gen" "large" "dep"; outputs "sum"; run "cat gen/1 gen/2 gen/3 large dep | cksum > sum" }
 "#;

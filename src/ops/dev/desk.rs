@@ -158,11 +158,9 @@ impl Desk {
         lock(&self.run).as_ref().is_some_and(|run| run.send(message).is_ok())
     }
 
-    /// Something worth saying.
+    /// Something worth saying: when the run that goes on is over, for one that is about to end may not listen any more.
     fn notice(&self, notice: Notice) {
-        if !self.tell_run(Message::Notice(notice.clone())) {
-            self.wake(Wake::Notice(notice));
-        }
+        self.wake(Wake::Notice(notice));
     }
 
     /// Gathers hints until nobody gives any more.
