@@ -226,6 +226,20 @@ task "cached" {{ inputs "Envfile.kdl"; outputs "out"; run "echo $KEY | cksum > o
 }
 
 #[test]
+fn a_run_in_no_environment_is_told_to_name_one() {
+    let sandbox = Sandbox::new("secrets { KEY }\nenv \"a\"\nenv \"b\"\ntask \"t\" { run \"echo $KEY\" }\n");
+    sandbox.check(
+        &["t"],
+        expect![[r#"
+            exit: 3
+            --- stderr
+            error: `t` is refused: the secret `KEY` is not set (Envfile.kdl:1)
+              hint: name an environment, `ENV.TASK`, in which `envrun secret set ENV KEY` stored it
+        "#]],
+    );
+}
+
+#[test]
 fn stores_that_fail_say_so() {
     let sandbox = Sandbox::new(
         r##"

@@ -111,6 +111,8 @@ pub struct Kept {
     pub place: Place,
     /// The process environment is asked too where the place does not have it.
     pub or_caller: bool,
+    /// There are environments, and the run is in none of them: nothing can be stored for it.
+    pub unnamed: bool,
 }
 
 impl Kept {
@@ -171,7 +173,9 @@ impl<'a> Secrets<'a> {
             None => None,
         };
         let place = Place { project: spec.project.clone(), env: values.env().cloned(), store, path };
-        Ok(Kept { or_caller: kept.is_none(), place: place.of_all(), spec: spec.clone() })
+        let place = place.of_all();
+        let unnamed = place.env.is_none() && !self.envfile.environments.is_empty();
+        Ok(Kept { or_caller: kept.is_none(), unnamed, place, spec: spec.clone() })
     }
 
     /// Asks stores for what is wanted, and hands it to `values`.
@@ -351,6 +355,9 @@ impl Kept {
         match (&self.place.store, &self.place.env) {
             (StoreRef::Env, _) => format!("set `{name}` in the environment that calls envrun"),
             (_, Some(env)) => format!("`envrun secret set {env} {name}`"),
+            (_, None) if self.unnamed => {
+                format!("name an environment, `ENV.TASK`, in which `envrun secret set ENV {name}` stored it")
+            }
             (_, None) => format!("`envrun secret set {name}`"),
         }
     }
