@@ -407,7 +407,9 @@ pub(super) fn carry_out(
         admit_with(context, project, &ready, request, begun.as_ref())?;
     if let Some(begun) = &mut begun {
         refusals.append(&mut begun.refusals);
-        refusals.extend(begun.values(project, &ready.surroundings(context, project, request)));
+        let is_refused = !refusals.is_empty();
+        let around = ready.surroundings(context, project, request);
+        refusals.extend(begun.values(project, &around, is_refused));
     }
     if !refusals.is_empty() && !request.dry_run {
         if let Some(begun) = &begun {
@@ -417,7 +419,7 @@ pub(super) fn carry_out(
     }
     // As late as can be: what changes the environment is locked out, and every secret that is read was read.
     if let Some(frozen) = &request.plan {
-        let moved = plan::moved(context, project, &ready, request, frozen, &Default::default())?;
+        let moved = plan::moved(context, project, &ready, request, frozen, (&Default::default(), false))?;
         if !moved.is_empty() {
             if let Some(begun) = &begun {
                 begun.deployments.abandon(ledger::Outcome::Refused, &moved.join("; "))?;

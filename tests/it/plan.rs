@@ -183,6 +183,21 @@ fn a_plan_of_a_promotion_ships_the_release_that_it_names() {
 }
 
 #[test]
+fn a_guard_that_refuses_is_told_and_not_the_secrets_behind_it() {
+    let lab = Lab::new();
+    lab.sandbox.ok(&["uat.deploy"]);
+    lab.plan("prod.deploy");
+    lab.git(&["checkout", "--quiet", "-b", "other"]);
+    for args in [&["apply", "plan.json"][..], &["prod.deploy"]] {
+        let ran = lab.sandbox.run(args);
+        assert_eq!(ran.exit, 3, "{}", ran.text());
+        assert!(ran.stderr.contains("the branch is other, not main"), "{}", ran.text());
+        assert!(!ran.stderr.contains("TOKEN"), "{}", ran.text());
+    }
+    assert!(!lab.sandbox.exists("live/prod"));
+}
+
+#[test]
 fn what_is_skipped_stays_skipped_and_what_other_runs_made_is_welcome() {
     let lab = Lab::new();
     lab.plan("log");

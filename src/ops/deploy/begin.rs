@@ -18,7 +18,7 @@ use crate::model::{ConditionKind, Deploy, EnvName, Node, ProjectName};
 use crate::plan::{Force, Limits, OnFailure, Plan};
 use crate::preflight::{Live, is_placeholder};
 use crate::record::RunId;
-use crate::vars::{Form, Lookup, TaskValues, Values};
+use crate::vars::{Form, Lookup, SEALED, TaskValues, Values};
 
 use super::super::guard::{digest, live};
 use super::super::run::{Request, graph_of, local_store};
@@ -141,7 +141,7 @@ impl Begun {
 
     /// What the values of deploys are wrong in, now that all of them can be known: one that is missing, one that
     /// somebody meant to replace.
-    pub fn values(&self, project: &Project, around: &Surroundings<'_>) -> Vec<Refusal> {
+    pub fn values(&self, project: &Project, around: &Surroundings<'_>, is_refused: bool) -> Vec<Refusal> {
         let mut refusals = Vec::new();
         for deployment in self.deployments.list.values().filter(|one| one.phase == Phase::Locked) {
             let node = &deployment.forward.node;
@@ -151,6 +151,8 @@ impl Begun {
             };
             let scene = match around.scene(node) {
                 Ok(scene) => scene,
+                // No store is asked as long as a guard refuses.
+                Err(wrong) if is_refused && wrong.code == SEALED => continue,
                 Err(wrong) => {
                     let span = wrong.labels.first().map_or(node.task.span, |label| label.span);
                     refusals.push(refusal(wrong.message.clone(), span, wrong.help.clone()));

@@ -228,14 +228,15 @@ impl Frozen {
         self.nodes.iter().filter_map(pin).collect()
     }
 
-    /// Everything that is not in `now` as it is here, in words.
-    pub fn moved(&self, now: &Self) -> Vec<String> {
+    /// Everything that is not in `now` as it is here, in words. Where a guard still refuses, `sealed`, no secret was read
+    /// now, and none is missed.
+    pub fn moved(&self, now: &Self, sealed: bool) -> Vec<String> {
         let mut moved = Vec::new();
         moved.extend(self.moved_texts(now));
         moved.extend(self.moved_tree(now));
         let same_key = self.key == now.key;
         let mut named = BTreeSet::new();
-        moved.extend(self.moved_values(now, same_key, &mut named));
+        moved.extend(self.moved_values(now, (same_key, sealed), &mut named));
         for (deploy, was) in &self.live {
             let is = now.live.get(deploy).unwrap_or(&None);
             if is != was {
@@ -298,7 +299,12 @@ impl Frozen {
     }
 
     /// Names that are told here are left out of what is told of nodes.
-    fn moved_values(&self, now: &Self, same_key: bool, named: &mut BTreeSet<String>) -> Vec<String> {
+    fn moved_values(
+        &self,
+        now: &Self,
+        (same_key, sealed): (bool, bool),
+        named: &mut BTreeSet<String>,
+    ) -> Vec<String> {
         let mut moved = Vec::new();
         let none = BTreeMap::new();
         let mut other_key = false;
@@ -319,6 +325,7 @@ impl Frozen {
                     (Some(was), Some(is)) if was == is => continue,
                     // Before the guards of its environment hold, a secret is read by nobody: the plan knew nothing of it.
                     (None, Some(is)) if is.secret => continue,
+                    (Some(was), None) if was.secret && sealed => continue,
                     (None, Some(_)) => format!("{name} was set{in_scope}"),
                     (Some(_), None) => format!("{name} was unset{in_scope}"),
                     (Some(_), Some(is)) if is.secret => format!("the secret {name} changed{in_scope}"),

@@ -116,8 +116,8 @@ pub fn apply(
     // Before anybody is asked for a word, or an environment is locked.
     let dry = Request { dry_run: true, ..request.clone() };
     let ready = ready(context, project, &dry)?;
-    let pretended = admit(context, project, &ready, &dry)?.pretended;
-    let moved = moved(context, project, &ready, &dry, &frozen, &pretended)?;
+    let Admitted { pretended, refusals, .. } = admit(context, project, &ready, &dry)?;
+    let moved = moved(context, project, &ready, &dry, &frozen, (&pretended, !refusals.is_empty()))?;
     if !moved.is_empty() {
         return Err(Problem::Moved { plan: frozen.name(), moved });
     }
@@ -140,9 +140,9 @@ pub(super) fn moved(
     ready: &Ready,
     request: &Request,
     frozen: &Frozen,
-    pretended: &look::Pretended,
+    (pretended, sealed): (&look::Pretended, bool),
 ) -> Result<Vec<String>, Problem> {
     let (now, _) = look::look(context, project, ready, request, Some(frozen), pretended)?;
-    let moved = frozen.moved(&now);
+    let moved = frozen.moved(&now, sealed);
     Ok(moved.iter().map(|text| context.redactor.text(text).into_owned()).collect())
 }

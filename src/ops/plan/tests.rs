@@ -61,7 +61,7 @@ fn nothing_moved_but_what_is_another() {
     let told = |change: fn(&mut Frozen)| {
         let mut now = frozen();
         change(&mut now);
-        frozen().moved(&now)
+        frozen().moved(&now, false)
     };
     let prod = |now: &mut Frozen, name: &str, digest: &str| {
         now.values.get_mut("prod").unwrap().get_mut(name).unwrap().digest = digest.into();
@@ -75,10 +75,14 @@ fn nothing_moved_but_what_is_another() {
     let mut now = frozen();
     prod(&mut now, "PORT", "a0");
     prod(&mut now, "TOKEN", "b0");
-    assert_eq!(frozen().moved(&now), ["PORT changed in `prod`", "the secret TOKEN changed in `prod`"]);
+    assert_eq!(frozen().moved(&now, false), ["PORT changed in `prod`", "the secret TOKEN changed in `prod`"]);
+    // Behind a guard that refuses nobody can know.
+    let mut shut = frozen();
+    drop(shut.values.get_mut("prod").unwrap().remove("TOKEN"));
+    assert_eq!(frozen().moved(&shut, true), Vec::<String>::new());
     // With another key no secret can be compared, and that is said once.
     now.key = "c0".into();
-    let moved = frozen().moved(&now);
+    let moved = frozen().moved(&now, false);
     assert_eq!(moved.len(), 2, "{moved:?}");
     assert!(moved[1].starts_with("its secrets cannot be compared"), "{moved:?}");
     let unset = told(|now| drop(now.values.get_mut("prod").unwrap().remove("TOKEN")));
