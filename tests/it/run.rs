@@ -479,6 +479,7 @@ fn guards_refuse_before_anything_runs() {
             error: `prod.deploy` is refused: APPROVED is not set (Envfile.kdl:2)
               hint: give APPROVED a value
             error: `prod.deploy` is refused: HOME is set (Envfile.kdl:2)
+              hint: `unset HOME`
         "#]],
     );
     assert!(!sandbox.exists("prepared") && !sandbox.exists("deployed"));

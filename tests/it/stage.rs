@@ -550,7 +550,7 @@ fn without_a_repository_or_a_commit_there_is_nothing_to_speak_of() {
     git(&sandbox.root(), &["init", "-q"]);
     let ran = sandbox.run(&["stage", "test"]);
     assert_eq!(ran.exit, 3);
-    assert!(ran.stderr.contains("there is no commit yet"), "{}", ran.text());
+    assert!(ran.stderr.contains("the repository has no commit yet"), "{}", ran.text());
     let none = Sandbox::new("task \"unit\" { run \"true\" }\n");
     assert!(none.ok(&["stage"]).stderr.contains("declares no stage"));
 }
