@@ -558,7 +558,7 @@ fn ctrl_c_goes_back() {
     rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
     let ran = lab.sandbox.ran(child.wait_with_output().unwrap());
     exits(&ran, 130);
-    assert_eq!(lab.live("uat"), "good 1");
+    assert_eq!(lab.live("uat"), "good 1", "{}", ran.text());
     assert_eq!(lab.outcomes("uat"), "1 live, 2 back");
 }
 

@@ -138,9 +138,9 @@ impl Desk {
 
     /// A signal came, the first or a later one.
     pub fn signal(&self, signal: i32, before: u32) {
-        if !self.tell_run(Message::Signal(signal, before)) {
-            self.wake(Wake::Signal);
-        }
+        self.tell_run(Message::Signal(signal, before));
+        // A run that is about to end may not listen any more: then whoever waits next hears it.
+        self.wake(Wake::Signal);
     }
 
     /// The user wants to leave: what runs is stopped as by Ctrl-C.
