@@ -372,14 +372,17 @@ impl Processes {
         }
     }
 
-    /// Goes from step to step until everything that was told to end has ended.
+    /// Goes from step to step until everything that was told to end has ended. Time alone hardens only what those are
+    /// told: how the run was interrupted stays what it was, and cleaning up goes on beside a command that does not want
+    /// to end.
     fn escalate(&self) {
         let mut state = self.lock();
-        while let Some(step) = state.interrupted {
+        let Some(mut step) = state.interrupted else { return };
+        while let Some(asked) = state.interrupted {
             let ended = |state: &State| !state.live.values().any(|live| live.cancelled);
             let waits = if step == Interrupt::Kill { Duration::from_millis(5) } else { self.patience };
             let since = Instant::now();
-            while !ended(&state) && state.interrupted == Some(step) && since.elapsed() < waits {
+            while !ended(&state) && state.interrupted == Some(asked) && since.elapsed() < waits {
                 let left = waits.saturating_sub(since.elapsed());
                 let wait = self.changed.wait_timeout(state, left);
                 state = wait.unwrap_or_else(PoisonError::into_inner).0;
@@ -387,27 +390,22 @@ impl Processes {
             if ended(&state) {
                 break;
             }
-            if state.interrupted == Some(step) && step != Interrupt::Kill {
-                let next = if step == Interrupt::Terminate { Interrupt::Kill } else { Interrupt::Terminate };
-                state.interrupted = Some(next);
-                state.live.values_mut().for_each(|live| live.cancel(next));
-                self.changed.notify_all();
+            match state.interrupted.filter(|now| *now != asked) {
+                Some(now) if now.step() > step.step() => step = now,
+                Some(_) => continue,
+                None => {
+                    step = if step.step() >= 2 { Interrupt::Kill } else { Interrupt::Terminate };
+                    state.live.values_mut().filter(|live| live.cancelled).for_each(|live| live.cancel(step));
+                }
             }
-            let signal = match state.interrupted {
-                Some(Interrupt::Kill) => Signal::KILL,
-                Some(Interrupt::Terminate) => Signal::TERM,
-                _ => continue,
-            };
-            let commands: Vec<_> = state.live.iter().map(|(number, live)| (*number, live.root())).collect();
+            let signal = if step == Interrupt::Kill { Signal::KILL } else { Signal::TERM };
+            let told = state.live.iter().filter(|(_, live)| live.cancelled);
+            let commands: Vec<_> = told.map(|(number, live)| (*number, live.root())).collect();
             drop(state);
             for seen in tree::belonging_to(self.run, &commands) {
                 end(seen.pid, signal);
             }
             state = self.lock();
-            // SIGTERM is asked for once, SIGKILL again and again.
-            if signal == Signal::KILL {
-                state.live.values_mut().for_each(|live| live.cancel(Interrupt::Kill));
-            }
         }
         state.escalating = false;
     }

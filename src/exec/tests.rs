@@ -518,9 +518,31 @@ fn what_does_not_end_is_ended_harder_by_itself() {
         pid(line.as_bytes())
     });
     assert_eq!(ran.exit, Exit::Cancelled);
-    assert_eq!(place.processes.interrupted(), Some(Interrupt::Kill));
     assert!(is_over(sleeps));
     assert!(is_over(pid(&std::fs::read(place.path().join("pid")).unwrap())));
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_stubborn_command_does_not_keep_others_from_cleaning_up() {
+    let mut place = Place::new();
+    place.processes = Processes::new(Duration::from_millis(50));
+    let shell = Shell::default();
+    let text = "echo ready; until test -e go; do sleep 0.01; done; echo clean";
+    let cleanup = CommandSpec { cleanup: true, ..place.spec(Invocation::Shell { text, shell: &shell }) };
+    std::thread::scope(|scope| {
+        let ran = scope.spawn(|| place.ran(&cleanup).unwrap());
+        let (stubborn, ()) =
+            while_running(&place, "trap '' INT TERM; echo ready; sleep 1000; sleep 1000", |_| {
+                place.processes.interrupt(Interrupt::Told { signal: SIGINT });
+            });
+        assert_eq!(stubborn.exit, Exit::Cancelled);
+        assert_eq!(place.processes.interrupted(), Some(Interrupt::Told { signal: SIGINT }));
+        std::fs::write(place.path().join("go"), "").unwrap();
+        let ran = ran.join().unwrap();
+        assert_eq!((ran.exit, &ran.stdout[..]), (Exit::Status(0), &b"ready\nclean\n"[..]));
+    });
+    assert_eq!(place.ran(&cleanup).unwrap().exit, Exit::Status(0), "what cleans up may start even now");
 }
 
 #[test]

@@ -535,7 +535,7 @@ fn ctrl_c_goes_back() {
     // It hangs after the switch until it is told to stop.
     let text = ENVFILE.replace(
         "run #\"sh tools/kill.sh applied $PPID\"#",
-        "run #\"test ! -e hang || { touch live/hangs; sleep 100; }\"#",
+        "run #\"test ! -e hang || { touch live/hangs; exec sleep 100; }\"#",
     );
     lab.commit("Envfile.kdl", &text);
     lab.commit("app.txt", "good 2\n");

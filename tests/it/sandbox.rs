@@ -3,8 +3,31 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::sync::Once;
+use std::time::Duration;
 
 use expect_test::Expect;
+
+static WATCHDOG: Once = Once::new();
+
+/// How long all tests together may take; the long forms, which a variable asks for, may take longer.
+const LIMIT: Duration = Duration::from_secs(20 * 60);
+
+/// Ends the tests when one of them hangs, and tells what was running.
+fn watch_over() {
+    let long = |(name, _): (std::ffi::OsString, _)| name.to_string_lossy().starts_with("ENVRUN_");
+    if std::env::vars_os().any(long) {
+        return;
+    }
+    std::thread::spawn(|| {
+        std::thread::sleep(LIMIT);
+        let args = ["-eo", "pid,ppid,pgid,stat,etimes,wchan,args", "--forest"];
+        let list = Command::new("ps").args(args).output().map(|output| output.stdout).unwrap_or_default();
+        #[expect(clippy::print_stderr, reason = "whoever runs the tests has to hear of it")]
+        let () = eprintln!("the tests hang; what is running:\n{}", String::from_utf8_lossy(&list));
+        std::process::abort();
+    });
+}
 
 /// A folder with an Envfile and a cache and a home of its own.
 pub struct Sandbox {
@@ -28,6 +51,7 @@ impl Sandbox {
 
     /// A folder with these files.
     pub fn with(files: &[(&str, &str)]) -> Self {
+        WATCHDOG.call_once(watch_over);
         let sandbox = Self { dir: tempfile::tempdir().unwrap(), vars: Vec::new() };
         std::fs::create_dir_all(sandbox.root()).unwrap();
         for (path, text) in files {
