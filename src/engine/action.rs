@@ -34,7 +34,7 @@ use super::dispatcher::{Message, OutputRoom};
 use super::lock::NodeLock;
 use super::memory::Memory;
 use super::pin::Pin;
-use super::service::{Serve, Services, service_of};
+use super::service::{Services, service_of};
 use super::snapshot::{Saver, Unsaved};
 use super::surroundings::{Scene, Surroundings, state_label};
 
@@ -130,13 +130,24 @@ impl<'a> Actions<'a> {
         let slot = self.slot(node);
         match &*slot.read.lock().unwrap_or_else(PoisonError::into_inner) {
             Some(fingerprint) => !workspace.is_as_in(fingerprint, path),
-            None => !workspace.is_as_recorded(&state_label(&self.plan.graph[node]), path),
+            None => {
+                let label = state_label(&self.plan.graph[node]);
+                match self.around.memory.and_then(|memory| memory.read(&label)) {
+                    Some(fingerprint) => !workspace.is_as_in(&fingerprint, path),
+                    None => !workspace.is_as_recorded(&label, path),
+                }
+            }
         }
     }
 
     /// What is known of a node's files changed, or may have: whoever asks next looks again.
     pub fn touched(&self) {
         self.around.workspace.touched();
+    }
+
+    /// In a session: keeps in mind what a node reads at this moment.
+    pub(super) fn set_read(&self, node: NodeIx, fingerprint: Fingerprint) {
+        *self.slot(node).read.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(fingerprint));
     }
 
     /// A node's files as declared, for whoever watches them; nothing for one without any.
@@ -184,13 +195,7 @@ impl<'a> Actions<'a> {
             Err(failure) => return Checked::Over(self.failed(configured, failure, false)),
         }
         if let Some(service) = service_of(configured) {
-            let (around, graph, room) = (self.around, &self.plan.graph, &self.room);
-            let serve = Serve { around, graph, room, dry_run: self.plan.limits.dry_run };
-            let outcome = serve.serve(node, service, send);
-            if matches!(outcome, Outcome::Up { .. }) {
-                self.set_outputs(node, no_outputs());
-            }
-            return Checked::Over(outcome);
+            return Checked::Over(self.serve(node, service, send));
         }
         if let Some(outcome) = self.pinned(node, send) {
             return Checked::Over(outcome);
@@ -844,7 +849,9 @@ impl<'a> Actions<'a> {
         let configured = &self.plan.graph[node];
         let scene = self.around.scene(configured).map_err(|diagnostic| undefined(&diagnostic))?;
         let task = &configured.task;
-        let definition = if task.inputs.is_none() && task.outputs.is_none() {
+        let definition = if let Some(service) = service_of(configured) {
+            self.around.watched(configured, service, &scene).map_err(|diagnostic| undefined(&diagnostic))?
+        } else if task.inputs.is_none() && task.outputs.is_none() {
             None
         } else {
             let definition = self.around.definition(configured, &scene);
@@ -862,7 +869,7 @@ impl<'a> Actions<'a> {
     }
 
     /// What a node needs and what that made; the label of a need whose outputs a dry run cannot know.
-    fn needs(&self, node: NodeIx) -> Result<Vec<Need>, String> {
+    pub(super) fn needs(&self, node: NodeIx) -> Result<Vec<Need>, String> {
         let need = |need: NodeIx| {
             let label = self.plan.graph[need].label.clone();
             match self.slot(need).outputs.get() {
@@ -907,7 +914,7 @@ impl<'a> Actions<'a> {
         self.slot(node).outputs.get().copied()
     }
 
-    fn set_outputs(&self, node: NodeIx, outputs: Digest) {
+    pub(super) fn set_outputs(&self, node: NodeIx, outputs: Digest) {
         // A node ends once; that another thread was quicker cannot be.
         let _ = self.slot(node).outputs.set(outputs);
     }
@@ -991,7 +998,7 @@ impl<'a> Actions<'a> {
         configured.actions().into_iter().map(show).collect()
     }
 
-    fn failed(&self, node: &ConfiguredTask, failure: Failure, ran: bool) -> Outcome {
+    pub(super) fn failed(&self, node: &ConfiguredTask, failure: Failure, ran: bool) -> Outcome {
         // Where the run could not be recorded, there is none to look at.
         let recorded = || record::runs_dir(self.around.root).join(self.around.run.as_str()).is_dir();
         let log = (ran && recorded()).then(|| record::log_path(self.around.run, &node.label));
@@ -1016,7 +1023,7 @@ fn from_cache(log: Vec<u8>) -> Outcome {
 }
 
 /// What a task without outputs gives to the keys of those who need it.
-fn no_outputs() -> Digest {
+pub(super) fn no_outputs() -> Digest {
     Digest::of(b"")
 }
 
@@ -1038,7 +1045,7 @@ fn undefined(diagnostic: &Diagnostic) -> Failure {
     Failure::Io { reason: format!("{}{hint}", diagnostic.message) }
 }
 
-fn unfingerprinted(error: FingerprintError) -> Failure {
+pub(super) fn unfingerprinted(error: FingerprintError) -> Failure {
     Failure::Io { reason: error.to_string() }
 }
 

@@ -84,8 +84,8 @@ pub enum Message {
     Finished(NodeIx, Outcome, Duration),
     /// Something worth saying.
     Notice(Notice),
-    /// A signal came: its number, and how many came before.
-    Signal(i32, u32),
+    /// A signal came.
+    Signal(i32),
     /// In a session: files changed while the run goes on.
     Changed {
         /// What is told of them: the first few, and how many others there are.
@@ -187,12 +187,13 @@ pub struct Ending {
     pub times: Vec<(NodeIx, Duration)>,
 }
 
-/// Carries `plan` out and tells everything to `reporters`, the first and the last event excepted from neither.
+/// Carries `plan` out and tells everything to `reporters`, the first and the last event excepted from neither. Messages
+/// that come after the end stay in the channel.
 pub fn run(
     plan: &Plan,
     actions: &Actions<'_>,
     processes: &Arc<Processes>,
-    (send, receive): (Sender<Message>, Receiver<Message>),
+    (send, receive): (Sender<Message>, &Receiver<Message>),
     reporters: &mut Reporters,
 ) -> Ending {
     let begun = Instant::now();
@@ -210,6 +211,7 @@ pub fn run(
             cancelled: NodeSet::default(),
             reporters,
             interrupted: false,
+            level: 0,
             worst: 0,
             changed: 0,
             times: Vec::new(),
@@ -226,7 +228,7 @@ pub fn run(
                 most: plan.limits.jobs.get() + 8 + services,
             },
         };
-        dispatcher.go(&receive);
+        dispatcher.go(receive);
         queue.close();
         Ending { exit: dispatcher.exit(), changed: dispatcher.changed, times: dispatcher.times }
     });
@@ -289,6 +291,8 @@ struct Dispatcher<'a, 'scope, 'env> {
     cancelled: NodeSet,
     reporters: &'a mut Reporters,
     interrupted: bool,
+    /// How often it was asked to stop, up to three times.
+    level: u32,
     /// The exit status that the failures so far come to.
     worst: u8,
     changed: usize,
@@ -409,7 +413,7 @@ impl Dispatcher<'_, '_, '_> {
                 self.finished(node, outcome, took);
             }
             Message::Notice(notice) => self.tell(Event::Notice(notice)),
-            Message::Signal(signal, before) => self.interrupt(signal, before + 1),
+            Message::Signal(signal) => self.interrupt(signal),
             Message::Changed { files, readers } => self.changed(files, &readers),
         }
     }
@@ -591,12 +595,14 @@ impl Dispatcher<'_, '_, '_> {
         self.tell(Event::NodeFinished { node, outcome, took: Duration::ZERO });
     }
 
-    fn interrupt(&mut self, signal: i32, level: u32) {
+    fn interrupt(&mut self, signal: i32) {
         if signal == signal_hook::consts::SIGINT && self.processes.terminal_is_lent() {
             // Ctrl-C was meant for the command that has the terminal, and reached it.
             return;
         }
-        let level = level.min(3);
+        // Counted here: what a command heard that had the terminal to itself does not count.
+        self.level = (self.level + 1).min(3);
+        let level = self.level;
         self.interrupted = true;
         self.tell_bulk();
         self.tell(Event::Interrupted { signal: signal_name(signal), level });
@@ -664,7 +670,8 @@ fn exit_of(failure: &Failure) -> u8 {
     }
 }
 
-fn signal_name(signal: i32) -> String {
+/// How a signal is told.
+pub fn signal_name(signal: i32) -> String {
     match signal {
         1 => "SIGHUP".into(),
         2 => "SIGINT".into(),

@@ -10,6 +10,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::base::Digest;
 use crate::event::Outcome;
+use crate::fingerprint::Fingerprint;
 
 /// What is remembered of every node.
 #[derive(Debug, Default)]
@@ -24,6 +25,8 @@ struct Remembered {
     last: Option<(Digest, Option<Outcome>)>,
     /// How often it was executed well: for whoever needs it, that is what it made.
     times: u64,
+    /// Of a service: the files that it watches, as they were when that was looked at last.
+    read: Option<Fingerprint>,
 }
 
 impl Memory {
@@ -56,6 +59,16 @@ impl Memory {
         let node = nodes.entry(label.to_owned()).or_default();
         node.times += u64::from(failed.is_none());
         node.last = Some((with, failed));
+    }
+
+    /// What a service watches, as it is now.
+    pub fn set_read(&self, label: &str, read: Fingerprint) {
+        self.nodes().entry(label.to_owned()).or_default().read = Some(read);
+    }
+
+    /// What a service watches, as it was when that was looked at last.
+    pub fn read(&self, label: &str) -> Option<Fingerprint> {
+        self.nodes().get(label)?.read.clone()
     }
 
     /// Forgets how those ended that failed.

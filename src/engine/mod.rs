@@ -5,7 +5,7 @@
 //! "its turn has come" and "it is over"; [`command`] is the part of it that starts processes, [`render`] the part that
 //! writes files; [`surroundings`] is what all share, and decides what reaches a command; [`memory`] is what a session
 //! knows from run to run; [`pin`] names bytes that a run must use; [`snapshot`] saves data and puts them back; [`service`]
-//! is what stays up; [`audit`] holds what commands touched against what is declared.
+//! is what stays up, `content` what it rests on; [`audit`] holds what commands touched against what is declared.
 //!
 //! Invariant: events are told by the dispatcher's thread alone, in one gapless sequence.
 //! Invariant: only the scheduler decides what begins; only `fingerprint` decides what is up to date.
@@ -13,6 +13,7 @@
 pub mod action;
 pub mod audit;
 pub mod command;
+mod content;
 pub mod deploy;
 pub mod dispatcher;
 pub mod lock;

@@ -5,9 +5,10 @@
 //! asked for is let go when its last node is over.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, Sender};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use crate::base::{Digest, Timestamp};
@@ -19,7 +20,7 @@ use crate::model::{Command, EnvName, Envfile, Gate, Node, ProbeKind, Service, Va
 use crate::service::spec::{
     Asks, How, Link, Policy, Probe, READY_EVERY, READY_TIMEOUT, RESTARTS, Readiness, Variables, When,
 };
-use crate::service::{Begun, Place, Session, SessionError, Spec, State, Told};
+use crate::service::{Begun, Place, Session, SessionError, Spec, State, Status, Told};
 use crate::vars::{Form, Lookup, reads, reads_of_service};
 
 use super::action::export_file;
@@ -52,6 +53,24 @@ pub struct Services {
     sessions: Mutex<BTreeMap<Option<EnvName>, Arc<Session>>>,
     /// By label, since when a service is ready as its node told it.
     told: Mutex<BTreeMap<String, Option<Timestamp>>>,
+    /// Who hears of services that stay up from run to run.
+    ear: OnceLock<Ear>,
+}
+
+/// Hears what the supervisors tell, from whatever thread; `None` when one of them has ended.
+pub struct Ear(Arc<dyn Fn(Option<Told>) + Send + Sync>);
+
+impl Ear {
+    /// Calls this for everything that is told.
+    pub fn new(hear: impl Fn(Option<Told>) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(hear))
+    }
+}
+
+impl fmt::Debug for Ear {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Ear")
+    }
 }
 
 /// Variables that are different in every run, and say nothing of what a service is.
@@ -63,7 +82,33 @@ const OF_THE_RUN: &[&str] = &["MAKEFLAGS", "ENVRUN_EXPORT"];
 impl Services {
     /// None is known yet, and no supervisor is started before there is one.
     pub fn new(state: PathBuf, program: PathBuf, hold: Hold) -> Self {
-        Self { state, program, hold, sessions: Mutex::default(), told: Mutex::default() }
+        Self {
+            state,
+            program,
+            hold,
+            sessions: Mutex::default(),
+            told: Mutex::default(),
+            ear: OnceLock::new(),
+        }
+    }
+
+    /// From now on whatever the supervisors tell is told to `ear`, and not to the run that found them. Once.
+    pub fn listen(&self, ear: Ear) {
+        let _ = self.ear.set(ear);
+    }
+
+    /// Lets go of everything but these.
+    pub fn let_go_but(&self, labels: &BTreeSet<String>) {
+        let sessions: Vec<Arc<Session>> = lock(&self.sessions).values().cloned().collect();
+        let mut told = lock(&self.told);
+        let others: Vec<String> = told.keys().filter(|label| !labels.contains(*label)).cloned().collect();
+        told.retain(|label, _| labels.contains(label));
+        drop(told);
+        if !others.is_empty() {
+            for session in sessions {
+                let _ = session.release(others.clone());
+            }
+        }
     }
 
     /// The place of an environment's services.
@@ -79,7 +124,8 @@ impl Services {
     ) -> Result<Arc<Session>, SessionError> {
         // Held while one is opened: two nodes that begin together share it.
         let mut sessions = lock(&self.sessions);
-        if let Some(session) = sessions.get(&env.cloned()) {
+        // One whose supervisor was killed is of no use to anybody: the next one begins anew.
+        if let Some(session) = sessions.get(&env.cloned()).filter(|session| !session.is_gone()) {
             return Ok(Arc::clone(session));
         }
         let session = Arc::new(Session::open(&self.place(env), &self.program)?);
@@ -129,33 +175,52 @@ pub(super) struct Serve<'a> {
     pub(super) around: &'a Surroundings<'a>,
     pub(super) graph: &'a TaskGraph,
     pub(super) dry_run: bool,
+    /// It is to be started again even if it is up.
+    pub(super) forced: bool,
     pub(super) room: &'a Arc<OutputRoom>,
 }
 
 impl Serve<'_> {
-    /// Has the service at `node` up, as far as everybody wants it who needs it.
-    pub(super) fn serve(&self, node: NodeIx, service: &Service, send: &Sender<Message>) -> Outcome {
-        let configured = &self.graph[node];
-        let failed = |failure: Failure, log: Option<String>, hint: Option<String>| Outcome::Failed {
-            failure,
-            log,
-            hint: hint.or_else(|| configured.task.hint.clone()),
-        };
-        let spec = match spec(self.around, self.graph, node, service) {
-            Ok(spec) => spec,
+    /// The service at `node` with every value filled in, and what it rests on.
+    pub(super) fn spec(
+        &self,
+        node: NodeIx,
+        service: &Service,
+        content: Option<Digest>,
+    ) -> Result<Spec, Outcome> {
+        match spec(self.around, self.graph, node, service) {
+            Ok(spec) => Ok(Spec { content, ..spec }),
             Err(diagnostic) => {
                 let help = diagnostic.help.as_ref().map(|help| format!(" ({help})")).unwrap_or_default();
                 let reason = format!("{}{help}", diagnostic.message);
-                return failed(Failure::Io { reason }, None, None);
+                let hint = self.graph[node].task.hint.clone();
+                Err(Outcome::Failed { failure: Failure::Io { reason }, log: None, hint })
             }
-        };
+        }
+    }
+
+    /// Has a service up, as far as everybody wants it who needs it.
+    pub(super) fn serve(&self, node: NodeIx, spec: Spec, send: &Sender<Message>) -> Outcome {
+        let configured = &self.graph[node];
         if self.dry_run {
             return self.would(configured, spec);
         }
-        match self.bring_up(node, spec, send) {
-            Ok(outcome) => outcome,
-            Err(error) => failed(Failure::Io { reason: error.to_string() }, None, error.hint()),
-        }
+        self.bring_up(node, spec, send).unwrap_or_else(|error| Outcome::Failed {
+            failure: Failure::Io { reason: error.to_string() },
+            log: None,
+            hint: error.hint().or_else(|| configured.task.hint.clone()),
+        })
+    }
+
+    /// Whether it is up, or on its way, as it is wanted: somebody else may have started it.
+    pub(super) fn is_up(&self, configured: &ConfiguredTask, spec: &Spec) -> bool {
+        let sessions = lock(&self.around.services.sessions);
+        let Some(session) = sessions.get(&configured.env).cloned() else { return false };
+        drop(sessions);
+        let is_it = |status: &Status| {
+            status.label == spec.label && status.identity == spec.identity && !status.state.is_over()
+        };
+        session.statuses(false).is_ok_and(|statuses| statuses.iter().any(is_it))
     }
 
     fn would(&self, configured: &ConfiguredTask, spec: Spec) -> Outcome {
@@ -164,11 +229,15 @@ impl Serve<'_> {
             Session::attach(&place).ok().flatten().and_then(|session| session.statuses(false).ok());
         let status = statuses.into_iter().flatten().find(|status| status.label == spec.label);
         match status.filter(|status| !status.state.is_over()) {
-            Some(status) if status.identity == spec.identity => {
+            Some(status) if !self.forced && begun_of(&status, &spec) == Begun::Already => {
                 Outcome::Up { begun: Begun::Already, gate: Gate::Ready, urls: spec.urls }
             }
             found => Outcome::WouldRun {
-                because: because(if found.is_some() { Begun::Changed } else { Begun::Started }),
+                because: because(match &found {
+                    None => Begun::Started,
+                    Some(_) if self.forced => Begun::Again,
+                    Some(status) => begun_of(status, &spec),
+                }),
                 commands: vec![spec.how.command().display()],
             },
         }
@@ -188,7 +257,10 @@ impl Serve<'_> {
         let (label, urls) = (spec.label.clone(), spec.urls.clone());
         let (dir, command) = (configured.task.dir.value.clone(), spec.how.command().display());
         lock(&services.told).insert(label.clone(), None);
-        let begun = session.up(spec)?;
+        let mut begun = session.up(spec)?;
+        if begun == Begun::Already && self.forced && session.restart(&label)? {
+            begun = Begun::Again;
+        }
         let started = Message::Started { node, because: because(begun), commands: vec![command], dir };
         let is_up = begun == Begun::Already
             && session
@@ -240,10 +312,19 @@ impl Serve<'_> {
             .map(|(ix, node)| (node.label.clone(), ix))
             .collect();
         let (send, room) = (send.clone(), Arc::clone(self.room));
-        let output = self.around.services.hold == Hold::Attach;
-        let hand_on = move || hand_on(&told, &nodes, &send, &room, output);
+        let services = self.around.services;
+        let thread = std::thread::Builder::new().name("services".to_owned());
         // Without a thread nobody hears of what changes; the services are as well as they are.
-        let _ = std::thread::Builder::new().name("services".to_owned()).spawn(hand_on);
+        let _ = if let Some(Ear(hear)) = services.ear.get() {
+            let hear = Arc::clone(hear);
+            thread.spawn(move || {
+                told.into_iter().for_each(|told| hear(Some(told)));
+                hear(None);
+            })
+        } else {
+            let output = services.hold == Hold::Attach;
+            thread.spawn(move || hand_on(&told, &nodes, &send, &room, output))
+        };
         Ok(())
     }
 }
@@ -272,13 +353,7 @@ fn hand_on(
 
 impl Services {
     /// Whether a change is news: what a node tells of its service itself is not told twice.
-    pub(super) fn is_news(
-        &self,
-        label: &str,
-        state: &State,
-        ready: Option<Timestamp>,
-        is_over: bool,
-    ) -> bool {
+    pub fn is_news(&self, label: &str, state: &State, ready: Option<Timestamp>, is_over: bool) -> bool {
         match state {
             State::Starting | State::Started | State::Stopping => false,
             State::Pausing { .. } => true,
@@ -288,11 +363,22 @@ impl Services {
     }
 }
 
+/// What would have to be done to have up as it is wanted what is up as it is.
+fn begun_of(status: &Status, spec: &Spec) -> Begun {
+    match (status.content, spec.content) {
+        _ if status.identity != spec.identity => Begun::Changed,
+        (Some(before), Some(now)) if before != now => Begun::Outdated,
+        _ => Begun::Already,
+    }
+}
+
 fn because(begun: Begun) -> Because {
     let reason = match begun {
         Begun::Already => "it is on its way already",
         Begun::Started => "it is not up",
         Begun::Changed => "it runs with other values",
+        Begun::Outdated => "what it depends on changed",
+        Begun::Again => "it was forced",
     };
     Because { reason: reason.into(), more: 0 }
 }
@@ -377,6 +463,8 @@ pub fn spec(
     let log_name = crate::record::log_name(&name);
     let logs = around.root.join(crate::record::STATE_DIR).join("logs").join(env);
     Ok(Spec {
+        // Known only when what it needs is over.
+        content: None,
         identity: identity(configured, around.envfile, &scene, (&how, &ready, scene.shell.as_deref())),
         label: configured.label.clone(),
         name,

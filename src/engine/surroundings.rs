@@ -11,7 +11,7 @@ use crate::diag::{Diagnostic, Span, Spanned};
 use crate::exec::{Environ, Jobserver, Processes};
 use crate::fingerprint::{Definition, Variable, Workspace};
 use crate::graph::{ConfiguredTask, Step};
-use crate::model::{Action, Command, Condition, Content, EnvName, Envfile, Sandbox, Task, VarName};
+use crate::model::{Action, Command, Condition, Content, EnvName, Envfile, Sandbox, Service, Task, VarName};
 use crate::preflight::{self, Git, Live, Verdict};
 use crate::record::{ManifestLog, RunId};
 use crate::secret::Redactor;
@@ -255,6 +255,22 @@ impl<'a> Surroundings<'a> {
     }
 
     /// A command as it is in the key: a secret in its words is named, not told. Its value is in the key by itself.
+    /// What a service watches, as a definition with nothing else in it; nothing for one that watches no files.
+    pub fn watched(
+        &self,
+        node: &ConfiguredTask,
+        service: &Service,
+        scene: &Scene,
+    ) -> Result<Option<Definition>, Arc<Diagnostic>> {
+        if service.watch.is_empty() {
+            return Ok(None);
+        }
+        let fill = |text: &Spanned<String>| scene.values.interpolate(&text.value, Form::Text, text.span);
+        let inputs = service.watch.iter().map(fill).collect::<Result<_, _>>()?;
+        let (label, dir) = (state_label(node), scene.dir.clone());
+        Ok(Some(Definition { label, dir, inputs, ..Definition::default() }))
+    }
+
     fn keyed(&self, command: &Command, values: &TaskValues, task: &Task) -> Result<Command, Arc<Diagnostic>> {
         self.with_words(command, task, |word, span| values.interpolate_named(word, Form::Word, span))
     }

@@ -57,7 +57,8 @@ pub fn explain(
     admit(context, project, &ready, &request)?;
     let around = ready.surroundings(context, project, &request);
     let actions = Actions::new(&ready.plan, &around);
-    dispatcher::run(&ready.plan, &actions, around.processes, mpsc::channel(), &mut reporters);
+    let (send, receive) = mpsc::channel();
+    dispatcher::run(&ready.plan, &actions, around.processes, (send, &receive), &mut reporters);
 
     let graph = &ready.plan.graph;
     let target = graph.targets().next().expect("a request for an explanation has a target");

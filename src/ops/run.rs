@@ -465,7 +465,7 @@ pub(super) fn carry_out(
     }
     ready.workspace.prefetch(plan.graph.iter().map(|(_, node)| node.label.as_str()));
     let actions = Actions::new(plan, &around);
-    let ending = dispatcher::run(plan, &actions, &ready.processes, (send, receive), &mut reporters);
+    let ending = dispatcher::run(plan, &actions, &ready.processes, (send, &receive), &mut reporters);
     ready.processes.wait();
     ready.processes.finish();
     ready.manifests.finish();
@@ -679,9 +679,9 @@ pub(super) fn declared_sets(project: &Project, set: &[(String, String)]) -> Resu
 
 pub(super) fn listen(processes: &Arc<Processes>, send: &Sender<Message>) -> Option<Signals> {
     let send = send.clone();
-    Signals::listen(Arc::clone(processes), move |signal, before| {
+    Signals::listen(Arc::clone(processes), move |signal, _| {
         // The run may be over already; then there is nothing left to stop.
-        let _ = send.send(Message::Signal(signal, before));
+        let _ = send.send(Message::Signal(signal));
     })
     .ok()
 }

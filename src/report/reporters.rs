@@ -61,6 +61,13 @@ impl Reporters {
         self.held.take().is_none()
     }
 
+    /// What services printed or became while everything was kept back: it is of no run, and told all the same.
+    pub fn kept_back_of_services(&mut self) -> Vec<Event> {
+        let is_theirs = |event: &Event| matches!(event, Event::Output { .. } | Event::ServiceChanged { .. });
+        let held = self.held.as_mut().map(|held| std::mem::take(&mut held.events));
+        held.into_iter().flatten().filter(is_theirs).collect()
+    }
+
     /// Adds a listener; `name` is what a warning calls it.
     pub fn add(&mut self, name: &'static str, reporter: Box<dyn Reporter>) {
         self.reporters.push((name, reporter));

@@ -104,6 +104,8 @@ pub(super) fn up(begun: Begun, gate: Gate, urls: &[Link], took: &str) -> String 
         Begun::Already => " already".to_owned(),
         Begun::Started => format!(" in {took}"),
         Begun::Changed => format!(" in {took}, restarted because its values changed"),
+        Begun::Outdated => format!(" in {took}, restarted because what it depends on changed"),
+        Begun::Again => format!(" in {took}, restarted because it was forced"),
     };
     if gate != Gate::Completed {
         text.push_str(&links(urls));

@@ -145,6 +145,7 @@ impl Keeper {
             entry.status.urls.clone_from(&spec.urls);
             entry.status.ports.clone_from(&spec.ports);
             entry.status.identity = spec.identity;
+            entry.status.content = spec.content;
         });
         self.spec = spec;
     }

@@ -137,6 +137,11 @@ impl Session {
         }
     }
 
+    /// Whether the supervisor has ended, or does not answer any more.
+    pub fn is_gone(&self) -> bool {
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner).is_none()
+    }
+
     /// Has a service up, with these values, as long as this session is there.
     pub fn up(&self, spec: Spec) -> Result<Begun, SessionError> {
         match self.ask(Request::Up { spec: Box::new(spec) })? {

@@ -53,12 +53,23 @@ pub struct Spec {
     pub needs: Vec<String>,
     /// Of everything that makes it what it is: one that runs with another identity is not this one.
     pub identity: Digest,
+    /// Of what it depends on: what the tasks made that it needs, and the files that it watches. Nothing where nobody knows.
+    #[serde(default)]
+    pub content: Option<Digest>,
     /// What to look at when it fails.
     pub hint: Option<String>,
     /// Values that its log must not show.
     pub secrets: Vec<String>,
     /// Where its logs go.
     pub logs: PathBuf,
+}
+
+impl Spec {
+    /// Whether another one, with the same values, depends on something else than this one did. Where nobody knows, it is
+    /// left alone.
+    pub fn is_outdated_by(&self, other: &Self) -> bool {
+        matches!((self.content, other.content), (Some(before), Some(now)) if before != now)
+    }
 }
 
 /// What a service runs.

@@ -175,6 +175,9 @@ pub struct Status {
     pub ports: Vec<u16>,
     /// What it is: one with other values is not the same.
     pub identity: Digest,
+    /// What it depends on, as it was when it was started last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content: Option<Digest>,
     /// It stays up when nobody needs it any longer.
     pub kept: bool,
     /// It is somebody else's daemon: its processes are not ours.

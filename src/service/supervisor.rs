@@ -32,6 +32,10 @@ pub enum Begun {
     Started,
     /// It ran with other values, and is started again.
     Changed,
+    /// What it depends on is not what it was when it was started, and it is started again.
+    Outdated,
+    /// It was to be started again, whatever it runs with.
+    Again,
 }
 
 /// What subscribers are told.
@@ -186,19 +190,21 @@ impl Supervisor {
                 (Begun::Started, Fact::Start)
             }
             Some(service) => {
-                let (over, same) = {
+                let over = {
                     let entries = self.board.entries();
-                    let state = entries.get(&label).map(|entry| &entry.status.state);
-                    (state.is_none_or(State::is_over), service.spec.identity == spec.identity)
+                    entries.get(&label).is_none_or(|entry| entry.status.state.is_over())
                 };
-                if !over && same {
-                    return Begun::Already;
-                }
-                if !same || service.spec != spec {
+                let begun = match &service.spec {
+                    _ if over => Begun::Started,
+                    before if before.identity != spec.identity => Begun::Changed,
+                    before if before.is_outdated_by(&spec) => Begun::Outdated,
+                    _ => return Begun::Already,
+                };
+                if service.spec != spec {
                     let _ = service.send.send(Message::Is(Box::new(spec.clone())));
                     service.spec = spec;
                 }
-                if over { (Begun::Started, Fact::Start) } else { (Begun::Changed, Fact::Restart) }
+                (begun, if over { Fact::Start } else { Fact::Restart })
             }
         };
         self.ask(&kept, &label, fact);
@@ -434,6 +440,7 @@ impl Supervisor {
             urls: spec.urls.clone(),
             ports: spec.ports.clone(),
             identity: spec.identity,
+            content: spec.content,
             kept: false,
             daemon: matches!(spec.how, How::Daemon { .. }),
             usage: None,

@@ -33,6 +33,7 @@ fn spec(dir: &Path, label: &str, run: &str) -> Spec {
         ports: Vec::new(),
         needs: Vec::new(),
         identity: Digest::of(run.as_bytes()),
+        content: None,
         hint: None,
         secrets: Vec::new(),
         logs: dir.join("logs").join(label),

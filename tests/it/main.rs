@@ -13,6 +13,7 @@ mod change;
 mod damage;
 #[cfg(target_os = "linux")]
 mod deploy;
+mod dev;
 #[cfg(unix)]
 mod doctor;
 mod ending;

@@ -16,11 +16,11 @@ use crate::sandbox::{Sandbox, need};
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A session, and what it tells.
-struct Session {
-    envrun: Child,
+pub struct Session {
+    pub envrun: Child,
     events: Receiver<Value>,
     /// Everything heard so far.
-    heard: Vec<Value>,
+    pub heard: Vec<Value>,
     /// The names of the nodes of the run.
     nodes: Vec<String>,
     stderr: Option<std::thread::JoinHandle<String>>,
@@ -28,13 +28,13 @@ struct Session {
 
 impl Session {
     /// Starts a session, and waits until it waits.
-    fn start(sandbox: &Sandbox, words: &[&str]) -> Self {
+    pub fn start(sandbox: &Sandbox, words: &[&str]) -> Self {
         let mut session = Self::begin(sandbox.command(&[&["dev", "-o", "json"], words].concat()));
         session.idle();
         session
     }
 
-    fn begin(mut command: std::process::Command) -> Self {
+    pub fn begin(mut command: std::process::Command) -> Self {
         let mut envrun = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let out = BufReader::new(envrun.stdout.take().unwrap());
         let (send, events) = channel();
@@ -53,7 +53,7 @@ impl Session {
 
     /// The next event.
     #[track_caller]
-    fn next(&mut self) -> Value {
+    pub fn next(&mut self) -> Value {
         let event = match self.events.recv_timeout(PATIENCE) {
             Ok(event) => event,
             Err(RecvTimeoutError::Timeout) => panic!("nothing more is told: {}", self.story()),
@@ -72,7 +72,7 @@ impl Session {
 
     /// Waits for an event.
     #[track_caller]
-    fn wait(&mut self, is_it: impl Fn(&Value, &Self) -> bool) -> Value {
+    pub fn wait(&mut self, is_it: impl Fn(&Value, &Self) -> bool) -> Value {
         loop {
             let event = self.next();
             if is_it(&event, self) {
@@ -83,7 +83,7 @@ impl Session {
 
     /// Waits until the session waits; what it did meanwhile: `+name` for a node that began, `=name` with how it ended.
     #[track_caller]
-    fn idle(&mut self) -> Vec<String> {
+    pub fn idle(&mut self) -> Vec<String> {
         let from = self.heard.len();
         self.wait(|event, _| event["event"] == "watching");
         self.heard[from..].iter().filter_map(|event| self.said(event)).collect()
@@ -91,7 +91,7 @@ impl Session {
 
     /// Waits until a node printed this.
     #[track_caller]
-    fn output(&mut self, node: &str, text: &str) {
+    pub fn output(&mut self, node: &str, text: &str) {
         self.wait(|event, session| {
             event["event"] == "output"
                 && session.name(event) == node
@@ -99,11 +99,11 @@ impl Session {
         });
     }
 
-    fn name(&self, event: &Value) -> &str {
+    pub fn name(&self, event: &Value) -> &str {
         event["node"].as_u64().map_or("", |node| &self.nodes[node as usize])
     }
 
-    fn said(&self, event: &Value) -> Option<String> {
+    pub fn said(&self, event: &Value) -> Option<String> {
         match event["event"].as_str()? {
             "node-started" => Some(format!("+{}", self.name(event))),
             "node-finished" => {
@@ -119,13 +119,13 @@ impl Session {
         }
     }
 
-    fn story(&self) -> String {
+    pub fn story(&self) -> String {
         let said: Vec<String> = self.heard.iter().filter_map(|event| self.said(event)).collect();
         format!("{said:#?}")
     }
 
     /// Sends a signal, waits for the end; the exit status and what was said on standard error.
-    fn end(mut self, signal: Signal) -> (i32, String) {
+    pub fn end(mut self, signal: Signal) -> (i32, String) {
         kill_process(Pid::from_child(&self.envrun), signal).unwrap();
         let status = self.envrun.wait().unwrap();
         (status.code().unwrap_or(-1), self.stderr.take().unwrap().join().unwrap())
@@ -172,7 +172,7 @@ fn only_what_a_change_affects_runs() {
     assert_eq!((exit, &*told), (130, ""));
 }
 
-fn without_groups(said: Vec<String>) -> Vec<String> {
+pub fn without_groups(said: Vec<String>) -> Vec<String> {
     said.into_iter().filter(|line| !line.ends_with(" grouped") && !line.ends_with(" up-to-date")).collect()
 }
 
@@ -690,11 +690,10 @@ fn services_stay_up_from_run_to_run_and_end_with_the_session() {
             r#"
             task "page" { inputs "page.txt"; outputs "site/index.html"; run "cp page.txt site/index.html" }
             service "web" {
-                needs "page"
                 run "echo $$ >> pids; exec python3 -u server.py"
                 ready { log "port" }
             }
-            task "look" { needs "web"; inputs "page.txt"; run "python3 look.py" }
+            task "look" { needs "web" "page"; run "python3 look.py" }
             "#,
         ),
         (

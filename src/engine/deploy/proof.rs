@@ -98,7 +98,8 @@ impl Proof {
         let failed: Arc<Mutex<Option<String>>> = Arc::default();
         let labels = plan.graph.iter().map(|(_, node)| node.label.clone()).collect();
         reporters.add("proof", Box::new(Listener { ear: ear.clone(), labels, failed: Arc::clone(&failed) }));
-        let ending = dispatcher::run(&plan, &actions, around.processes, mpsc::channel(), &mut reporters);
+        let (send, receive) = mpsc::channel();
+        let ending = dispatcher::run(&plan, &actions, around.processes, (send, &receive), &mut reporters);
         let failed = failed.lock().unwrap_or_else(PoisonError::into_inner).take();
         match (ending.exit, failed) {
             (0, _) => Proved::Yes,

@@ -1,16 +1,19 @@
 //! The desk where everything arrives that a session has to do with: changed files, signals, keys. What concerns the run
 //! that goes on is handed to it, the rest waits until the session has time.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use signal_hook::consts::SIGINT;
+
 use crate::base::{Clock, RelPath, Timestamp};
-use crate::engine::dispatcher::Message;
-use crate::event::Notice;
+use crate::engine::dispatcher::{Credit, Message, OutputRoom};
+use crate::event::{Notice, Stream};
 use crate::graph::NodeIx;
+use crate::service::{Status, Told};
 use crate::watch::{Area, Batch, Circle, Culprit, Hint, Quiet, Wrote};
 
 use super::activity::Activity;
@@ -33,8 +36,25 @@ pub(super) enum Wake {
     Changed(Changes),
     /// The system does not tell of changes any longer.
     Failed(String),
-    /// A signal came.
+    /// A signal came while nothing ran: the desk has it, unless a run has begun meanwhile and was told.
     Signal,
+    /// Something about a service has changed while nothing ran.
+    Service(Box<Status>),
+    /// A service printed something while nothing ran.
+    Output {
+        /// Its name in the supervisor.
+        label: Arc<str>,
+        /// On which stream.
+        stream: Stream,
+        /// What.
+        bytes: Vec<u8>,
+        /// The room it takes on its way.
+        credit: Credit,
+    },
+    /// What keeps the services has ended.
+    Unserved,
+    /// Everything was let go: the session is over.
+    Left,
     /// The user wants the targets to be executed.
     Rerun,
     /// The user wants to leave.
@@ -94,10 +114,28 @@ impl Changes {
 pub(super) struct Desk {
     wake: Sender<Wake>,
     clock: Clock,
-    run: Mutex<Option<Sender<Message>>>,
+    stage: Mutex<Stage>,
+    /// Bounds the output of services that is on its way.
+    room: Arc<OutputRoom>,
     area: Mutex<Option<Arc<Area>>>,
     pub activity: Activity,
     circle: Mutex<Circling>,
+}
+
+/// Who is to be told.
+#[derive(Debug, Default)]
+struct Stage {
+    run: Option<Run>,
+    /// Signals that came while nothing ran, and that nobody has taken yet.
+    signals: VecDeque<i32>,
+}
+
+/// The run that goes on.
+#[derive(Debug)]
+struct Run {
+    send: Sender<Message>,
+    /// By name, the nodes of services.
+    services: HashMap<String, NodeIx>,
 }
 
 /// Who runs in a circle.
@@ -113,7 +151,8 @@ impl Desk {
         Arc::new(Self {
             wake,
             clock,
-            run: Mutex::default(),
+            stage: Mutex::default(),
+            room: Arc::default(),
             area: Mutex::default(),
             activity: Activity::default(),
             circle: Mutex::default(),
@@ -131,22 +170,101 @@ impl Desk {
         *lock(&self.circle) = Circling::default();
     }
 
-    /// A run begins, or none goes on any longer.
-    pub fn set_run(&self, run: Option<Sender<Message>>) {
-        *lock(&self.run) = run;
+    /// A run begins, with these services. Whoever asked to stop while it was made ready is heard by it.
+    pub fn begin_run(&self, send: Sender<Message>, services: HashMap<String, NodeIx>) {
+        let mut stage = lock(&self.stage);
+        for signal in std::mem::take(&mut stage.signals) {
+            // The run holds the other end.
+            let _ = send.send(Message::Signal(signal));
+        }
+        stage.run = Some(Run { send, services });
+    }
+
+    /// No run goes on any longer. What it was told and did not hear any more is told to the session: so each signal is
+    /// heard exactly once, by whoever it was meant for.
+    pub fn end_run(&self, unheard: &Receiver<Message>) {
+        let mut stage = lock(&self.stage);
+        let ended = stage.run.take();
+        let label = |node: NodeIx| {
+            let mut services = ended.iter().flat_map(|run| &run.services);
+            services.find(|(_, ix)| **ix == node).map(|(label, _)| Arc::from(label.as_str()))
+        };
+        for message in unheard.try_iter() {
+            self.wake(match message {
+                Message::Signal(signal) => {
+                    stage.signals.push_back(signal);
+                    Wake::Signal
+                }
+                Message::Service(_, status) => Wake::Service(status),
+                Message::Unserved => Wake::Unserved,
+                Message::Notice(notice) => Wake::Notice(notice),
+                Message::Output { node, stream, bytes, credit } => match label(node) {
+                    Some(label) => Wake::Output { label, stream, bytes, credit },
+                    None => continue,
+                },
+                _ => continue,
+            });
+        }
     }
 
     /// A signal came, the first or a later one.
-    pub fn signal(&self, signal: i32, before: u32) {
-        self.tell_run(Message::Signal(signal, before));
-        // A run that is about to end may not listen any more: then whoever waits next hears it.
-        self.wake(Wake::Signal);
+    pub fn signal(&self, signal: i32) {
+        // Held until it is told: a run cannot end between the look and the telling.
+        let mut stage = lock(&self.stage);
+        match &stage.run {
+            Some(run) => _ = run.send.send(Message::Signal(signal)),
+            None => {
+                stage.signals.push_back(signal);
+                self.wake(Wake::Signal);
+            }
+        }
+    }
+
+    /// A signal that came while nothing ran, once; whoever is woken by [`Wake::Signal`] asks.
+    pub fn take_signal(&self) -> Option<i32> {
+        lock(&self.stage).signals.pop_front()
+    }
+
+    /// A supervisor tells of its services: to the run that goes on, or to the session.
+    pub fn hear(&self, told: Option<Told>) {
+        // Waited for with nothing locked: a slow terminal must not keep a signal waiting.
+        let credit = match &told {
+            Some(Told::Output { bytes, .. }) => Some(self.room.take(bytes.len())),
+            _ => None,
+        };
+        let stage = lock(&self.stage);
+        let run = &stage.run;
+        let node = |label: &str| run.as_ref().and_then(|run| Some((run, *run.services.get(label)?)));
+        match told {
+            Some(Told::Changed(status)) => match node(&status.label) {
+                Some((run, node)) => _ = run.send.send(Message::Service(node, status)),
+                None => self.wake(Wake::Service(status)),
+            },
+            Some(Told::Output { label, stream, bytes }) => {
+                let Some(credit) = credit else { return };
+                match node(&label) {
+                    Some((run, node)) => {
+                        _ = run.send.send(Message::Output { node, stream, bytes, credit });
+                    }
+                    None => self.wake(Wake::Output { label, stream, bytes, credit }),
+                }
+            }
+            None => match run.as_ref() {
+                Some(run) => _ = run.send.send(Message::Unserved),
+                None => self.wake(Wake::Unserved),
+            },
+        }
     }
 
     /// The user wants to leave: what runs is stopped as by Ctrl-C.
     pub fn quit(&self) {
         self.wake(Wake::Quit);
-        self.tell_run(Message::Signal(signal_hook::consts::SIGINT, 0));
+        let mut stage = lock(&self.stage);
+        match &stage.run {
+            Some(run) => _ = run.send.send(Message::Signal(SIGINT)),
+            // A run that is made ready at this moment hears of it when it begins.
+            None => stage.signals.push_back(SIGINT),
+        }
     }
 
     pub fn wake(&self, wake: Wake) {
@@ -155,7 +273,7 @@ impl Desk {
     }
 
     fn tell_run(&self, message: Message) -> bool {
-        lock(&self.run).as_ref().is_some_and(|run| run.send(message).is_ok())
+        lock(&self.stage).run.as_ref().is_some_and(|run| run.send.send(message).is_ok())
     }
 
     /// Something worth saying: when the run that goes on is over, for one that is about to end may not listen any more.

@@ -26,9 +26,10 @@ use std::sync::{Arc, PoisonError};
 
 use crate::base::RelPath;
 use crate::engine::action::Actions;
+use crate::engine::dispatcher::signal_name;
 use crate::engine::dispatcher::{self, Ending, Message};
 use crate::engine::memory::Memory;
-use crate::engine::service::Hold;
+use crate::engine::service::{Ear, Hold};
 use crate::engine::surroundings::{Surroundings, state_label};
 use crate::event::{Event, Notice, Outcome};
 use crate::exec::Signals;
@@ -38,6 +39,7 @@ use crate::model::ConditionKind;
 use crate::plan::{Force, OnFailure};
 use crate::record::{self, RunId};
 use crate::report::Reporters;
+use crate::service::{State, Status};
 use crate::watch::{Area, Eyes};
 
 use super::guard::{Admitted, admit};
@@ -150,8 +152,12 @@ pub fn dev(
     let eyes = Eyes::open(terms.looks, project.root(), move |hint| _ = tell.send(hint));
     let signals = {
         let desk = Arc::clone(&desk);
-        Signals::listen(Arc::clone(&ready.processes), move |signal, before| desk.signal(signal, before))
+        Signals::listen(Arc::clone(&ready.processes), move |signal, _| desk.signal(signal))
     };
+    {
+        let desk = Arc::clone(&desk);
+        ready.services.listen(Ear::new(move |told| desk.hear(told)));
+    }
     reporters.add("activity", Box::new(desk.activity.clone()));
     console.begin(Steer(Arc::clone(&desk)));
     let gatherer = {
@@ -179,7 +185,7 @@ pub fn dev(
         Ok(_) => session.go(&heard),
         Err(error) => Err(Problem::usage(format!("no thread can be started: {error}"), None)),
     };
-    session.ready.services.let_go();
+    session.leave(&heard);
     session.ready.processes.wait();
     session.ready.processes.finish();
     drop(signals);
@@ -192,7 +198,10 @@ impl Session<'_> {
         loop {
             let ending = self.cycle(&cause)?;
             if ending.as_ref().is_some_and(|ending| ending.exit == INTERRUPTED) {
-                let asked_to = heard.try_iter().any(|wake| matches!(wake, Wake::Quit));
+                let waiting: Vec<Wake> = heard.try_iter().collect();
+                let asked_to = waiting.iter().any(|wake| matches!(wake, Wake::Quit));
+                // Whoever asks a second time is heard by the one who lets everything go.
+                waiting.into_iter().for_each(|wake| self.desk.wake(wake));
                 return Ok(if asked_to { 0 } else { INTERRUPTED });
             }
             cause = match self.wait(heard) {
@@ -207,7 +216,26 @@ impl Session<'_> {
         loop {
             let Ok(wake) = heard.recv() else { return Err(INTERRUPTED) };
             match wake {
-                Wake::Signal => return Err(INTERRUPTED),
+                Wake::Signal => {
+                    // A run that began meanwhile may have been told.
+                    if let Some(signal) = self.desk.take_signal() {
+                        self.tell_signal(signal);
+                        return Err(INTERRUPTED);
+                    }
+                }
+                Wake::Service(status) => self.tell_service(*status),
+                Wake::Output { label, stream, bytes, credit } => {
+                    if let Some(node) = self.told_as(&label) {
+                        self.reporters.tell(Event::Output { node, stream, bytes });
+                    }
+                    drop(credit);
+                }
+                Wake::Unserved => {
+                    let message = "what keeps the services has ended, and they with it".to_owned();
+                    let hint = Some("the next run starts them again; `r` runs the targets".to_owned());
+                    self.reporters.tell(Event::Notice(Notice { node: None, message, hint }));
+                }
+                Wake::Left => {}
                 Wake::Quit => return Err(0),
                 Wake::Rerun => return Ok(Cause::Rerun),
                 Wake::Key(key) => self.console.key(key, &|| "nothing stays up in this session".to_owned()),
@@ -229,6 +257,69 @@ impl Session<'_> {
                     return Ok(Cause::Changed(changes));
                 }
             }
+        }
+    }
+
+    /// Lets everything go that the session asked for. Ctrl-C meanwhile hurries it.
+    fn leave(&mut self, heard: &Receiver<Wake>) {
+        let (services, desk) = (&self.ready.services, &self.desk);
+        if !services.are_there() {
+            return;
+        }
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                services.let_go();
+                desk.wake(Wake::Left);
+            });
+            let mut level = self.reporters.state().interrupted().max(1);
+            while let Ok(wake) = heard.recv() {
+                match wake {
+                    Wake::Left => break,
+                    Wake::Signal => {
+                        let Some(signal) = desk.take_signal() else { continue };
+                        level = (level + 1).min(3);
+                        self.reporters.tell(Event::Interrupted { signal: signal_name(signal), level });
+                        services.hurry(level);
+                    }
+                    Wake::Output { label, stream, bytes, .. } => {
+                        if let Some(node) = told_as(&self.reporters, &label) {
+                            self.reporters.tell(Event::Output { node, stream, bytes });
+                        }
+                    }
+                    _ => {}
+                }
+            }
+        });
+    }
+
+    /// A node as those know it who listen: by its name in what was told last.
+    fn told_as(&self, label: &str) -> Option<NodeIx> {
+        told_as(&self.reporters, label)
+    }
+
+    /// The session ends while nothing runs.
+    fn tell_signal(&mut self, signal: i32) {
+        if self.ready.services.are_there() {
+            self.reporters.tell(Event::Interrupted { signal: signal_name(signal), level: 1 });
+        }
+    }
+
+    /// A service changed while nothing ran.
+    fn tell_service(&mut self, status: Status) {
+        let Some(node) = self.told_as(&status.label) else { return };
+        if !self.ready.services.is_news(&status.label, &status.state, status.ready, true) {
+            return;
+        }
+        let over = status.state.is_over();
+        let stopped = status.state == State::Stopped;
+        self.reporters.tell(Event::ServiceChanged { node, state: status.state });
+        if over {
+            let by = if stopped { "it was stopped from elsewhere, and " } else { "it " };
+            let message = format!("{by}is started again by the next run; `r` runs the targets");
+            let graph = &self.ready.plan.graph;
+            let hint = graph.iter().find(|(_, node)| node.label == status.label);
+            let hint = hint.and_then(|(_, node)| node.task.hint.clone()).filter(|_| !stopped);
+            self.reporters.tell(Event::Notice(Notice { node: Some(node), message, hint }));
         }
     }
 
@@ -314,15 +405,18 @@ impl Session<'_> {
             self.reporters.tell(event);
         }
         let (send, receive) = mpsc::channel::<Message>();
-        self.desk.set_run(Some(send.clone()));
+        let graph = &self.ready.plan.graph;
+        let services = graph.iter().filter(|(_, node)| node.kind() == "service");
+        let services = services.map(|(ix, node)| (node.label.clone(), ix)).collect();
+        self.desk.begin_run(send.clone(), services);
         let ending = dispatcher::run(
             &self.ready.plan,
             &actions,
             &self.ready.processes,
-            (send, receive),
+            (send, &receive),
             &mut self.reporters,
         );
-        self.desk.set_run(None);
+        self.desk.end_run(&receive);
         drop(actions);
         self.ready.processes.wait();
         self.ready.manifests.finish();
@@ -340,7 +434,11 @@ impl Session<'_> {
         }
         super::run::collect(&self.ready.store, ending.changed);
         self.look_around |= first || ending.changed > 0 && self.finds_out_while_running();
+        let of_services = self.reporters.kept_back_of_services();
         let told = self.reporters.end();
+        for event in of_services {
+            self.tell_of_service(event);
+        }
         if told && ending.exit != INTERRUPTED {
             if std::mem::take(&mut self.look_around) {
                 // Told with what is watched from now on.
@@ -352,6 +450,24 @@ impl Session<'_> {
             self.reporters.tell(Event::Watching { files, folders, polling });
         }
         Ok(ending)
+    }
+
+    /// Tells what a service printed or became while a run went on of which nothing was told.
+    fn tell_of_service(&mut self, event: Event) {
+        let graph = &self.ready.plan.graph;
+        let as_told = |node: NodeIx| told_as(&self.reporters, &graph[node].label);
+        let event = match event {
+            Event::Output { node, stream, bytes } => {
+                as_told(node).map(|node| Event::Output { node, stream, bytes })
+            }
+            Event::ServiceChanged { node, state } => {
+                as_told(node).map(|node| Event::ServiceChanged { node, state })
+            }
+            _ => None,
+        };
+        if let Some(event) = event {
+            self.reporters.tell(event);
+        }
     }
 
     /// Looks at every file that the last good runs knew.
@@ -367,7 +483,7 @@ impl Session<'_> {
         let known: HashMap<NodeIx, Outcome> =
             nodes.filter_map(|(ix, node)| Some((ix, failures.get(&state_label(node))?.clone()))).collect();
         self.reporters.hold(move |event| match event {
-            Event::NodeStarted { .. } | Event::Interrupted { .. } => true,
+            Event::NodeStarted { .. } | Event::Interrupted { .. } | Event::ServiceChanged { .. } => true,
             Event::NodeFinished { node, outcome, .. } => match outcome {
                 Outcome::Restored { .. } => true,
                 Outcome::Failed { .. } => known.get(node).is_none_or(|before| before != outcome),
@@ -468,6 +584,7 @@ impl Session<'_> {
             Ok(project) => {
                 self.project = project;
                 self.desk.forget();
+                self.let_go_of_others();
                 self.memory.forget_failures();
                 let problem = match admit(self.context, &self.project, &self.ready, &self.request) {
                     Ok(admitted) if admitted.refusals.is_empty() => return true,
@@ -489,6 +606,14 @@ impl Session<'_> {
         }
     }
 
+    /// Lets go of services that are not in the graph any more.
+    fn let_go_of_others(&self) {
+        let graph = &self.ready.plan.graph;
+        let services = graph.iter().filter(|(_, node)| node.kind() == "service");
+        let labels: BTreeSet<String> = services.map(|(_, node)| node.label.clone()).collect();
+        self.ready.services.let_go_but(&labels);
+    }
+
     /// Says, once, that nobody tells of changes.
     fn tell_polling(&mut self) {
         let Some(reason) = self.eyes.polling().filter(|_| !self.told_polling) else { return };
@@ -500,6 +625,13 @@ impl Session<'_> {
         self.told_polling = true;
         self.reporters.tell(Event::Notice(Notice { node: None, message, hint }));
     }
+}
+
+/// A node by the number that those know it by who listen.
+fn told_as(reporters: &Reporters, label: &str) -> Option<NodeIx> {
+    let started = reporters.state().started()?;
+    let at = started.nodes.iter().position(|node| &*node.label == label)?;
+    u32::try_from(at).ok().map(NodeIx)
 }
 
 /// What is told of changes, if any file among them really is another one than before.

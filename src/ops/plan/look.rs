@@ -47,7 +47,8 @@ pub(super) fn look(
     silent.tell(crate::event::Event::RunStarted(super::super::run::started(
         &plan, &ready.run, project, request,
     )));
-    dispatcher::run(&plan, &actions, around.processes, mpsc::channel(), &mut silent);
+    let (send, receive) = mpsc::channel();
+    dispatcher::run(&plan, &actions, around.processes, (send, &receive), &mut silent);
 
     let run = OfThisRun::of(&plan);
     let key = secret_key(&context.cache_dir)?;

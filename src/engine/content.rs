@@ -1,0 +1,105 @@
+//! What a service rests on beside its values: what the tasks made that it needs, and the files that it watches.
+//!
+//! A service runs with what it read when it was started. So the digest of all that travels with its definition, and one
+//! that runs with another content is started again, in a session and by any command that needs it. Content decides: a
+//! build that makes the same again, or a file that is only touched, restarts nothing.
+
+use std::sync::mpsc::Sender;
+
+use crate::base::Digest;
+use crate::event::{Failure, Outcome};
+use crate::graph::NodeIx;
+use crate::model::Service;
+use crate::service::Begun;
+
+use super::action::{Actions, no_outputs, unfingerprinted};
+use super::dispatcher::Message;
+use super::service::Serve;
+use super::surroundings::state_label;
+
+/// What a service rests on.
+struct Content {
+    /// What makes it start again; `None` if a dry run cannot know.
+    own: Option<Digest>,
+    /// What flows on to the keys of those who need it: its own, and that of the services it needs.
+    outputs: Digest,
+}
+
+impl Actions<'_> {
+    /// Has a service up, with what it depends on as it is now.
+    pub(super) fn serve(&self, node: NodeIx, service: &Service, send: &Sender<Message>) -> Outcome {
+        let configured = &self.plan.graph[node];
+        let content = match self.content(node) {
+            Ok(content) => content,
+            Err(failure) => return self.failed(configured, failure, false),
+        };
+        let serve = Serve {
+            around: self.around,
+            graph: &self.plan.graph,
+            room: &self.room,
+            dry_run: self.plan.limits.dry_run,
+            forced: self.plan.is_forced(node),
+        };
+        let spec = match serve.spec(node, service, content.own) {
+            Ok(spec) => spec,
+            Err(outcome) => return outcome,
+        };
+        let label = state_label(configured);
+        let with = mixed([spec.identity, content.own.unwrap_or_else(no_outputs)]);
+        // With the same it would fail the same, and every saved file would start it again; who presses `r` forces it.
+        if let Some(memory) = self.around.memory
+            && let Some(Some(failed)) = memory.ended(&label, &with)
+            && !serve.is_up(configured, &spec)
+        {
+            return failed;
+        }
+        let outcome = serve.serve(node, spec, send);
+        if let Outcome::Up { .. } = outcome {
+            self.set_outputs(node, content.outputs);
+        }
+        if let Some(memory) = self.around.memory {
+            match &outcome {
+                // Whoever needs it and always runs has a reason to.
+                Outcome::Up { begun, .. } if *begun != Begun::Already => memory.remember(&label, with, None),
+                Outcome::Failed { .. } => memory.remember(&label, with, Some(outcome.clone())),
+                _ => {}
+            }
+        }
+        outcome
+    }
+
+    fn content(&self, node: NodeIx) -> Result<Content, Failure> {
+        let Ok(needs) = self.needs(node) else {
+            return Ok(Content { own: None, outputs: no_outputs() });
+        };
+        let of_services: Vec<bool> =
+            self.plan.graph.needs(node).map(|need| self.plan.graph[need].kind() == "service").collect();
+        let made = |of_service: bool| {
+            let needs = needs.iter().zip(&of_services).filter(move |(_, is)| **is == of_service);
+            needs.map(|(need, _)| need.outputs).filter(|outputs| *outputs != no_outputs())
+        };
+        let mut own: Vec<Digest> = made(false).collect();
+        if let Some(prepared) = self.prepared(node)? {
+            let fingerprint = self.around.workspace.fingerprint(prepared, &[]).map_err(unfingerprinted)?;
+            own.push(fingerprint.identity());
+            if let Some(memory) = self.around.memory {
+                memory.set_read(&state_label(&self.plan.graph[node]), fingerprint.clone());
+                self.set_read(node, fingerprint);
+            }
+        }
+        let own = mixed(own);
+        let outputs = mixed([own].into_iter().filter(|own| *own != no_outputs()).chain(made(true)));
+        Ok(Content { own: Some(own), outputs })
+    }
+}
+
+/// One digest of several; of none that of no outputs.
+fn mixed(digests: impl IntoIterator<Item = Digest>) -> Digest {
+    let mut digests = digests.into_iter().peekable();
+    if digests.peek().is_none() {
+        return no_outputs();
+    }
+    let mut hasher = blake3::Hasher::new();
+    digests.for_each(|digest| _ = hasher.update(digest.as_bytes()));
+    hasher.finalize().into()
+}

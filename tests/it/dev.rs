@@ -1,0 +1,152 @@
+//! Services in a session: when one is started again, when it is not, and what is heard of it while nothing runs.
+
+#![cfg(target_os = "linux")]
+
+use rustix::process::Signal;
+
+use crate::sandbox::Sandbox;
+use crate::watch::{Session, without_groups};
+
+/// Three services: one rests on what a task makes, one on files, one on nothing. Each notes that it begins.
+const THREE: &str = r#"
+dotenv ".env" optional=#true
+vars { COLOUR "red"; SIZE "big" }
+task "build" { inputs "src/*.txt"; outputs "app.txt"; run "grep -v '^#' src/a.txt > app.txt" }
+service "api" { needs "build"; run "echo api >> starts; echo up; exec sleep 1000"; ready { log "^up$" } }
+service "web" { watch "site" "!**/*.md"; uses "COLOUR"; run "echo web $COLOUR >> starts; echo up; exec sleep 1000"; ready { log "^up$" } }
+service "db" { uses "SIZE"; run "echo db $SIZE >> starts; echo up; exec sleep 1000"; ready { log "^up$" } }
+task "look" { needs "api"; run "echo looked" }
+"#;
+
+fn three() -> Sandbox {
+    Sandbox::with(&[
+        ("Envfile.kdl", THREE),
+        ("src/a.txt", "a\n"),
+        ("site/index.html", "<p>\n"),
+        ("starts", ""),
+    ])
+}
+
+/// The services that were started since this was asked last.
+fn started(sandbox: &Sandbox) -> Vec<String> {
+    let mut started: Vec<String> = sandbox.read("starts").lines().map(str::to_owned).collect();
+    started.sort();
+    sandbox.write("starts", "");
+    started
+}
+
+#[test]
+fn a_service_is_started_again_exactly_if_what_it_depends_on_changed() {
+    let sandbox = three();
+    let mut session = Session::start(&sandbox, &["look", "web", "db"]);
+    assert_eq!(started(&sandbox), ["api", "db big", "web red"]);
+    // Another text, the same result: the task runs, and nobody else has anything to do.
+    sandbox.write("src/a.txt", "# a comment\na\n");
+    let said = without_groups(session.idle());
+    assert!(said.contains(&"=build succeeded".to_owned()) && !said.contains(&"+look".to_owned()), "{said:?}");
+    assert_eq!(started(&sandbox), [""; 0]);
+    // Another result: what runs with it begins anew, and whatever asks that.
+    sandbox.write("src/a.txt", "b\n");
+    let said = without_groups(session.idle());
+    for line in ["+build", "+api", "=api up", "+look", "=look succeeded"] {
+        assert!(said.contains(&line.to_owned()), "{line}: {said:?}");
+    }
+    assert_eq!(started(&sandbox), ["api"]);
+    // Files that it watches: changed, new in a new folder, gone. What is only touched or not meant is none.
+    sandbox.write("site/index.html", "<h1>\n");
+    assert!(without_groups(session.idle()).contains(&"+web".to_owned()));
+    assert_eq!(started(&sandbox), ["web red"]);
+    sandbox.write("site/index.html", "<h1>\n");
+    sandbox.write("site/notes.md", "no\n");
+    sandbox.write("site/deep/new.html", "<h2>\n");
+    assert!(without_groups(session.idle()).contains(&"+web".to_owned()));
+    assert_eq!(started(&sandbox), ["web red"]);
+    std::fs::remove_dir_all(sandbox.root().join("site/deep")).unwrap();
+    assert!(without_groups(session.idle()).contains(&"+web".to_owned()));
+    assert_eq!(started(&sandbox), ["web red"]);
+    let (exit, told) = session.end(Signal::INT);
+    assert_eq!((exit, &*told), (130, ""));
+}
+
+#[test]
+fn exactly_the_services_whose_values_changed_are_started_again() {
+    let sandbox = three();
+    let mut session = Session::start(&sandbox, &["look", "web", "db"]);
+    assert_eq!(started(&sandbox), ["api", "db big", "web red"]);
+    sandbox.write(".env", "COLOUR=blue\n");
+    session.idle();
+    assert_eq!(started(&sandbox), ["web blue"]);
+    sandbox.write("Envfile.kdl", THREE.replace("SIZE \"big\"", "SIZE \"small\""));
+    session.idle();
+    assert_eq!(started(&sandbox), ["db small"]);
+    // The same values on another way; and a service that nothing says any more is not kept.
+    sandbox.write(".env", "COLOUR=blue\nSIZE=small\n");
+    sandbox.write("Envfile.kdl", THREE);
+    sandbox.write("src/a.txt", "b\n");
+    session.idle();
+    assert_eq!(started(&sandbox), ["api"]);
+}
+
+#[test]
+fn a_service_that_cannot_be_started_is_tried_again_when_that_may_help() {
+    let sandbox = Sandbox::with(&[
+        (
+            "Envfile.kdl",
+            r#"
+            service "web" { watch "web.sh"; run "sh web.sh"; ready { log "^up$" } }
+            task "other" { inputs "other.txt"; run "cat other.txt" }
+            task "uses" { needs "web"; run "echo used" }
+        "#,
+        ),
+        ("web.sh", "echo web >> starts; echo up; exec sleep 1000\n"),
+        ("other.txt", "1\n"),
+        ("starts", ""),
+    ]);
+    let mut session = Session::start(&sandbox, &["uses", "other"]);
+    assert_eq!(started(&sandbox), ["web"]);
+    sandbox.write("web.sh", "echo bad >> starts; exit 3\n");
+    let said = session.idle();
+    assert!(
+        said.contains(&"=web failed".to_owned()) && said.contains(&"=uses blocked".to_owned()),
+        "{said:?}"
+    );
+    assert_eq!(started(&sandbox), ["bad"]);
+    sandbox.write("other.txt", "2\n");
+    let said = session.idle();
+    assert!(said.contains(&"=other succeeded".to_owned()), "{said:?}");
+    assert_eq!(started(&sandbox), [""; 0], "another file is no reason to try again");
+    sandbox.write("web.sh", "echo web >> starts; echo up; exec sleep 1001\n");
+    let said = session.idle();
+    assert!(said.contains(&"=uses succeeded".to_owned()), "{said:?}");
+    assert_eq!(started(&sandbox), ["web"]);
+}
+
+#[test]
+fn what_a_service_says_or_does_while_nothing_runs_is_told() {
+    let sandbox = Sandbox::with(&[
+        (
+            "Envfile.kdl",
+            r#"
+            service "web" { run "echo web >> starts; echo up; read -r word < fifo; echo heard $word; exit 4"; ready { log "^up$" }; hint "look at the mirror" }
+            task "other" { inputs "other.txt"; run "cat other.txt" }
+        "#,
+        ),
+        ("other.txt", "1\n"),
+        ("starts", ""),
+    ]);
+    let fifo = sandbox.root().join("fifo");
+    rustix::fs::mknodat(rustix::fs::CWD, &fifo, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+    let mut session = Session::start(&sandbox, &["web", "other"]);
+    std::fs::write(&fifo, "this\n").unwrap();
+    session.output("web", "heard this");
+    let failed = session.wait(|event, _| event["event"] == "service-changed");
+    assert_eq!((&failed["state"], &failed["exit"]["status"]), (&"failed".into(), &4.into()), "{failed}");
+    let notice = session.wait(|event, _| event["event"] == "notice");
+    assert_eq!(notice["hint"], "look at the mirror");
+    // It is needed, so the next run has it up again.
+    sandbox.write("other.txt", "2\n");
+    session.idle();
+    assert_eq!(started(&sandbox), ["web", "web"]);
+    let (exit, told) = session.end(Signal::TERM);
+    assert_eq!((exit, &*told), (130, ""));
+}
