@@ -648,7 +648,8 @@ impl Dispatcher<'_, '_, '_> {
     }
 
     fn exit(&self) -> u8 {
-        if self.interrupted {
+        // An environment that is broken is worse news than that somebody pressed a key.
+        if self.interrupted && self.worst != EXIT_BROKEN {
             130
         } else if self.scheduler.failed() {
             self.worst.max(1)
@@ -659,12 +660,15 @@ impl Dispatcher<'_, '_, '_> {
     }
 }
 
+/// Going back failed too.
+const EXIT_BROKEN: u8 = 6;
+
 /// The exit status that a failure comes to. Of several the greatest counts: the environment that is in the worst state.
 fn exit_of(failure: &Failure) -> u8 {
     match failure {
         Failure::Refused { .. } => 3,
         Failure::WentBack { .. } => 5,
-        Failure::Broken { .. } => 6,
+        Failure::Broken { .. } => EXIT_BROKEN,
         Failure::Unfinished { .. } => 7,
         _ => 1,
     }

@@ -528,38 +528,66 @@ fn two_deploys_at_once_one_wins_and_the_other_hears_who() {
     assert!(!lab.outcomes("uat").split(", ").any(|outcome| !outcome.ends_with(" live")));
 }
 
-#[test]
-fn ctrl_c_goes_back() {
-    let lab = Lab::new();
+/// A deploy of a second release that was told to stop after its switch, by one Ctrl-C; how it ended.
+fn interrupted_after_the_switch(lab: &Lab, hangs: &str) -> Ran {
     lab.sandbox.ok(&["uat.deploy"]);
-    // It hangs after the switch until it is told to stop.
-    let text = ENVFILE.replace(
-        "run #\"sh tools/kill.sh applied $PPID\"#",
-        "run #\"test ! -e hang || { touch live/hangs; exec sleep 100; }\"#",
-    );
+    // It hangs after the switch until it is told to stop. Who has the pipe open is there to hear it.
+    let text = ENVFILE
+        .replace("run #\"sh tools/kill.sh applied $PPID\"#", &format!("run #\"test ! -e hang || {hangs}\"#"));
     lab.commit("Envfile.kdl", &text);
     lab.commit("app.txt", "good 2\n");
     lab.sandbox.write("hang", "");
-    let child = lab
-        .sandbox
-        .command(&["uat.deploy"])
-        .stderr(std::process::Stdio::piped())
-        .stdout(std::process::Stdio::piped())
-        .spawn()
-        .unwrap();
+    let pipe = lab.sandbox.root().join("live/pipe");
+    rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+    let piped = std::process::Stdio::piped;
+    let child = lab.sandbox.command(&["uat.deploy"]).stderr(piped()).stdout(piped()).spawn().unwrap();
     let began = std::time::Instant::now();
-    while !lab.sandbox.exists("live/hangs") {
-        assert!(began.elapsed().as_secs() < 60, "it never came so far");
+    let held = loop {
+        use std::os::unix::fs::OpenOptionsExt;
+        let nonblocking = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+        match std::fs::File::options().write(true).custom_flags(nonblocking).open(&pipe) {
+            Ok(held) => break held,
+            Err(_) => assert!(began.elapsed().as_secs() < 60, "it never came so far"),
+        }
         std::thread::yield_now();
-    }
+    };
     assert_eq!(lab.live("uat"), "good 2");
     std::fs::remove_file(lab.sandbox.root().join("hang")).unwrap();
-    let pid = rustix::process::Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
+    let pid = rustix::process::Pid::from_child(&child);
     rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
     let ran = lab.sandbox.ran(child.wait_with_output().unwrap());
+    drop(held);
+    ran
+}
+
+#[test]
+fn ctrl_c_goes_back() {
+    let lab = Lab::new();
+    let ran = interrupted_after_the_switch(&lab, "cat live/pipe");
     exits(&ran, 130);
     assert_eq!(lab.live("uat"), "good 1", "{}", ran.text());
     assert_eq!(lab.outcomes("uat"), "1 live, 2 back");
+}
+
+/// `ENVRUN_TEST_ROUNDS` takes one that does not hear of it at all: it has ten seconds to end.
+#[test]
+fn ctrl_c_goes_back_although_the_command_is_slow_to_end() {
+    let lab = Lab::new();
+    let long = std::env::var_os("ENVRUN_TEST_ROUNDS").is_some();
+    let trap = if long { "" } else { "sleep 1; exit 0" };
+    let ran = interrupted_after_the_switch(&lab, &format!("{{ trap '{trap}' INT; cat live/pipe; }}"));
+    exits(&ran, 130);
+    assert_eq!(lab.live("uat"), "good 1", "{}", ran.text());
+    assert_eq!(lab.outcomes("uat"), "1 live, 2 back");
+}
+
+#[test]
+fn what_is_broken_after_ctrl_c_is_told() {
+    let lab = Lab::new();
+    let ran = interrupted_after_the_switch(&lab, "{ trap 'rm tools/kill.sh' INT; cat live/pipe; }");
+    exits(&ran, 6);
+    assert!(ran.stderr.contains(".envrun/env/uat/logs/2-back.log"), "{}", ran.stderr);
+    assert_eq!(lab.outcomes("uat"), "1 live, 2 broken");
 }
 
 #[test]
