@@ -18,6 +18,8 @@ use super::{Entry, History, What, Who, folder};
 
 /// How often a lock that is taken is tried again.
 const TRIES: u32 = 10;
+/// How often at most, while whoever took it has not yet written who he is.
+const TRIES_UNNAMED: u32 = 400;
 /// And how long after.
 const BETWEEN: Duration = Duration::from_millis(5);
 
@@ -69,7 +71,14 @@ pub struct Locked {
     /// Why the last lines are not shared, if they are not.
     unshared: Option<String>,
     /// Locked as long as it is open.
-    _lock: File,
+    lock: File,
+}
+
+impl Drop for Locked {
+    fn drop(&mut self) {
+        // Whoever comes upon the next holder before he has written his name shall not read this one's.
+        let _ = self.lock.set_len(0);
+    }
 }
 
 impl Locked {
@@ -98,7 +107,13 @@ impl Locked {
                     std::thread::sleep(BETWEEN);
                 }
                 TryLockError::WouldBlock => {
-                    let mut holder = read_holder(&mut lock).unwrap_or_default();
+                    let held = read_holder(&mut lock);
+                    if held.is_none() && tries < TRIES_UNNAMED {
+                        tries += 1;
+                        std::thread::sleep(BETWEEN);
+                        continue;
+                    }
+                    let mut holder = held.unwrap_or_default();
                     holder.read = clock.now();
                     return Err(LedgerError::Held { env: env.to_owned(), holder: Box::new(holder) });
                 }
@@ -116,15 +131,8 @@ impl Locked {
         let (entries, tail) = file::read(&path)?;
         let writer = Writer::open(&path, tail)?;
         let history = History::of(entries);
-        let mut locked = Self {
-            env: env.to_owned(),
-            clock: clock.clone(),
-            history,
-            writer,
-            shared,
-            unshared: None,
-            _lock: lock,
-        };
+        let mut locked =
+            Self { env: env.to_owned(), clock: clock.clone(), history, writer, shared, unshared: None, lock };
         locked.share(None)?;
         Ok(locked)
     }
@@ -183,6 +191,7 @@ pub(super) fn holder(folder: &Path) -> Option<Holder> {
 
 fn read_holder(lock: &mut File) -> Option<Holder> {
     let mut text = String::new();
+    lock.rewind().ok()?;
     lock.take(1 << 16).read_to_string(&mut text).ok()?;
     serde_json::from_str(&text).ok()
 }
