@@ -993,7 +993,7 @@ impl<'a> Actions<'a> {
                 )
             }
             Step::Called(called) => format!("call {}", called.path),
-            Step::Load(load, _) => format!("load {}", load.snapshot.path),
+            Step::Load(load, _) => super::snapshot::shown(load, scene.map(|scene| &scene.values)),
         };
         configured.actions().into_iter().map(show).collect()
     }

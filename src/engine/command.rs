@@ -11,10 +11,11 @@ use crate::exec::{self, CommandSpec, Environ, Exit, Invocation, Io, Shell, Start
 use crate::graph::{Called, ConfiguredTask, NodeIx, Step};
 use crate::model::{Command, Load, Retry, RetryOn, Task};
 use crate::preflight::Verdict;
+use crate::vars::Form;
 
 use super::action::export_file;
 use super::dispatcher::{Message, OutputRoom};
-use super::snapshot::Unsaved;
+use super::snapshot::{Source, Unsaved};
 use super::surroundings::{Scene, Surroundings};
 
 /// How the commands of a node ended.
@@ -178,7 +179,7 @@ impl<'a> Carry<'a> {
                 Step::Run(command, _) => self.command(command, task, environ, deadline),
                 Step::Render(render, _) => self.render(render, task),
                 Step::Called(called) => self.called(called, environ, deadline),
-                Step::Load(load, span) => self.load(load, *span),
+                Step::Load(load, span) => self.load(load, *span, task),
             };
             if attempt != Attempt::Good {
                 return attempt;
@@ -189,10 +190,23 @@ impl<'a> Carry<'a> {
     }
 
     /// Another environment's data, put into this one.
-    fn load(&mut self, load: &Load, span: Span) -> Attempt {
+    fn load(&mut self, load: &Load, span: Span, task: &Task) -> Attempt {
+        let failed = |reason| Attempt::Failed(Failure::Io { reason });
         let Some(loaded) = self.node.loaded(span) else {
-            let reason = format!("`load \"{}\"` stands where it cannot be carried out", load.snapshot.path);
-            return Attempt::Failed(Failure::Io { reason });
+            return failed(format!(
+                "`load \"{}\"` stands where it cannot be carried out",
+                load.snapshot.path
+            ));
+        };
+        let source = match &load.at {
+            None => Source::Now,
+            Some(at) => {
+                let values = self.around.task_values(self.node, task);
+                match values.interpolate(&at.value, Form::Text, at.span) {
+                    Ok(at) => Source::Stored { at: at.trim().to_owned(), within: load.within },
+                    Err(diagnostic) => return failed(diagnostic.message.clone()),
+                }
+            }
         };
         let listener = self.listener.clone();
         let said = std::cell::RefCell::new(Vec::new());
@@ -205,7 +219,7 @@ impl<'a> Carry<'a> {
                 let _ = send.send(Message::Output { node: self.ix, stream: Stream::Stdout, bytes, credit });
             }
         };
-        let ended = super::snapshot::load(self.around, loaded, self.ix, &prepare, &say);
+        let ended = super::snapshot::load(self.around, (loaded, &source), self.ix, &prepare, &say);
         self.log.extend(said.into_inner());
         match ended {
             Ok(()) => Attempt::Good,

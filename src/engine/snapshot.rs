@@ -4,23 +4,27 @@
 //! save:     draft ─▶ `save` ─▶ digest ─▶ `verify` ─▶ a copy ─▶ what the policy lets go is removed
 //! put back: `restore`, with a copy in $SNAPSHOT
 //! load:     `save` of another environment into a private folder ─▶ `verify` ─▶ the task that rewrites it ─▶ what is here
-//!           is saved ─▶ `restore` here ─▶ the private folder is removed, whatever happened
+//!           is saved ─▶ `restore` here ─▶ the private folder is removed, whatever happened. With `at=` a copy that was saved
+//!           earlier is read whole and goes into the private folder; no command of the other environment runs
 //! ```
 
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use jiff::tz::TimeZone;
 
 use crate::base::fs::FsError;
+use crate::base::unit::show_duration;
 use crate::event::Failure;
 use crate::graph::{ConfiguredTask, Loaded, NodeIx};
 use crate::ledger::{self, History};
-use crate::model::{Command, Node, Snapshot};
+use crate::model::{Command, Load, Node, Snapshot};
 use crate::preflight::Verdict;
 use crate::record::STATE_DIR;
-use crate::snapshot::{Archive, Copy, Meta, SnapshotError, contents, create_private};
+use crate::snapshot::{Archive, Copy, Meta, SnapshotError, clone_tree, contents, create_private};
+use crate::vars::{Form, TaskValues};
 
 use super::command::{Attempt, Carry};
 use super::surroundings::{Surroundings, scope_conditions};
@@ -102,6 +106,29 @@ impl Saver<'_, '_> {
         self.snapshot.verify.as_ref().map_or(Ok(()), |verify| self.carry(&verify.value, data))
     }
 
+    /// Brings the data of a copy into a folder of the caller's, after every byte of it was read. Says which copy it is.
+    fn fetch(&self, at: &str, within: Option<Duration>, data: &Path) -> Result<String, Unsaved> {
+        let archive = self.archive();
+        let copy = archive.find(at, &TimeZone::system()).map_err(|error| match error.hint() {
+            Some(hint) => Unsaved::Failed(Failure::Io { reason: format!("{error}: {hint}") }),
+            None => error.into(),
+        })?;
+        let (name, age) = (&self.node.label, self.around.clock.now().since(copy.time));
+        if let Some(within) = within.filter(|within| age > *within) {
+            let (age, within) = (show_duration(age), show_duration(within));
+            let reason = format!(
+                "copy {} of `{name}` is of {}, {age} ago, and may be no older than {within}: is nothing saved any more?",
+                copy.number,
+                copy.moment()
+            );
+            return Err(Unsaved::Failed(Failure::Io { reason }));
+        }
+        archive.check(&copy)?;
+        clone_tree(&archive.data(copy.number), data).map_err(SnapshotError::from)?;
+        let (summary, moment, age) = (copy.summary(), copy.moment(), show_duration(age));
+        Ok(format!("`{name}` is taken from {summary}; of {moment}, {age} ago\n"))
+    }
+
     fn missing(&self, word: &str, done: &str) -> Unsaved {
         let reason = format!("`{}` does not say how it is {done}: it has no `{word}`", self.node.label);
         Unsaved::Failed(Failure::Io { reason })
@@ -143,10 +170,34 @@ impl Saver<'_, '_> {
     }
 }
 
+/// Which data of another environment are loaded.
+pub(super) enum Source {
+    /// Those that it has now.
+    Now,
+    /// Those of a copy that was saved earlier.
+    Stored {
+        /// Which: `latest`, a number, a moment.
+        at: String,
+        /// How old it may be.
+        within: Option<Duration>,
+    },
+}
+
+/// A `load` action, as it is shown.
+pub(super) fn shown(load: &Load, values: Option<&TaskValues>) -> String {
+    let mut load = load.clone();
+    if let (Some(at), Some(values)) = (&mut load.at, values)
+        && let Ok(filled) = values.interpolate(&at.value, Form::Text, at.span)
+    {
+        at.value = filled;
+    }
+    load.display()
+}
+
 /// Loads another environment's data into this one. Nothing here is touched before the private copy is proved and rewritten.
 pub(super) fn load(
     around: &Surroundings<'_>,
-    loaded: &Loaded,
+    (loaded, source): (&Loaded, &Source),
     ix: NodeIx,
     prepare: &dyn Fn(&mut Carry<'_>),
     say: &dyn Fn(&str),
@@ -165,7 +216,10 @@ pub(super) fn load(
         return Err(to.missing("restore", "put back"));
     }
     let private = Private::new(around.root, &format!("{}-{}", around.run, ix.0))?;
-    from.take(&private.data)?;
+    match source {
+        Source::Now => from.take(&private.data)?,
+        Source::Stored { at, within } => say(&from.fetch(at, *within, &private.data)?),
+    }
     if let Some(through) = &loaded.through {
         let mut node = through.clone();
         node.given.push(("SNAPSHOT".into(), text(&private.data)?.to_owned()));
@@ -183,6 +237,10 @@ pub(super) fn load(
         say(&format!("the copy of `{}` went through `{}`\n", loaded.from.label, node.label));
     }
     let why = format!("before `{}` was loaded", loaded.from.label);
+    // Without a word on how to save it and without a guard, it is there to be written over: a scratch database.
+    if to.snapshot.save.is_none() && !is_guarded(around, &loaded.to) {
+        return to.put_back(&private.data);
+    }
     match to.save(&why) {
         Ok((copy, _)) => say(&format!("what `{}` had is {}\n", loaded.to.label, copy.summary())),
         Err(Unsaved::Failed(_)) if !is_guarded(around, &loaded.to) => {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::diag::{Diagnostic, Span};
 use crate::model::{EnvName, Envfile, Node, NodePath, NodeRef, Only, ProjectName, Task, VarName};
 use crate::syntax::words;
-use crate::vars::{Values, reads, reads_of_service};
+use crate::vars::{Values, reads, reads_of_service, reads_of_snapshot};
 
 use super::call::{Calls, Expansion, loads_of};
 use super::task_graph::{Edge, EdgeKind, Occasion, TaskGraph};
@@ -319,10 +319,12 @@ impl<'a> Builder<'a> {
     }
 
     /// Every variable that a definition names.
-    fn reads(&self, env: Option<&EnvName>, definition: &Node) -> BTreeSet<VarName> {
+    pub(super) fn reads(&self, env: Option<&EnvName>, definition: &Node) -> BTreeSet<VarName> {
         let mut names = reads(self.envfile, env, definition.task());
-        if let Node::Service(service) = definition {
-            names.extend(reads_of_service(self.envfile, service));
+        match definition {
+            Node::Service(service) => names.extend(reads_of_service(self.envfile, service)),
+            Node::Snapshot(snapshot) => names.extend(reads_of_snapshot(self.envfile, snapshot)),
+            Node::Task(_) | Node::Deploy(_) => {}
         }
         names
     }
@@ -423,7 +425,7 @@ pub(super) fn is_built(node: &Node) -> bool {
 }
 
 /// With every variable there is, if a file is rendered: it may hold any of them. Secrets only if it may hold one.
-fn with_rendered(
+pub(super) fn with_rendered(
     mut reads: BTreeSet<VarName>,
     task: &Task,
     calls: &[Called],

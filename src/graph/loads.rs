@@ -7,9 +7,8 @@ use std::sync::Arc;
 
 use crate::diag::{Diagnostic, Span};
 use crate::model::{EnvName, Load, Node, NodeRef, Task};
-use crate::vars::reads;
 
-use super::build::{Builder, Link, ValuesOf, label};
+use super::build::{Builder, Link, ValuesOf, label, with_rendered};
 use super::call::{Expansion, loads_of};
 use super::{ConfiguredTask, Loaded};
 
@@ -108,7 +107,7 @@ impl<'a> Builder<'a> {
                 }
                 continue;
             }
-            loads.push(Loaded { span, from, to, through });
+            loads.push(Loaded { span, from, to, through, is_stored: load.at.is_some() });
         }
         loads.into()
     }
@@ -180,10 +179,12 @@ impl<'a> Builder<'a> {
         let task = definition.task();
         let expansion = self.expand(visit, task);
         let (path, env) = (self.visits.path(visit), self.visits.env(visit).cloned());
+        let values = self.visits.values(visit, false, values);
+        let names = self.reads(env.as_ref(), definition);
         ConfiguredTask {
             label: label(&path, env.as_ref()),
-            values: self.visits.values(visit, false, values),
-            reads: Arc::new(reads(self.envfile, env.as_ref(), task)),
+            reads: Arc::new(with_rendered(names, task, &expansion.calls, &values)),
+            values,
             path,
             env,
             task: Arc::clone(task),

@@ -124,6 +124,16 @@ pub struct Loaded {
     pub to: ConfiguredTask,
     /// The task that rewrites a private copy first.
     pub through: Option<ConfiguredTask>,
+    /// The data are those of a copy that was saved earlier.
+    pub is_stored: bool,
+}
+
+impl Loaded {
+    /// The nodes whose commands are carried out.
+    pub fn carried_out(&self) -> impl Iterator<Item = &ConfiguredTask> {
+        let from = (!self.is_stored).then_some(&self.from);
+        from.into_iter().chain(&self.through).chain([&self.to])
+    }
 }
 
 /// One step of a task.

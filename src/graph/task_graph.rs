@@ -59,6 +59,14 @@ pub struct Ring(pub Vec<(String, String, Edge)>);
 type Between = (usize, usize, Edge);
 
 impl TaskGraph {
+    /// The same graph with more nodes behind its own, which no edge leads to or from.
+    #[must_use]
+    pub fn with_beside(&self, nodes: impl IntoIterator<Item = ConfiguredTask>) -> Self {
+        let mut graph = self.graph.clone();
+        nodes.into_iter().for_each(|node| _ = graph.add_node(node));
+        Self { graph }
+    }
+
     /// Numbers `nodes` topologically, as near to the given order as the edges allow, or finds a ring. Edges lead between
     /// places of `nodes`.
     ///

@@ -240,13 +240,35 @@ pub enum Action {
     Unbuilt(#[serde(deserialize_with = "super::word::deserialize")] Word),
 }
 
-/// `load "production.db" through="sanitise"`.
+/// `load "production.db" at="latest" through="sanitise"`.
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Load {
     /// The snapshot node whose data it is. The one of the same name here puts it back.
     pub snapshot: NodeRef,
     /// The task that rewrites a private copy first, and must succeed.
     pub through: Option<NodeRef>,
+    /// Which of the copies that were saved earlier; nothing is saved then. May mention variables.
+    pub at: Option<Spanned<String>>,
+    /// How old that copy may be.
+    pub within: Option<Duration>,
+}
+
+impl Load {
+    /// As it is written, in short: `load prod.db at latest through sanitise`.
+    pub fn display(&self) -> String {
+        let named = |node: &NodeRef| match &node.env {
+            Some(env) => format!("{env}.{}", node.path),
+            None => node.path.to_string(),
+        };
+        let mut text = format!("load {}", named(&self.snapshot));
+        if let Some(at) = &self.at {
+            text += &format!(" at {}", at.value);
+        }
+        if let Some(through) = &self.through {
+            text += &format!(" through {}", named(through));
+        }
+        text
+    }
 }
 
 /// A command as written.

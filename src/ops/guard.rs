@@ -19,7 +19,7 @@ use crate::engine::command::Carry;
 use crate::engine::surroundings::{Scene, Surroundings, scope_conditions};
 use crate::event::GlassBroken;
 use crate::exec::Environ;
-use crate::graph::{Called, ConfiguredTask, NodeIx};
+use crate::graph::{Called, ConfiguredTask, Loaded, NodeIx};
 use crate::ledger::{self, Artefact, Outcome};
 use crate::model::{Condition, ConditionKind, EnvName, Envfile, Requirement, VarName, merge_requirements};
 use crate::plan::Plan;
@@ -156,13 +156,15 @@ pub(super) fn admit_with(
     begun: Option<&Begun>,
 ) -> Result<Admitted, Problem> {
     let around = ready.surroundings(context, project, request);
-    let with_proofs = begun.and_then(|begun| begun.with_proofs(&ready.plan));
-    let (plan, dry_run) = (with_proofs.as_ref().unwrap_or(&ready.plan), ready.plan.limits.dry_run);
+    let with_loaded = with_loaded(&ready.plan);
+    let carried_out = with_loaded.as_ref().unwrap_or(&ready.plan);
+    let with_proofs = begun.and_then(|begun| begun.with_proofs(carried_out));
+    let (plan, dry_run) = (with_proofs.as_ref().unwrap_or(carried_out), ready.plan.limits.dry_run);
     let wants = Wants::of(&plan.graph, &around);
     let break_glass = request.break_glass.is_some();
     let mut gate = Gate::default();
     let looking =
-        Looking { context, project, plan: &ready.plan, around: &around, wants: &wants, break_glass };
+        Looking { context, project, plan: carried_out, around: &around, wants: &wants, break_glass };
     // Whoever goes back is not asked whether he may: what is live now is worse.
     let is_asked = request.job == Job::Deploy;
     if is_asked {
@@ -194,6 +196,14 @@ pub(super) fn admit_with(
     let (notices, read_secrets, evidence) = (unsealed.notices, unsealed.read_any, gate.evidence);
     let (refusals, checks, pretended) = (merged(gate.refusals), gate.checks, unsealed.pretended);
     Ok(Admitted { refusals, notices, read_secrets, evidence, checks, pretended, ..admitted })
+}
+
+/// The plan with what its `load` actions carry out behind its own nodes: the snapshots at both ends and the task between
+/// them want secrets of their own, and those of another environment stand behind its guard.
+fn with_loaded(plan: &Plan) -> Option<Plan> {
+    let loaded = plan.graph.iter().flat_map(|(_, node)| node.loads.iter());
+    let nodes: Vec<ConfiguredTask> = loaded.flat_map(Loaded::carried_out).cloned().collect();
+    (!nodes.is_empty()).then(|| Plan { graph: plan.graph.with_beside(nodes), ..plan.clone() })
 }
 
 /// When a condition is asked.
@@ -437,7 +447,7 @@ pub(super) fn digest(artefacts: &[Artefact]) -> Option<Digest> {
 }
 
 /// Whether an environment's guard stands before a node.
-fn changes_something(node: &ConfiguredTask) -> bool {
+pub(super) fn changes_something(node: &ConfiguredTask) -> bool {
     fn calls_one(calls: &[Called]) -> bool {
         calls.iter().any(|called| called.task.mutates || calls_one(&called.calls))
     }

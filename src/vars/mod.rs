@@ -34,7 +34,9 @@ mod tests;
 
 pub use interpolate::{Form, Malformed, Mention, Otherwise, Unset, interpolate, malformed, mentions};
 pub use lookup::{Layer, Lookup, Origin};
-pub use reads::{EnvironmentNames, condition_names, reads, reads_of_service, requirement_names};
+pub use reads::{
+    EnvironmentNames, condition_names, reads, reads_of_service, reads_of_snapshot, requirement_names,
+};
 pub use request::{DotenvFile, Request, Source, dotenv_files};
 pub use resolver::INVALID;
 pub use sealed::{Answer, SEALED, SecretId};

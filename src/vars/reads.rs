@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashSet};
 
 use crate::model::{
     Action, Command, Condition, ConditionKind, Content, EnvName, Envfile, ProbeKind, ProjectName, Render,
-    Requirement, RequirementKind, Service, Task, Value, Var, VarName,
+    Requirement, RequirementKind, Service, Snapshot, Task, Value, Var, VarName,
 };
 
 use super::interpolate::{Form, mentions};
@@ -59,6 +59,15 @@ pub fn reads_of_service(envfile: &Envfile, service: &Service) -> BTreeSet<VarNam
     }
     for url in &service.urls {
         found.text(&url.url.value, Form::Text);
+    }
+    found.names
+}
+
+/// Every variable that a snapshot names in the commands that save, prove and put back.
+pub fn reads_of_snapshot(envfile: &Envfile, snapshot: &Snapshot) -> BTreeSet<VarName> {
+    let mut found = Found { envfile, names: BTreeSet::new(), called: HashSet::new() };
+    for command in [&snapshot.save, &snapshot.restore, &snapshot.verify].into_iter().flatten() {
+        found.command(&command.value);
     }
     found.names
 }
@@ -134,7 +143,8 @@ impl Found<'_> {
                     }
                 }
                 Action::Render(render) => self.render(render),
-                Action::Load(_) | Action::Unbuilt(_) => {}
+                Action::Load(load) => load.at.iter().for_each(|at| self.text(&at.value, Form::Text)),
+                Action::Unbuilt(_) => {}
             }
         }
     }

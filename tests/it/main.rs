@@ -30,6 +30,7 @@ mod interrupt;
 mod jobserver;
 #[cfg(target_os = "linux")]
 mod kill;
+mod load;
 mod model;
 mod ninja;
 #[cfg(target_os = "linux")]

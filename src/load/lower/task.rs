@@ -90,8 +90,12 @@ impl<'d> Lower<'d> {
             }
             "load" => {
                 let through = self.reference_prop(word, "through");
+                let at = node.prop("at").and_then(|prop| {
+                    Some(Spanned::new(prop.value.value.as_str()?.to_owned(), prop.value.span))
+                });
+                let within = self.within(node);
                 for snapshot in self.references(word) {
-                    let load = Load { snapshot, through: through.clone() };
+                    let load = Load { snapshot, through: through.clone(), at: at.clone(), within };
                     task.actions.push(Spanned::new(Action::Load(load), node.span));
                 }
                 // What replaces an environment's data changes something outside, whether it says so or not.
@@ -126,7 +130,8 @@ impl<'d> Lower<'d> {
     /// What only the whole definition shows.
     fn check(&self, project: usize, env: Option<&EnvName>, patched: &Patched<'d>, task: &Task) {
         self.paths(project, task);
-        for word in patched.words.iter().filter(|word| word.node.name.value == "render") {
+        let speaks = |word: &&Word<'_>| matches!(word.node.name.value.as_str(), "render" | "load");
+        for word in patched.words.iter().filter(speaks) {
             self.texts_are_known(project, word, &task.vars);
         }
         self.arguments(&task.args);
@@ -268,6 +273,19 @@ impl<'d> Lower<'d> {
             return None;
         }
         Some(Spanned::new(limit, text.span))
+    }
+
+    /// How old a copy may be that is loaded.
+    fn within(&self, node: &Node) -> Option<Duration> {
+        let prop = node.prop("within")?;
+        if node.prop("at").is_none() {
+            self.nonsense(
+                "`within` says how old a copy may be that was saved earlier, and this `load` saves a new one",
+                prop.value.span,
+                "name the copy too: `at=\"latest\"`",
+            );
+        }
+        parse_duration(prop.value.value.as_str()?)
     }
 
     fn nonsense(&self, message: &str, span: Span, help: &str) {

@@ -134,9 +134,7 @@ impl Begun {
         if more.is_empty() {
             return None;
         }
-        let nodes = plan.graph.iter().map(|(_, node)| node.clone()).chain(more).collect();
-        let graph = crate::graph::TaskGraph::new(nodes, Vec::new()).expect("without edges there is no ring");
-        Some(Plan { graph, ..plan.clone() })
+        Some(Plan { graph: plan.graph.with_beside(more), ..plan.clone() })
     }
 
     /// What the values of deploys are wrong in, now that all of them can be known: one that is missing, one that

@@ -9,6 +9,7 @@ use crate::model::{Content, EnvName, Only, VarName};
 use crate::plan::Plan;
 use crate::vars::{SecretId, Values};
 
+use super::super::guard::changes_something;
 use super::super::{Context, Project, Refusal};
 use super::{Missing, Secrets, Wanted};
 
@@ -75,7 +76,8 @@ fn is_guarded(around: &Surroundings<'_>, node: &ConfiguredTask) -> bool {
 
 /// Asks stores for what the nodes of a run want, and opens their values. Nothing is asked for a node in `refused`
 /// environments. A node that sees every variable is given what lies in the process environment and in files even if it
-/// mentions nothing of it, but not what a guard protects.
+/// mentions nothing of it; but what a guard protects only if the guard was asked in any case, because something in the
+/// environment is changed.
 pub fn unseal(
     context: &Context,
     project: &Project,
@@ -87,11 +89,12 @@ pub fn unseal(
     struct Group<'g> {
         values: &'g Arc<Values>,
         wanted: BTreeMap<SecretId, &'g str>,
-        /// A node that sees every variable.
+        /// A node that sees every variable, and no guard that was not asked.
         all: bool,
-        guarded: bool,
     }
     let mut unsealed = Unsealed::default();
+    let changing = plan.graph.iter().filter(|(_, node)| changes_something(node));
+    let changed: BTreeSet<Option<EnvName>> = changing.map(|(_, node)| node.env.clone()).collect();
     let mut groups: Vec<Group<'_>> = Vec::new();
     for (ix, node) in plan.graph.iter() {
         if node.values.secrets().is_empty() || refused.contains(&node.env) {
@@ -99,24 +102,21 @@ pub fn unseal(
         }
         let at =
             groups.iter().position(|group| Arc::ptr_eq(group.values, &node.values)).unwrap_or_else(|| {
-                groups.push(Group {
-                    values: &node.values,
-                    wanted: BTreeMap::new(),
-                    all: false,
-                    guarded: is_guarded(around, node),
-                });
+                groups.push(Group { values: &node.values, wanted: BTreeMap::new(), all: false });
                 groups.len() - 1
             });
         for id in wants.by_node.get(&ix).into_iter().flatten() {
             groups[at].wanted.entry(id.clone()).or_insert(&node.label);
         }
-        groups[at].all |= !node.task.is_cacheable() && !node.task.is_group();
+        groups[at].all |= !node.task.is_cacheable()
+            && !node.is_group()
+            && (changed.contains(&node.env) || !is_guarded(around, node));
     }
     let mut secrets = Secrets::new(context, project, around.processes);
     secrets.held = held.to_vec();
     let missing = if plan.limits.dry_run { Missing::Pretend } else { Missing::Make };
     for group in groups {
-        if group.wanted.is_empty() && (group.guarded || !group.all) && held.is_empty() {
+        if group.wanted.is_empty() && !group.all && held.is_empty() {
             continue;
         }
         let held = held.iter().map(|(id, _)| id.clone());

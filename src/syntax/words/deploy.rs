@@ -46,6 +46,7 @@ pub static SNAPSHOT: Block = block(
     "Data that is saved, and can be put back.",
     &[
         DESC,
+        USES,
         word("save", "the command that writes the data into `$SNAPSHOT`")
             .args(&[some("command", Kind::Command)]),
         word("restore", "the command that puts the data of `$SNAPSHOT` back")

@@ -151,13 +151,18 @@ pub static TASK: Block = block("task", "Something that runs once and is over whe
     RENDER,
     word("load", "a snapshot's data, put into this environment")
         .args(&[one("snapshot", Kind::Reference)])
-        .props(&[prop("through", Kind::Reference, "the task that rewrites a private copy first and must succeed")])
+        .props(&[
+            prop("through", Kind::Reference, "the task that rewrites a private copy first and must succeed"),
+            prop("at", Kind::Word, "a copy that was saved earlier: `latest`, a number, a day or a moment"),
+            prop("within", Kind::Duration, "that copy is no older than this"),
+        ])
         .many()
         .more(
             "The other environment's `save` writes into a private folder, its `verify` proves it, the task of `through=` \
              rewrites it in place (its `$SNAPSHOT`), and only then the `restore` of the snapshot of the same name here gets it. What is \
              here is saved before; where a `guard` protects the environment, nothing is replaced that could not be saved. The private \
-             folder is removed in any case. The task counts as one that `mutates`.",
+             folder is removed in any case. The task counts as one that `mutates`. With `at=` nothing is saved in the other environment: \
+             a copy that it has already is read whole and taken, which is also how a backup is proved to be one.",
         )
         .example("load \"production.db\" through=\"sanitise\""),
     DIR,
