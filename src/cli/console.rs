@@ -82,6 +82,10 @@ impl dev::Console for Console<'_> {
         }
     }
 
+    fn say(&mut self, text: &str) {
+        self.invocation.terminal.say(text);
+    }
+
     fn problem(&mut self, problem: &Problem) {
         self.invocation.terminal.problem(problem);
     }

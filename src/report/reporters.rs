@@ -96,8 +96,8 @@ impl Reporters {
         }
     }
 
-    /// Hands on an event as it was told before.
-    fn pass_on(&mut self, told: &Sequenced) {
+    /// Hands on an event as it was told before, by another process or in another time.
+    pub fn pass_on(&mut self, told: &Sequenced) {
         let retired = self.pass(told);
         // What was recorded stays as it is: the fold does not hear of this.
         for message in retired {

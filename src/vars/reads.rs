@@ -57,6 +57,9 @@ pub fn reads_of_service(envfile: &Envfile, service: &Service) -> BTreeSet<VarNam
             ProbeKind::Notify => {}
         }
     }
+    for glob in &service.watch {
+        found.text(&glob.value, Form::Text);
+    }
     for url in &service.urls {
         found.text(&url.url.value, Form::Text);
     }

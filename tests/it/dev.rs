@@ -150,3 +150,63 @@ fn what_a_service_says_or_does_while_nothing_runs_is_told() {
     let (exit, told) = session.end(Signal::TERM);
     assert_eq!((exit, &*told), (130, ""));
 }
+
+#[test]
+fn a_second_dev_joins_the_first_instead_of_starting_a_twin() {
+    let sandbox = three();
+    let targets = ["look", "web", "db"];
+    let join = || Session::begin(sandbox.command(&["dev", "-o", "json", "db", "look", "web"]));
+    let mut first = Session::start(&sandbox, &targets);
+    assert_eq!(started(&sandbox), ["api", "db big", "web red"]);
+    // In another order, it asks for the same; it is told what was told last, and from now on the same.
+    let mut second = join();
+    assert!(second.idle().contains(&"=look succeeded".to_owned()), "{}", second.story());
+    sandbox.write("src/a.txt", "b\n");
+    let (said, heard) = (first.idle(), second.idle());
+    assert!(said.contains(&"+look".to_owned()), "{said:?}");
+    assert_eq!(said, heard);
+    assert_eq!(started(&sandbox), ["api"], "one session, one restart");
+    // Ctrl-C leaves; the session goes on.
+    let (exit, told) = second.end(Signal::INT);
+    assert_eq!(exit, 130);
+    assert!(told.contains("joins the session that goes on already"), "{told}");
+    sandbox.write("src/a.txt", "c\n");
+    assert!(first.idle().contains(&"=look succeeded".to_owned()));
+    assert_eq!(started(&sandbox), ["api"]);
+    // Who asks for something else has a session of its own, and shares the services.
+    let mut other = Session::start(&sandbox, &["look"]);
+    assert!(
+        other.story().contains("=api already-up") || other.story().contains("=api up"),
+        "{}",
+        other.story()
+    );
+    assert_eq!(started(&sandbox), [""; 0]);
+    // The end of the session is the end of those who joined it; what others need stays up.
+    let mut third = join();
+    third.idle();
+    assert_eq!(first.end(Signal::INT).0, 130);
+    let status = third.envrun.wait().unwrap();
+    assert_eq!(status.code(), Some(130));
+    sandbox.write("src/a.txt", "d\n");
+    other.idle();
+    assert_eq!(started(&sandbox), ["api"]);
+    assert_eq!(other.end(Signal::INT).0, 130);
+    // And the next one is the first again.
+    let first = Session::start(&sandbox, &targets);
+    assert_eq!(started(&sandbox), ["api", "db big", "web red"]);
+    assert!(!first.end(Signal::INT).1.contains("joins"));
+}
+
+#[test]
+fn ctrl_c_again_and_again_hurries_a_session_that_lets_go_of_its_services() {
+    let sandbox = Sandbox::new(
+        r#"service "deaf" { run "trap '' TERM INT; echo up; while :; do sleep 1000; done"; ready { log "^up$" }; timeout "10m" }"#,
+    );
+    let mut session = Session::start(&sandbox, &["deaf"]);
+    for level in 1..=3 {
+        session.signal(Signal::INT);
+        let told = session.wait(|event, _| event["event"] == "interrupted");
+        assert_eq!(told["level"], level, "{told}");
+    }
+    assert_eq!(session.envrun.wait().unwrap().code(), Some(130));
+}

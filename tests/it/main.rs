@@ -34,6 +34,7 @@ mod load;
 mod model;
 mod ninja;
 #[cfg(target_os = "linux")]
+mod page;
 mod plan;
 mod release;
 #[cfg(unix)]

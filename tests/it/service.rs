@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::sandbox::{Sandbox, need};
+use crate::watch::Session;
 
 /// A port that nobody has at this moment.
 fn free_port() -> u16 {
@@ -118,9 +119,13 @@ task "test" {{ needs "api"; run "echo tested >> order" }}
         for port in [self.db, self.api] {
             assert!(TcpStream::connect(("127.0.0.1", port)).is_err(), "{port} is still answered: {why}");
         }
-        let lock = self.sandbox.root().join(".envrun/env/dev/services/lock");
-        if let Ok(file) = std::fs::File::options().write(true).open(lock) {
-            file.try_lock().unwrap_or_else(|error| panic!("a stale lock: {error}: {why}"));
+        let state = self.sandbox.root().join(".envrun");
+        let sessions = std::fs::read_dir(state.join("dev")).into_iter().flatten().flatten();
+        let folders = sessions.map(|entry| entry.path()).chain([state.join("env/dev/services")]);
+        for lock in folders.map(|folder| folder.join("lock")) {
+            if let Ok(file) = std::fs::File::options().write(true).open(&lock) {
+                file.try_lock().unwrap_or_else(|error| panic!("a stale lock: {lock:?}: {error}: {why}"));
+            }
         }
     }
 }
@@ -367,6 +372,130 @@ fn who_does_not_want_to_end_is_ended() {
     project.sandbox.ok(&["up", "stubborn"]);
     project.sandbox.ok(&["down"]);
     project.is_clean("after down of a stubborn service");
+}
+
+#[test]
+fn a_second_attached_up_shares_what_is_up_and_each_ctrl_c_ends_only_its_own() {
+    let Some(project) = Project::new("") else { return };
+    let end = |mut child: Child| {
+        kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+        assert_eq!(child.wait().unwrap().code(), Some(130));
+    };
+    let (one, two) = (attached(&project), attached(&project));
+    assert_eq!(project.order(), ["start db", "start api"]);
+    end(one);
+    assert_eq!((project.order().len(), &*project.get()), (2, "hello"), "the other one needs them");
+    end(two);
+    project.is_clean("both attached ups are over");
+    // What was started detached stays when somebody who joined it leaves.
+    project.sandbox.ok(&["up"]);
+    end(attached(&project));
+    assert_eq!(project.get(), "hello");
+    // And what somebody joins to keep stays, whoever started it.
+    project.sandbox.ok(&["down"]);
+    let first = attached(&project);
+    project.sandbox.ok(&["up"]);
+    end(first);
+    assert_eq!(project.get(), "hello");
+    project.sandbox.ok(&["down"]);
+    project.is_clean("down");
+}
+
+#[test]
+fn a_probe_of_https_is_refused_before_anything_starts() {
+    let sandbox = Sandbox::new(
+        "service \"web\" { run \"touch ran\"; ready { http \"https://localhost:8443/health\" } }",
+    );
+    let ran = sandbox.run(&["up"]);
+    assert_eq!(ran.exit, 2, "{}", ran.text());
+    for text in ["a probe asks plain HTTP", "`exec \"curl\" \"-fsS\" \"https://localhost:8443/health\"`"] {
+        assert!(ran.stderr.contains(text), "{}", ran.stderr);
+    }
+    assert!(!sandbox.exists("ran"));
+}
+
+/// Wrappers that stand between envrun and what really runs, with what they need.
+fn wrapped(project: &Project) -> Vec<&'static str> {
+    project.sandbox.write("Makefile", "serve:\n\t@echo up; sleep 5000\n");
+    project.sandbox.write("package.json", r#"{"scripts": {"serve": "sh -c 'echo up; sleep 6000'"}}"#);
+    let there = |program: &str| {
+        let found = std::process::Command::new(program).arg("--version").output();
+        let found = found.is_ok_and(|output| output.status.success());
+        if !found {
+            skipped(&format!("`{program}` is not here to be a wrapper"));
+        }
+        found
+    };
+    let wrappers = [("make", "viamake"), ("npm", "vianpm")];
+    wrappers.into_iter().filter(|(program, _)| there(program)).map(|(_, service)| service).collect()
+}
+
+const WRAPPED: &str = r#"
+service "viamake" { run "make serve"; ready { log "^up$" } }
+service "vianpm" { run "npm run serve"; ready { log "^up$" } }
+service "viash" { run "sh -c 'sh -c \"echo up; sleep 7000\" & wait'"; ready { log "^up$" } }
+"#;
+
+#[test]
+fn a_session_leaves_nothing_however_it_ends() {
+    let Some(mut project) = Project::new(&format!("{STUBBORN}{WRAPPED}")) else { return };
+    project.sandbox.set("npm_config_update_notifier", "false");
+    let mut services = wrapped(&project);
+    services.extend(["stubborn", "viash"]);
+    let begin = |words: &[&str]| {
+        let mut session = Session::begin(project.sandbox.command(&[&["dev", "-o", "json"], words].concat()));
+        session.idle();
+        session
+    };
+    for signal in [Signal::INT, Signal::TERM, Signal::HUP] {
+        assert_eq!(begin(&["stubborn", "viash"]).end(signal).0, 130, "{signal:?}");
+        project.is_clean(&format!("{signal:?}"));
+    }
+    let mut session = begin(&services);
+    session.signal(Signal::KILL);
+    session.envrun.wait().unwrap();
+    project.is_clean("kill -9 of envrun, wrappers and all");
+
+    let mut session = begin(&["stubborn", "viash"]);
+    kill_process(pid_of(project.supervisor()), Signal::KILL).unwrap();
+    session.wait(|event, _| event["message"].as_str().is_some_and(|text| text.contains("has ended")));
+    assert_eq!(session.end(Signal::INT).0, 130);
+    project.is_clean("kill -9 of the supervisor, then Ctrl-C");
+
+    let mut session = begin(&["stubborn", "viash"]);
+    kill_process(pid_of(project.supervisor()), Signal::KILL).unwrap();
+    session.signal(Signal::KILL);
+    session.envrun.wait().unwrap();
+    project.is_clean("kill -9 of both");
+}
+
+#[test]
+fn a_closed_terminal_ends_a_session_and_its_services() {
+    if !need("script", "bsdutils") {
+        return;
+    }
+    let Some(project) = Project::new(&format!("{STUBBORN}{WRAPPED}")) else { return };
+    // With a shell between the terminal and envrun, and without.
+    for end in ["; true", ""] {
+        let envrun = project.sandbox.command(&[]);
+        let line = format!("{} dev stubborn viash{end}", env!("CARGO_BIN_EXE_envrun"));
+        let mut script = std::process::Command::new("script");
+        script.args(["-qec", &line, "/dev/null"]).current_dir(project.sandbox.root());
+        script.env_clear().env("TERM", "xterm");
+        script.envs(envrun.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        let mut terminal = script.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut screen = BufReader::new(terminal.stdout.take().unwrap());
+        let (mut line, mut seen) = (Vec::new(), String::new());
+        while !seen.contains("watching ") {
+            line.clear();
+            assert!(screen.read_until(b'\n', &mut line).unwrap() > 0, "the session is over: {seen}");
+            seen.push_str(&String::from_utf8_lossy(&line));
+        }
+        // Whoever holds the other end of the terminal is gone, as when its window is closed.
+        terminal.kill().unwrap();
+        terminal.wait().unwrap();
+        project.is_clean(&format!("the terminal was closed ({line:?})"));
+    }
 }
 
 #[test]

@@ -124,9 +124,14 @@ impl Session {
         format!("{said:#?}")
     }
 
+    /// Sends a signal.
+    pub fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.envrun), signal).unwrap();
+    }
+
     /// Sends a signal, waits for the end; the exit status and what was said on standard error.
     pub fn end(mut self, signal: Signal) -> (i32, String) {
-        kill_process(Pid::from_child(&self.envrun), signal).unwrap();
+        self.signal(signal);
         let status = self.envrun.wait().unwrap();
         (status.code().unwrap_or(-1), self.stderr.take().unwrap().join().unwrap())
     }

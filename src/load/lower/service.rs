@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::base::unit::parse_duration;
-use crate::diag::Spanned;
+use crate::diag::{Diagnostic, Spanned};
 use crate::model::{Probe, ProbeKind, Ready, Restart, Service, Task, Url};
 use crate::syntax::ast::{self, Node};
 
@@ -30,7 +30,10 @@ impl<'d> Lower<'d> {
                 "stop" => service.stop = run(),
                 "log" => service.log = run(),
                 "ready" => service.ready = Some(self.ready(project, word, &service.task)),
-                "watch" => service.watch.extend(texts(node)),
+                "watch" => {
+                    self.texts_are_known(project, word, &service.task.vars);
+                    service.watch.extend(texts(node));
+                }
                 "restart" => service.restart = restart(node),
                 "url" => {
                     self.texts_are_known(project, word, &service.task.vars);
@@ -60,7 +63,10 @@ impl<'d> Lower<'d> {
                     ready.timeout = duration();
                     None
                 }
-                "http" => text.map(|url| ProbeKind::Http { url, status: count_prop(row, "status") }),
+                "http" => {
+                    self.is_plain(row, text.as_deref());
+                    text.map(|url| ProbeKind::Http { url, status: count_prop(row, "status") })
+                }
                 "tcp" => text.map(ProbeKind::Tcp),
                 "exec" => command(row).map(ProbeKind::Exec),
                 "log" => text.map(ProbeKind::Log),
@@ -74,6 +80,18 @@ impl<'d> Lower<'d> {
             }));
         }
         ready
+    }
+}
+
+impl Lower<'_> {
+    /// A probe that could never pass is told before anything is started.
+    fn is_plain(&self, row: &Node, url: Option<&str>) {
+        let Some(url) = url.filter(|url| url.starts_with("https:")) else { return };
+        let message = "a probe asks plain HTTP: it knows no certificates";
+        let help = format!(
+            "write `exec \"curl\" \"-fsS\" \"{url}\"` (with `-k` for a certificate of your own making)"
+        );
+        self.say(Diagnostic::error("load/https", message).at(row.span, "").help(help));
     }
 }
 

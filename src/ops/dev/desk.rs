@@ -11,7 +11,7 @@ use signal_hook::consts::SIGINT;
 
 use crate::base::{Clock, RelPath, Timestamp};
 use crate::engine::dispatcher::{Credit, Message, OutputRoom};
-use crate::event::{Notice, Stream};
+use crate::event::{Notice, Sequenced, Stream};
 use crate::graph::NodeIx;
 use crate::service::{Status, Told};
 use crate::watch::{Area, Batch, Circle, Culprit, Hint, Quiet, Wrote};
@@ -55,6 +55,8 @@ pub(super) enum Wake {
     Unserved,
     /// Everything was let go: the session is over.
     Left,
+    /// Of a session that was joined: what it tells.
+    Told(Box<Sequenced>),
     /// The user wants the targets to be executed.
     Rerun,
     /// The user wants to leave.

@@ -18,6 +18,7 @@
 mod activity;
 mod desk;
 mod place;
+mod share;
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
@@ -32,7 +33,7 @@ use crate::engine::memory::Memory;
 use crate::engine::service::{Ear, Hold};
 use crate::engine::surroundings::{Surroundings, state_label};
 use crate::event::{Event, Notice, Outcome};
-use crate::exec::Signals;
+use crate::exec::{Processes, Signals};
 use crate::fingerprint::Interest;
 use crate::graph::NodeIx;
 use crate::model::ConditionKind;
@@ -46,6 +47,7 @@ use super::guard::{Admitted, admit};
 use super::run::{Ready, Request};
 use super::{Context, Problem, Project};
 use desk::{Changes, Desk, Wake};
+use share::{Begun, Joined};
 
 pub use crate::watch::Looks;
 
@@ -72,6 +74,8 @@ pub trait Console {
     fn begin(&mut self, steer: Steer);
     /// Something in the texts is wrong; the session goes on with what it has.
     fn problem(&mut self, problem: &Problem);
+    /// Something of this terminal alone.
+    fn say(&mut self, text: &str);
     /// A key was pressed that the session itself knows nothing of. `services` tells what stays up.
     fn key(&mut self, key: char, services: &dyn Fn() -> String);
 }
@@ -147,6 +151,15 @@ pub fn dev(
     let ready = Ready::new(context, &mut project, &request)?;
     let (wake, heard) = mpsc::channel();
     let desk = Desk::new(wake, context.clock.clone());
+    let mut seat = match share::begin(project.root(), &ready.plan, &request.set) {
+        Begun::First(seat) => Some(seat),
+        Begun::Alone => None,
+        Begun::There(joined) => {
+            let processes = Arc::clone(&ready.processes);
+            drop(ready);
+            return join(joined, &desk, &heard, processes, reporters, console);
+        }
+    };
     let (tell, hints) = mpsc::channel();
     // Whoever does not listen any more has left.
     let eyes = Eyes::open(terms.looks, project.root(), move |hint| _ = tell.send(hint));
@@ -157,6 +170,11 @@ pub fn dev(
     {
         let desk = Arc::clone(&desk);
         ready.services.listen(Ear::new(move |told| desk.hear(told)));
+    }
+    if let Some(seat) = &mut seat {
+        let told = share::Told::default();
+        seat.open(&told, &desk);
+        reporters.add("joined", Box::new(told));
     }
     reporters.add("activity", Box::new(desk.activity.clone()));
     console.begin(Steer(Arc::clone(&desk)));
@@ -189,7 +207,48 @@ pub fn dev(
     session.ready.processes.wait();
     session.ready.processes.finish();
     drop(signals);
+    drop(seat);
     exit
+}
+
+/// Stays with a session of another terminal: shows what it shows, and asks it to run the targets again. Ctrl-C and `q` end
+/// only this.
+fn join(
+    joined: Joined,
+    desk: &Arc<Desk>,
+    heard: &Receiver<Wake>,
+    processes: Arc<Processes>,
+    mut reporters: Reporters,
+    console: &mut dyn Console,
+) -> Result<u8, Problem> {
+    let pid = joined.pid;
+    let signals = {
+        let desk = Arc::clone(desk);
+        Signals::listen(processes, move |signal, _| desk.signal(signal))
+    };
+    console.say(&format!(
+        "this joins the session that goes on already (pid {pid}); Ctrl-C or q leaves it, and it goes on"
+    ));
+    console.begin(Steer(Arc::clone(desk)));
+    let mut session = joined
+        .listen(desk)
+        .map_err(|error| Problem::usage(format!("no thread can be started: {error}"), None))?;
+    let exit = loop {
+        match heard.recv() {
+            Ok(Wake::Told(told)) => reporters.pass_on(&told),
+            Ok(Wake::Rerun) => session.rerun(),
+            Ok(Wake::Quit) => break 0,
+            Ok(Wake::Signal) => break INTERRUPTED,
+            Ok(Wake::Key(key)) => console.key(key, &|| "`envrun ps` shows what stays up".to_owned()),
+            Ok(Wake::Left) | Err(_) => {
+                console.say(&format!("the session is over (pid {pid})"));
+                break if reporters.state().interrupted() > 0 { INTERRUPTED } else { 0 };
+            }
+            Ok(_) => {}
+        }
+    };
+    drop(signals);
+    Ok(exit)
 }
 
 impl Session<'_> {
@@ -235,7 +294,7 @@ impl Session<'_> {
                     let hint = Some("the next run starts them again; `r` runs the targets".to_owned());
                     self.reporters.tell(Event::Notice(Notice { node: None, message, hint }));
                 }
-                Wake::Left => {}
+                Wake::Left | Wake::Told(_) => {}
                 Wake::Quit => return Err(0),
                 Wake::Rerun => return Ok(Cause::Rerun),
                 Wake::Key(key) => self.console.key(key, &|| "nothing stays up in this session".to_owned()),

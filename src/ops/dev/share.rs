@@ -1,0 +1,265 @@
+//! One session, several terminals: whoever asks for what a session does already joins it instead of starting a twin.
+//!
+//! A session has a folder of its own under `.envrun/dev`, called by what it was asked for, with a lock and a socket. Who
+//! finds the lock taken is told what the session tells, as the lines of `-o json`, beginning with the run that was told
+//! last; it may ask for the targets to be executed again, and leave. The session goes on until the terminal that it was
+//! started in ends it.
+//!
+//! Invariant: a terminal that does not read misses output; it never makes the session wait.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Write};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+
+use crate::base::Digest;
+use crate::event::{Event, RunState, Sequenced};
+use crate::plan::Plan;
+use crate::record::STATE_DIR;
+use crate::report::Reporter;
+use crate::service::Place;
+
+use super::desk::{Desk, Wake};
+use crate::engine::surroundings::state_label;
+
+/// The version of what is said at the socket.
+const FORMAT: u32 = 1;
+/// How long a session may take from its lock to its socket, or from its last word to the end of its lock.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// So many events of the last run are told to whoever joins, behind the first.
+const REMEMBERED: usize = 2000;
+/// How many bytes of output may wait for a terminal that does not read.
+const BACKLOG: usize = 4 << 20;
+/// What a terminal that joined asks for.
+const RERUN: &str = "rerun";
+
+/// What a session says first.
+#[derive(Debug, Serialize, Deserialize)]
+struct Hello {
+    format: u32,
+    pid: u32,
+}
+
+/// How a session begins.
+pub(super) enum Begun {
+    /// It is the first of its kind, and others may join.
+    First(Seat),
+    /// Another one does the same already.
+    There(Joined),
+    /// Nobody can join, for no folder or no lock is to be had.
+    Alone,
+}
+
+/// The place of a session, as long as it is there.
+pub(super) struct Seat {
+    place: Place,
+    listener: Option<UnixListener>,
+    _lock: File,
+}
+
+/// A session of somebody else's that was joined.
+pub(super) struct Joined {
+    stream: UnixStream,
+    lines: BufReader<UnixStream>,
+    /// Its process.
+    pub pid: u32,
+}
+
+/// Begins a session of what this plan is for, or joins the one that is there.
+pub(super) fn begin(root: &Path, plan: &Plan, set: &[(String, String)]) -> Begun {
+    let mut targets: Vec<String> =
+        plan.graph.targets().map(|target| state_label(&plan.graph[target])).collect();
+    targets.sort();
+    let asked = serde_json::to_vec(&(targets, set)).expect("texts can be written");
+    let folder = root.join(STATE_DIR).join("dev").join(Digest::of(&asked).short());
+    let place = Place::at(folder);
+    if place.make().is_err() {
+        return Begun::Alone;
+    }
+    let until = Instant::now() + PATIENCE;
+    while Instant::now() < until {
+        match place.lock(Duration::ZERO) {
+            Ok(Some(lock)) => {
+                return match place.listen() {
+                    Ok(listener) => Begun::First(Seat { place, listener: Some(listener), _lock: lock }),
+                    Err(_) => Begun::Alone,
+                };
+            }
+            Ok(None) => {}
+            Err(_) => return Begun::Alone,
+        }
+        if let Ok(Some(stream)) = place.connect()
+            && let Some(joined) = Joined::greeted(stream)
+        {
+            return Begun::There(joined);
+        }
+        // It begins at this moment, or ends: there is nothing to wait for that would tell.
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    Begun::Alone
+}
+
+impl Seat {
+    /// Lets others join from now on, and tells them what `told` hears.
+    pub(super) fn open(&mut self, told: &Told, desk: &Arc<Desk>) {
+        let Some(listener) = self.listener.take() else { return };
+        let (told, desk) = (told.clone(), Arc::clone(desk));
+        let accept = move || {
+            for stream in listener.incoming().flatten() {
+                told.admit(stream, &desk);
+            }
+        };
+        // Without a thread nobody can join.
+        let _ = std::thread::Builder::new().name("join".to_owned()).spawn(accept);
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.place.close();
+    }
+}
+
+/// Remembers what was told last, and tells it to whoever joins.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Told(Arc<Mutex<Room>>);
+
+#[derive(Debug, Default)]
+struct Room {
+    first: Option<Sequenced>,
+    rest: VecDeque<Sequenced>,
+    guests: Vec<Guest>,
+}
+
+/// A terminal that joined.
+#[derive(Debug)]
+struct Guest {
+    send: Sender<Arc<Vec<u8>>>,
+    waiting: Arc<AtomicUsize>,
+}
+
+impl Told {
+    fn room(&self) -> MutexGuard<'_, Room> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn admit(&self, stream: UnixStream, desk: &Arc<Desk>) {
+        let Ok(reading) = stream.try_clone() else { return };
+        let (send, lines) = channel();
+        let waiting = Arc::new(AtomicUsize::new(0));
+        let mut room = self.room();
+        let _ = send.send(Arc::new(line(&Hello { format: FORMAT, pid: std::process::id() })));
+        for told in room.first.iter().chain(&room.rest) {
+            let _ = send.send(Arc::new(line(told)));
+        }
+        room.guests.push(Guest { send, waiting: Arc::clone(&waiting) });
+        drop(room);
+        let write = move || write(stream, &lines, &waiting);
+        let _ = std::thread::Builder::new().name("guest".to_owned()).spawn(write);
+        let desk = Arc::clone(desk);
+        let listen = move || {
+            for asked in BufReader::new(reading).lines().map_while(Result::ok) {
+                if asked == RERUN {
+                    desk.wake(Wake::Rerun);
+                }
+            }
+        };
+        let _ = std::thread::Builder::new().name("guest".to_owned()).spawn(listen);
+    }
+}
+
+impl Reporter for Told {
+    fn on(&mut self, event: &Sequenced, _: &RunState) -> io::Result<()> {
+        let mut room = self.room();
+        let output = match &event.event {
+            Event::RunStarted(_) => {
+                room.first = Some(event.clone());
+                room.rest.clear();
+                0
+            }
+            Event::Output { bytes, .. } => bytes.len(),
+            _ => {
+                room.rest.push_back(event.clone());
+                if room.rest.len() > REMEMBERED {
+                    room.rest.pop_front();
+                }
+                0
+            }
+        };
+        if room.guests.is_empty() {
+            return Ok(());
+        }
+        let line = Arc::new(line(event));
+        room.guests.retain(|guest| {
+            if output > 0 && guest.waiting.load(Ordering::Relaxed) > BACKLOG {
+                return true;
+            }
+            guest.waiting.fetch_add(line.len(), Ordering::Relaxed);
+            guest.send.send(Arc::clone(&line)).is_ok()
+        });
+        Ok(())
+    }
+}
+
+/// Writes to a terminal that joined, until it is gone or the session is.
+fn write(mut stream: UnixStream, lines: &Receiver<Arc<Vec<u8>>>, waiting: &AtomicUsize) {
+    for line in lines {
+        if stream.write_all(&line).is_err() {
+            return;
+        }
+        let _ = waiting.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |waiting| {
+            Some(waiting.saturating_sub(line.len()))
+        });
+    }
+}
+
+fn line(said: &impl Serialize) -> Vec<u8> {
+    let mut line = serde_json::to_vec(said).expect("everything said has texts for keys");
+    line.push(b'\n');
+    line
+}
+
+impl Joined {
+    /// Whoever does not greet in time, or speaks another format, is not joined.
+    fn greeted(stream: UnixStream) -> Option<Self> {
+        stream.set_read_timeout(Some(PATIENCE)).ok()?;
+        let mut lines = BufReader::new(stream.try_clone().ok()?);
+        let mut text = String::new();
+        lines.read_line(&mut text).ok()?;
+        let hello: Hello = serde_json::from_str(&text).ok()?;
+        stream.set_read_timeout(None).ok()?;
+        (hello.format == FORMAT).then_some(Self { stream, lines, pid: hello.pid })
+    }
+
+    /// Hands on what the session tells, on a thread of its own, until it is over.
+    pub(super) fn listen(self, desk: &Arc<Desk>) -> io::Result<Guesthood> {
+        let Self { stream, lines, .. } = self;
+        let desk = Arc::clone(desk);
+        std::thread::Builder::new().name("joined".to_owned()).spawn(move || {
+            for text in lines.split(b'\n').map_while(Result::ok) {
+                let Ok(told) = serde_json::from_slice(&text) else { break };
+                desk.wake(Wake::Told(Box::new(told)));
+            }
+            desk.wake(Wake::Left);
+        })?;
+        Ok(Guesthood(stream))
+    }
+}
+
+/// The way back to the session that was joined.
+pub(super) struct Guesthood(UnixStream);
+
+impl Guesthood {
+    /// Asks for the targets to be executed again.
+    pub(super) fn rerun(&mut self) {
+        // A session that is over says so itself.
+        let _ = self.0.write_all(format!("{RERUN}\n").as_bytes());
+    }
+}
