@@ -328,6 +328,12 @@ fn a_circle_is_found_named_and_ended() {
     }
 }
 
+/// Writes a file as editors do: at no moment is it half written.
+fn save(sandbox: &Sandbox, path: &str, text: &str) {
+    sandbox.write("saving", text);
+    std::fs::rename(sandbox.root().join("saving"), sandbox.root().join(path)).unwrap();
+}
+
 #[test]
 fn outputs_are_no_circle() {
     let sandbox = Sandbox::with(&[
@@ -342,7 +348,7 @@ fn outputs_are_no_circle() {
     ]);
     let mut session = Session::start(&sandbox, &["use"]);
     for round in ["b\n", "c\n", "d\n"] {
-        sandbox.write("src/a.txt", round);
+        save(&sandbox, "src/a.txt", round);
         let mut said = without_groups(session.idle());
         // The folder that came with the first run may be looked at in this moment; then the change is just found.
         said.retain(|line| line != "src/a.txt -> 2");
