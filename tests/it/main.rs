@@ -16,6 +16,8 @@ mod deploy;
 mod dev;
 #[cfg(unix)]
 mod doctor;
+#[cfg(target_os = "linux")]
+mod dying;
 mod ending;
 #[cfg(unix)]
 mod env;
@@ -28,6 +30,8 @@ mod hello_deploy;
 #[cfg(target_os = "linux")]
 mod interrupt;
 mod jobserver;
+#[cfg(target_os = "linux")]
+mod journal;
 #[cfg(target_os = "linux")]
 mod kill;
 mod load;
