@@ -38,6 +38,8 @@ mod load;
 mod model;
 mod ninja;
 #[cfg(target_os = "linux")]
+mod pa_ecosystem;
+#[cfg(target_os = "linux")]
 mod page;
 mod plan;
 mod release;
