@@ -90,7 +90,8 @@ fn project(tasks: usize) -> Project {
     let (root_file, texts) = texts(tasks);
     let loaded = load(&root_file, &texts).expect("it is in memory");
     assert!(loaded.diagnostics.is_empty(), "{:?}", loaded.diagnostics);
-    Project { loaded, asked: Arc::default() }
+    let ignored = envrun::preflight::Ignored::new(&loaded.root);
+    Project { loaded, asked: Arc::default(), ignored }
 }
 
 fn context() -> Context {

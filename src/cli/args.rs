@@ -322,6 +322,12 @@ pub struct StageArgs {
     /// Execute what the stage names even if it is up to date; with --all, green stages too
     #[arg(short = 'B', long)]
     pub force: bool,
+    /// Type the word that a guard wants to be typed (`confirm`): for where there is no terminal
+    #[arg(long, value_name = "WORD")]
+    pub confirm: Vec<String>,
+    /// Pass approvals, windows, `deployed` and `confirm`, and have it recorded for ever
+    #[arg(long, value_name = "REASON")]
+    pub break_glass: Option<String>,
     /// How output is shown: auto, stream, prefix, group, errors, quiet or json
     #[arg(
         short,

@@ -2,13 +2,37 @@
 
 use std::fmt::Write as _;
 
+use clap::CommandFactory;
+
+use crate::diag::nearest;
 use crate::model::{ArgKind, ArgSpec, EnvName, Envfile, Node, Task};
 use crate::ops::list::usage;
 use crate::ops::target::target;
 use crate::ops::{Problem, Project};
 
+use super::args::Cli;
 use super::words::TargetWords;
 use super::{Invocation, terminal};
+
+/// A target that is no node may be a command that was meant.
+pub fn or_command(problem: Problem) -> Problem {
+    let Problem::NoNode { text } = &problem else { return problem };
+    let meant = match text.as_str() {
+        "help" => Some("--help".to_owned()),
+        "version" => Some("--version".to_owned()),
+        text => {
+            let cli = Cli::command();
+            let commands = cli.get_subcommands().filter(|command| !command.is_hide_set());
+            nearest(text, commands.map(clap::Command::get_name)).map(str::to_owned)
+        }
+    };
+    match meant {
+        Some(command) => {
+            Problem::usage(problem.to_string(), Some(format!("did you mean `envrun {command}`?")))
+        }
+        None => problem,
+    }
+}
 
 pub fn print(
     invocation: &Invocation<'_>,
@@ -35,8 +59,8 @@ fn task_help(envfile: &Envfile, name: &str, task: &Task, bold: impl Fn(&str) -> 
     if let Some(desc) = &task.desc {
         let _ = writeln!(out, "{desc}\n");
     }
-    let args: Vec<String> = task.args.iter().map(usage).collect();
-    let _ = writeln!(out, "{} envrun {name} {}", bold("usage:"), args.join(" "));
+    let words: String = task.args.iter().map(|arg| format!(" {}", usage(arg))).collect();
+    let _ = writeln!(out, "{} envrun {name}{words}", bold("usage:"));
     let rows: Vec<(String, String)> = task.args.iter().map(row).collect();
     if !rows.is_empty() {
         let width = rows.iter().map(|(left, _)| left.chars().count()).max().unwrap_or(0);

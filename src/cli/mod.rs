@@ -86,6 +86,7 @@ pub fn main() -> ExitCode {
     match command(&context, &terminal, place, asked) {
         Ok(exit) => ExitCode::from(exit),
         Err(problem) => {
+            let problem = help::or_command(problem);
             terminal.problem(&problem);
             ExitCode::from(problem.exit())
         }

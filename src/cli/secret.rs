@@ -8,10 +8,12 @@ use std::path::{Path, PathBuf};
 use std::process::Command as Process;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
-use rustix::termios::{LocalModes, OptionalActions};
+use rustix::termios::{LocalModes, OptionalActions, Termios};
 
 use crate::base::fs::{FsError, temporary_name};
+use crate::exec::{Processes, Signals};
 use crate::model::EnvName;
 use crate::ops::env::chosen;
 use crate::ops::secret::{
@@ -31,6 +33,8 @@ const EXIT_REFUSED: u8 = 3;
 const EXIT_BACK: u8 = 5;
 /// Nobody knows which value its owner has.
 const EXIT_BROKEN: u8 = 6;
+/// Ctrl-C while a value was typed.
+const EXIT_INTERRUPTED: i32 = 130;
 
 /// `envrun secret`.
 pub fn run(invocation: &Invocation<'_>, args: &SecretArgs) -> Result<u8, Problem> {
@@ -149,8 +153,9 @@ pub fn asked(invocation: &Invocation<'_>, env: Option<&EnvName>, name: &str) -> 
         return Ok(text.strip_suffix('\r').unwrap_or(text).to_owned());
     }
     let place = env.map_or_else(String::new, |env| format!(" in {env}"));
-    let _ = write!(std::io::stderr(), "{name}{place} (not shown): ");
     let hidden = Hidden::begin();
+    // Only now: whoever types at once must not see it.
+    let _ = write!(std::io::stderr(), "{name}{place} (not shown): ");
     let mut line = String::new();
     let read = stdin.lock().read_line(&mut line);
     drop(hidden);
@@ -159,27 +164,43 @@ pub fn asked(invocation: &Invocation<'_>, env: Option<&EnvName>, name: &str) -> 
     Ok(line.trim_end_matches(['\n', '\r']).to_owned())
 }
 
-/// As long as it lives, keys are not shown.
-struct Hidden(Option<rustix::termios::Termios>);
+/// As long as it lives, keys are not shown; nor is the terminal left like that by a signal.
+struct Hidden {
+    before: Option<Termios>,
+    _signals: Option<Signals>,
+}
 
 impl Hidden {
     fn begin() -> Self {
         let stdin = rustix::stdio::stdin();
         let before = rustix::termios::tcgetattr(stdin).ok();
-        if let Some(mut silent) = before.clone() {
+        let mut signals = None;
+        if let Some(before) = before.clone() {
+            let mut silent = before.clone();
             silent.local_modes.remove(LocalModes::ECHO);
+            signals = Signals::listen(Processes::new(Duration::ZERO), move |_, _| {
+                show(&before);
+                let _ = writeln!(std::io::stderr());
+                std::process::exit(EXIT_INTERRUPTED);
+            })
+            .ok();
             let _ = rustix::termios::tcsetattr(stdin, OptionalActions::Flush, &silent);
         }
-        Self(before)
+        Self { before, _signals: signals }
     }
 }
 
 impl Drop for Hidden {
     fn drop(&mut self) {
-        if let Some(before) = &self.0 {
-            let _ = rustix::termios::tcsetattr(rustix::stdio::stdin(), OptionalActions::Now, before);
+        if let Some(before) = &self.before {
+            show(before);
         }
     }
+}
+
+/// The terminal as it was.
+fn show(before: &Termios) {
+    let _ = rustix::termios::tcsetattr(rustix::stdio::stdin(), OptionalActions::Now, before);
 }
 
 fn rotated(

@@ -12,6 +12,7 @@ use crate::report::Reporters;
 
 use super::args::{StageArgs, StageFormat};
 use super::log::local;
+use super::run::glass_reason;
 use super::{Invocation, terminal};
 
 pub fn run(invocation: &Invocation<'_>, args: &StageArgs) -> Result<u8, Problem> {
@@ -53,6 +54,9 @@ fn one(
         dry_run: args.dry_run,
         read_cache: true,
         write_cache: true,
+        confirm: args.confirm.clone(),
+        break_glass: glass_reason(args.break_glass.as_deref())?,
+        prompt: invocation.terminal.prompt(),
         ..Request::default()
     };
     let mut reporters = Reporters::new(invocation.context.clock.clone());

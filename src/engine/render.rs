@@ -17,6 +17,7 @@ use crate::event::{Failure, Stream};
 use crate::model::{Content, Only, Render, Task};
 use crate::record::RenderedFile;
 use crate::render::{self, Form, RenderError, Rendered, Shown, Variable};
+use crate::vars::write::{misread, misread_by};
 use crate::vars::{Form as TextForm, Lookup, TaskValues};
 
 use super::command::{Attempt, Carry};
@@ -50,6 +51,16 @@ fn resolve(
     dir.resolve(&filled).map_err(|error| error.to_string())
 }
 
+impl Draft {
+    /// The values that no dotenv line says to everybody.
+    fn misread(&self) -> impl Iterator<Item = String> {
+        self.variables.iter().filter_map(|variable| match &variable.value {
+            render::Content::Text(text) => Some(misread_by(&variable.name, misread(text)?)),
+            _ => None,
+        })
+    }
+}
+
 impl Carry<'_> {
     /// Writes one file, and says what came of it.
     pub(super) fn render(&mut self, render: &Render, task: &Task) -> Attempt {
@@ -61,6 +72,11 @@ impl Carry<'_> {
             Ok(said) => {
                 self.rendered.push((draft.path.clone(), Digest::of(draft.rendered.text.as_bytes())));
                 self.print(Stream::Stdout, &said);
+                if render.content == Content::Dotenv {
+                    for notice in draft.misread() {
+                        self.print(Stream::Stderr, &format!("notice: {notice}"));
+                    }
+                }
                 Attempt::Good
             }
             Err(failure) => Attempt::Failed(failure),
@@ -214,7 +230,7 @@ impl Carry<'_> {
         }
         let path = &draft.path;
         let refused = |reason: String| Err(Failure::Refused { reasons: vec![reason] });
-        match self.around.git.ignores(&path.below(self.around.root)) {
+        match self.around.ignored.ignores(&path.below(self.around.root)) {
             None | Some(true) => Ok(()),
             Some(false) => refused(format!(
                 "`{path}` would hold a secret, and git does not ignore it\nhint: echo '/{path}' >> .gitignore   (and \

@@ -5,14 +5,14 @@ use std::ffi::{OsStr, OsString};
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::base::{Clock, Digest, RelPath, glob};
+use crate::base::{Clock, RelPath, glob};
 use crate::cache::LocalStore;
 use crate::diag::{Diagnostic, Span, Spanned};
 use crate::exec::{Environ, Jobserver, Processes};
 use crate::fingerprint::{Definition, Variable, Workspace};
 use crate::graph::{ConfiguredTask, Step};
 use crate::model::{Action, Command, Condition, Content, EnvName, Envfile, Sandbox, Service, Task, VarName};
-use crate::preflight::{self, Git, Live, Verdict};
+use crate::preflight::{self, Git, Ignored, Live, Verdict};
 use crate::record::{ManifestLog, RunId};
 use crate::secret::Redactor;
 use crate::vars::{Form, Lookup, TaskValues, reads};
@@ -44,6 +44,8 @@ pub struct Surroundings<'a> {
     pub jobserver: &'a Jobserver,
     /// The repository around the project.
     pub git: &'a Git,
+    /// Which files it leaves out.
+    pub ignored: &'a Ignored,
     /// Every time that something was live in an environment, the last one first.
     pub live: &'a (dyn Fn(&EnvName) -> Vec<Live> + Sync),
     /// The host's name.
@@ -70,9 +72,6 @@ pub struct Surroundings<'a> {
     pub deploys: Option<&'a Deployments>,
     /// Commands may run although the run was interrupted once: something is put back.
     pub cleanup: bool,
-    /// By node: what tells its definition from any other ([`Workspace::text_of`]), where an earlier run worked it out and
-    /// nothing that it is made of has changed since.
-    pub texts: Option<&'a [Option<Digest>]>,
 }
 
 /// Variables that reach every command as the caller has them. They say where things are on this machine, not what is to be

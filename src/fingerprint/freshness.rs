@@ -123,11 +123,6 @@ impl Prepared {
     pub fn label(&self) -> &str {
         &self.label
     }
-
-    /// What tells its definition from any other.
-    pub fn text(&self) -> Digest {
-        self.text
-    }
 }
 
 impl Fingerprint {

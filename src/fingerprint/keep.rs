@@ -281,11 +281,9 @@ impl Workspace {
     }
 }
 
-/// Whether an output still is what the record says. Of a folder only the kind is known; a record that knows no more of a
-/// file is none of ours.
+/// Whether an output still is what the record says.
 pub(super) fn is_as_made(row: &Row, entry: &Entry) -> bool {
-    let any = row.digest == ANY && row.kind == FileKind::Dir;
-    entry.known && entry.kind == row.kind && (any || entry.digest == row.digest)
+    entry.known && entry.kind == row.kind && (row.digest == ANY || entry.digest == row.digest)
 }
 
 pub(super) fn row_of(id: PathId, kind: &OutputKind) -> Row {

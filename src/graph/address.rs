@@ -6,6 +6,9 @@ use crate::model::{EnvName, Envfile, ProjectName};
 
 use super::{Target, say};
 
+/// The code of a name that no node has.
+pub const UNKNOWN: &str = "target/unknown";
+
 /// Reads `[<env|stage>.][<project>:]<name>` as it is written on the command line, seen from the root project. A text
 /// that names no environment gets `default_env`, or none where none is declared. `:name` is the root project's node,
 /// even if a subcommand has the same name.
@@ -65,7 +68,7 @@ fn is_concrete(envfile: &Envfile, env: &EnvName) -> Result<(), Diagnostic> {
 
 fn diagnostic(error: AddressError) -> Diagnostic {
     let code = match error {
-        AddressError::Unknown { .. } => "target/unknown",
+        AddressError::Unknown { .. } => UNKNOWN,
         AddressError::NotIn { .. } => "target/not-in-environment",
         AddressError::NotConcrete { .. } => "target/not-concrete",
         AddressError::Ambiguous { .. } => "target/ambiguous",

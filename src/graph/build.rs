@@ -11,7 +11,7 @@ use crate::vars::{Values, reads, reads_of_service, reads_of_snapshot};
 use super::call::{Calls, Expansion, loads_of};
 use super::task_graph::{Edge, EdgeKind, Occasion, TaskGraph};
 use super::visits::{State, Visits};
-use super::{Called, ConfiguredTask, Target, rendered, say, share};
+use super::{Called, ConfiguredTask, Target, rendered, say, secret_path, share};
 
 /// Where the values of a project in an environment come from. Asked once for each.
 pub type ValuesOf<'a> = dyn FnMut(&ProjectName, Option<&EnvName>) -> Arc<Values> + 'a;
@@ -310,6 +310,11 @@ impl<'a> Builder<'a> {
             special: (frame.definition.kind() != "task").then(|| frame.definition.clone()),
             follow_up: self.follow_up,
         });
+        if !self.sketch {
+            let node = &self.nodes[at];
+            let wrong = secret_path::secret_paths(&node.task, &node.calls, &node.values);
+            wrong.into_iter().for_each(|diagnostic| self.say(diagnostic));
+        }
         for link in &frame.needs {
             if let Some(need) = self.visits.node(link.visit) {
                 self.edges.push((need, at, Edge { kind: EdgeKind::Needs, span: link.span }));

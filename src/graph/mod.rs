@@ -24,6 +24,7 @@ mod prune;
 pub mod query;
 pub mod render;
 mod say;
+mod secret_path;
 mod share;
 mod task_graph;
 #[cfg(test)]

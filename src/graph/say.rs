@@ -81,7 +81,12 @@ pub(super) fn not_in_environment(
         None => format!("`{path}` is not in every environment, and none is named"),
     };
     let help = match has.first() {
-        None => format!("no environment that a run can be in has `{path}`"),
+        None => match envfile.environments_of(path).iter().find(|name| is_pattern(envfile, name)) {
+            Some(pattern) => {
+                format!("it is in `{pattern}`: `envrun env create {pattern}` makes one that a run can be in")
+            }
+            None => format!("no environment that a run can be in has `{path}`"),
+        },
         Some(first) if asked.is_some() => {
             let are = list(has.iter().copied());
             let here =
@@ -98,6 +103,11 @@ pub(super) fn not_in_environment(
         Some((label, span)) => diagnostic.at(span, format!("named by `{label}`")),
         None => diagnostic,
     }
+}
+
+/// Whether an environment is one that others are made from.
+fn is_pattern(envfile: &Envfile, name: &EnvName) -> bool {
+    envfile.environments.get(name).is_some_and(|env| env.ephemeral && !env.is_abstract)
 }
 
 /// A service, deploy or snapshot that a run would need.

@@ -97,7 +97,9 @@ impl Loaded {
 
 /// The `Envfile.kdl` of `start` or of the nearest folder above it.
 pub fn find(start: &Path, texts: &Texts) -> Option<PathBuf> {
-    start.ancestors().map(|dir| dir.join(FILE_NAME)).find(|file| texts.is_file(file))
+    // A link to nothing is found too: to pass it by would run another project's tasks.
+    let is_one = |file: &PathBuf| texts.is_file(file) || texts.is_dangling(file);
+    start.ancestors().map(|dir| dir.join(FILE_NAME)).find(is_one)
 }
 
 /// Loads the Envfile `root_file` and everything that it includes.

@@ -37,10 +37,27 @@ impl Texts {
     pub fn read(&self, path: &Path) -> io::Result<String> {
         self.note(path);
         match self {
-            Self::Disk | Self::Watched(_) => std::fs::read_to_string(path),
+            Self::Disk | Self::Watched(_) => {
+                let bytes = std::fs::read(path).map_err(|error| match std::fs::read_link(path) {
+                    Ok(target) if error.kind() == io::ErrorKind::NotFound => io::Error::new(
+                        error.kind(),
+                        format!("it is a link to {}, which is not there", target.display()),
+                    ),
+                    _ => error,
+                })?;
+                String::from_utf8(bytes).map_err(|error| not_text(&error))
+            }
             Self::Memory(files) => {
                 files.get(path).cloned().ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))
             }
+        }
+    }
+
+    /// Whether there is a link that leads to nothing.
+    pub fn is_dangling(&self, path: &Path) -> bool {
+        match self {
+            Self::Disk | Self::Watched(_) => path.is_symlink() && !path.exists(),
+            Self::Memory(_) => false,
         }
     }
 
@@ -96,4 +113,17 @@ impl Texts {
             Self::Memory(_) => path.to_path_buf(),
         }
     }
+}
+
+/// What is wrong with bytes that are no text, with their place.
+fn not_text(error: &std::string::FromUtf8Error) -> io::Error {
+    let (bytes, at) = (error.as_bytes(), error.utf8_error().valid_up_to());
+    let line = 1 + bytes[..at].iter().filter(|byte| **byte == b'\n').count();
+    let begin = bytes[..at].iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+    let column = 1 + String::from_utf8_lossy(&bytes[begin..at]).chars().count();
+    let byte = bytes.get(at).copied().unwrap_or_default();
+    io::Error::new(
+        io::ErrorKind::InvalidData,
+        format!("line {line}, column {column}: the byte 0x{byte:02x} is no UTF-8; save the file as UTF-8"),
+    )
 }

@@ -274,7 +274,8 @@ fn unknown(directory: &impl Directory, scene: Scene<'_>, text: &str) -> AddressE
     let spaced = format!("{}.", scene.namespace);
     candidates.extend(names.iter().filter_map(|name| name.strip_prefix(&spaced)).map(str::to_owned));
     if let Some((first, rest)) = text.split_once('.') {
-        let env = crate::diag::nearest(first, directory.environments().keys().map(EnvName::as_str));
+        let concrete = directory.environments().values().filter(|env| env.is_concrete());
+        let env = crate::diag::nearest(first, concrete.map(|env| env.name.as_str()));
         if let Some(env) = env {
             candidates.extend(
                 crate::diag::nearest(rest, names.iter().map(String::as_str))

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use indexmap::IndexMap;
+use indexmap::{IndexMap, IndexSet};
 
 use crate::diag::{Span, Spanned};
 
-use super::{Command, EnvName, Envfile, NodeRef, Project, ProjectName, Requirement, Scope, VarName};
+use super::{Command, EnvName, Envfile, NodeRef, Project, ProjectName, Requirement, Scope, Value, VarName};
 
 /// A row of `secrets`. What one scope leaves open is as the scope below it says.
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -31,6 +31,8 @@ pub struct Secret {
     pub desc: Option<String>,
     /// Where it is kept, if its own block says so.
     pub kept: Option<Kept>,
+    /// `#null`: it is taken away here.
+    pub removed: bool,
 }
 
 /// How a secret is made.
@@ -125,6 +127,7 @@ impl Secret {
             required: None,
             desc: None,
             kept: None,
+            removed: false,
         }
     }
 
@@ -142,6 +145,7 @@ impl Secret {
             required: self.required.or(below.required),
             desc: self.desc.clone().or_else(|| below.desc.clone()),
             kept: self.kept.clone().or_else(|| below.kept.clone()),
+            removed: self.removed,
         }
     }
 
@@ -173,6 +177,10 @@ impl std::fmt::Display for StoreRef {
 /// secret that is known there, the inherited ones too, but not for a row of another block that says so itself.
 pub fn lay_secrets(below: &mut IndexMap<VarName, Secret>, scope: &Scope) {
     for (name, row) in &scope.secrets {
+        if row.removed {
+            below.shift_remove(name);
+            continue;
+        }
         let merged = below.get(name).map_or_else(|| row.clone(), |under| row.over(under));
         below.insert(name.clone(), merged);
     }
@@ -195,6 +203,23 @@ impl Project {
             lay_secrets(&mut found, scope);
         }
         found
+    }
+}
+
+impl Scope {
+    /// Lays the names that a scope declares over those below it.
+    pub fn lay_names<'s>(&'s self, below: &mut IndexSet<&'s VarName>) {
+        let vars = self
+            .vars
+            .values()
+            .map(|var| (&var.name, matches!(&var.value, Some(value) if value.value == Value::Null)));
+        for (name, removed) in vars.chain(self.secrets.values().map(|row| (&row.name, row.removed))) {
+            if removed {
+                below.shift_remove(name)
+            } else {
+                below.insert(name)
+            };
+        }
     }
 }
 

@@ -441,6 +441,10 @@ fn declared<'e>(
         std::iter::once(&project.base).chain(chain.iter().filter_map(|env| project.overlays.get(env)))
     {
         for (name, row) in &scope.secrets {
+            if row.removed {
+                found.shift_remove(name);
+                continue;
+            }
             found.insert(name, Declared { span: row.span, is_port: false, is_secret: true, derived: false });
         }
         for (name, var) in &scope.vars {

@@ -105,11 +105,11 @@ pub enum CheckState {
 
 /// A word to be typed.
 #[derive(Debug)]
-struct Asked {
-    word: String,
-    labels: Vec<String>,
-    place: String,
-    hint: Option<String>,
+pub(super) struct Asked {
+    pub(super) word: String,
+    pub(super) labels: Vec<String>,
+    pub(super) place: String,
+    pub(super) hint: Option<String>,
 }
 
 /// Answers that are the same for every node of an environment.
@@ -323,41 +323,11 @@ impl Gate {
             return;
         }
         for asked in std::mem::take(&mut self.words) {
-            let word = &asked.word;
-            let refusal = |reason: String, hint: Option<String>| Refusal {
-                label: asked.labels.join("` and `"),
-                reason,
-                place: asked.place.clone(),
-                hint,
-            };
             if request.break_glass.is_some() {
-                self.broken.push(refusal(format!("the word `{word}` was not typed"), None));
-                continue;
-            }
-            if request.confirm.contains(word) {
-                continue;
-            }
-            let labels = asked.labels.join("`, `");
-            let hint = asked.hint.as_ref().map(|hint| format!(" ({hint})")).unwrap_or_default();
-            let typed = request.prompt.as_ref().and_then(|prompt| {
-                (prompt.0)(&format!("`{labels}` wants to be confirmed{hint}: type {word} to go on: "))
-            });
-            match typed {
-                Some(typed) if typed == *word => {}
-                Some(typed) if !typed.is_empty() => {
-                    let reason = format!("`{typed}` was typed, not `{word}`");
-                    self.refusals.push(refusal(reason, Some("nothing was done; start again".into())));
-                    return;
-                }
-                _ => {
-                    let flag = format!("--confirm {}", crate::vars::write::shell_word(word));
-                    let hint = match &asked.hint {
-                        Some(hint) => format!("{hint}; without a terminal, give `{flag}`"),
-                        None => format!("type it when you are asked; without a terminal, give `{flag}`"),
-                    };
-                    self.refusals.push(refusal(format!("the word `{word}` was not typed"), Some(hint)));
-                    return;
-                }
+                self.broken.push(asked.untyped());
+            } else if let Err(refusal) = asked.ask(request) {
+                self.refusals.push(refusal);
+                return;
             }
         }
     }
@@ -382,26 +352,72 @@ impl Gate {
         request: &Request,
         run: &record::RunId,
     ) -> Result<Option<GlassBroken>, Problem> {
-        let Some(reason) = request.break_glass.clone() else { return Ok(None) };
-        let passed = merged(self.broken.clone())
-            .iter()
-            .map(|refusal| format!("`{}`: {} ({})", refusal.label, refusal.reason, refusal.place))
-            .collect();
-        let user = ["USER", "LOGNAME"].iter().find_map(|name| context.caller_text(name));
-        let who = format!("{}@{}", user.as_deref().unwrap_or("somebody"), context.host);
-        let broken = GlassBroken { reason, who, passed };
-        if !broken.passed.is_empty() {
-            let targets = request.targets.iter().map(|target| target.name.clone()).collect();
-            let entry = GlassEntry {
-                time: context.clock.now(),
-                run: run.to_string(),
-                targets,
-                broken: broken.clone(),
-            };
-            record::note_glass(project.root(), &entry)?;
-        }
-        Ok(Some(broken))
+        note_broken(context, project, request, &run.to_string(), self.broken.clone())
     }
+}
+
+impl Asked {
+    /// Asks a person, unless the word was given on the command line.
+    pub(super) fn ask(&self, request: &Request) -> Result<(), Refusal> {
+        let word = &self.word;
+        if request.confirm.contains(word) {
+            return Ok(());
+        }
+        let labels = self.labels.join("`, `");
+        let hint = self.hint.as_ref().map(|hint| format!(" ({hint})")).unwrap_or_default();
+        let typed = request.prompt.as_ref().and_then(|prompt| {
+            (prompt.0)(&format!("`{labels}` wants to be confirmed{hint}: type {word} to go on: "))
+        });
+        match typed {
+            Some(typed) if typed == *word => Ok(()),
+            Some(typed) if !typed.is_empty() => {
+                let reason = format!("`{typed}` was typed, not `{word}`");
+                Err(self.refusal(reason, Some("nothing was done; start again".into())))
+            }
+            _ => {
+                let flag = format!("--confirm {}", crate::vars::write::shell_word(word));
+                let hint = match &self.hint {
+                    Some(hint) => format!("{hint}; without a terminal, give `{flag}`"),
+                    None => format!("type it when you are asked; without a terminal, give `{flag}`"),
+                };
+                Err(Refusal { hint: Some(hint), ..self.untyped() })
+            }
+        }
+    }
+
+    /// That nobody typed it.
+    pub(super) fn untyped(&self) -> Refusal {
+        self.refusal(format!("the word `{}` was not typed", self.word), None)
+    }
+
+    fn refusal(&self, reason: String, hint: Option<String>) -> Refusal {
+        Refusal { label: self.labels.join("` and `"), reason, place: self.place.clone(), hint }
+    }
+}
+
+/// Writes down for ever what was passed by hand, and gives it; nothing if the glass was not broken.
+pub(super) fn note_broken(
+    context: &Context,
+    project: &Project,
+    request: &Request,
+    run: &str,
+    broken: Vec<Refusal>,
+) -> Result<Option<GlassBroken>, Problem> {
+    let Some(reason) = request.break_glass.clone() else { return Ok(None) };
+    let passed = merged(broken)
+        .iter()
+        .map(|refusal| format!("`{}`: {} ({})", refusal.label, refusal.reason, refusal.place))
+        .collect();
+    let user = ["USER", "LOGNAME"].iter().find_map(|name| context.caller_text(name));
+    let who = format!("{}@{}", user.as_deref().unwrap_or("somebody"), context.host);
+    let broken = GlassBroken { reason, who, passed };
+    if !broken.passed.is_empty() {
+        let targets = request.targets.iter().map(|target| target.name.clone()).collect();
+        let entry =
+            GlassEntry { time: context.clock.now(), run: run.to_owned(), targets, broken: broken.clone() };
+        record::note_glass(project.root(), &entry)?;
+    }
+    Ok(Some(broken))
 }
 
 /// Every time that something was live and proved in an environment, by its ledger, the last one first. A ledger that

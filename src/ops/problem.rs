@@ -37,6 +37,12 @@ pub enum Problem {
         /// What to do.
         hint: Option<String>,
     },
+    /// A target that is no node, and is not like one.
+    #[error("there is no node `{text}`")]
+    NoNode {
+        /// As it was given.
+        text: String,
+    },
     /// Guards refuse. All of them are named.
     #[error("{}", refusals(.0))]
     Refused(Vec<Refusal>),
@@ -189,7 +195,8 @@ impl Problem {
     /// The exit status it comes to.
     pub fn exit(&self) -> u8 {
         match self {
-            Self::NoEnvfile { .. } | Self::Diagnostics { .. } | Self::Usage { .. } | Self::Load(_) => 2,
+            Self::NoEnvfile { .. } | Self::Diagnostics { .. } | Self::Load(_) => 2,
+            Self::Usage { .. } | Self::NoNode { .. } => 2,
             Self::Record(RecordError::Unknown(_) | RecordError::Ambiguous(..)) => 2,
             // Nothing was run: whether it may be, nobody can say.
             Self::Busy { .. } => 7,
@@ -214,6 +221,7 @@ impl Problem {
                 Some("`envrun init` writes a first one for the project in this folder".into())
             }
             Self::Usage { hint, .. } => hint.clone(),
+            Self::NoNode { .. } => Some("`envrun list` shows what there is".into()),
             Self::Moved { .. } => Some("look at what moved, and make a new plan with `envrun plan`".into()),
             Self::Store(refused) => refused.hint.clone(),
             Self::Record(RecordError::Unknown(_) | RecordError::Ambiguous(..)) => {

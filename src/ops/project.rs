@@ -8,7 +8,7 @@ use crate::base::Digest;
 use crate::diag::{Diagnostic, SourceMap};
 use crate::load::{self, Loaded};
 use crate::model::Envfile;
-use crate::preflight::Git;
+use crate::preflight::{Git, Ignored};
 use crate::record::{RunId, STATE_DIR};
 use crate::vars::Source;
 
@@ -22,6 +22,8 @@ pub struct Project {
     pub loaded: Loaded,
     /// Every path that was asked for to find and load it, there or not.
     pub asked: Arc<Mutex<BTreeSet<PathBuf>>>,
+    /// Which of its files git leaves out.
+    pub ignored: Ignored,
 }
 
 impl Project {
@@ -32,6 +34,11 @@ impl Project {
         project.without_errors()?;
         project.join_made()?;
         Ok(project)
+    }
+
+    fn of(loaded: Loaded, asked: Arc<Mutex<BTreeSet<PathBuf>>>) -> Self {
+        let ignored = Ignored::new(&loaded.root);
+        Self { loaded, asked, ignored }
     }
 
     fn without_errors(&self) -> Result<(), Problem> {
@@ -58,7 +65,7 @@ impl Project {
         let name = format!("compiled-{}", Digest::of(root_file.as_os_str().as_encoded_bytes()).short());
         let snapshot = state.join(name);
         if let Some(loaded) = Loaded::from_snapshot(&snapshot, &root_file, &texts) {
-            let mut project = Self { loaded, asked };
+            let mut project = Self::of(loaded, asked);
             project.join_made()?;
             return Ok(project);
         }
@@ -83,7 +90,7 @@ impl Project {
         let asked: Arc<Mutex<BTreeSet<PathBuf>>> = Arc::default();
         let texts = load::Texts::Watched(Arc::clone(&asked));
         let file = root_file(context, file, &texts)?;
-        Ok(Self { loaded: load::load(&file, &texts)?, asked })
+        Ok(Self::of(load::load(&file, &texts)?, asked))
     }
 
     /// What the Envfile says.

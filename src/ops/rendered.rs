@@ -1,8 +1,10 @@
 //! Files that were rendered, and what became of them since.
 
+use std::path::{Path, PathBuf};
+
 use crate::diag::{Diagnostic, Span};
 use crate::model::Node;
-use crate::preflight::{Finding, Git};
+use crate::preflight::Finding;
 use crate::record::RenderedFile;
 
 use super::Project;
@@ -10,18 +12,26 @@ use super::Project;
 /// Every file that a task of the project has rendered and that is still there: where that is written, and how it is with
 /// it.
 pub(super) fn findings(project: &Project) -> Vec<(RenderedFile, Span, Finding)> {
-    let git = Git::new(project.root());
-    let look = |file: RenderedFile| {
+    let known = RenderedFile::all(project.root()).into_iter().filter_map(|file| {
         let span = place(project, &file.node)?;
         let path = project.root().join(&file.path);
         let bytes = std::fs::read(&path).ok()?;
+        Some((file, span, path, bytes))
+    });
+    let known: Vec<_> = known.collect();
+    let open: Vec<PathBuf> =
+        known.iter().filter(|(file, ..)| file.secret).map(|(_, _, path, _)| path.clone()).collect();
+    project.ignored.expect(open);
+    let is_seen = |path: &Path| project.ignored.ignores(path) == Some(false);
+    let seen: Vec<bool> = known.iter().map(|(file, _, path, _)| file.secret && is_seen(path)).collect();
+    let look = |((file, span, _, bytes), is_seen): ((RenderedFile, Span, PathBuf, Vec<u8>), bool)| {
         let finding = if !file.is(&bytes) {
             Finding::warn(format!("changed by hand since `{}` rendered it", file.node)).hint(format!(
                 "put what you want to keep into the Envfile, a dotenv file or the template; `envrun {} --force` \
                  overwrites it",
                 file.node
             ))
-        } else if file.secret && git.ignores(&path) == Some(false) {
+        } else if is_seen {
             Finding::fail("it holds a secret, and git does not ignore it").hint(format!(
                 "echo '/{path}' >> .gitignore   (and `git rm --cached '{path}'` if it was committed)",
                 path = file.path
@@ -29,9 +39,9 @@ pub(super) fn findings(project: &Project) -> Vec<(RenderedFile, Span, Finding)> 
         } else {
             Finding::pass(format!("as `{}` rendered it", file.node))
         };
-        Some((file, span, finding))
+        (file, span, finding)
     };
-    RenderedFile::all(project.root()).into_iter().filter_map(look).collect()
+    known.into_iter().zip(seen).map(look).collect()
 }
 
 /// What `check` says of those that were changed by hand.

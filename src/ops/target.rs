@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 
 use crate::diag::Diagnostic;
 use crate::graph::Target;
-use crate::graph::address::{resolve_environment, resolve_target};
+use crate::graph::address::{UNKNOWN, resolve_environment, resolve_target};
 use crate::model::{ArgKind, ArgSpec, EnvName, Envfile, Node, Task, Value, VarType, check_value};
 
 use super::{Context, Problem};
@@ -46,7 +46,20 @@ pub fn target<'a>(
     text: &str,
     env: Option<&EnvName>,
 ) -> Result<(Target, Option<&'a Task>), Problem> {
-    let target = resolve_target(envfile, text, env).map_err(asked_wrongly)?;
+    let target = resolve_target(envfile, text, env).map_err(|diagnostic| {
+        if diagnostic.code != UNKNOWN {
+            asked_wrongly(diagnostic)
+        } else if envfile.environments.contains_key(text) {
+            let hint = format!(
+                "`{text}` is an environment: `envrun {text}.NODE` runs something in it, `envrun env show {text}` shows its values"
+            );
+            Problem::usage(diagnostic.message, Some(hint))
+        } else if diagnostic.help.is_none() {
+            Problem::NoNode { text: text.to_owned() }
+        } else {
+            asked_wrongly(diagnostic)
+        }
+    })?;
     let task = match envfile.node(target.env.as_ref(), &target.path) {
         Some(Node::Task(task)) => Some(&**task),
         _ => None,

@@ -243,6 +243,12 @@ pub fn remedy(condition: &Condition, around: &Surroundings<'_>) -> Option<String
         ConditionKind::Confirm(word) => {
             format!("type `{word}` when you are asked for it; without a terminal, give `--confirm {word}`")
         }
+        ConditionKind::Deployed { env, hold: Some(hold), .. } => {
+            format!(
+                "deploy this revision to {env} first, and let it be live there for {}",
+                show_duration(*hold)
+            )
+        }
         ConditionKind::Deployed { env, .. } => format!("deploy this revision to {env} first"),
         ConditionKind::Set(names) => format!("give {} a value", names.join(", ")),
         ConditionKind::Unset(names) => format!("`unset {}`", names.join(" ")),

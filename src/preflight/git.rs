@@ -1,5 +1,8 @@
 //! What conditions ask of git.
 
+use std::collections::HashSet;
+use std::io::Write;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
@@ -118,23 +121,30 @@ impl Git {
 
     /// Whether git would leave a path out; `None` where there is no repository, or no git to ask.
     pub fn ignores(&self, path: &Path) -> Option<bool> {
+        Some(!self.ignored(&[path])?.is_empty())
+    }
+
+    /// Those of the paths that git would leave out, asked in one go; `None` where there is no repository, or no git to ask.
+    pub fn ignored<'p>(&self, paths: &[&'p Path]) -> Option<HashSet<&'p Path>> {
         if !self.root.ancestors().any(|folder| folder.join(".git").exists()) {
             return None;
         }
-        let status = Command::new("git")
-            .args(["check-ignore", "--quiet", "--"])
-            .arg(path)
-            .current_dir(&self.root)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .status()
-            .ok()?;
-        match status.code() {
-            Some(0) => Some(true),
-            Some(1) => Some(false),
-            _ => None,
+        if paths.is_empty() {
+            return Some(HashSet::new());
         }
+        let mut git = self.command(&["check-ignore", "--stdin", "-z"]);
+        let mut git = git.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().ok()?;
+        let (stdin, question) = (git.stdin.take(), paths.iter().map(|path| path.as_os_str().as_bytes()));
+        let question = question.collect::<Vec<_>>().join(&0);
+        // Beside the reading: git answers while it is asked, and a pipe holds only so much.
+        let output = std::thread::scope(|scope| {
+            scope.spawn(move || stdin.map(|mut stdin| stdin.write_all(&question)));
+            git.wait_with_output()
+        });
+        // Status 1 is "none of them".
+        let output = output.ok().filter(|output| matches!(output.status.code(), Some(0 | 1)))?;
+        let said: HashSet<&[u8]> = output.stdout.split(|byte| *byte == 0).collect();
+        Some(paths.iter().copied().filter(|path| said.contains(path.as_os_str().as_bytes())).collect())
     }
 
     /// The commit that a name stands for: a tag, a branch, an abbreviated id.
@@ -178,7 +188,15 @@ impl Git {
 
     /// What `git` says, whatever it comes to.
     pub(super) fn output(&self, args: &[&str]) -> Result<Output, String> {
-        Command::new("git")
+        self.command(args)
+            .stdin(Stdio::null())
+            .output()
+            .map_err(|error| format!("`git` could not be started: {error}"))
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new("git");
+        command
             .args(args)
             .current_dir(&self.root)
             // A git hook sets these for the folder that it is started in.
@@ -187,10 +205,8 @@ impl Git {
             .env_remove("GIT_INDEX_FILE")
             .env("GIT_OPTIONAL_LOCKS", "0")
             .env(AS_THEY_ARE.0, AS_THEY_ARE.1)
-            .env("LC_ALL", "C")
-            .stdin(Stdio::null())
-            .output()
-            .map_err(|error| format!("`git` could not be started: {error}"))
+            .env("LC_ALL", "C");
+        command
     }
 
     pub(super) fn ask(&self, args: &[&str]) -> Result<String, String> {

@@ -72,6 +72,10 @@ pub(super) fn declare(slots: &mut IndexMap<VarName, Slot>, layer: &Layer, scope:
         slots.entry(var.name.clone()).or_insert_with(|| Slot::new(var.clone())).lay(layer.clone(), var);
     }
     for (name, row) in &scope.secrets {
+        if row.removed {
+            slots.shift_remove(name);
+            continue;
+        }
         slots.entry(name.clone()).or_insert_with(|| Slot::untyped(name.as_str(), row.span)).secret = true;
     }
 }

@@ -6,10 +6,11 @@
 //! | [`shell_line`] | any POSIX shell | `export NAME='…'` |
 //! | [`heredoc`] | GitHub's `$GITHUB_ENV` | between two lines that the value does not hold |
 //!
-//! There are texts that no dotenv line means to all readers alike: those with a carriage return (a shell knows no escape for
-//! it, the others cut it off), and those with both a backtick and something that single quotes cannot hold (`'`, two
-//! backslashes, one at the end): only a shell and envrun itself read `` \` `` as a backtick. They are written so that the
-//! shell never executes anything.
+//! There are texts that no dotenv line means to all readers alike; [`misread`] names them. `sh` needs `\$` and `` \` `` between
+//! double quotes, where python-dotenv (docker-compose 1) keeps the backslash, and it fills in `${NAME}` between any quotes.
+//! Nobody but envrun and the shell reads `` \` `` as a backtick; a shell knows no escape for a carriage return, and others cut
+//! it off. All are written so that the shell never executes anything, and so that whatever is misread is that value
+//! alone: the lines behind it are read as they are.
 
 use std::fmt::Write as _;
 
@@ -32,9 +33,42 @@ pub fn dotenv_line(name: &str, value: &str) -> String {
             }
         }
         out.push('"');
+        // python-dotenv takes a backslash before a closing quote for an escape, and reads on to the next quote. This one
+        // stands in a comment.
+        if value.ends_with('\\') {
+            out.push_str("\n#\"");
+        }
     }
     out.push('\n');
     out
+}
+
+/// Who reads another value from [`dotenv_line`] than the one that was written.
+pub fn misread(value: &str) -> Option<&'static str> {
+    let quoted = value.contains('\'') || value.contains("\\\\") || value.ends_with('\\');
+    if value.contains('\r') || quoted && value.contains('`') {
+        Some("most programs")
+    } else if quoted && value.contains('$') || value.ends_with('\\') || mentions_a_name(value) {
+        Some("docker-compose 1 (python-dotenv)")
+    } else {
+        None
+    }
+}
+
+/// The same in words.
+pub fn misread_by(name: &str, who: &str) -> String {
+    format!("{who} will read another value of `{name}` from a dotenv line; a JSON file says it to everybody")
+}
+
+/// Whether `${NAME}` or `${NAME:-text}` is in it, with anything for a name.
+fn mentions_a_name(value: &str) -> bool {
+    value.match_indices("${").any(|(at, _)| {
+        let rest = &value[at + 2..];
+        rest.find(['}', ':']).is_some_and(|end| match rest[end..].strip_prefix(":-") {
+            Some(default) => default.contains('}'),
+            None => rest[end..].starts_with('}'),
+        })
+    })
 }
 
 /// One line of a script for any POSIX shell, with its newline.

@@ -202,6 +202,53 @@ fn names_on_the_command_line() {
         hint: name one that a run can be in: `uat`
     "#]],
     );
+    for (word, hint) in [
+        ("help", "did you mean `envrun --help`?"),
+        ("lst", "did you mean `envrun list`?"),
+        (
+            "prod",
+            "`prod` is an environment: `envrun prod.NODE` runs something in it, `envrun env show prod` shows its values",
+        ),
+        ("something-else", "`envrun list` shows what there is"),
+    ] {
+        let ran = sandbox.run(&[word]);
+        assert_eq!(
+            ran.text(),
+            format!("exit: 2\n--- stderr\nerror: there is no node `{word}`\nhint: {hint}\n")
+        );
+    }
+    // What only a pattern has is nowhere yet, and no pattern is offered for a name that is misspelt.
+    let sandbox = Sandbox::new(
+        "env \"prod\"\nenv \"pr\" ephemeral=#true { task \"special\" { run \"true\" } }\ntask \"deploy\" { run \"true\" }\n",
+    );
+    let said = sandbox.run(&["special"]).text();
+    assert!(said.contains("it is in `pr`: `envrun env create pr` makes one that a run can be in"), "{said}");
+    assert!(sandbox.run(&["prd.deploy"]).stderr.contains("did you mean `prod.deploy`?"));
+}
+
+#[test]
+#[cfg(unix)]
+fn an_envfile_that_is_no_text_or_no_file() {
+    let sandbox = Sandbox::with(&[]);
+    sandbox.write("Envfile.kdl", b"// fine\ntask \"\xc3\xa9\xff\" { run \"true\" }\n");
+    sandbox.check(
+        &["check"],
+        expect![[r#"
+        exit: 2
+        --- stderr
+        error: cannot read `$ROOT/Envfile.kdl`: line 2, column 8: the byte 0xff is no UTF-8; save the file as UTF-8
+    "#]],
+    );
+    std::fs::remove_file(sandbox.root().join("Envfile.kdl")).unwrap();
+    std::os::unix::fs::symlink("elsewhere/Envfile.kdl", sandbox.root().join("Envfile.kdl")).unwrap();
+    sandbox.check(
+        &["list"],
+        expect![[r#"
+        exit: 2
+        --- stderr
+        error: cannot read `$ROOT/Envfile.kdl`: it is a link to elsewhere/Envfile.kdl, which is not there
+    "#]],
+    );
 }
 
 #[test]

@@ -53,18 +53,14 @@ kill -9 "$2"
 sleep 60
 "#;
 
-pub struct Lab {
-    pub sandbox: Sandbox,
+struct Lab {
+    sandbox: Sandbox,
 }
 
 impl Lab {
     fn new() -> Self {
-        Self::of(ENVFILE)
-    }
-
-    pub fn of(envfile: &str) -> Self {
         let sandbox = Sandbox::with(&[
-            ("Envfile.kdl", envfile),
+            ("Envfile.kdl", ENVFILE),
             ("tools/kill.sh", KILL),
             ("app.txt", "good 1\n"),
             (".gitignore", ".envrun\nbuild\nlive\nkill\n"),
@@ -76,7 +72,7 @@ impl Lab {
     }
 
     #[track_caller]
-    pub fn git(&self, args: &[&str]) -> String {
+    fn git(&self, args: &[&str]) -> String {
         let output = Command::new("git")
             .args(["-c", "user.name=ada", "-c", "user.email=ada@example.org"])
             .args(args)
@@ -91,7 +87,7 @@ impl Lab {
 
     /// Commits a text and gives the revision.
     #[track_caller]
-    pub fn commit(&self, path: &str, text: &str) -> String {
+    fn commit(&self, path: &str, text: &str) -> String {
         self.sandbox.write(path, text);
         self.git(&["add", "--all"]);
         self.git(&["commit", "--quiet", "--allow-empty", "-m", text.trim()]);
@@ -99,16 +95,16 @@ impl Lab {
     }
 
     /// What is live: the text of the release that `current` leads to.
-    pub fn live(&self, env: &str) -> String {
+    fn live(&self, env: &str) -> String {
         self.sandbox.read(&format!("live/{env}/current/app.txt")).trim().to_owned()
     }
 
-    pub fn run(&self, args: &[&str]) -> Ran {
+    fn run(&self, args: &[&str]) -> Ran {
         self.sandbox.run(args)
     }
 
     /// The outcomes of an environment's releases, oldest first: `1 live, 2 back`.
-    pub fn outcomes(&self, env: &str) -> String {
+    fn outcomes(&self, env: &str) -> String {
         let ran = self.sandbox.ok(&["history", env, "--json"]);
         let mut lines: Vec<String> = ran
             .stdout
@@ -125,7 +121,7 @@ impl Lab {
 }
 
 #[track_caller]
-pub fn exits(ran: &Ran, status: i32) {
+fn exits(ran: &Ran, status: i32) {
     assert_eq!(ran.exit, status, "{}", ran.text());
 }
 
@@ -349,27 +345,6 @@ fn killed_in_a_rollback_it_is_gone_on_with() {
     assert_eq!(lab.run(&["rollback", "uat"]).exit, -1);
     lab.sandbox.ok(&["rollback", "uat", "--to", "2", "--emergency"]);
     assert_eq!(lab.live("uat"), "good 2");
-}
-
-#[test]
-fn who_goes_on_with_a_deploy_gets_that_one_or_hears_that_it_is_another_by_now() {
-    let lab = Lab::new();
-    lab.sandbox.ok(&["uat.deploy"]);
-    lab.commit("app.txt", "good 2\n");
-    lab.sandbox.write("kill", "guarded");
-    assert_eq!(lab.run(&["uat.deploy"]).exit, -1);
-    let begun = lab.git(&["rev-parse", "HEAD"]);
-    let meant = lab.commit("app.txt", "good 3\n");
-    let ran = lab.run(&["deploy", "resume", "uat"]);
-    exits(&ran, 3);
-    let said =
-        format!("deploy 2 of revision {} had changed nothing yet, and by now {}", &begun[..10], &meant[..10]);
-    assert!(ran.stderr.contains(&said), "{}", ran.stderr);
-    assert_eq!(lab.outcomes("uat"), "1 live, 2 guarded");
-    lab.git(&["checkout", "--quiet", &begun]);
-    exits(&lab.run(&["deploy", "resume", "uat"]), 0);
-    assert_eq!(lab.live("uat"), "good 2");
-    assert_eq!(lab.outcomes("uat"), "1 live, 2 abandoned, 3 live");
 }
 
 #[test]
@@ -635,6 +610,12 @@ fn other_bytes_than_those_that_were_proved_are_refused() {
     assert!(ran.stderr.contains("other bytes were live in uat"), "{}", ran.stderr);
     assert_eq!(lab.live("prod"), "good 1");
     assert_eq!(lab.outcomes("prod"), "1 refused, 2 live, 3 refused");
+    // Live, but not for long enough.
+    lab.sandbox.write("Envfile.kdl", text.replace("within=\"1d\"", "for=\"1d\""));
+    let ran = lab.run(&["prod.deploy"]);
+    exits(&ran, 3);
+    assert!(ran.stderr.contains("not for 24h00m"), "{}", ran.stderr);
+    lab.sandbox.write("Envfile.kdl", &text);
     let ran = lab.run(&["prod.deploy", "--break-glass", "the sky is falling"]);
     exits(&ran, 0);
     let history = lab.sandbox.ok(&["history", "prod", "-n", "1"]).stdout;
@@ -701,4 +682,52 @@ fn two_checkouts_share_one_lock_and_one_history_through_git() {
     assert!(ran.stderr.contains("cut short while verifying"), "{}", ran.stderr);
     exits(&lab.run(&["deploy", "back", "uat"]), 0);
     exits(&lab.sandbox.ran(lab.sandbox.command_in(&other, &["uat.deploy"]).output().unwrap()), 0);
+}
+
+#[test]
+fn a_deploy_renders_what_it_ships_and_goes_back_to_what_it_was() {
+    let sandbox = Sandbox::with(&[
+        (
+            "Envfile.kdl",
+            r#"
+env "prod" {
+    vars { COLOUR "blue" }
+    requires { set "READY"; file "ready" }
+}
+secrets { TOKEN generate="hex" }
+deploy "deploy" {
+    render ".env.${ENVRUN_ENV}" format="dotenv"
+    render "live.conf" template="live.j2"
+    run "cp live.conf shipped; grep -q TOKEN= .env.prod"
+    verify "good"
+}
+task "good" { run "! grep -q red shipped" }
+"#,
+        ),
+        ("live.j2", "{{ ENVRUN_REVISION[:7] }} {{ COLOUR }}\n"),
+        (".gitignore", "/.envrun/\n/.env.*\n/live.conf\n/shipped\n/ready\n"),
+    ]);
+    let lab = Lab { sandbox };
+    lab.git(&["init", "--quiet", "-b", "main"]);
+    let first = lab.commit("colour", "blue");
+    // What it requires is asked before anything begins, all of it.
+    let ran = lab.run(&["prod.deploy"]);
+    exits(&ran, 3);
+    assert!(
+        ran.stderr.contains("READY") && ran.stderr.contains("requires ready: it does not exist"),
+        "{}",
+        ran.stderr
+    );
+    assert!(!lab.sandbox.exists(".env.prod"));
+    let mut lab = lab;
+    lab.sandbox.set("READY", "yes");
+    lab.sandbox.write("ready", "");
+    lab.sandbox.ok(&["prod.deploy"]);
+    assert_eq!(lab.sandbox.read("shipped"), format!("{} blue\n", &first[..7]));
+    let text = lab.sandbox.read("Envfile.kdl").replace("blue", "red");
+    lab.commit("Envfile.kdl", &text);
+    let ran = lab.run(&["prod.deploy"]);
+    // The values are those of the Envfile as it is; the revision is the one that was live.
+    assert!(ran.exit == 5 || ran.exit == 6, "{}", ran.text());
+    assert!(lab.sandbox.read("live.conf").starts_with(&first[..7]), "{}", ran.text());
 }

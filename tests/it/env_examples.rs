@@ -1,10 +1,13 @@
 //! The environments of `examples/multimodal-stack` and `examples/agent-orchestrator`, against the files they name.
 
+use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::process::Command;
 
 use serde_json::Value;
 
-use crate::sandbox::Sandbox;
+use crate::sandbox::{Sandbox, need};
 
 /// An example in a folder of its own.
 fn example(name: &str) -> Sandbox {
@@ -159,43 +162,158 @@ fn k8s(text: &str, name: &str) -> Option<String> {
     Some(String::from_utf8(bytes).unwrap())
 }
 
+/// Commits everything on `main`: what a guard of production wants.
+fn commit(sandbox: &Sandbox) {
+    for args in [&["init", "-q", "-b", "main"][..], &["add", "."], &["commit", "-qm", "first"]] {
+        let git = Command::new("git")
+            .args(["-c", "user.name=a", "-c", "user.email=a@b"])
+            .args(args)
+            .current_dir(sandbox.root())
+            .status();
+        assert!(git.unwrap().success(), "git {args:?}");
+    }
+}
+
+/// Reads a dotenv file as those do that it is for: with `sh`, with a library, with docker-compose. Each must have every
+/// value, and nothing else.
+fn read_back(sandbox: &Sandbox, file: &str, values: &Value) {
+    let values: BTreeMap<String, String> = values
+        .as_object()
+        .unwrap()
+        .iter()
+        .map(|(name, value)| (name.clone(), value.as_str().map_or_else(|| value.to_string(), str::to_owned)))
+        .collect();
+    let text = sandbox.read(file);
+    let library = dotenv::EnvLoader::with_reader(text.as_bytes()).load().unwrap();
+    // It adds the variables of the process, which a value of the file wins over.
+    let library = library.iter().filter(|(name, _)| values.contains_key(*name));
+    let library = library.map(|(name, value)| (name.clone(), value.clone()));
+    assert_eq!(library.collect::<BTreeMap<_, _>>(), values, "dotenv-ng reads {file}");
+
+    let prints: String = values.keys().map(|name| format!("printf '%s\\0' \"${name}\"\n")).collect();
+    let output = Command::new("sh")
+        .args(["-eu", "-c", &format!(". ./{file}\n{prints}")])
+        .current_dir(sandbox.root())
+        .env_clear()
+        .output()
+        .unwrap();
+    let read = String::from_utf8(output.stdout).unwrap();
+    let shell: BTreeMap<String, String> =
+        values.keys().cloned().zip(read.split('\0').map(str::to_owned)).collect();
+    assert_eq!(shell, values, "sh reads {file}: {}", String::from_utf8_lossy(&output.stderr));
+
+    if !need("docker-compose", "docker-compose") {
+        return;
+    }
+    let services = format!("version: \"3\"\nservices: {{a: {{image: x, env_file: {file}}}}}\n");
+    sandbox.write(".envrun/compose.yml", services);
+    let config = compose(sandbox, &["--project-directory", ".", "-f", ".envrun/compose.yml"]);
+    let read = config["services"]["a"]["environment"].as_object().unwrap();
+    let read = read.iter().map(|(name, value)| (name.clone(), value.as_str().unwrap().replace("$$", "$")));
+    assert_eq!(read.collect::<BTreeMap<_, _>>(), values, "docker-compose reads {file}");
+}
+
+/// What docker-compose makes of its files.
+fn compose(sandbox: &Sandbox, args: &[&str]) -> Value {
+    let output = Command::new("docker-compose")
+        .args(args)
+        .arg("config")
+        .current_dir(sandbox.root())
+        .env_clear()
+        .env("PATH", "/usr/bin:/bin")
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    sandbox.write(".envrun/config.yml", &output.stdout);
+    // docker-compose is a program in Python and brings a YAML parser along.
+    let script = "import json, yaml; print(json.dumps(yaml.safe_load(open('.envrun/config.yml'))))";
+    let output = Command::new("/usr/bin/python3").args(["-c", script]).current_dir(sandbox.root()).output();
+    serde_json::from_slice(&output.unwrap().stdout).unwrap()
+}
+
 #[test]
 fn every_rendered_file_is_read_back() {
-    use std::os::unix::fs::PermissionsExt;
     let sandbox = example("multimodal-stack");
+    commit(&sandbox);
     let mut passwords = std::collections::BTreeSet::new();
-    for env in ["development", "staging", "monitoring", "optimized"] {
-        sandbox.ok(&[&format!("{env}.files"), &format!("{env}.override")]);
+    let listed = json(&sandbox, &["env", "list", "--format", "json"]);
+    let concrete = listed.as_array().unwrap().iter().filter(|row| row["abstract"] != true);
+    let all: Vec<&str> = concrete.map(|row| row["name"].as_str().unwrap()).collect();
+    assert_eq!(all.len(), 7);
+    let files: Vec<String> = all.iter().map(|env| format!("{env}.files")).collect();
+    sandbox.ok(&files.iter().map(String::as_str).collect::<Vec<_>>());
+    for env in all {
         let values = json(&sandbox, &["env", "export", env, "--format", "json"]);
-        let dotenv = sandbox.read(&format!(".env.{env}"));
-        let read = dotenv::EnvLoader::with_reader(dotenv.as_bytes()).load().unwrap();
-        for (name, value) in values.as_object().unwrap() {
-            let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-            assert_eq!(read.get(name), Some(&value), "{env} {name}");
+        assert!(sandbox.ok(&["env", "show", env]).stdout.contains("COMPOSE_FILE"));
+        read_back(&sandbox, &format!(".env.{env}"), &values);
+        // The compose files of the example take their values from it.
+        if need("docker-compose", "docker-compose") {
+            let file = format!(".env.{env}");
+            let mut args = vec!["--env-file", &file];
+            for name in ["COMPOSE_FILE", "OVERRIDE_FILE"] {
+                args.extend(values[name].as_str().into_iter().flat_map(|file| ["-f", file]));
+            }
+            let config = compose(&sandbox, &args);
+            let postgres = &config["services"]["postgres"]["environment"]["POSTGRES_PASSWORD"];
+            assert!(postgres.is_null() || *postgres == values["POSTGRES_PASSWORD"], "{env}: {postgres}");
         }
-        let password = values["POSTGRES_PASSWORD"].as_str().unwrap();
-        let by_sh = std::process::Command::new("sh")
-            .args(["-eu", "-c", &format!(". ./.env.{env}; printf %s \"$POSTGRES_PASSWORD\"")])
-            .current_dir(sandbox.root())
-            .output()
-            .unwrap();
-        assert_eq!(String::from_utf8(by_sh.stdout).unwrap(), password);
         let secrets: Value = serde_json::from_str(&sandbox.read(&format!("secrets/{env}.json"))).unwrap();
-        assert_eq!(secrets["POSTGRES_PASSWORD"], password);
         let manifest = sandbox.read(&format!("k8s-secrets-{env}.yaml"));
-        assert_eq!(k8s(&manifest, "POSTGRES_PASSWORD").as_deref(), Some(password), "{manifest}");
+        for (name, value) in secrets.as_object().unwrap() {
+            assert_eq!(values[name], *value, "{env} {name}");
+            assert_eq!(k8s(&manifest, name).as_deref(), value.as_str(), "{env} {name}: {manifest}");
+        }
+        let Some(password) = values["POSTGRES_PASSWORD"].as_str() else {
+            assert!(["testing", "performance"].contains(&env), "{env} has no password");
+            continue;
+        };
+        passwords.insert(password.to_owned());
         let mode =
             std::fs::metadata(sandbox.root().join(format!(".env.{env}"))).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
+        sandbox.ok(&[&format!("{env}.override")]);
         let override_ = sandbox.read(&format!("docker-compose.{env}.rendered.yml"));
         assert!(
             override_.contains(&format!("--max-model-len {}", values["VLLM_MAX_MODEL_LEN"])),
             "{override_}"
         );
-        passwords.insert(password.to_owned());
     }
     // 000-07: as many passwords as environments.
-    assert_eq!(passwords.len(), 4);
+    assert_eq!(passwords.len(), 5);
+}
+
+#[test]
+fn the_four_environments_of_the_orchestrator() {
+    let sandbox = example("agent-orchestrator");
+    commit(&sandbox);
+    sandbox.ok(&["dev.env-file", "test.env-file", "uat.env-file", "prod.env-file"]);
+    let mut keys = std::collections::BTreeSet::new();
+    for (env, file) in [("dev", ".env.dev"), ("test", ".env.test"), ("uat", ".env.uat"), ("prod", ".env")] {
+        let values = json(&sandbox, &["env", "export", env, "--format", "json"]);
+        read_back(&sandbox, file, &values);
+        keys.insert(values["AUTH_DEFAULT_KEY"].as_str().unwrap().to_owned());
+        let shown = json(&sandbox, &["env", "show", env, "--format", "json"]);
+        assert_eq!(
+            names(&shown["values"]).len(),
+            values.as_object().unwrap().len() + 1,
+            "GOOGLE_API_KEY has none"
+        );
+        // Python may be too old here; all else is well, the file that was rendered too.
+        let report: Value =
+            serde_json::from_str(&sandbox.run(&["doctor", env, "--format", "json"]).stdout).unwrap();
+        for group in report["groups"].as_array().unwrap() {
+            for check in group["checks"].as_array().unwrap() {
+                let may = ["tool", "disk", "port", "inotify"].contains(&check["kind"].as_str().unwrap());
+                assert!(may || check["status"] != "fail", "{env}: {check}");
+            }
+        }
+        assert!(report.to_string().contains(&format!("as `{env}.env-file` rendered it")), "{report}");
+    }
+    // D3: no two environments have the same key, and none has the one of an example file.
+    assert_eq!(keys.len(), 4);
+    // A second time nothing is written.
+    let again = sandbox.ok(&["dev.env-file", "prod.env-file"]);
+    assert_eq!(again.stdout.matches("is unchanged").count(), 2, "{}", again.text());
 }
 
 #[test]

@@ -16,13 +16,13 @@ mod deploy;
 mod dev;
 #[cfg(unix)]
 mod doctor;
-#[cfg(target_os = "linux")]
-mod dying;
 mod ending;
 #[cfg(unix)]
 mod env;
 #[cfg(unix)]
 mod env_examples;
+#[cfg(unix)]
+mod exchange;
 mod explain;
 #[cfg(target_os = "linux")]
 mod fault;
@@ -31,14 +31,10 @@ mod hello_deploy;
 mod interrupt;
 mod jobserver;
 #[cfg(target_os = "linux")]
-mod journal;
-#[cfg(target_os = "linux")]
 mod kill;
 mod load;
 mod model;
 mod ninja;
-#[cfg(target_os = "linux")]
-mod pa_ecosystem;
 #[cfg(target_os = "linux")]
 mod page;
 mod plan;
@@ -57,5 +53,7 @@ mod service;
 mod snapshot;
 mod stage;
 mod tidy;
+#[cfg(unix)]
+mod typed;
 #[cfg(target_os = "linux")]
 mod watch;

@@ -234,3 +234,54 @@ pub fn need(program: &str, package: &str) -> bool {
     let () = eprintln!("SKIPPED: `{program}` is missing (Debian package {package})");
     false
 }
+
+/// Runs envrun on a terminal of its own: answers come when their question has come. Gives its status and all that stood on
+/// the terminal. With `hidden`, the terminal must not show what is typed from the moment a question is there, and must again
+/// when the program is over.
+#[cfg(unix)]
+pub fn on_terminal(sandbox: &Sandbox, args: &[&str], talk: &[(&str, &str)], hidden: bool) -> (i32, String) {
+    const SCRIPT: &str = r#"
+import json, os, pty, select, sys, termios, time
+args, talk, hidden = json.loads(sys.argv[1])
+pid, terminal = pty.fork()
+if pid == 0:
+    os.execv(args[0], args)
+said, deadline = b"", time.time() + 60
+def more():
+    global said
+    if not select.select([terminal], [], [], max(0, deadline - time.time()))[0]:
+        sys.exit("nothing came for 60 seconds after:\n" + said.decode(errors="replace"))
+    try:
+        piece = os.read(terminal, 65536)
+    except OSError:
+        piece = b""
+    said += piece
+    return piece != b""
+def echoes():
+    return termios.tcgetattr(terminal)[3] & termios.ECHO != 0
+seen = 0
+for question, answer in talk:
+    while question.encode() not in said[seen:]:
+        if not more():
+            sys.exit(f"it ended without {question!r}:\n" + said.decode(errors="replace"))
+    seen = len(said)
+    if hidden and echoes():
+        sys.exit("what is typed would be shown")
+    os.write(terminal, answer.encode())
+# Held open, so that its modes can be asked for when nobody else has it.
+while more():
+    pass
+status = os.waitpid(pid, 0)[1]
+sys.stdout.write(json.dumps([os.waitstatus_to_exitcode(status), said.decode(errors="replace")]))
+"#;
+    let program = env!("CARGO_BIN_EXE_envrun");
+    let args: Vec<&str> = std::iter::once(program).chain(args.iter().copied()).collect();
+    let asked = serde_json::to_string(&(args, talk, hidden)).unwrap();
+    let template = sandbox.command(&[]);
+    let mut command = Command::new("python3");
+    command.args(["-c", SCRIPT, &asked]).current_dir(sandbox.root()).env_clear().env("TERM", "dumb");
+    command.envs(template.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let output = command.stdin(Stdio::null()).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
+}

@@ -318,6 +318,77 @@ fn a_value_in_the_envfile_is_refused() {
 }
 
 #[test]
+fn no_file_is_named_after_a_secret() {
+    let mut sandbox = Sandbox::new(
+        r#"
+secrets { TOKEN }
+vars { PLACE "k-${TOKEN}"; OPEN "k" }
+task "a" { inputs "in/${TOKEN}" "in/${OPEN}"; outputs "out-${PLACE}"; run "true" }
+task "b" { dir "work/${PLACE}"; run "true" }
+task "c" { vars { MINE "x${TOKEN}" }; render "${MINE}.env" format="dotenv" }
+task "fine" { inputs "Envfile.kdl"; run "echo $TOKEN" }
+"#,
+    );
+    sandbox.set("TOKEN", "sesame-open-42");
+    for (task, what) in [
+        ("a", "`inputs` names a file after `TOKEN`, which is a secret"),
+        ("a", "`outputs` names a file after `PLACE`, which is a secret"),
+        ("b", "`dir` names a file after `PLACE`, which is a secret"),
+        ("c", "`render` names a file after `MINE`, which is a secret"),
+    ] {
+        let ran = sandbox.run(&[task]);
+        assert!(ran.exit == 2 && ran.stderr.contains(what), "{task}: {}", ran.text());
+    }
+    sandbox.ok(&["fine"]);
+}
+
+#[test]
+fn an_inherited_secret_is_taken_away() {
+    let sandbox = Sandbox::new(
+        r##"
+secrets { TOKEN; KEPT generate="hex" }
+env "dev"
+env "bare" { secrets { TOKEN #null } }
+env "again" extends="bare" { secrets { TOKEN generate="uuid" } }
+task "a" { uses "TOKEN"; run #"echo "${TOKEN-none} ${KEPT:+kept}""# }
+"##,
+    );
+    let names = |env: &str| {
+        let listed = sandbox.ok(&["secret", "list", env, "--format", "json"]).stdout;
+        let listed: serde_json::Value = serde_json::from_str(&listed).unwrap();
+        let rows = listed.as_array().unwrap().iter().map(|row| row["name"].as_str().unwrap().to_owned());
+        rows.collect::<Vec<_>>()
+    };
+    assert_eq!(names("dev"), ["TOKEN", "KEPT"]);
+    assert_eq!(names("bare"), ["KEPT"]);
+    assert_eq!(names("again"), ["KEPT", "TOKEN"]);
+    assert!(sandbox.run(&["dev.a"]).stderr.contains("`envrun secret set dev TOKEN`"));
+    let ran = sandbox.ok(&["bare.a"]);
+    assert!(ran.stdout.contains("none kept"), "{}", ran.text());
+    let listed = sandbox.ok(&["env", "list"]).stdout;
+    let variables = |env: &str| listed.lines().find(|line| line.starts_with(env)).unwrap().to_owned();
+    assert!(variables("dev").contains('2') && variables("bare").contains('1'), "{listed}");
+    let wrong = Sandbox::new("secrets { TOKEN }\nenv \"dev\" { secrets { TOKN #null; OTHER \"x\" } }\n");
+    wrong.check(
+        &["check"],
+        expect![[r#"
+            exit: 2
+            --- stderr
+            Envfile.kdl:2:23: error: there is no inherited secret `TOKN` to take away [load/null]
+              help: did you mean `TOKEN`?
+            Envfile.kdl:2:41: error: a secret has no value here [syntax/secret-value]
+              help: a secret's value does not stand in the Envfile: take it out, and store it with `envrun secret set`
+        "#]],
+    );
+    let wrong = Sandbox::new("secrets { TOKEN }\nenv \"dev\" { secrets { TOKN #null } }\n");
+    let said = wrong.run(&["check"]).text();
+    assert!(
+        said.contains("there is no inherited secret `TOKN` to take away") && said.contains("`TOKEN`"),
+        "{said}"
+    );
+}
+
+#[test]
 fn the_doctor_looks_at_secrets() {
     let sandbox = Sandbox::new(
         "secrets { SHORT; OLD rotate=\"30d\" generate=\"hex\"; FINE; PLACE; NEW generate=\"hex\"; GONE }\nenv \"dev\"\ntask \"t\" { run \"true\" }",

@@ -5,6 +5,7 @@ use std::io::Write;
 use crate::base::fs::FsError;
 use crate::ops::env::export::{Form, export, masks, text};
 use crate::ops::{Problem, Project};
+use crate::vars::write::{misread, misread_by};
 
 use super::super::Invocation;
 use super::super::args::{EnvExportArgs, ExportFormat};
@@ -19,6 +20,11 @@ pub fn run(invocation: &Invocation<'_>, project: &mut Project, args: &EnvExportA
         ExportFormat::Json => Form::Json,
         ExportFormat::Github => Form::Github,
     };
+    if form == Form::Dotenv {
+        for (name, who) in exported.iter().filter_map(|value| Some((&value.name, misread(&value.text)?))) {
+            invocation.terminal.say(&format!("notice: {}", misread_by(name, who)));
+        }
+    }
     let text = text(&exported, form);
     if form != Form::Github {
         return print(&text);

@@ -3,7 +3,7 @@
 use indexmap::IndexMap;
 
 use crate::base::unit::parse_duration;
-use crate::diag::{Diagnostic, Spanned};
+use crate::diag::{Diagnostic, Span, Spanned, did_you_mean};
 use crate::model::address::Directory;
 use crate::model::{
     EnvName, Generate, Kept, ProjectName, Rotate, Scope, Secret, Store, StoreFormat, StoreRef, Value,
@@ -62,6 +62,7 @@ impl<'d> Lower<'d> {
             verify: self.reference_prop(word, "verify"),
             required: bool_prop(node, "required"),
             desc: text_prop(node, "desc"),
+            removed: node.args.first().is_some_and(|arg| arg.value.value == ast::Value::Null),
             ..Secret::new(VarName::from(node.name.value.as_str()), node.name.span)
         }
     }
@@ -131,7 +132,7 @@ impl<'d> Lower<'d> {
             self.say(
                 Diagnostic::error("load/unknown-store", format!("there is no store `{text}`"))
                     .at(prop.value.span, "")
-                    .maybe_help(crate::diag::did_you_mean(text, known)),
+                    .maybe_help(did_you_mean(text, known)),
             );
         }
         None
@@ -213,6 +214,7 @@ impl<'d> Lower<'d> {
                 env.and_then(|env| self.declared.environments.get(env)).map_or(&[][..], |env| &env.chain);
             let mut secrets = IndexMap::new();
             for scope in std::iter::once(base).chain(chain.iter().filter_map(|env| overlays.get(env))) {
+                self.removed_secrets(&secrets, scope, &mut told);
                 lay_secrets(&mut secrets, scope);
             }
             for (name, secret) in &secrets {
@@ -234,6 +236,22 @@ impl<'d> Lower<'d> {
                     .help("take the value out, and store it with `envrun secret set`"),
                 );
             }
+        }
+    }
+}
+
+impl Lower<'_> {
+    /// Says which rows take away what is not there.
+    fn removed_secrets(&self, below: &IndexMap<VarName, Secret>, scope: &Scope, told: &mut Vec<Span>) {
+        for row in scope.secrets.values().filter(|row| row.removed && !below.contains_key(&row.name)) {
+            if told.contains(&row.span) {
+                continue;
+            }
+            told.push(row.span);
+            let message = format!("there is no inherited secret `{}` to take away", row.name);
+            let known = below.keys().map(VarName::as_str);
+            let help = did_you_mean(row.name.as_str(), known);
+            self.say(Diagnostic::error("load/null", message).at(row.span, "").maybe_help(help));
         }
     }
 }

@@ -157,11 +157,7 @@ fn conditions<'e>(
 
 /// Every secret that an environment declares, in any project.
 fn secrets(envfile: &Envfile, env: Option<&EnvName>) -> BTreeSet<String> {
-    let chain = env.and_then(|env| envfile.environments.get(env)).map_or(&[][..], |env| &env.chain);
-    let scopes = envfile.projects.values().flat_map(|project| {
-        std::iter::once(&project.base).chain(chain.iter().filter_map(|env| project.overlays.get(env)))
-    });
-    scopes.flat_map(|scope| scope.secrets.keys().map(ToString::to_string)).collect()
+    envfile.secrets(env).into_iter().map(|spec| spec.secret.name.to_string()).collect()
 }
 
 /// A name for a job that no other job has.

@@ -20,7 +20,7 @@ use indexmap::{IndexMap, IndexSet};
 use serde::Serialize;
 
 use crate::fingerprint::SecretKey;
-use crate::model::{EnvName, NodePath, ProjectName, Scope, Value, VarName, VarType};
+use crate::model::{EnvName, NodePath, ProjectName, Scope, VarName, VarType};
 use crate::vars::{Form, Layer, Lookup, Origin, Values, mentions};
 
 use super::super::run::secret_key;
@@ -254,18 +254,9 @@ impl Pair<'_> {
 
 /// The variables and secrets that an environment declares of a project.
 pub(super) fn schema(project: &Project, owner: &ProjectName, env: &EnvName) -> BTreeSet<VarName> {
-    let mut names = BTreeSet::new();
-    for scope in scopes(project, owner, env) {
-        for (name, var) in &scope.vars {
-            if matches!(&var.value, Some(value) if value.value == Value::Null) {
-                names.remove(name);
-            } else {
-                names.insert(name.clone());
-            }
-        }
-        names.extend(scope.secrets.keys().cloned());
-    }
-    names
+    let mut names = IndexSet::new();
+    scopes(project, owner, env).for_each(|scope| scope.lay_names(&mut names));
+    names.into_iter().cloned().collect()
 }
 
 /// What an environment is made of in a project, weakest first.

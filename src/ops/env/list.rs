@@ -92,7 +92,7 @@ fn row(project: &Project, env: &Environment, paths: &[NodePath]) -> Row {
     for (at, project_) in envfile.projects.values().enumerate() {
         let overlays = env.chain.iter().filter_map(|env| project_.overlays.get(env));
         for scope in std::iter::once(&project_.base).chain(overlays) {
-            names.extend(scope.vars.keys().chain(scope.secrets.keys()));
+            scope.lay_names(&mut names);
             guard.extend(scope.guard.iter().map(|condition| written(project, condition.span)));
             // Only the root's are asked.
             if at == 0 {

@@ -28,6 +28,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use indexmap::IndexMap;
 use jiff::tz::TimeZone;
 use serde::Serialize;
 
@@ -35,7 +36,7 @@ use crate::base::fs::{self, FsError};
 use crate::diag::{Diagnostic, FileId, SourceMap};
 use crate::exec::Processes;
 use crate::ledger;
-use crate::model::{EnvName, Keep, ProjectName, Value, VarName};
+use crate::model::{EnvName, Keep, ProjectName, VarName, lay_secrets};
 use crate::preflight::is_placeholder;
 use crate::secret::generate;
 use crate::snapshot::{Archive, Meta, SnapshotError};
@@ -381,16 +382,9 @@ fn own_files(
 
 /// The secrets of an environment.
 fn secrets(project: &Project, owner: &ProjectName, env: &EnvName) -> BTreeSet<VarName> {
-    let mut names = BTreeSet::new();
-    for scope in scopes(project, owner, env) {
-        names.extend(scope.secrets.keys().cloned());
-        for (name, var) in &scope.vars {
-            if matches!(&var.value, Some(value) if value.value == Value::Null) {
-                names.remove(name);
-            }
-        }
-    }
-    names
+    let mut secrets = IndexMap::new();
+    scopes(project, owner, env).for_each(|scope| lay_secrets(&mut secrets, scope));
+    secrets.into_keys().collect()
 }
 
 /// Puts what is added behind what is there.

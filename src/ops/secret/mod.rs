@@ -28,6 +28,7 @@ use indexmap::IndexMap;
 use crate::diag::{SourceMap, Span};
 use crate::exec::Processes;
 use crate::model::{EnvName, Envfile, Secret, SecretSpec, StoreRef};
+use crate::preflight::Ignored;
 use crate::record::STATE_DIR;
 use crate::secret::{Made, generate};
 use crate::vars::{Answer, Form, Layer, SecretId, TaskValues, Values};
@@ -43,6 +44,7 @@ pub use unseal::{Unsealed, Wants, unseal};
 /// Reads, makes and writes secrets for one invocation.
 pub struct Secrets<'a> {
     context: &'a Context,
+    ignored: &'a Ignored,
     envfile: &'a Envfile,
     sources: &'a SourceMap,
     root: &'a Path,
@@ -129,8 +131,12 @@ impl Kept {
 impl<'a> Secrets<'a> {
     /// Nothing is read yet.
     pub fn new(context: &'a Context, project: &'a Project, processes: &'a Arc<Processes>) -> Self {
+        let folder = project.root().join(STATE_DIR).join("secrets");
+        let environments = project.envfile().concrete_environments();
+        project.ignored.expect(environments.map(|env| folder.join(format!("{}.env", env.name))));
         Self {
             context,
+            ignored: &project.ignored,
             envfile: project.envfile(),
             sources: project.sources(),
             root: project.root(),

@@ -11,7 +11,7 @@ use indexmap::IndexMap;
 use crate::base::fs;
 use crate::exec::{self, CommandSpec, Environ, Exit, Invocation, Io, Shell, Stream};
 use crate::model::{Command, EnvName, ProjectName, Store, StoreFormat, StoreRef};
-use crate::preflight::{Git, Machine, Question, Sight, Status, World, ask_all};
+use crate::preflight::{Machine, Question, Sight, Status, World, ask_all};
 use crate::record::STATE_DIR;
 use crate::secret::{FileStore, StoreError};
 use crate::vars::{Form, TaskValues, Values, dotenv, interpolate};
@@ -272,7 +272,7 @@ impl Secrets<'_> {
 
     /// Refuses a file that git would take along.
     fn ignored(&self, file: &FileStore) -> Result<(), Refused> {
-        if Git::new(self.root).ignores(file.path()) != Some(false) {
+        if self.ignored.ignores(file.path()) != Some(false) {
             return Ok(());
         }
         let path = file.path().strip_prefix(self.root).unwrap_or(file.path()).display().to_string();

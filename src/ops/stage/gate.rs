@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 
 use crate::base::Digest;
 use crate::engine::pin::{Pin, Pins};
-use crate::model::{Condition, EnvName, Envfile, ProjectName, Stage};
+use crate::model::{Condition, ConditionKind, EnvName, Envfile, ProjectName, Stage};
 use crate::preflight::{Git, Verdict};
 use crate::record::{StageOutcome, StageRecord, StageRecords};
 
+use super::super::guard::{Asked, note_broken};
+use super::super::run::Request;
 use super::super::{Context, Problem, Project, Refusal};
-use super::{Standing, ask, before, environment, last, moved};
+use super::{Standing, ask, before, environment, last, moved, survey};
 
 /// Why a stage is skipped, if it is: its own `when`, or that of a stage before it.
 pub(super) fn skipped(
@@ -45,7 +47,8 @@ pub(super) fn skipped(
     Ok(None)
 }
 
-/// What is in the way of a stage, all of it; or, if nothing is, the bytes that it has to use.
+/// What is in the way of a stage, all of it; or, if nothing is, the bytes that it has to use, and what would have been in the
+/// way, had the glass not been broken.
 pub(super) fn passed(
     context: &Context,
     project: &mut Project,
@@ -53,7 +56,8 @@ pub(super) fn passed(
     stage: &Stage,
     standing: &Standing,
     records: &StageRecords,
-) -> Result<Pins, Problem> {
+    request: &Request,
+) -> Result<(Pins, Vec<Refusal>), Problem> {
     let earlier: Vec<Stage> = before(project.envfile(), stage).into_iter().cloned().collect();
     let place = project.sources().place(stage.span);
     let mut refusals = Vec::new();
@@ -95,14 +99,50 @@ pub(super) fn passed(
             }
         }
     }
-    let verdicts = ask(context, project, git, stage, &stage.guard)?;
-    for (verdict, condition) in verdicts.into_iter().zip(&stage.guard) {
+    // A word to be typed is asked for last, when it is sure that the stage would run.
+    let guard: Vec<Condition> =
+        stage.guard.iter().filter(|one| !matches!(one.kind, ConditionKind::Confirm(_))).cloned().collect();
+    let verdicts = ask(context, project, git, stage, &guard)?;
+    let mut broken = Vec::new();
+    for (verdict, condition) in verdicts.into_iter().zip(&guard) {
         if let Verdict::Fails(reason) | Verdict::NoRepository(reason) = verdict {
             let place = project.sources().place(condition.span);
-            refusals.push(Refusal { label: label(stage), reason, place, hint: condition.hint.clone() });
+            let refusal = Refusal { label: label(stage), reason, place, hint: condition.hint.clone() };
+            let is_broken = request.break_glass.is_some() && condition.kind.is_glass();
+            if is_broken { &mut broken } else { &mut refusals }.push(refusal);
         }
     }
-    if refusals.is_empty() { Ok(pins) } else { Err(Problem::Refused(refusals)) }
+    if refusals.is_empty() { Ok((pins, broken)) } else { Err(Problem::Refused(refusals)) }
+}
+
+/// Asks for the words that the guard of a stage wants to be typed, and writes down what is passed without.
+pub(super) fn confirmed(
+    context: &Context,
+    project: &Project,
+    stage: &Stage,
+    request: &Request,
+    run: &str,
+    mut broken: Vec<Refusal>,
+) -> Result<(), Problem> {
+    for condition in &stage.guard {
+        let ConditionKind::Confirm(word) = &condition.kind else { continue };
+        let asked = Asked {
+            word: word.clone(),
+            labels: vec![label(stage)],
+            place: project.sources().place(condition.span),
+            hint: condition.hint.clone(),
+        };
+        if request.break_glass.is_some() {
+            broken.push(asked.untyped());
+        } else if !request.dry_run {
+            asked.ask(request).map_err(|refusal| Problem::Refused(vec![refusal]))?;
+        }
+    }
+    if !request.dry_run {
+        let request = Request { targets: survey::targets(stage), ..request.clone() };
+        note_broken(context, project, &request, run, broken)?;
+    }
+    Ok(())
 }
 
 impl Standing {

@@ -239,7 +239,7 @@ pub fn run_stage(
         return Ok(Went::Skipped(reason));
     }
     let records = standing.book.read(&standing.work_tree.revision)?;
-    let pins = gate::passed(context, project, &git, &stage, &standing, &records)?;
+    let (pins, broken) = gate::passed(context, project, &git, &stage, &standing, &records, request)?;
     if unless_green
         && let Some(green) = last(&records, &stage, |one| standing.work_tree.is_of(one))
         && green.outcome == StageOutcome::Green
@@ -248,6 +248,7 @@ pub fn run_stage(
     {
         return Ok(Went::Green(green.clone()));
     }
+    gate::confirmed(context, project, &stage, request, &record.run, broken)?;
 
     let request = Request {
         targets: survey::targets(&stage),

@@ -272,7 +272,7 @@ impl Check {
     }
 
     fn value(&mut self, value: &Value, span: Span, kind: Kind, node: &Node) {
-        if let Kind::Refused(why) = kind {
+        if let (Kind::Refused(why), false) = (kind, *value == Value::Null) {
             self.errors.push(
                 Diagnostic::error("syntax/secret-value", "a secret has no value here").at(span, "").help(why),
             );

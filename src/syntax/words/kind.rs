@@ -58,7 +58,7 @@ pub enum Kind {
     Scalar,
     /// Any string, number or boolean, or `#null`.
     Nullable,
-    /// Nothing at all: a value here is refused, and this is why.
+    /// Nothing but `#null`: a value here is refused, and this is why.
     Refused(&'static str),
 }
 
@@ -100,7 +100,7 @@ impl Kind {
             Self::Regex => "a regular expression".into(),
             Self::Scalar => "a value".into(),
             Self::Nullable => "a value or `#null`".into(),
-            Self::Refused(_) => "nothing".into(),
+            Self::Refused(_) => "nothing, or `#null`".into(),
         }
     }
 
@@ -123,7 +123,7 @@ impl Kind {
     pub fn check(self, value: &Value) -> Result<(), Mismatch> {
         match value {
             Value::String(text) => self.check_text(text),
-            Value::Null if self == Self::Nullable => Ok(()),
+            Value::Null if matches!(self, Self::Nullable | Self::Refused(_)) => Ok(()),
             Value::Null => self.mismatch(None),
             Value::Bool(yes) => match self {
                 Self::Bool | Self::Scalar | Self::Nullable => Ok(()),

@@ -62,7 +62,7 @@ static SECRET: Word = word("NAME", "a secret that is kept in a store, never in t
         "Made only when it is missing and something wants it, never overwritten. `length` counts characters of a `password` (32 \
          letters and digits without it) or of `hex` (64), and the random bytes behind `base64` (32). `rotate` is how old it may get \
          before `envrun doctor` and `secret rotate --due` say so. While it is replaced, `on-rotate` sees the old value under its own \
-         name and the new one as `$NEW_SECRET`; `verify` runs when the new one is stored; if anything fails, both are told the old one again.",
+         name and the new one as `$NEW_SECRET`; `verify` runs when the new one is stored; if anything fails, both are told the old one again. `#null` takes an inherited secret away.",
     )
     .example("DB_PASSWORD generate=\"password\" length=32 rotate=\"90d\"");
 
