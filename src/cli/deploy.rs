@@ -15,7 +15,9 @@ pub fn run(invocation: &Invocation<'_>, args: &DeployArgs) -> Result<u8, Problem
         DeployCommand::Back(args) => (Finish::Back, args),
     };
     let mut project = Project::open_to_run(invocation.context, invocation.place.file.as_deref())?;
-    let request = request(&args.how)?;
+    let mut request = request(&args.how)?;
+    // What had changed nothing yet is begun anew: its guards may ask for a word.
+    request.prompt = invocation.terminal.prompt();
     let reporters = reporters(invocation, &args.how);
     match finish(invocation.context, &mut project, &args.env, how, &request, reporters)? {
         Finished::Ran(ending, _rest) => Ok(ending.exit),

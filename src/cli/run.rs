@@ -33,8 +33,8 @@ pub fn run(invocation: &Invocation<'_>, words: Vec<OsString>) -> Result<u8, Prob
             })
         })
         .collect::<Result<_, _>>()?;
-    let mut seen = None;
-    if let Some(sealed) = sealed(invocation.context, invocation.place.file.as_deref(), &words, &mut seen)
+    let mut broken = None;
+    if let Some(sealed) = sealed(invocation.context, invocation.place.file.as_deref(), &words, &mut broken)
         && let Ok(options) = super::words::options(&sealed.options)
     {
         tell(invocation.context, sealed, reporters(invocation, &options));
@@ -62,7 +62,7 @@ pub fn run(invocation: &Invocation<'_>, words: Vec<OsString>) -> Result<u8, Prob
     let mut request = request(&options, words.targets)?;
     request.prompt = invocation.terminal.prompt();
     request.words = Some((all, words.options));
-    request.seen = seen.map(Arc::new);
+    request.broken = broken.map(Arc::new);
     let reporters = reporters(invocation, &options);
     let (ending, _rest) = run_request(invocation.context, &mut project, &request, reporters)?;
     let exit =
@@ -137,7 +137,7 @@ pub(super) fn request(options: &RunOptions, targets: Vec<TargetWords>) -> Result
         break_glass: glass_reason(options.break_glass.as_deref())?,
         words: None,
         held: Vec::new(),
-        seen: None,
+        broken: None,
         job: Default::default(),
         plan: None,
     })

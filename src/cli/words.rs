@@ -6,17 +6,16 @@
 
 use std::ffi::OsString;
 
-use clap::{Args, Command, CommandFactory, FromArgMatches};
+use clap::{Args, Command, FromArgMatches, Subcommand};
 
 use crate::diag::did_you_mean;
 use crate::model::{ArgKind, ArgSpec};
 
-use super::args::{Cli, Place, RunOptions};
+use super::args::{Place, RunOptions};
 
 /// The words of a run, `run` itself left out: `envrun build` is `envrun run build`. `None` for every other command, and
 /// where help or the version is asked for before a target is named.
 pub fn of_run(args: &[OsString]) -> Option<Vec<OsString>> {
-    let cli = Cli::command();
     let options = run_options();
     let mut at = 0;
     while let Some(word) = args.get(at) {
@@ -44,7 +43,8 @@ pub fn of_run(args: &[OsString]) -> Option<Vec<OsString>> {
     }
     // The value that the last option asks for may not be there.
     let at = at.min(args.len());
-    let known = first.is_some_and(|first| cli.get_subcommands().any(|command| command.get_name() == first));
+    // To put all commands together, only to ask for a name, would cost more than a run in which nothing changed.
+    let known = first.is_some_and(super::args::Command::has_subcommand);
     let place = Place::augment_args(Command::new("place"));
     let of_a_run = |word: &OsString| {
         word.to_str().is_some_and(|word| word.starts_with('-') && option(&place, word).is_none())

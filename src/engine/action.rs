@@ -62,6 +62,8 @@ struct Slot {
     with: OnceLock<Digest>,
     /// What flows to the keys of those who need it; not set as long as a dry run cannot know it.
     outputs: OnceLock<Digest>,
+    /// What tells its definition from any other, where it was up to date.
+    text: OnceLock<Digest>,
     /// What made it what it is has changed: what comes of an execution that goes on is not kept.
     obsolete: AtomicBool,
     /// What is known since the node was reopened. Nothing is taken away that somebody may still be reading.
@@ -352,13 +354,27 @@ impl<'a> Actions<'a> {
         if slot.known.get().is_some() || self.plan.is_forced(node) {
             return None;
         }
+        let workspace = self.around.workspace;
+        let outputs = |need: NodeIx| self.slot(need).outputs.get().copied();
+        let unchanged = |label: &str, text: Digest| {
+            let needs: Vec<Digest> = self.plan.graph.needs(node).map(outputs).collect::<Option<_>>()?;
+            let outputs = workspace.unchanged(label, &text, needs)?;
+            let _ = slot.text.set(text);
+            Some(outputs)
+        };
+        if let Some(text) = self.around.texts.and_then(|texts| *texts.get(node.index())?)
+            && let Some(outputs) = unchanged(&state_label(&self.plan.graph[node]), text)
+        {
+            return Some(outputs);
+        }
         let known = Box::new(self.work_out(node));
         let outputs = (*known).as_ref().ok().and_then(|known| {
-            let definition =
-                known.definition.as_ref().filter(|_| self.plan.graph[node].task.is_cacheable())?;
-            let outputs = |need: NodeIx| self.slot(need).outputs.get().copied();
-            let needs: Vec<Digest> = self.plan.graph.needs(node).map(outputs).collect::<Option<_>>()?;
-            self.around.workspace.unchanged(definition, needs)
+            let definition = known
+                .definition
+                .as_ref()
+                .filter(|definition| definition.tools.is_empty())
+                .filter(|_| self.plan.graph[node].task.is_cacheable())?;
+            unchanged(&definition.label, workspace.text_of(definition))
         });
         if outputs.is_none() {
             // Another thread that worked it out at the same time came to the same.
@@ -866,6 +882,18 @@ impl<'a> Actions<'a> {
         let Some(definition) = &known.definition else { return Ok(None) };
         let prepare = || self.around.workspace.prepare(definition).map_err(unfingerprinted);
         known.prepared.get_or_init(prepare).as_ref().map(Some).map_err(Clone::clone)
+    }
+
+    /// What tells the definition of a node from any other, if that is known, and all there is to know: not of one with
+    /// `tools`.
+    pub fn text(&self, node: NodeIx) -> Option<Digest> {
+        let slot = self.slot(node);
+        let prepared = || {
+            let known = (**slot.known.get()?).as_ref().ok()?;
+            known.definition.as_ref().filter(|definition| definition.tools.is_empty())?;
+            Some(known.prepared.get()?.as_ref().ok()?.text())
+        };
+        slot.text.get().copied().or_else(prepared)
     }
 
     /// What a node needs and what that made; the label of a need whose outputs a dry run cannot know.

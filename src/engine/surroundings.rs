@@ -5,7 +5,7 @@ use std::ffi::{OsStr, OsString};
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::base::{Clock, RelPath, glob};
+use crate::base::{Clock, Digest, RelPath, glob};
 use crate::cache::LocalStore;
 use crate::diag::{Diagnostic, Span, Spanned};
 use crate::exec::{Environ, Jobserver, Processes};
@@ -72,6 +72,9 @@ pub struct Surroundings<'a> {
     pub deploys: Option<&'a Deployments>,
     /// Commands may run although the run was interrupted once: something is put back.
     pub cleanup: bool,
+    /// By node: what tells its definition from any other ([`Workspace::text_of`]), where an earlier run worked it out and
+    /// nothing that it is made of has changed since.
+    pub texts: Option<&'a [Option<Digest>]>,
 }
 
 /// Variables that reach every command as the caller has them. They say where things are on this machine, not what is to be

@@ -123,6 +123,11 @@ impl Prepared {
     pub fn label(&self) -> &str {
         &self.label
     }
+
+    /// What tells its definition from any other.
+    pub fn text(&self) -> Digest {
+        self.text
+    }
 }
 
 impl Fingerprint {

@@ -281,9 +281,11 @@ impl Workspace {
     }
 }
 
-/// Whether an output still is what the record says.
+/// Whether an output still is what the record says. Of a folder only the kind is known; a record that knows no more of a
+/// file is none of ours.
 pub(super) fn is_as_made(row: &Row, entry: &Entry) -> bool {
-    entry.known && entry.kind == row.kind && (row.digest == ANY || entry.digest == row.digest)
+    let any = row.digest == ANY && row.kind == FileKind::Dir;
+    entry.known && entry.kind == row.kind && (any || entry.digest == row.digest)
 }
 
 pub(super) fn row_of(id: PathId, kind: &OutputKind) -> Row {

@@ -4,6 +4,9 @@
 //! is. If every one of these has the stat it had, and that stat can be believed (see `stamp`), the same walk would
 //! come to the same answers, so it need not be walked. This is the walk's own record, not a second opinion: the list is
 //! the table that the walk filled.
+//!
+//! Some of the files are Envfiles and what they take in. As long as those are what they were, every task is defined as it
+//! was, whatever else moved.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -20,13 +23,15 @@ use super::table::FileKind;
 
 /// How many paths one thread looks at before it pays to start another.
 const SHARE: usize = 256;
+/// Beside the kind of what tasks are defined by.
+const DEFINES: u8 = 0x80;
 
 impl Workspace {
-    /// What everything was like that was looked at since the last command ended, and the files `also`, in bytes for
-    /// [`holds`]. `None` if something cannot be believed the next time: it changed too recently.
-    pub fn seal(&self, also: &[std::path::PathBuf]) -> Option<Vec<u8>> {
-        let also = self.intern_all(also.iter().map(|path| path.as_os_str().as_bytes()));
-        self.look(&also).ok()?;
+    /// What everything was like that was looked at since the last command ended, and the files that tasks are `defined`
+    /// by, in bytes for [`holds`]. `None` if something cannot be believed the next time: it changed too recently.
+    pub fn seal(&self, defined: &[std::path::PathBuf]) -> Option<Vec<u8>> {
+        let defined = self.intern_all(defined.iter().map(|path| path.as_os_str().as_bytes()));
+        self.look(&defined).ok()?;
         let epoch = self.epoch();
         let mut bytes = Vec::new();
         bytes.put_digest(&self.outside_digest());
@@ -49,8 +54,9 @@ impl Workspace {
             if !entry.known || !entry.trusted {
                 return None;
             }
+            let defines = if defined.contains(&(id as u32)) { DEFINES } else { 0 };
             bytes.put_bytes(table.path(id as u32));
-            bytes.put(&[entry.kind as u8]);
+            bytes.put(&[entry.kind as u8 | defines]);
             if entry.kind != FileKind::Missing {
                 put_stat(&mut bytes, &entry.stat);
             }
@@ -65,12 +71,22 @@ pub struct Seen {
     paths: Vec<u8>,
     /// Where each path ends, and what was there.
     stats: Vec<(usize, Option<Stat>)>,
+    /// What tasks are defined by, as it was when it was sealed.
+    defined: Vec<(Box<[u8]>, Option<Stat>)>,
 }
 
 impl Seen {
     pub(super) fn iter(&self) -> impl Iterator<Item = (&[u8], Option<Stat>)> {
         let starts = std::iter::once(0).chain(self.stats.iter().map(|(end, _)| *end));
         starts.zip(&self.stats).map(|(start, (end, stat))| (&self.paths[start..*end], *stat))
+    }
+
+    /// Whether everything that tasks are defined by still is as it was when it was sealed. Asked when it has been read
+    /// again: so what was read is what was read then.
+    pub fn is_defined_alike(&self, root: &Path) -> bool {
+        let Ok(root) = Root::open(root) else { return false };
+        let alike = |(path, stat): &(Box<[u8]>, Option<Stat>)| root.stat(path).is_ok_and(|now| now == *stat);
+        !self.defined.is_empty() && self.defined.iter().all(alike)
     }
 }
 
@@ -88,6 +104,8 @@ pub(super) struct Parts<'a> {
     outside: Digest,
     tools: Vec<Tool<'a>>,
     seen: Vec<(&'a [u8], Option<Stat>)>,
+    /// The places in `seen` of what tasks are defined by.
+    defined: Vec<usize>,
 }
 
 struct Tool<'a> {
@@ -111,19 +129,24 @@ impl<'a> Parts<'a> {
         })?;
         // A path, its kind and its stat take 60 bytes and more, as most of them are there.
         let mut seen = Vec::with_capacity(reader.len() / 60);
+        let mut defined = Vec::new();
         while !reader.is_empty() {
             let path = reader.bytes()?;
-            let kind = FileKind::from_byte(reader.byte()?)?;
+            let byte = reader.byte()?;
+            if byte & DEFINES != 0 {
+                defined.push(seen.len());
+            }
+            let kind = FileKind::from_byte(byte & !DEFINES)?;
             let stat = if kind == FileKind::Missing { None } else { Some(stat(&mut reader)?) };
             seen.push((path, stat));
         }
-        Some(Self { outside, tools, seen })
+        Some(Self { outside, tools, seen, defined })
     }
 }
 
 fn compare(root: &Path, search_path: &OsStr, sealed: &[u8]) -> Option<Result<(), Seen>> {
     let root = Root::open(root).ok()?;
-    let Parts { outside, tools, seen } = Parts::read(sealed)?;
+    let Parts { outside, tools, seen, defined } = Parts::read(sealed)?;
     if outside != Outside::find(&root).digest() {
         return None;
     }
@@ -160,12 +183,16 @@ fn compare(root: &Path, search_path: &OsStr, sealed: &[u8]) -> Option<Result<(),
         }
         Some(all)
     })?;
-    Some(if moved.is_empty() { Ok(()) } else { Err(what_was_seen(&seen, &moved)) })
+    if moved.is_empty() {
+        return Some(Ok(()));
+    }
+    let defined = defined.into_iter().map(|at| (seen[at].0.into(), seen[at].1)).collect();
+    Some(Err(Seen { defined, ..what_was_seen(&seen, &moved) }))
 }
 
 /// Everything as it was, but for what `moved`, which comes in the order of the places.
 fn what_was_seen(sealed: &[(&[u8], Option<Stat>)], moved: &[(usize, Answer)]) -> Seen {
-    let mut seen = Seen { paths: Vec::new(), stats: Vec::with_capacity(sealed.len()) };
+    let mut seen = Seen { stats: Vec::with_capacity(sealed.len()), ..Seen::default() };
     let mut moved = moved.iter().peekable();
     for (at, (path, stat)) in sealed.iter().enumerate() {
         let now = moved.next_if(|(place, _)| *place == at).map_or(Ok(*stat), |(_, now)| *now);

@@ -110,7 +110,7 @@ impl State {
         labels.into_iter().map(|(_, label)| label).collect()
     }
 
-    /// How long the file would be if it held nothing twice.
+    /// How long the file would be if it held nothing twice, and no path that nobody speaks of any more.
     pub(super) fn live_size(&self) -> u64 {
         let tasks: usize = self
             .tasks
@@ -124,9 +124,19 @@ impl State {
                     }
             })
             .sum();
-        let paths: usize =
-            (0..self.table.len()).map(|id| self.table.path(id as PathId).len() + 2 + ENTRY).sum();
+        let used = self.spoken_of();
+        let of = |id: usize| self.table.path(id as PathId).len() + 2 + ENTRY;
+        let paths: usize = (0..self.table.len()).filter(|id| used[*id]).map(of).sum();
         (tasks + paths) as u64
+    }
+
+    /// Which paths a task's record or attempt speaks of. The others are of files that came and went.
+    fn spoken_of(&self) -> Vec<bool> {
+        let mut used = vec![false; self.table.len()];
+        let records = self.tasks.keys().filter_map(|label| self.record(label));
+        records.flat_map(|record| record.ids()).for_each(|id| used[id as usize] = true);
+        self.attempts.values().flatten().for_each(|id| used[*id as usize] = true);
+        used
     }
 }
 
@@ -293,12 +303,8 @@ impl Translation {
 /// The same state with nothing twice, and without paths that no task speaks of.
 pub(super) fn compact(records: Records) -> Vec<u8> {
     let mut state = State::parse(records);
-    let mut used = vec![false; state.table.len()];
+    let used = state.spoken_of();
     let labels: Vec<Box<str>> = state.labels().into_iter().map(Box::from).collect();
-    for record in labels.iter().filter_map(|label| state.record(label)) {
-        record.ids().for_each(|id| used[id as usize] = true);
-    }
-    state.attempts.values().flatten().for_each(|id| used[*id as usize] = true);
     let mut table = Table::default();
     let mut new_ids = vec![None; used.len()];
     for id in (0..used.len()).filter(|id| used[*id]) {

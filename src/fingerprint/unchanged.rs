@@ -18,26 +18,25 @@ use super::table::{PathId, Table};
 use super::{Definition, Workspace};
 
 impl Workspace {
-    /// The digest of a task's outputs, if everything is as its last good run left it. `needs` are the outputs of the tasks
-    /// that it needs, in any order. `None` says nothing.
+    /// The digest of a task's outputs, if everything is as its last good run left it. `text` is [`Workspace::text_of`] its
+    /// definition, `needs` are the outputs of the tasks that it needs, in any order. `None` says nothing.
+    ///
+    /// Not for a task with `tools`: each is found by walking the search path, and what it leads to is no row of the record.
     pub fn unchanged(
         &self,
-        definition: &Definition,
+        label: &str,
+        text: &Digest,
         needs: impl IntoIterator<Item = Digest>,
     ) -> Option<Digest> {
-        // A tool is found by walking the search path, and what it leads to is no row of the record.
-        if !definition.tools.is_empty() {
-            return None;
-        }
-        let asked = asked(&self.text_of(definition), needs);
+        let asked = asked(text, needs);
         let epoch = self.epoch();
         let stale: Vec<PathId> = {
             let state = self.state();
             // A run that did not end well may have left something: the long way cleans up.
-            if state.attempts.contains_key(definition.label.as_str()) {
+            if state.attempts.contains_key(label) {
                 return None;
             }
-            let record = state.record(&definition.label).filter(|record| record.asked() == asked)?;
+            let record = state.record(label).filter(|record| record.asked() == asked)?;
             let table = &state.table;
             let stale: Vec<PathId> = record.ids().filter(|id| !table.entry(*id).is_fresh(epoch)).collect();
             if stale.is_empty() {
@@ -49,7 +48,7 @@ impl Workspace {
             return None;
         }
         let state = self.state();
-        let record = state.record(&definition.label).filter(|record| record.asked() == asked)?;
+        let record = state.record(label).filter(|record| record.asked() == asked)?;
         all_hold(&state.table, &record)
     }
 
@@ -61,7 +60,7 @@ impl Workspace {
     /// The digest of all that a definition says, and of what the walk that finds its inputs rests on beside it.
     ///
     /// Keyed, because values of secrets are in it.
-    pub(super) fn text_of(&self, definition: &Definition) -> Digest {
+    pub fn text_of(&self, definition: &Definition) -> Digest {
         let Definition {
             label: _,
             commands,

@@ -24,7 +24,6 @@ use crate::engine::service::{Hold, Services};
 use crate::engine::surroundings::{Surroundings, state_label};
 use crate::event::{self, Event, NodeInfo, NodeState, Notice, OutcomeKind, RunStarted, RunState};
 use crate::exec::{Jobserver, Processes, Signals};
-use crate::fingerprint::seal::Seen;
 use crate::fingerprint::{SecretKey, Workspace};
 use crate::graph::{self, NodeIx, Target, TaskGraph};
 use crate::ledger;
@@ -38,7 +37,7 @@ use crate::vars::{Layer, Lookup, SecretId, Source};
 use super::deploy::{self, Job};
 use super::guard::{Admitted, Prompt, admit_with, live};
 use super::plan::{self, Frozen};
-use super::seal::{Answer, Asked, seal_answer};
+use super::seal::{Answer, Asked, Broken, seal_answer};
 use super::target::{self, environment, targets};
 use super::values::{AskedNames, ValueReader, caller_source};
 use super::{Context, Problem, Project, has_errors};
@@ -80,8 +79,8 @@ pub struct Request {
     pub words: Option<(Vec<String>, Vec<String>)>,
     /// Secrets whose value is not asked of their store: while one is replaced, its task sees the old one, or the new.
     pub held: Vec<(SecretId, String)>,
-    /// What was seen of the checkout a moment ago.
-    pub seen: Option<Arc<Seen>>,
+    /// The sealed answer to its words, if it holds no more.
+    pub broken: Option<Arc<Broken>>,
     /// What its deploys are there for.
     pub job: Job,
     /// The frozen plan that it carries out: it is refused if anything is not as it was.
@@ -306,6 +305,7 @@ impl Ready {
             pins: None,
             deploys: None,
             cleanup: false,
+            texts: None,
         }
     }
 
@@ -460,10 +460,14 @@ pub(super) fn carry_out(
     let _signals = listen(&ready.processes, &send);
     let deploys = deployments.as_ref();
     let pins = pins.or(Some(&planned).filter(|pins| !pins.is_empty()));
-    let around = Surroundings { audit, pins, deploys, ..ready.surroundings(context, project, request) };
     let plan = &ready.plan;
-    if let Some(seen) = &request.seen {
-        ready.workspace.believe(seen);
+    let broken = request.broken.as_deref();
+    let texts = broken.and_then(|broken| broken.texts(&ready.root, plan, &ready.asked));
+    let texts = texts.as_deref();
+    let around =
+        Surroundings { audit, pins, deploys, texts, ..ready.surroundings(context, project, request) };
+    if let Some(broken) = broken {
+        ready.workspace.believe(&broken.seen);
     }
     ready.workspace.prefetch(plan.graph.iter().map(|(_, node)| node.label.as_str()));
     project.ignored.expect(rendered_files(plan, &around));
@@ -494,7 +498,8 @@ pub(super) fn carry_out(
         if let (0, 0, false, Some((words, options)), Some(started)) =
             (ending.exit, ending.changed, read_secrets, &request.words, reporters.state().started())
         {
-            let answer = Answer { words, options };
+            let text = |node| actions.text(node);
+            let answer = Answer { words, options, text: &text, key: &ready.secrets };
             seal_answer(context, project, plan, &around, &answer, started, ready.asked.clone());
         }
     }
@@ -719,9 +724,19 @@ pub(super) fn remember(plan: &Plan, ending: &Ending, mut durations: Durations, n
     let _ = durations.save(now);
 }
 
+/// Where it lies what hashes secrets.
+fn key_file(cache_dir: &Path) -> PathBuf {
+    cache_dir.join("secret.key")
+}
+
+/// What hashes secrets, if it was drawn already.
+pub(super) fn kept_key(cache_dir: &Path) -> Option<SecretKey> {
+    std::fs::read(key_file(cache_dir)).ok()?.try_into().ok().map(SecretKey)
+}
+
 /// What hashes secrets: drawn once for the user, and kept where only the user reads.
 pub(super) fn secret_key(cache_dir: &Path) -> Result<SecretKey, FsError> {
-    let path = cache_dir.join("secret.key");
+    let path = key_file(cache_dir);
     for _ in 0..2 {
         if let Some(bytes) = fs::read_if_there(&path)?
             && let Ok(key) = <[u8; 32]>::try_from(bytes)

@@ -5,6 +5,10 @@
 //! line. The next run with the same words looks at all of it again, and nothing else: if nothing moved, the answer is the
 //! same, and neither an Envfile is parsed nor a key computed.
 //!
+//! If files moved, and none of those that tasks are defined by, every task is still defined as it was. What tells its
+//! definition from any other is in the seal too, so the run that follows need not work it out for tasks that it finds up
+//! to date.
+//!
 //! Invariant: only what the run's own walk looked at is sealed; where anything else had a say (a condition, a guard, a
 //! task that always runs, the time, git, a warning that has to be said again) nothing is sealed.
 
@@ -20,6 +24,7 @@ use crate::base::codec::{Put, Reader};
 use crate::base::{Digest, checksum, fs};
 use crate::engine::surroundings::Surroundings;
 use crate::event::{self, Event, NodeInfo, NodeSet, Outcome, RunFinished, RunStarted};
+use crate::fingerprint::SecretKey;
 use crate::fingerprint::seal::{self, Seen};
 use crate::graph::{EdgeKind, NodeIx};
 use crate::load::Texts;
@@ -28,6 +33,7 @@ use crate::record::{Limits, Recorder, RunId, STATE_DIR};
 use crate::report::Reporters;
 
 use super::project::root_file;
+use super::run::kept_key;
 use super::values::AskedNames;
 use super::{Context, Project};
 
@@ -55,6 +61,10 @@ pub struct Answer<'a> {
     pub words: &'a [String],
     /// Those of them that are options.
     pub options: &'a [String],
+    /// What tells a node's definition from any other.
+    pub text: &'a dyn Fn(NodeIx) -> Option<Digest>,
+    /// What hashes the values of variables: they may be anything, and short.
+    pub key: &'a SecretKey,
 }
 
 fn path_of(root: &Path, file: &Path, words: &[String]) -> PathBuf {
@@ -82,6 +92,8 @@ pub(super) struct Said<'a> {
     targets: Vec<String>,
     jobs: usize,
     nodes: Vec<NodeInfo>,
+    /// By node: what tells its definition from any other, if files are all that its result rests on beside it.
+    texts: Vec<Option<Digest>>,
     /// For [`seal::holds`].
     pub(super) files: &'a [u8],
 }
@@ -94,24 +106,54 @@ impl<'a> Said<'a> {
         let options = reader.list(1, text)?;
         let targets = reader.list(1, text)?;
         let jobs = usize::try_from(reader.int()?).ok()?;
+        let mut texts = Vec::new();
         let nodes = reader.list(2, |reader| {
             let flags = reader.byte()?;
             let label = reader.text()?.into();
             let desc = if flags & 4 != 0 { Some(reader.text()?.into()) } else { None };
+            texts.push(if flags & 8 != 0 { Some(reader.digest()?) } else { None });
             Some(NodeInfo { label, desc, group: flags & 1 != 0, target: flags & 2 != 0 })
         })?;
         let files = reader.bytes()?;
-        reader.is_empty().then_some(Self { variables, options, targets, jobs, nodes, files })
+        reader.is_empty().then_some(Self { variables, options, targets, jobs, nodes, texts, files })
     }
 }
 
-/// The answer to these words, if one is sealed and nothing moved since. If something did, `seen` is what was looked at to
-/// find that out.
+/// What an answer that does not hold any more is still good for.
+#[derive(Debug)]
+pub struct Broken {
+    /// What was seen of the checkout a moment ago.
+    pub(super) seen: Seen,
+    /// Names of the caller's variables that the definitions of its tasks rest on. Each is what it was.
+    names: Vec<String>,
+    /// By node of its graph: the label, and what tells its definition from any other.
+    texts: Vec<(Arc<str>, Option<Digest>)>,
+}
+
+impl Broken {
+    /// What tells the definitions of a plan's tasks from any others, if all that they are made of is as it was when the
+    /// answer was sealed. The Envfiles must have been read by now. What they rest on is noted in `asked`.
+    pub(super) fn texts(&self, root: &Path, plan: &Plan, asked: &Asked) -> Option<Vec<Option<Digest>>> {
+        let is_same = self.texts.len() == plan.graph.len()
+            && plan.graph.iter().zip(&self.texts).all(|((_, node), (label, _))| node.label == **label)
+            && self.seen.is_defined_alike(root);
+        if !is_same {
+            return None;
+        }
+        // Tasks whose definition is not worked out ask for nothing themselves.
+        let mut names = asked.names.lock().unwrap_or_else(PoisonError::into_inner);
+        names.extend(self.names.iter().cloned());
+        Some(self.texts.iter().map(|(_, text)| *text).collect())
+    }
+}
+
+/// The answer to these words, if one is sealed and nothing moved since. If only files did, `broken` is what it is still
+/// good for.
 pub fn sealed(
     context: &Context,
     file: Option<&Path>,
     words: &[String],
-    seen: &mut Option<Seen>,
+    broken: &mut Option<Broken>,
 ) -> Option<Sealed> {
     let file = root_file(context, file, &Texts::Disk).ok()?;
     let root = file.parent()?.to_path_buf();
@@ -120,15 +162,20 @@ pub fn sealed(
     meta.modified().ok()?.elapsed().ok().filter(|age| *age < HOLDS)?;
     let mut bytes = Vec::with_capacity(usize::try_from(meta.len()).ok()?);
     sealed.read_to_end(&mut bytes).ok()?;
-    let Said { variables, options, targets, jobs, nodes, files } = Said::read(whole(&bytes)?)?;
-    if variables.iter().any(|(name, value)| value_digest(context, name) != *value) {
-        return None;
+    let Said { variables, options, targets, jobs, nodes, texts, files } = Said::read(whole(&bytes)?)?;
+    if !variables.is_empty() {
+        let key = kept_key(&context.cache_dir)?;
+        if variables.iter().any(|(name, value)| value_digest(context, &key, name) != *value) {
+            return None;
+        }
     }
     let search_path = context.caller.get(OsStr::new("PATH")).map(|path| path.as_os_str()).unwrap_or_default();
     match seal::holds(&root, search_path, files) {
         Ok(()) => Some(Sealed { root, targets, jobs, nodes, options }),
-        Err(found) => {
-            *seen = Some(found);
+        Err(seen) => {
+            let names = variables.into_iter().map(|(name, _)| name.to_owned()).collect();
+            let labels = nodes.into_iter().map(|node| node.label);
+            *broken = Some(Broken { seen, names, texts: labels.zip(texts).collect() });
             None
         }
     }
@@ -246,7 +293,7 @@ fn bytes(
     body.put_int(names.len() as u64);
     for name in names {
         body.put_bytes(name.as_bytes());
-        body.put_digest(&value_digest(context, &name));
+        body.put_digest(&value_digest(context, answer.key, &name));
     }
     for texts in [answer.options, &started.targets] {
         body.put_int(texts.len() as u64);
@@ -254,12 +301,19 @@ fn bytes(
     }
     body.put_int(started.jobs as u64);
     body.put_int(started.nodes.len() as u64);
-    for node in &*started.nodes {
-        let flags = u8::from(node.group) | u8::from(node.target) << 1 | u8::from(node.desc.is_some()) << 2;
+    for (at, node) in (0..).zip(&*started.nodes) {
+        let text = (answer.text)(NodeIx(at));
+        let flags = u8::from(node.group)
+            | u8::from(node.target) << 1
+            | u8::from(node.desc.is_some()) << 2
+            | u8::from(text.is_some()) << 3;
         body.put(&[flags]);
         body.put_bytes(node.label.as_bytes());
         if let Some(desc) = &node.desc {
             body.put_bytes(desc.as_bytes());
+        }
+        if let Some(text) = text {
+            body.put_digest(&text);
         }
     }
     body.put_bytes(&sealed);
@@ -270,11 +324,10 @@ fn bytes(
 }
 
 /// Of a variable of the caller: whether it is set, and to what. The value itself is never written down.
-fn value_digest(context: &Context, name: &str) -> Digest {
-    match context.caller.get(OsStr::new(name)) {
-        Some(value) => Digest::of(&[b"=", value.as_encoded_bytes()].concat()),
-        None => Digest::of(b""),
-    }
+fn value_digest(context: &Context, key: &SecretKey, name: &str) -> Digest {
+    let value = context.caller.get(OsStr::new(name));
+    let text = value.map(|value| [b"=", value.as_encoded_bytes()].concat()).unwrap_or_default();
+    blake3::keyed_hash(&key.0, &text).into()
 }
 
 /// Keeps the youngest seals.

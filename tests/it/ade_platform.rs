@@ -134,5 +134,18 @@ fn from_testing_to_production_and_back_with_its_data() {
     assert_eq!(platform.revision("production"), first);
     assert_eq!(platform.ask("production", "GET", "/notes", ""), "one");
     exits(&run(&["rollback", "production", "--to", &second, "--emergency"]), 0);
+
+    // Whether the newest backup is one: restored beside production, and asked. Its table is part of it.
+    exits(&run(&["production.db"]), 0);
+    let drill = run(&["drill.drill"]);
+    exits(&drill, 0);
+    assert!(drill.stdout.contains("`production.db` is taken from copy "), "{}", drill.text());
+    assert!(drill.stdout.contains("1 notes"), "{}", drill.text());
+    assert!(!platform.sandbox.exists("environments/drill/shared/ade.sqlite"), "it is gone afterwards");
+    std::fs::remove_file(platform.sandbox.root().join("environments/production/shared/ade.sqlite")).unwrap();
+    exits(&run(&["production.db"]), 0);
+    let drill = run(&["drill.drill"]);
+    exits(&drill, 1);
+    assert!(drill.stderr.contains("no such table: notes"), "{}", drill.text());
     assert_eq!(platform.revision("production"), second);
 }

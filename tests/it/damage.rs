@@ -177,9 +177,10 @@ fn packs_and_blobs_flipped_anywhere_are_a_miss() {
     let mut stored = stored;
     stored.extend(files(&sandbox.cache().join("envrun/results")));
     for path in stored {
-        let len = fs::metadata(&path).unwrap().len() as usize;
-        for at in [0, len / 3, len - 1] {
+        for third in [0, 1, 3] {
             let mut bytes = fs::read(&path).unwrap();
+            // A result made again may be a byte shorter: how long the command took is in it.
+            let at = third * (bytes.len() - 1) / 3;
             bytes[at] ^= 0x10;
             fs::write(&path, bytes).unwrap();
             fs::remove_file(sandbox.root().join("large")).unwrap();

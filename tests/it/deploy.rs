@@ -53,14 +53,18 @@ kill -9 "$2"
 sleep 60
 "#;
 
-struct Lab {
-    sandbox: Sandbox,
+pub struct Lab {
+    pub sandbox: Sandbox,
 }
 
 impl Lab {
     fn new() -> Self {
+        Self::of(ENVFILE)
+    }
+
+    pub fn of(envfile: &str) -> Self {
         let sandbox = Sandbox::with(&[
-            ("Envfile.kdl", ENVFILE),
+            ("Envfile.kdl", envfile),
             ("tools/kill.sh", KILL),
             ("app.txt", "good 1\n"),
             (".gitignore", ".envrun\nbuild\nlive\nkill\n"),
@@ -72,7 +76,7 @@ impl Lab {
     }
 
     #[track_caller]
-    fn git(&self, args: &[&str]) -> String {
+    pub fn git(&self, args: &[&str]) -> String {
         let output = Command::new("git")
             .args(["-c", "user.name=ada", "-c", "user.email=ada@example.org"])
             .args(args)
@@ -87,7 +91,7 @@ impl Lab {
 
     /// Commits a text and gives the revision.
     #[track_caller]
-    fn commit(&self, path: &str, text: &str) -> String {
+    pub fn commit(&self, path: &str, text: &str) -> String {
         self.sandbox.write(path, text);
         self.git(&["add", "--all"]);
         self.git(&["commit", "--quiet", "--allow-empty", "-m", text.trim()]);
@@ -95,16 +99,16 @@ impl Lab {
     }
 
     /// What is live: the text of the release that `current` leads to.
-    fn live(&self, env: &str) -> String {
+    pub fn live(&self, env: &str) -> String {
         self.sandbox.read(&format!("live/{env}/current/app.txt")).trim().to_owned()
     }
 
-    fn run(&self, args: &[&str]) -> Ran {
+    pub fn run(&self, args: &[&str]) -> Ran {
         self.sandbox.run(args)
     }
 
     /// The outcomes of an environment's releases, oldest first: `1 live, 2 back`.
-    fn outcomes(&self, env: &str) -> String {
+    pub fn outcomes(&self, env: &str) -> String {
         let ran = self.sandbox.ok(&["history", env, "--json"]);
         let mut lines: Vec<String> = ran
             .stdout
@@ -121,7 +125,7 @@ impl Lab {
 }
 
 #[track_caller]
-fn exits(ran: &Ran, status: i32) {
+pub fn exits(ran: &Ran, status: i32) {
     assert_eq!(ran.exit, status, "{}", ran.text());
 }
 
@@ -345,6 +349,27 @@ fn killed_in_a_rollback_it_is_gone_on_with() {
     assert_eq!(lab.run(&["rollback", "uat"]).exit, -1);
     lab.sandbox.ok(&["rollback", "uat", "--to", "2", "--emergency"]);
     assert_eq!(lab.live("uat"), "good 2");
+}
+
+#[test]
+fn who_goes_on_with_a_deploy_gets_that_one_or_hears_that_it_is_another_by_now() {
+    let lab = Lab::new();
+    lab.sandbox.ok(&["uat.deploy"]);
+    lab.commit("app.txt", "good 2\n");
+    lab.sandbox.write("kill", "guarded");
+    assert_eq!(lab.run(&["uat.deploy"]).exit, -1);
+    let begun = lab.git(&["rev-parse", "HEAD"]);
+    let meant = lab.commit("app.txt", "good 3\n");
+    let ran = lab.run(&["deploy", "resume", "uat"]);
+    exits(&ran, 3);
+    let said =
+        format!("deploy 2 of revision {} had changed nothing yet, and by now {}", &begun[..10], &meant[..10]);
+    assert!(ran.stderr.contains(&said), "{}", ran.stderr);
+    assert_eq!(lab.outcomes("uat"), "1 live, 2 guarded");
+    lab.git(&["checkout", "--quiet", &begun]);
+    exits(&lab.run(&["deploy", "resume", "uat"]), 0);
+    assert_eq!(lab.live("uat"), "good 2");
+    assert_eq!(lab.outcomes("uat"), "1 live, 2 abandoned, 3 live");
 }
 
 #[test]
@@ -713,11 +738,7 @@ task "good" { run "! grep -q red shipped" }
     // What it requires is asked before anything begins, all of it.
     let ran = lab.run(&["prod.deploy"]);
     exits(&ran, 3);
-    assert!(
-        ran.stderr.contains("READY") && ran.stderr.contains("requires ready: it does not exist"),
-        "{}",
-        ran.stderr
-    );
+    assert!(ran.stderr.contains("READY") && ran.stderr.contains("requires ready: it does not exist"), "{}", ran.stderr);
     assert!(!lab.sandbox.exists(".env.prod"));
     let mut lab = lab;
     lab.sandbox.set("READY", "yes");

@@ -167,7 +167,9 @@ fn three_signals_end_what_does_not() {
     std::io::copy(&mut run.output, &mut std::io::sink()).unwrap();
     done.send(()).unwrap();
     presses.join().unwrap();
-    assert_eq!(run.end(), 130);
+    // One that comes when the run is over does what it does by default.
+    let exit = run.end();
+    assert!([130, -2].contains(&exit), "{exit}");
     all_end(processes);
 }
 

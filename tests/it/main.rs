@@ -16,6 +16,8 @@ mod deploy;
 mod dev;
 #[cfg(unix)]
 mod doctor;
+#[cfg(target_os = "linux")]
+mod dying;
 mod ending;
 #[cfg(unix)]
 mod env;
@@ -31,10 +33,14 @@ mod hello_deploy;
 mod interrupt;
 mod jobserver;
 #[cfg(target_os = "linux")]
+mod journal;
+#[cfg(target_os = "linux")]
 mod kill;
 mod load;
 mod model;
 mod ninja;
+#[cfg(target_os = "linux")]
+mod pa_ecosystem;
 #[cfg(target_os = "linux")]
 mod page;
 mod plan;

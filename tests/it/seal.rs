@@ -116,6 +116,50 @@ fn whatever_moves_is_seen() {
     check(&sandbox, &["listed"]);
 }
 
+/// A seal that files broke still says how tasks are defined, as long as they are.
+#[test]
+fn a_broken_seal_hides_no_other_change() {
+    let mut sandbox = sandbox();
+    let touch = |sandbox: &Sandbox, path: &str| {
+        let file = std::fs::File::options().append(true).open(sandbox.root().join(path)).unwrap();
+        file.set_modified(std::time::SystemTime::now()).unwrap();
+    };
+    settle(&sandbox);
+    // What is sealed after a walk that worked no definition out rests on the same variables.
+    for _ in 0..2 {
+        touch(&sandbox, "target.txt");
+        check(&sandbox, &[]);
+    }
+    sandbox.set("PASSED", "yes");
+    check(&sandbox, &["listed"]);
+    touch(&sandbox, "src/a.txt");
+    check(&sandbox, &[]);
+    sandbox.set("CALLER", "loud");
+    sandbox.write("src/a.txt", "other\n");
+    check(&sandbox, &["gather", "listed"]);
+    assert_eq!(sandbox.read("out/b"), "loud yes\n");
+    sandbox.write("src/a.txt", "another\n");
+    sandbox.write(".env", "LEVEL=file\n");
+    check(&sandbox, &["gather", "listed"]);
+    assert_eq!(sandbox.read("out/b"), "file yes\n");
+    sandbox.write("src/a.txt", "a third\n");
+    sandbox.write("Envfile.kdl", ENVFILE.replace("cat one.txt > out/a", "cp one.txt out/a"));
+    check(&sandbox, &["gather", "listed"]);
+    touch(&sandbox, "src/a.txt");
+    sandbox.write("parts/first/Envfile.kdl", "task \"x\" { run \"false\" }\n");
+    check(&sandbox, &[]);
+    // Somebody else's run leaves a record of another definition behind.
+    sandbox.ok(&["all", "-s", "LEVEL=given"]);
+    assert_eq!(sandbox.read("out/b"), "given yes\n");
+    touch(&sandbox, "src/a.txt");
+    sandbox.ok(&["all"]);
+    assert_eq!(sandbox.read("out/b"), "file yes\n");
+    touch(&sandbox, "src/a.txt");
+    sandbox.script("bin/mytool", "#!/bin/sh\necho version 3\n");
+    check(&sandbox, &["tool"]);
+    assert_eq!(sandbox.read("tool.out"), "version 3\n");
+}
+
 #[test]
 fn outputs_that_were_touched_are_put_right() {
     let sandbox = sandbox();

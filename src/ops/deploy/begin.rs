@@ -331,7 +331,8 @@ impl Preparation<'_> {
         let forward =
             self.attempt(project, node, deploy, (&goal.revision, before.as_deref()), goal.bytes.clone())?;
         let may_go_back = match &known {
-            Some(known) => known.began.kind == Kind::Deploy,
+            // A rollback does not go back by itself: what it left is worse. Whoever asks for it knows better.
+            Some(known) => known.began.kind == Kind::Deploy || matches!(self.job, Job::Back(_)),
             None => *self.job == Job::Deploy,
         };
         let back = match previous.filter(|_| may_go_back) {

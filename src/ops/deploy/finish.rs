@@ -1,15 +1,16 @@
 //! A release that was cut short, brought to an end: on, or back.
 
 use crate::engine::dispatcher::Ending;
-use crate::ledger::{Holder, Locked, Outcome, Release, What};
+use crate::ledger::{Began, History, Holder, Kind, Locked, Outcome, Release, What};
+use crate::model::Node;
 use crate::record::RunId;
 use crate::report::Reporters;
 
-use super::super::run::{Request, Rest, run};
+use super::super::run::{Request, Rest, graph_of, local_store, run};
 use super::super::target::Asked;
-use super::super::{Context, Problem, Project};
-use super::begin::{Job, goes_on, held, remote, who};
-use super::words::title;
+use super::super::{Context, Problem, Project, Refusal};
+use super::begin::{Job, goal, goes_on, held, remote, who};
+use super::words::{short, title};
 use super::{history_of, open, refresh};
 
 /// Which end.
@@ -53,16 +54,26 @@ pub fn finish(
     }
     let label = format!("{env}.{}", release.began.node);
     if !release.phase.touched() {
-        close(context, project, env.as_str(), &release, how)?;
-        return match how {
-            Finish::Back => Ok(Finished::Closed(format!("{}: nothing had been changed", title(&release)))),
-            // Nothing is done yet that could be gone on with: it is begun anew.
-            Finish::Resume => {
-                let request = Request { targets: vec![asked(label)], ..request.clone() };
-                let (ending, rest) = run(context, project, &request, reporters)?;
-                Ok(Finished::Ran(ending, Box::new(rest)))
+        if how == Finish::Back {
+            close(context, project, env.as_str(), &release, how)?;
+            return Ok(Finished::Closed(format!("{}: nothing had been changed", title(&release))));
+        }
+        // Nothing is done yet that could be gone on with: the same is begun anew.
+        let mut request = Request { targets: vec![asked(label)], ..request.clone() };
+        let Began { kind, of, data, break_glass, .. } = release.began.clone();
+        match (kind, of) {
+            (Kind::Rollback, Some(of)) => {
+                request.job = Job::Rollback { of, emergency: break_glass.is_some(), data };
             }
-        };
+            (Kind::Restore, Some(of)) => request.job = Job::Restore(of),
+            _ => {
+                moved(context, project, &request, &history, &release)?;
+                request.break_glass = break_glass;
+            }
+        }
+        close(context, project, env.as_str(), &release, how)?;
+        let (ending, rest) = run(context, project, &request, reporters)?;
+        return Ok(Finished::Ran(ending, Box::new(rest)));
     }
     let job = match how {
         Finish::Resume => Job::Resume(release.id()),
@@ -75,6 +86,45 @@ pub fn finish(
 
 pub(super) fn asked(name: String) -> Asked {
     Asked { name, args: Vec::new() }
+}
+
+/// Whoever goes on with a deploy means that one: if another revision would go live by now, it is refused.
+fn moved(
+    context: &Context,
+    project: &mut Project,
+    request: &Request,
+    history: &History,
+    release: &Release,
+) -> Result<(), Problem> {
+    let label = &request.targets[0].name;
+    let (target, _) = super::super::target::target(project.envfile(), label, None)?;
+    let store = local_store(context, Some(project));
+    let (graph, _) = graph_of(context, project, &[target], &request.set, None)?;
+    let node = graph.targets().map(|ix| &graph[ix]).next();
+    let Some((node, Node::Deploy(deploy))) = node.and_then(|node| Some((node, node.special.as_ref()?)))
+    else {
+        return Ok(());
+    };
+    // What speaks against it altogether is told by the run.
+    let Ok(goal) = goal(project, node, deploy, (&Job::Deploy, None), (history, &store)) else {
+        return Ok(());
+    };
+    if goal.revision == release.began.revision {
+        return Ok(());
+    }
+    let env = node.env.as_ref().map(ToString::to_string).unwrap_or_default();
+    Err(Problem::Refused(vec![Refusal {
+        label: format!("deploy resume {env}"),
+        reason: format!(
+            "{} had changed nothing yet, and by now {} would go live",
+            title(release),
+            short(&goal.revision)
+        ),
+        place: "in its history".to_owned(),
+        hint: Some(format!(
+            "`envrun deploy back {env}` closes it; `envrun {label}` then deploys what is meant now"
+        )),
+    }]))
 }
 
 /// Writes down that a release is over before anything was changed.

@@ -146,7 +146,7 @@ pub fn dev(
     let mut request = request.clone();
     // A failure must not keep what has nothing to do with it from running: the next change may be for that.
     request.on_failure = OnFailure::KeepGoing;
-    (request.words, request.seen) = (None, None);
+    (request.words, request.broken) = (None, None);
     request.hold = Hold::Session;
     let ready = Ready::new(context, &mut project, &request)?;
     let (wake, heard) = mpsc::channel();

@@ -1,0 +1,229 @@
+//! `examples/pa-ecosystem`: real PostgreSQL in production and on a laptop; what goes live, what is saved, what is loaded.
+
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use crate::sandbox::{Ran, Sandbox, need};
+
+const FILES: [&str; 13] = [
+    "Envfile.kdl",
+    ".gitignore",
+    "app/assistant.py",
+    "app/default.flow",
+    "db/cluster.sh",
+    "db/rewrite.sh",
+    "sql/assert-sanitised.sql",
+    "sql/assert-whole.sql",
+    "sql/sanitise.sql",
+    "sql/schema.sql",
+    "tasks/app.kdl",
+    "tasks/git.kdl",
+    "tests/workflows.py",
+];
+const ENVIRONMENTS: [&str; 4] = ["laptop", "server", "production", "drill"];
+
+struct Ecosystem {
+    sandbox: Sandbox,
+    /// Where the clusters are: PostgreSQL is not root, and cannot look into root's folders.
+    clusters: tempfile::TempDir,
+}
+
+impl Ecosystem {
+    fn new() -> Option<Self> {
+        if !(need("python3", "python3") && need("pg_ctlcluster", "postgresql") && need("git", "git")) {
+            return None;
+        }
+        let mut sandbox = Sandbox::with(&[]);
+        let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/pa-ecosystem");
+        for path in FILES {
+            sandbox.write(path, std::fs::read(from.join(path)).unwrap());
+        }
+        let clusters = tempfile::tempdir().unwrap();
+        let is_root = Command::new("id").arg("-u").output().is_ok_and(|id| id.stdout.starts_with(b"0\n"));
+        if is_root {
+            let chown = Command::new("chown").arg("postgres").arg(clusters.path()).status();
+            assert!(chown.unwrap().success());
+        }
+        // Ports are whatever is free, all of them open at once so that no two are the same.
+        let ports = ["28283", "25432", "28284", "25433", "29283", "26432", "27432"];
+        let free: Vec<TcpListener> =
+            ports.iter().map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
+        let mut text = sandbox.read("Envfile.kdl");
+        for (port, free) in ports.iter().zip(&free) {
+            text = text.replace(port, &free.local_addr().unwrap().port().to_string());
+        }
+        let clusters_of_all = format!("\"{}/${{ENVRUN_ENV}}\"", clusters.path().display());
+        text = text.replace("\"${ROOT}/postgres\"", &clusters_of_all).replace("for=\"60s\"", "for=\"1s\"");
+        sandbox.write("Envfile.kdl", text);
+        // Whoever runs the tests may have come over ssh or not.
+        sandbox.set("USER", "ann");
+        let ecosystem = Self { sandbox, clusters };
+        ecosystem.git(&["init", "--quiet", "-b", "main"]);
+        ecosystem.commit("first");
+        Some(ecosystem)
+    }
+
+    fn git(&self, args: &[&str]) -> String {
+        let output = Command::new("git")
+            .args(["-c", "user.name=ann", "-c", "user.email=ann@example.org"])
+            .args(args)
+            .current_dir(self.sandbox.root())
+            .env("GIT_CONFIG_GLOBAL", "/dev/null")
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "git {args:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    }
+
+    fn commit(&self, message: &str) -> String {
+        self.git(&["add", "--all"]);
+        self.git(&["commit", "--quiet", "-m", message]);
+        self.git(&["rev-parse", "HEAD"])
+    }
+
+    /// Runs a command of the program and wants this status.
+    #[track_caller]
+    fn run(&self, args: &[&str], exit: i32) -> Ran {
+        let ran = self.sandbox.run(args);
+        assert_eq!(ran.exit, exit, "envrun {args:?}\n{}", ran.text());
+        ran
+    }
+
+    /// What the database of an environment answers.
+    #[track_caller]
+    fn sql(&self, env: &str, sql: &str) -> String {
+        let ran = self.run(&["env", "exec", env, "--", "psql", "-qtAc", sql], 0);
+        ran.stdout.trim().to_owned()
+    }
+
+    fn five_hundred(&self) {
+        let rows = "INSERT INTO contacts (name, email, phone) \
+                    SELECT 'Ann ' || i, 'ann' || i || '@acme.test', '0171-' || i FROM generate_series(1, 500) i";
+        self.sql("production", rows);
+    }
+
+    fn revision(&self, env: &str) -> String {
+        let ask = format!("python3 -B environments/{env}/checkout/app/assistant.py ask /revision");
+        self.run(&["env", "exec", env, "--", "sh", "-c", &ask], 0).stdout.trim().to_owned()
+    }
+}
+
+impl Drop for Ecosystem {
+    fn drop(&mut self) {
+        for env in ENVIRONMENTS {
+            let pid = self.sandbox.root().join(format!("environments/{env}/pid"));
+            if let Ok(pid) = std::fs::read_to_string(pid) {
+                let _ = Command::new("kill").arg(pid.trim()).stderr(Stdio::null()).status();
+            }
+            if self.sandbox.exists(&format!(".envrun/env/{env}/services")) {
+                let _ = self.sandbox.run(&["down", env]);
+            }
+            // Where that did not end it: its folder is about to go.
+            let pid = self.clusters.path().join(env).join("postmaster.pid");
+            if let Some(pid) = std::fs::read_to_string(pid).ok().as_ref().and_then(|text| text.lines().next())
+            {
+                let _ = Command::new("kill").args(["-QUIT", pid]).stderr(Stdio::null()).status();
+            }
+        }
+    }
+}
+
+#[test]
+fn production_gets_what_the_server_proved_and_its_data_back() {
+    let Some(world) = Ecosystem::new() else { return };
+    world.run(&["up", "server"], 0);
+    world.run(&["up", "production"], 0);
+    let first = world.git(&["rev-parse", "HEAD"]);
+    let promote = ["production.promote", "--confirm", "promote"];
+    let refused = world.run(&promote, 3);
+    assert!(refused.stderr.contains("nothing was deployed to server yet"), "{}", refused.text());
+    world.run(&["server.deploy"], 0);
+    let refused = world.run(&["production.promote"], 3);
+    assert!(refused.stderr.contains("the word `promote` was not typed"), "{}", refused.text());
+    world.run(&promote, 0);
+    assert_eq!(world.revision("production"), first);
+    assert_eq!(world.git(&["tag"]), "", "there was nothing before it");
+    world.five_hundred();
+
+    // The schema moves on. Production gets the commit that the server proved, beside the work tree.
+    let schema = world.sandbox.read("sql/schema.sql");
+    let more =
+        "ALTER TABLE contacts ADD COLUMN IF NOT EXISTS note text;\nUPDATE contacts SET phone = 'lost';\n";
+    world.sandbox.write("sql/schema.sql", format!("{schema}{more}"));
+    let second = world.commit("second");
+    world.run(&["server.deploy"], 0);
+    world.run(&promote, 0);
+    assert_eq!(world.revision("production"), second);
+    assert_eq!(world.sql("production", "SELECT count(*) FROM contacts WHERE phone = 'lost'"), "500");
+    let tag = world.git(&["tag"]);
+    assert!(tag.starts_with("rollback-"), "{tag}");
+    assert_eq!(world.git(&["rev-parse", &format!("{tag}^{{commit}}")]), first, "it marks what was replaced");
+
+    // Back, with the data of then; what is there now is saved, and the work tree is left alone.
+    world.sandbox.write("unfinished", "work\n");
+    let listed = world.run(&["rollback", "production", "--list"], 0);
+    assert!(listed.stdout.contains("data: production.db, production.flows"), "{}", listed.text());
+    world.run(&["rollback", "production", "--with-data", "--emergency"], 0);
+    assert_eq!(world.revision("production"), first);
+    assert_eq!(world.sql("production", "SELECT count(*) FROM contacts WHERE phone LIKE '0171-%'"), "500");
+    assert_eq!(world.sandbox.read("unfinished"), "work\n");
+    let history = world.run(&["history", "production"], 0);
+    assert!(history.stdout.contains("break-glass: emergency rollback"), "{}", history.text());
+    // And forward again: the copy that the rollback saved.
+    let restored = world.run(&["restore", "production.db", "-y"], 0);
+    assert!(restored.stderr.contains("`production.db` is saved"), "{}", restored.text());
+    assert_eq!(world.sql("production", "SELECT count(*) FROM contacts WHERE phone = 'lost'"), "500");
+
+    // A new password: the database and the assistant have it, and nobody else reads it.
+    world.run(&["secret", "rotate", "production", "POSTGRES_PASSWORD"], 0);
+    world.run(&["production.health"], 0);
+}
+
+#[test]
+fn the_laptop_gets_sanitised_data_and_a_backup_is_practised() {
+    let Some(world) = Ecosystem::new() else { return };
+    world.run(&["up", "production"], 0);
+    world.run(&["env", "exec", "production", "--", "psql", "-qf", "sql/schema.sql"], 0);
+    world.five_hundred();
+    world.run(&["up", "laptop"], 0);
+    world.run(&["env", "exec", "laptop", "--", "psql", "-qf", "sql/schema.sql"], 0);
+    world.sql("laptop", "INSERT INTO contacts (name, email, phone) VALUES ('mine', 'mine', 'mine')");
+
+    // One row that is not rewritten: the proof finds it, nothing is loaded, and no scratch database is left.
+    let rule = world.sandbox.read("sql/sanitise.sql");
+    world.sandbox.write("sql/sanitise.sql", rule.replace(';', " WHERE id <> 77;"));
+    let failed = world.run(&["laptop.sync-data"], 1);
+    assert!(failed.stderr.contains("1 of 500 contacts are still real"), "{}", failed.text());
+    assert_eq!(world.sql("laptop", "SELECT name FROM contacts"), "mine");
+    let databases =
+        "SELECT string_agg(datname, ' ' ORDER BY datname) FROM pg_database WHERE NOT datistemplate";
+    assert_eq!(world.sql("laptop", databases), "pa postgres");
+
+    world.sandbox.write("sql/sanitise.sql", rule);
+    world.run(&["laptop.sync-data"], 0);
+    let counted =
+        "SELECT count(*), count(*) FILTER (WHERE email LIKE '%acme%' OR phone LIKE '0171%') FROM contacts";
+    assert_eq!(world.sql("laptop", counted), "500|0");
+    assert_eq!(world.sql("production", counted), "500|500");
+    assert_eq!(world.sql("laptop", databases), "pa postgres");
+    // Of the raw data nothing is left; what the laptop had can be had again.
+    assert_eq!(std::fs::read_dir(world.sandbox.root().join(".envrun/tmp/load")).unwrap().count(), 1);
+    world.run(&["restore", "laptop.db", "-y"], 0);
+    assert_eq!(world.sql("laptop", "SELECT name FROM contacts"), "mine");
+
+    // The drill: a PostgreSQL made for it, the newest backup, a question; and then all of it is gone.
+    let none = world.run(&["drill.drill"], 1);
+    assert!(none.stderr.contains("nothing was saved yet"), "{}", none.text());
+    world.run(&["production.db"], 0);
+    let drill = world.run(&["drill.drill"], 0);
+    assert!(drill.stdout.contains("`production.db` is taken from copy 1: 1 file, "), "{}", drill.text());
+    assert!(drill.stdout.contains(" ago\n") && drill.stderr.contains("500 contacts"), "{}", drill.text());
+    assert!(!world.clusters.path().join("drill/postmaster.pid").exists(), "it is up for the drill alone");
+    // A backup of a database that was emptied is no backup, however well it can be read.
+    world.sql("production", "DELETE FROM contacts");
+    world.run(&["production.db"], 0);
+    let drill = world.run(&["drill.drill"], 1);
+    assert!(drill.stderr.contains("there are no contacts"), "{}", drill.text());
+    world.run(&["drill.drill", "--at", "1"], 0);
+}
