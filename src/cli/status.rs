@@ -13,6 +13,9 @@ use super::args::{ReleaseFormat, StatusArgs};
 use super::deploy::{reporters, request};
 use super::{Invocation, terminal};
 
+/// So many lines of drift are told to people.
+const TOLD: usize = 10;
+
 pub fn run(invocation: &Invocation<'_>, args: &StatusArgs) -> Result<u8, Problem> {
     let mut project = Project::open_to_run(invocation.context, invocation.place.file.as_deref())?;
     let mut found = status(&project, args.env.as_deref())?;
@@ -22,7 +25,7 @@ pub fn run(invocation: &Invocation<'_>, args: &StatusArgs) -> Result<u8, Problem
             reporters(invocation, &args.how)
         })?;
     }
-    let text = match args.format {
+    let text = match if args.json { ReleaseFormat::Json } else { args.format } {
         ReleaseFormat::Json => {
             let all: Vec<Value> = found.iter().map(as_json).collect();
             format!("{}\n", serde_json::to_string_pretty(&all).expect("only text for keys"))
@@ -33,10 +36,7 @@ pub fn run(invocation: &Invocation<'_>, args: &StatusArgs) -> Result<u8, Problem
         invocation.terminal.say("no environment has a deploy");
     }
     terminal::print(&text).map_err(|source| Problem::System { doing: "write to standard output", source })?;
-    let bad = |deploy: &DeployStatus| {
-        deploy.broken.is_some() || deploy.open.is_some() || deploy.healthy == Some(false)
-    };
-    Ok(u8::from(found.iter().flat_map(|status| &status.deploys).any(bad)))
+    Ok(u8::from(found.iter().any(Status::is_bad)))
 }
 
 fn as_text(invocation: &Invocation<'_>, status: &Status) -> String {
@@ -54,6 +54,22 @@ fn as_text(invocation: &Invocation<'_>, status: &Status) -> String {
     for deploy in &status.deploys {
         let _ =
             writeln!(text, "  {}  {}", deploy.node, state(deploy, now, status.holder.is_some(), &status.env));
+        let drift = deploy.drift.as_deref().unwrap_or_default();
+        for line in drift.iter().take(TOLD) {
+            let _ = writeln!(text, "    drift: {line}");
+        }
+        if drift.len() > TOLD {
+            let _ = writeln!(text, "    drift: and {} more", drift.len() - TOLD);
+        }
+    }
+    for line in &status.changed {
+        let _ = writeln!(text, "  drift: {line}");
+    }
+    for service in &status.services {
+        let since = service.ready.or(service.started).filter(|_| !service.state.is_over());
+        let since = since.map(|since| format!(" for {}", age(now, since))).unwrap_or_default();
+        let name = service.label.strip_prefix(&format!("{}.", status.env)).unwrap_or(&service.label);
+        let _ = writeln!(text, "  {name}  {}{since}", service.state.word());
     }
     text
 }
@@ -114,8 +130,15 @@ fn as_json(status: &Status) -> Value {
                 "open": release(&deploy.open),
                 "ahead": deploy.ahead,
                 "healthy": deploy.healthy,
+                "drift": deploy.drift,
             })
         })
         .collect();
-    json!({ "env": status.env, "locked": status.holder, "deploys": deploys })
+    json!({
+        "env": status.env,
+        "locked": status.holder,
+        "deploys": deploys,
+        "services": status.services,
+        "rendered": status.changed,
+    })
 }

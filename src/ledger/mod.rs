@@ -5,6 +5,7 @@
 //! | file | what |
 //! |---|---|
 //! | `ledger.jsonl` | one [`Entry`] per line: a deploy or rollback began, reached a phase, ended |
+//! | `live/` | what the release that is live left where, for `status` to compare |
 //! | `lock` | locked by the kernel for whoever changes the environment; says who that is |
 //!
 //! Every line ends in a checksum over itself and the line before it, and is on the disk before the step that it speaks
@@ -17,6 +18,7 @@
 
 mod entry;
 mod file;
+mod footprint;
 mod history;
 mod lock;
 mod shared;
@@ -28,6 +30,7 @@ use std::path::{Path, PathBuf};
 
 pub use entry::{Artefact, Began, Entry, Kind, Origin, Outcome, Phase, Reached, Saved, What, Who};
 pub use file::LedgerError;
+pub use footprint::Footprint;
 pub use history::{End, History, Release};
 pub use lock::{Holder, Locked};
 pub use shared::refresh;

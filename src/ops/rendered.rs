@@ -60,6 +60,18 @@ pub(super) fn drift(project: &Project) -> Vec<Diagnostic> {
     changed.collect()
 }
 
+/// Those of one environment that were changed by hand, in words.
+pub(super) fn changed(project: &Project, env: &str) -> Vec<String> {
+    let of_env = |file: &RenderedFile| file.node.split_once('.').is_some_and(|(its, _)| its == env);
+    let changed = RenderedFile::all(project.root()).into_iter().filter(of_env).filter(|file| {
+        let there = std::fs::read(project.root().join(&file.path));
+        place(project, &file.node).is_some() && there.is_ok_and(|bytes| !file.is(&bytes))
+    });
+    changed
+        .map(|file| format!("{} was changed by hand since `{}` rendered it", file.path, file.node))
+        .collect()
+}
+
 /// Where the node of that label renders; nothing if it does no longer.
 fn place(project: &Project, label: &str) -> Option<Span> {
     let envfile = project.envfile();

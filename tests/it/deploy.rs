@@ -607,6 +607,51 @@ fn ctrl_c_goes_back_although_the_command_is_slow_to_end() {
 }
 
 #[test]
+fn what_somebody_else_changed_is_told_as_drift() {
+    let lab = Lab::new();
+    for text in ["good 1\n", "good 2\n"] {
+        lab.commit("app.txt", text);
+        lab.sandbox.ok(&["uat.deploy"]);
+    }
+    let drift = || {
+        let ran = lab.run(&["status", "uat", "--json"]);
+        let json: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
+        let drift = json[0]["deploys"][0]["drift"].as_array().unwrap();
+        let drift: Vec<&str> = drift.iter().map(|line| line.as_str().unwrap()).collect();
+        assert_eq!(ran.exit, i32::from(!drift.is_empty()), "{}", ran.text());
+        drift.join("; ")
+    };
+    assert_eq!(drift(), "");
+    let live = lab.sandbox.root().join("live/uat");
+    let first = lab.git(&["rev-parse", "HEAD~1"]);
+    let second = lab.git(&["rev-parse", "HEAD"]);
+    // What came to it, and data beside it, are nobody's drift.
+    std::fs::write(live.join("current/app.pid"), "7").unwrap();
+    std::fs::write(live.join("log"), "and so on").unwrap();
+    assert_eq!(drift(), "");
+    // The same bytes, written again, are the same.
+    std::fs::write(live.join("current/app.txt"), "good 2\n").unwrap();
+    assert_eq!(drift(), "");
+    std::fs::write(live.join("current/app.txt"), "evil 2\n").unwrap();
+    assert_eq!(drift(), format!("live/uat/releases/{second}/app.txt was changed"));
+    std::fs::remove_file(live.join("current/app.txt")).unwrap();
+    assert_eq!(drift(), format!("live/uat/releases/{second}/app.txt is gone"));
+    std::fs::remove_file(live.join("current")).unwrap();
+    std::os::unix::fs::symlink(format!("releases/{first}"), live.join("current")).unwrap();
+    let repointed = format!("live/uat/current leads to releases/{first}, not to releases/{second}");
+    assert!(drift().starts_with(&repointed), "{}", drift());
+    let ran = lab.run(&["status", "uat"]);
+    exits(&ran, 1);
+    assert!(ran.stdout.contains(&format!("    drift: {repointed}\n")), "{}", ran.stdout);
+    // The next release puts it right, and so does going back.
+    lab.sandbox.ok(&["uat.deploy"]);
+    assert_eq!(drift(), "");
+    lab.commit("app.txt", "bad\n");
+    exits(&lab.run(&["uat.deploy"]), 5);
+    assert_eq!(drift(), "");
+}
+
+#[test]
 fn what_is_broken_after_ctrl_c_is_told() {
     let lab = Lab::new();
     let ran = interrupted_after_the_switch(&lab, "{ trap 'rm tools/kill.sh' INT; cat live/pipe; }");
@@ -738,7 +783,11 @@ task "good" { run "! grep -q red shipped" }
     // What it requires is asked before anything begins, all of it.
     let ran = lab.run(&["prod.deploy"]);
     exits(&ran, 3);
-    assert!(ran.stderr.contains("READY") && ran.stderr.contains("requires ready: it does not exist"), "{}", ran.stderr);
+    assert!(
+        ran.stderr.contains("READY") && ran.stderr.contains("requires ready: it does not exist"),
+        "{}",
+        ran.stderr
+    );
     assert!(!lab.sandbox.exists(".env.prod"));
     let mut lab = lab;
     lab.sandbox.set("READY", "yes");

@@ -98,7 +98,8 @@ pub enum ReleaseFormat {
 /// `envrun status`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Status 0 if all is well; 1 if something is broken, was cut short, or fails its proof (--check)."
+    after_help = "Status 0 if all is well; 1 if something is broken, was cut short, was changed by hand (drift), or fails its\n\
+                  proof (--check)."
 )]
 pub struct StatusArgs {
     /// Which environment; all that have a deploy without one
@@ -110,6 +111,9 @@ pub struct StatusArgs {
     /// The form
     #[arg(long, value_enum, default_value_t, hide_default_value = true)]
     pub format: ReleaseFormat,
+    /// As JSON
+    #[arg(long, conflicts_with = "format")]
+    pub json: bool,
     /// How proofs run.
     #[command(flatten)]
     pub how: HowArgs,

@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use crate::event::{Failure, Notice, Outcome as NodeOutcome, Stream};
 use crate::exec::Interrupt;
 use crate::graph::{ConfiguredTask, NodeIx};
-use crate::ledger::{self, Artefact, Fact, Outcome, Reached, Saved, Step, Transaction, What};
+use crate::ledger::{self, Artefact, Fact, Footprint, Outcome, Reached, Saved, Step, Transaction, What};
+use crate::model::VarType;
 
 use super::super::action::Actions;
 use super::super::command::{Attempt as Carried, Carry};
@@ -393,6 +394,11 @@ impl Drive<'_> {
             let message = format!("other checkouts do not know of this yet: {reason}");
             self.actions.notice(self.ear.node, &self.ear.send, message, None);
         }
+        match outcome {
+            Outcome::Live => self.leave_footprint(&deployment.forward),
+            Outcome::Back => deployment.back.iter().for_each(|back| self.leave_footprint(back)),
+            Outcome::Broken | Outcome::Refused | Outcome::Abandoned => {}
+        }
         if outcome == Outcome::Live {
             self.after_live();
         } else {
@@ -420,6 +426,24 @@ impl Drive<'_> {
             Outcome::Abandoned => Failure::Io { reason: self.why.clone() },
         };
         NodeOutcome::Failed { failure, log: None, hint: deployment.forward.node.task.hint.clone() }
+    }
+
+    /// Looks at what is live now, so that `status` notices when somebody else changes it.
+    fn leave_footprint(&self, attempt: &Attempt) {
+        let Deployment { env, name, .. } = self.deployment;
+        let around = self.actions.around;
+        let locked = self.deployments.lock(env);
+        let (false, Some(live)) = (self.deployment.is_restore(), locked.history().live(name)) else { return };
+        let Ok(scene) = around.scene(&attempt.node) else { return };
+        let dir = scene.dir.below(around.root);
+        let declared = around.task_values(&attempt.node, &attempt.node.task).declared();
+        let paths = declared.into_iter().filter(|value| value.ty == Some(VarType::Path) && !value.secret);
+        let folders: Vec<_> = paths.filter_map(|value| Some(dir.join(&**value.lookup.text()?))).collect();
+        let kept = Footprint::take(around.root, live.id(), &folders).keep(around.root, env, name);
+        if let Err(error) = kept {
+            let message = format!("`envrun status` will not notice what is changed by hand: {error}");
+            self.actions.notice(self.ear.node, &self.ear.send, message, None);
+        }
     }
 
     /// Data is not put back silently: whoever needs it is told where it is.

@@ -1,7 +1,7 @@
 //! What is live in an environment, and whether it is well.
 
 use crate::graph::Target;
-use crate::ledger::{self, Holder, Release};
+use crate::ledger::{self, Footprint, Holder, Release};
 use crate::model::{EnvName, Node};
 use crate::preflight::Git;
 
@@ -18,6 +18,10 @@ pub struct Status {
     pub deploys: Vec<DeployStatus>,
     /// Who changes it at this moment.
     pub holder: Option<Holder>,
+    /// Its services, as they are, or as they were last.
+    pub services: Vec<crate::service::Status>,
+    /// Files that its nodes rendered, and that somebody changed by hand.
+    pub changed: Vec<String>,
 }
 
 /// What is known of one deploy.
@@ -34,6 +38,28 @@ pub struct DeployStatus {
     pub ahead: Option<u64>,
     /// Whether its proof succeeds now; not there unless it was asked.
     pub healthy: Option<bool>,
+    /// What is not as the live release left it; not there if nobody looked when it went live, or elsewhere.
+    pub drift: Option<Vec<String>>,
+}
+
+impl Status {
+    /// Whether somebody has to look after it.
+    pub fn is_bad(&self) -> bool {
+        let failed =
+            |status: &crate::service::Status| matches!(status.state, crate::service::State::Failed(_));
+        !self.changed.is_empty()
+            || self.services.iter().any(failed)
+            || self.deploys.iter().any(DeployStatus::is_bad)
+    }
+}
+
+impl DeployStatus {
+    fn is_bad(&self) -> bool {
+        self.broken.is_some()
+            || self.open.is_some()
+            || self.healthy == Some(false)
+            || self.drift.as_ref().is_some_and(|drift| !drift.is_empty())
+    }
 }
 
 /// Looks at environments: the one that is named, or all that have a deploy.
@@ -59,12 +85,27 @@ pub fn status(project: &Project, env: Option<&str>) -> Result<Vec<Status>, Probl
             let ahead = live.as_ref().and_then(|live| git.ahead_of(&live.began.revision).ok());
             let open = history.open().find(|release| release.began.node == node).cloned();
             let broken = history.broken(&node).cloned();
-            deploys.push(DeployStatus { node, live, broken, open, ahead, healthy: None });
+            let drift = live.as_ref().and_then(|live| drift(project.root(), &env, &node, live.id()));
+            deploys.push(DeployStatus { node, live, broken, open, ahead, healthy: None, drift });
         }
         let holder = ledger::holder(project.root(), &env);
-        found.push(Status { env, deploys, holder });
+        let services = services(project, &env)?;
+        let changed = super::super::rendered::changed(project, &env);
+        found.push(Status { env, deploys, holder, services, changed });
     }
     Ok(found)
+}
+
+/// What is not as the release left it that is live; unknown where that was not looked at.
+fn drift(root: &std::path::Path, env: &str, node: &str, live: u64) -> Option<Vec<String>> {
+    let footprint = Footprint::of(root, env, node).filter(|footprint| footprint.release == live)?;
+    Some(footprint.drift(root))
+}
+
+/// The services of an environment that were started at all.
+fn services(project: &Project, env: &str) -> Result<Vec<crate::service::Status>, Problem> {
+    let listings = super::super::service::list(project, Some(&EnvName::from(env)))?;
+    Ok(listings.into_iter().flat_map(|listing| listing.services).collect())
 }
 
 /// Carries out the proofs of an environment's deploys, once, and says for each whether it is well.
