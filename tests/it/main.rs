@@ -47,6 +47,8 @@ mod plan;
 mod release;
 #[cfg(unix)]
 mod render;
+#[cfg(target_os = "linux")]
+mod restore;
 #[cfg(unix)]
 mod rotate;
 mod run;

@@ -211,6 +211,96 @@ task "check" { run #"test ! -e broken; PGPASSWORD="$DB_PASSWORD" psql -h 127.0.0
     killed_in_the_middle(&server, &sandbox, &second);
 }
 
+/// The owner of the secret is a file that wants to hear the old value before it takes the new one. Where `die` says so a
+/// command ends envrun.
+const KILLED: &str = r##"
+secrets store="box" { KEY generate="hex" length=16 on-rotate="tell" verify="check" }
+store "box" {
+    read "cat box"
+    write #"""
+        . ./die.sh
+        IFS= read -r value || test -n "$value"
+        way=write; test "$value" != "$(cat original)" || way=back-write
+        die $way-before
+        printf 'KEY=%s' "$value" > new
+        die $way-half
+        echo >> new
+        mv new box
+        die $way-after
+        """#
+}
+env "dev"
+task "tell" {
+    run #"""
+        . ./die.sh
+        way=tell; test "$NEW_SECRET" != "$(cat original)" || way=back
+        die $way-before
+        test "$KEY" = "$(cat owner)"
+        echo "$NEW_SECRET" > owner
+        die $way-after
+        """#
+}
+task "check" { run #". ./die.sh; die check-before; test "$KEY" = "$(cat owner)"; test ! -e broken; die check-after"# }
+task "uses" { run #"test -n "$KEY""# }
+"##;
+
+const DIE: &str =
+    "die() { if [ \"$(cat die 2> /dev/null)\" = \"$1\" ]; then rm die; kill -9 $PPID; sleep 60; fi; }\n";
+
+#[test]
+fn a_rotation_that_was_killed_is_told_of_and_brought_to_an_end() {
+    let sandbox = Sandbox::new(KILLED);
+    sandbox.write("die.sh", DIE);
+    let value = || sandbox.read("box").trim().strip_prefix("KEY=").unwrap().to_owned();
+    // Where it is killed, whether its proof fails, and whether it has the new value in the end.
+    let points = [
+        ("tell-before", false, false),
+        ("tell-after", false, false),
+        ("write-before", false, false),
+        ("write-half", false, false),
+        ("write-after", false, true),
+        ("check-before", false, true),
+        ("check-after", false, true),
+        ("check-before", true, false),
+        ("back-write-before", true, false),
+        ("back-write-half", true, false),
+        ("back-write-after", true, false),
+        ("back-before", true, false),
+        ("back-after", true, false),
+    ];
+    for (number, (point, broken, is_new)) in points.into_iter().enumerate() {
+        let original = format!("original-value-{number}");
+        sandbox.write("box", format!("KEY={original}\n"));
+        sandbox.write("owner", format!("{original}\n"));
+        sandbox.write("original", format!("{original}\n"));
+        sandbox.write("die", format!("{point}\n"));
+        if broken {
+            sandbox.write("broken", "");
+        }
+        let mut command = sandbox.command(&["secret", "rotate", "dev", "KEY"]);
+        let output = command.stdin(Stdio::null()).output().unwrap();
+        let signal = std::os::unix::process::ExitStatusExt::signal(&output.status);
+        assert_eq!(signal, Some(9), "{point}: {}", sandbox.ran(output).text());
+
+        let told = sandbox.ok(&["dev.uses"]);
+        assert!(
+            told.stderr.contains("a rotation of `KEY` of `dev` was cut short"),
+            "{point}: {}",
+            told.text()
+        );
+        assert!(told.stderr.contains("`envrun secret rotate dev --due`"), "{point}: {}", told.text());
+        let ran = sandbox.ok(&["secret", "rotate", "dev", "--due"]);
+        assert!(ran.stderr.contains("was ended in the middle"), "{point}: {}", ran.text());
+        assert_eq!(sandbox.read("owner").trim(), value(), "{point}: {}", ran.text());
+        assert_eq!(value() != original, is_new, "{point}: {}", ran.text());
+        clean(&ran, &sandbox, &[&original, &value()]);
+        assert!(!sandbox.exists(".envrun/secrets/dev.replaced.env"), "{point}: {}", ran.text());
+        let _ = std::fs::remove_file(sandbox.root().join("broken"));
+        let quiet = sandbox.ok(&["dev.uses"]);
+        assert!(!quiet.stderr.contains("cut short"), "{point}: {}", quiet.text());
+    }
+}
+
 /// envrun is killed when the database has the candidate and the store has not: the next rotation takes it back first.
 fn killed_in_the_middle(server: &Postgres, sandbox: &Sandbox, before: &str) {
     sandbox.write("hang", "");

@@ -1,7 +1,7 @@
 //! What is live in an environment, and whether it is well.
 
 use crate::graph::Target;
-use crate::ledger::{self, Footprint, Holder, Release};
+use crate::ledger::{self, Footprint, History, Holder, Kind, Release};
 use crate::model::{EnvName, Node};
 use crate::preflight::Git;
 
@@ -14,7 +14,7 @@ use super::{history_of, refresh};
 pub struct Status {
     /// The environment.
     pub env: String,
-    /// Its deploys.
+    /// Its deploys, and restores that have not come to a good end.
     pub deploys: Vec<DeployStatus>,
     /// Who changes it at this moment.
     pub holder: Option<Holder>,
@@ -88,6 +88,7 @@ pub fn status(project: &Project, env: Option<&str>) -> Result<Vec<Status>, Probl
             let drift = live.as_ref().and_then(|live| drift(project.root(), &env, &node, live.id()));
             deploys.push(DeployStatus { node, live, broken, open, ahead, healthy: None, drift });
         }
+        deploys.extend(unsound(&history));
         let holder = ledger::holder(project.root(), &env);
         let services = services(project, &env)?;
         let changed = super::super::rendered::changed(project, &env);
@@ -106,6 +107,30 @@ fn drift(root: &std::path::Path, env: &str, node: &str, live: u64) -> Option<Vec
 fn services(project: &Project, env: &str) -> Result<Vec<crate::service::Status>, Problem> {
     let listings = super::super::service::list(project, Some(&EnvName::from(env)))?;
     Ok(listings.into_iter().flat_map(|listing| listing.services).collect())
+}
+
+/// Restores that were cut short, or failed and could not be taken back: until that is mended nobody knows which data there
+/// are. One that came to its end is nothing to tell here.
+fn unsound(history: &History) -> Vec<DeployStatus> {
+    let mut found: Vec<DeployStatus> = Vec::new();
+    for release in history.releases().iter().filter(|release| release.began.kind == Kind::Restore) {
+        let node = &release.began.node;
+        let broken = history.broken(node).cloned();
+        let open = history.open().find(|open| open.began.node == *node).cloned();
+        if (broken.is_some() || open.is_some()) && found.iter().all(|known| known.node != *node) {
+            let node = node.clone();
+            found.push(DeployStatus {
+                node,
+                live: None,
+                broken,
+                open,
+                ahead: None,
+                healthy: None,
+                drift: None,
+            });
+        }
+    }
+    found
 }
 
 /// Carries out the proofs of an environment's deploys, once, and says for each whether it is well.

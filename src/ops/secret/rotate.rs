@@ -6,10 +6,15 @@
 //!                        store has the old one, on-rotate with the old one as $NEW_SECRET, restart
 //! ```
 //!
-//! While a secret is being replaced, the candidate lies in `.envrun/secrets/<env>.rotating.env`: if envrun is killed in
-//! the middle, its owner may know only the candidate, and nobody else would. The next rotation takes that one back first.
+//! While a secret is being replaced, the candidate lies in `.envrun/secrets/<env>.rotating.env` and the value that it
+//! replaces in `<env>.replaced.env`: if envrun is killed in the middle, its owner may know only the one or only the other,
+//! and nobody else would. The next rotation first brings that one to an end: on if the candidate was stored, else back.
+//! Until then every run that wants the secret says so.
 //!
-//! Invariant: a candidate is thrown away only when its owner is known to have the old value, or the store has it.
+//! Invariant: a candidate is thrown away only when its owner is known to have the old value, or when what uses it was
+//! proved with the new one.
+
+use std::path::{Path, PathBuf};
 
 use crate::model::{EnvName, NodeRef};
 use crate::record::STATE_DIR;
@@ -50,7 +55,7 @@ pub fn rotate(
     due: bool,
     rotation: &mut Rotation<'_>,
 ) -> Result<Vec<(String, Rotated)>, Problem> {
-    let pending = pending_file(project, env);
+    let pending = Pending::of(project.root(), env);
     let lock = lock(project, env)?;
     let chosen = choose(context, project, env, names, due)?;
     let mut done = Vec::new();
@@ -69,18 +74,58 @@ pub fn rotate(
     Ok(done)
 }
 
-/// Where candidates lie while they are not yet the secret.
-fn pending_file(project: &Project, env: Option<&EnvName>) -> FileStore {
-    let env = env.map_or("", EnvName::as_str);
-    let folder = project.root().join(STATE_DIR).join("secrets");
-    FileStore::own(folder.join(format!("{env}.rotating.env")))
+/// What lies on the disk while a secret is replaced.
+struct Pending {
+    /// The candidates.
+    new: FileStore,
+    /// What they replace.
+    old: FileStore,
+}
+
+impl Pending {
+    fn of(root: &Path, env: Option<&EnvName>) -> Self {
+        let env = env.map_or("", EnvName::as_str);
+        let file =
+            |kind| FileStore::own(root.join(STATE_DIR).join("secrets").join(format!("{env}.{kind}.env")));
+        Self { new: file("rotating"), old: file("replaced") }
+    }
+
+    /// Nothing of this secret is pending any more.
+    fn forget(&self, name: &str) -> Result<(), Problem> {
+        // The candidate first: as long as it is there, the other one is needed.
+        for file in [&self.new, &self.old] {
+            if file.read()?.keys().all(|other| other == name) {
+                file.remove()?;
+            } else {
+                file.update::<StoreError>(|text: &str| file.with(text, name, None).map(Some))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The secrets of an environment whose rotation was cut short: nobody rotates, and candidates are there.
+pub(super) fn cut_short(root: &Path, env: Option<&EnvName>) -> Vec<String> {
+    let pending = Pending::of(root, env);
+    if !pending.new.path().exists() {
+        return Vec::new();
+    }
+    let goes_on = std::fs::File::open(lock_path(root, env))
+        .is_ok_and(|lock| matches!(lock.try_lock(), Err(std::fs::TryLockError::WouldBlock)));
+    match pending.new.read() {
+        Ok(candidates) if !goes_on => candidates.into_keys().collect(),
+        _ => Vec::new(),
+    }
+}
+
+fn lock_path(root: &Path, env: Option<&EnvName>) -> PathBuf {
+    root.join(STATE_DIR).join("env").join(env.map_or("_", EnvName::as_str)).join("rotate.lock")
 }
 
 /// One rotation at a time in an environment.
 fn lock(project: &Project, env: Option<&EnvName>) -> Result<std::fs::File, Problem> {
-    let folder = project.root().join(STATE_DIR).join("env").join(env.map_or("_", EnvName::as_str));
-    crate::base::fs::create_folder(&folder)?;
-    let path = folder.join("rotate.lock");
+    let path = lock_path(project.root(), env);
+    crate::base::fs::create_folder(path.parent().expect("it lies in a folder of the environment"))?;
     let open = std::fs::OpenOptions::new().write(true).create(true).truncate(false).open(&path);
     let file = open.map_err(|error| crate::base::fs::FsError::new("open", &path, error))?;
     match file.try_lock() {
@@ -147,16 +192,17 @@ fn choose(
     })
 }
 
-/// Takes back what a rotation left that was ended in the middle.
+/// Brings to an end what a rotation left that was ended in the middle: on where the candidate is stored, else back.
 fn recover(
     context: &Context,
     project: &mut Project,
     env: Option<&EnvName>,
-    pending: &FileStore,
+    pending: &Pending,
     rotation: &mut Rotation<'_>,
 ) -> Result<(), Problem> {
-    for (name, candidate) in pending.read()? {
-        context.redactor.learn([candidate.as_str()]);
+    for (name, candidate) in pending.new.read()? {
+        let replaced = pending.old.read()?.get(&name).cloned();
+        context.redactor.learn(replaced.as_deref().into_iter().chain([candidate.as_str()]));
         let values = EnvValues::read(context, project, env.cloned(), &[])?;
         let (kept, current) = with_secrets(context, project, |secrets| {
             let kept = named(secrets, &values, &name)?;
@@ -164,16 +210,32 @@ fn recover(
             Ok((kept, value))
         })?;
         let one = One { context, env, kept: &kept, pending };
-        let Some(old) = current.filter(|current| *current != candidate) else {
-            // The store has the candidate: only the last word was missing.
-            one.forget()?;
-            continue;
+        let ended = if current.as_ref() == Some(&candidate) {
+            (rotation.say)(&format!(
+                "a rotation of `{name}` was ended in the middle: it is stored, so it goes on"
+            ));
+            match (one.settle(project, rotation, &candidate), &replaced) {
+                (Ok(()), _) => one.note_made(project).map_err(|problem| problem.to_string()),
+                (Err(failed), None) => Err(failed),
+                (Err(failed), Some(old)) => {
+                    (rotation.say)(&format!("`{name}`: {failed}; going back"));
+                    one.back(project, rotation, (old, &candidate), true)
+                        .map_err(|worse| format!("{failed}, and going back failed too: {worse}"))
+                }
+            }
+        } else {
+            (rotation.say)(&format!("a rotation of `{name}` was ended in the middle: it is taken back"));
+            match (current, replaced) {
+                (Some(old), _) => one.give_back(project, rotation, &old, &candidate),
+                // What is left of a `write` that was cut short.
+                (None, Some(old)) => one.back(project, rotation, (&old, &candidate), true),
+                (None, None) => Err("nobody knows its old value any more".to_owned()),
+            }
         };
-        (rotation.say)(&format!("a rotation of `{name}` was ended in the middle: it is taken back"));
-        if let Err(failed) = one.give_back(project, rotation, &old, &candidate) {
+        if let Err(failed) = ended {
             let message = format!(
-                "`{name}`: an earlier rotation cannot be taken back ({failed}); the candidate is in {}",
-                pending.path().display()
+                "`{name}`: an earlier rotation cannot be brought to an end ({failed}); the candidate is in {}",
+                pending.new.path().display()
             );
             return Err(Problem::usage(
                 message,
@@ -183,7 +245,7 @@ fn recover(
                 )),
             ));
         }
-        one.forget()?;
+        pending.forget(&name)?;
     }
     Ok(())
 }
@@ -193,7 +255,7 @@ struct One<'a> {
     context: &'a Context,
     env: Option<&'a EnvName>,
     kept: &'a Kept,
-    pending: &'a FileStore,
+    pending: &'a Pending,
 }
 
 impl One<'_> {
@@ -217,18 +279,18 @@ impl One<'_> {
             source: std::io::Error::other(error),
         })?;
         self.context.redactor.learn([new.as_str()]);
-        with_secrets(self.context, project, |secrets| secrets.prepare(self.pending).map_err(Problem::Store))?;
-        self.pending.set(&[(self.name().to_owned(), new.clone())])?;
+        // The old value first: with the candidate there, whoever comes later knows both.
+        for (file, value) in [(&self.pending.old, &old), (&self.pending.new, &new)] {
+            with_secrets(self.context, project, |secrets| secrets.prepare(file).map_err(Problem::Store))?;
+            file.set(&[(self.name().to_owned(), value.clone())])?;
+        }
 
         let mut stored = false;
         let failed = self.steps(project, rotation, (&old, &new), &mut stored);
         let failed = match failed {
             Ok(()) => {
-                with_secrets(self.context, project, |secrets| {
-                    secrets.note_made(&self.kept.place, [self.name()]);
-                    Ok(())
-                })?;
-                self.forget()?;
+                self.note_made(project)?;
+                self.pending.forget(self.name())?;
                 return Ok(Rotated::Done);
             }
             Err(failed) => failed,
@@ -236,12 +298,12 @@ impl One<'_> {
         (rotation.say)(&format!("`{}`: {failed}; going back", self.name()));
         match self.back(project, rotation, (&old, &new), stored) {
             Ok(()) => {
-                self.forget()?;
+                self.pending.forget(self.name())?;
                 Ok(Rotated::Back(failed))
             }
             Err(worse) => Ok(Rotated::Broken(format!(
                 "{failed}, and going back failed too: {worse}; the candidate is in {}",
-                self.pending.path().display()
+                self.pending.new.path().display()
             ))),
         }
     }
@@ -261,11 +323,24 @@ impl One<'_> {
         // Even a `write` that fails may have written.
         *stored = true;
         self.store(project, new)?;
+        self.settle(project, rotation, new)
+    }
+
+    /// What uses the secret gets the new value, which is stored, and is proved with it.
+    fn settle(&self, project: &mut Project, rotation: &mut Rotation<'_>, new: &str) -> Result<(), String> {
         self.restart(project, rotation)?;
-        if let Some(task) = &secret.verify {
+        if let Some(task) = &self.kept.spec.secret.verify {
             self.task(project, rotation, task, new, None)?;
         }
         Ok(())
+    }
+
+    /// Writes down when it was made, for `rotate=`.
+    fn note_made(&self, project: &Project) -> Result<(), Problem> {
+        with_secrets(self.context, project, |secrets| {
+            secrets.note_made(&self.kept.place, [self.name()]);
+            Ok(())
+        })
     }
 
     /// Everything as it was.
@@ -370,15 +445,5 @@ impl One<'_> {
             Ok((ending, _)) => Err(format!("`{name}` failed with status {}", ending.exit)),
             Err(problem) => Err(format!("`{name}` was not run: {problem}")),
         }
-    }
-
-    /// The candidate is the secret now, or nobody's.
-    fn forget(&self) -> Result<(), Problem> {
-        let left = self.pending.read()?;
-        if left.keys().all(|name| name == self.name()) {
-            return Ok(self.pending.remove()?);
-        }
-        let without = |text: &str| self.pending.with(text, self.name(), None).map(Some);
-        Ok(self.pending.update::<StoreError>(without)?)
     }
 }

@@ -11,6 +11,7 @@ use crate::vars::{SecretId, Values};
 
 use super::super::guard::changes_something;
 use super::super::{Context, Project, Refusal};
+use super::rotate::cut_short;
 use super::{Missing, Secrets, Wanted};
 
 /// Which secrets the nodes of a graph want.
@@ -121,9 +122,20 @@ pub fn unseal(
         }
         let held = held.iter().map(|(id, _)| id.clone());
         let wanted = Wanted::Only(group.wanted.keys().cloned().chain(held).collect());
+        // Whoever wants one whose rotation was cut short may be given what its owner does not take.
+        let env = group.values.env();
+        for name in cut_short(project.root(), env) {
+            if group.wanted.keys().any(|id| id.1.as_str() == name) {
+                let place = env.map_or_else(String::new, |env| format!(" of `{env}`"));
+                let ends = env.map_or_else(String::new, |env| format!(" {env}"));
+                unsealed.notices.push((
+                    format!("a rotation of `{name}`{place} was cut short: its owner may have the old value or the new one"),
+                    Some(format!("`envrun secret rotate{ends} --due` brings it to an end")),
+                ));
+            }
+        }
         let opened = secrets.open(group.values, &wanted, missing);
         unsealed.read_any |= opened.read_any;
-        let env = group.values.env();
         unsealed.pretended.extend(opened.pretended.into_iter().map(|id| (env.cloned(), id)));
         for notice in opened.notices {
             if !unsealed.notices.contains(&notice) {
