@@ -3,6 +3,7 @@
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::sandbox::{Ran, Sandbox, need};
 
@@ -22,6 +23,18 @@ const FILES: [&str; 13] = [
     "tests/workflows.py",
 ];
 const ENVIRONMENTS: [&str; 4] = ["laptop", "server", "production", "drill"];
+
+/// A free port that the system gives to nobody who does not ask for it by number: the servers here are started again.
+fn free_port() -> u16 {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    loop {
+        let number = NEXT.fetch_add(1, Ordering::Relaxed) + std::process::id() * 64;
+        let port = 10_000 + u16::try_from(number % 20_000).expect("it is below 20,000");
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
+}
 
 struct Ecosystem {
     sandbox: Sandbox,
@@ -45,13 +58,10 @@ impl Ecosystem {
             let chown = Command::new("chown").arg("postgres").arg(clusters.path()).status();
             assert!(chown.unwrap().success());
         }
-        // Ports are whatever is free, all of them open at once so that no two are the same.
         let ports = ["28283", "25432", "28284", "25433", "29283", "26432", "27432"];
-        let free: Vec<TcpListener> =
-            ports.iter().map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
         let mut text = sandbox.read("Envfile.kdl");
-        for (port, free) in ports.iter().zip(&free) {
-            text = text.replace(port, &free.local_addr().unwrap().port().to_string());
+        for port in ports {
+            text = text.replace(port, &free_port().to_string());
         }
         let clusters_of_all = format!("\"{}/${{ENVRUN_ENV}}\"", clusters.path().display());
         text = text.replace("\"${ROOT}/postgres\"", &clusters_of_all).replace("for=\"60s\"", "for=\"1s\"");
