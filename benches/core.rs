@@ -157,7 +157,7 @@ fn snapshot(c: &mut Criterion, tasks: usize) {
     loaded.save_snapshot(&kept, std::slice::from_ref(&root_file)).expect("the folder is ours");
     c.bench_function(&format!("snapshot/{tasks}"), |b| {
         b.iter(|| {
-            Loaded::from_snapshot(black_box(&kept), &root_file, &Texts::Disk).expect("nothing changed")
+            Loaded::from_snapshot(black_box(&kept), &root_file, &Texts::Disk, None).expect("nothing changed")
         });
     });
 }

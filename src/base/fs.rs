@@ -53,6 +53,21 @@ pub fn read_text(path: &Path) -> Result<String, FsError> {
     std::fs::read_to_string(path).map_err(|error| FsError::new("read", path, error))
 }
 
+/// Moves a file or a link to another name, on another file system too.
+pub fn move_file(from: &Path, to: &Path) -> io::Result<()> {
+    match std::fs::rename(from, to) {
+        Err(error) if error.kind() == io::ErrorKind::CrossesDevices => {
+            if from.is_symlink() {
+                std::os::unix::fs::symlink(std::fs::read_link(from)?, to)?;
+            } else {
+                std::fs::copy(from, to)?;
+            }
+            std::fs::remove_file(from)
+        }
+        other => other,
+    }
+}
+
 /// Makes a folder and those above it.
 pub fn create_folder(path: &Path) -> Result<(), FsError> {
     std::fs::create_dir_all(path).map_err(|error| FsError::new("create the folder", path, error))
@@ -332,6 +347,32 @@ pub fn join(folder: &[u8], name: &[u8]) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn files_and_links_move_to_another_file_system() {
+        let here = tempfile::tempdir().unwrap();
+        let Ok(there) = tempfile::tempdir_in("/dev/shm") else {
+            eprintln!("SKIPPED: there is no second file system");
+            return;
+        };
+        let (file, link) = (here.path().join("file"), here.path().join("link"));
+        std::fs::write(&file, "text").unwrap();
+        let mode = <std::fs::Permissions as std::os::unix::fs::PermissionsExt>::from_mode(0o755);
+        std::fs::set_permissions(&file, mode.clone()).unwrap();
+        std::os::unix::fs::symlink("nowhere", &link).unwrap();
+        for name in ["file", "link"] {
+            let (from, to) = (here.path().join(name), there.path().join(name));
+            move_file(&from, &to).unwrap();
+            assert!(from.symlink_metadata().is_err() && to.symlink_metadata().is_ok());
+            move_file(&to, &from).unwrap();
+            assert!(to.symlink_metadata().is_err());
+        }
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), "text");
+        let moved = std::fs::metadata(&file).unwrap().permissions();
+        assert_eq!(std::os::unix::fs::PermissionsExt::mode(&moved) & 0o777, 0o755);
+        assert_eq!(std::fs::read_link(&link).unwrap(), std::path::Path::new("nowhere"));
+        assert!(move_file(&here.path().join("none"), &there.path().join("none")).is_err());
+    }
 
     #[test]
     fn what_nobody_writes_any_more_is_told_by_its_name() {

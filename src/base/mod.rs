@@ -8,6 +8,7 @@ pub mod codec;
 pub mod digest;
 pub mod fs;
 pub mod glob;
+pub mod map;
 pub mod path;
 pub mod unit;
 pub mod version;

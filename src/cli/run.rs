@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::engine::service::Hold;
 use crate::model::EnvName;
 use crate::ops::run::{Request, run as run_request};
-use crate::ops::seal::{sealed, tell};
+use crate::ops::seal::{Broken, sealed, tell};
 use crate::ops::target::{Asked, declared};
 use crate::ops::{Problem, Project};
 use crate::plan::{Force, OnFailure};
@@ -40,7 +40,8 @@ pub fn run(invocation: &Invocation<'_>, words: Vec<OsString>) -> Result<u8, Prob
         tell(invocation.context, sealed, reporters(invocation, &options));
         return Ok(0);
     }
-    let mut project = Project::open_to_run(invocation.context, invocation.place.file.as_deref())?;
+    let basis = broken.as_ref().and_then(Broken::basis);
+    let mut project = Project::open_known(invocation.context, invocation.place.file.as_deref(), basis)?;
     let default = default_env(&project, &words);
     let all = words;
     let words = split(&all, |name| declared(project.envfile(), name, default.as_ref()))

@@ -4,6 +4,7 @@
 //! `build`. Options of a run may stand anywhere; a word behind a target belongs to the target as long as it declares
 //! positional arguments that are not yet given; what follows `--` belongs to the last target whatever it looks like.
 
+use std::cell::LazyCell;
 use std::ffi::OsString;
 
 use clap::{Args, Command, FromArgMatches, Subcommand};
@@ -16,7 +17,8 @@ use super::args::{Place, RunOptions};
 /// The words of a run, `run` itself left out: `envrun build` is `envrun run build`. `None` for every other command, and
 /// where help or the version is asked for before a target is named.
 pub fn of_run(args: &[OsString]) -> Option<Vec<OsString>> {
-    let options = run_options();
+    // Most runs have no options, and nobody has to know which there are.
+    let options = LazyCell::new(run_options);
     let mut at = 0;
     while let Some(word) = args.get(at) {
         let Some(word) = word.to_str().filter(|word| word.starts_with('-') && *word != "-" && *word != "--")
@@ -58,6 +60,9 @@ pub fn of_run(args: &[OsString]) -> Option<Vec<OsString>> {
 
 /// Behind `logs`, `-f` is `--follow`, as everywhere where logs are read; before it, it names the Envfile.
 pub fn follow(args: &mut [OsString]) {
+    if !args.iter().any(|word| word == "logs") {
+        return;
+    }
     let options = run_options();
     let mut at = 1;
     while let Some(word) = args.get(at).and_then(|word| word.to_str()).filter(|word| word.starts_with('-')) {
@@ -88,7 +93,7 @@ fn run_options() -> Command {
 /// Where the words of a run say that the Envfile is. Behind a target only the short letters count: a task may have a flag
 /// `--file` of its own.
 pub fn place(words: &[OsString]) -> Result<Place, clap::Error> {
-    let options = run_options();
+    let options = LazyCell::new(run_options);
     let place = Place::augment_args(Command::new("envrun run"));
     let mut found: Vec<OsString> = Vec::new();
     let mut behind_target = false;

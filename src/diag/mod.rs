@@ -62,17 +62,24 @@ pub struct SourceFile {
     pub name: String,
     /// Where it lies.
     pub path: PathBuf,
-    /// What it says.
-    pub text: Arc<str>,
+    /// What it says; read when somebody asks, if what it means is known without.
+    text: OnceLock<Arc<str>>,
     /// Where its lines begin but for the first, found when somebody asks.
     line_starts: OnceLock<Box<[u32]>>,
 }
 
 impl SourceFile {
+    /// What it says.
+    pub fn text(&self) -> &str {
+        let read = || std::fs::read(&self.path).map(|bytes| String::from_utf8_lossy(&bytes).into());
+        // A file that is gone by then is shown without its lines.
+        self.text.get_or_init(|| read().unwrap_or_default())
+    }
+
     /// The line that holds the byte at `offset`, from 0, and where it begins.
     fn line_at(&self, offset: usize) -> (usize, usize) {
         let starts = self.line_starts.get_or_init(|| {
-            let newlines = self.text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
+            let newlines = self.text().bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
             newlines.map(|(at, _)| u32::try_from(at + 1).expect("a text is shorter than 4 GiB")).collect()
         });
         let line = starts.partition_point(|&start| start as usize <= offset);
@@ -89,13 +96,17 @@ pub struct SourceMap {
 impl SourceMap {
     /// Adds a text.
     pub fn add(&mut self, name: impl Into<String>, path: &Path, text: impl Into<Arc<str>>) -> FileId {
+        self.push(name.into(), path, OnceLock::from(text.into()))
+    }
+
+    /// Adds a text of which it is known what it means: it is read only if somebody wants to see it.
+    pub fn add_unread(&mut self, name: impl Into<String>, path: &Path) -> FileId {
+        self.push(name.into(), path, OnceLock::new())
+    }
+
+    fn push(&mut self, name: String, path: &Path, text: OnceLock<Arc<str>>) -> FileId {
         let id = FileId(u32::try_from(self.files.len()).expect("fewer than four billion files"));
-        self.files.push(SourceFile {
-            name: name.into(),
-            path: path.to_path_buf(),
-            text: text.into(),
-            line_starts: OnceLock::new(),
-        });
+        self.files.push(SourceFile { name, path: path.to_path_buf(), text, line_starts: OnceLock::new() });
         id
     }
 
@@ -112,9 +123,9 @@ impl SourceMap {
     /// Line and column of a span's start, both from 1; the column counts characters.
     pub fn line_col(&self, span: Span) -> (usize, usize) {
         let file = self.file(span.file);
-        let at = (span.start as usize).min(file.text.len());
+        let at = (span.start as usize).min(file.text().len());
         let (line, start) = file.line_at(at);
-        let before = file.text.get(start..at).map_or(at - start, |before| before.chars().count());
+        let before = file.text().get(start..at).map_or(at - start, |before| before.chars().count());
         (line + 1, before + 1)
     }
 
@@ -125,7 +136,7 @@ impl SourceMap {
 
     /// What stands at a span.
     pub fn snippet(&self, span: Span) -> &str {
-        self.file(span.file).text.get(span.start as usize..span.end() as usize).unwrap_or_default()
+        self.file(span.file).text().get(span.start as usize..span.end() as usize).unwrap_or_default()
     }
 }
 

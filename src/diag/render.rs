@@ -206,7 +206,7 @@ impl miette::Diagnostic for Shown<'_> {
         let labels = self.labels.iter().enumerate().map(|(index, label)| {
             let text = Some(label.text.clone()).filter(|text| !text.is_empty());
             // miette panics on a place outside of the text.
-            let file_len = self.source.as_ref().map_or(0, |source| source.0.text.len());
+            let file_len = self.source.as_ref().map_or(0, |source| source.0.text().len());
             let start = (label.span.start as usize).min(file_len);
             let span = SourceSpan::new(start.into(), (label.span.len as usize).min(file_len - start));
             if index == 0 {
@@ -229,7 +229,7 @@ impl miette::SourceCode for Source<'_> {
         lines_before: usize,
         lines_after: usize,
     ) -> Result<Box<dyn SpanContents<'a> + 'a>, miette::MietteError> {
-        let text = self.0.text.as_ref();
+        let text = self.0.text();
         // miette reads from the beginning of the text to the span, for every span: it is given only the lines it needs.
         let mut from = self.0.line_at(span.offset()).1;
         for _ in 0..lines_before {

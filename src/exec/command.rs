@@ -225,7 +225,7 @@ fn run_from(
     match spec.watch {
         None => run_with(spec, None, input, processes, started, output),
         Some(watch) => {
-            let (session, filter) = Session::begin().map_err(|source| StartError::Watch { source })?;
+            let (session, filter) = Session::begin(watch).map_err(|source| StartError::Watch { source })?;
             let ended = std::thread::scope(|scope| {
                 scope.spawn(|| session.serve(watch));
                 run_with(spec, Some(filter), input, processes, started, output)

@@ -22,7 +22,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use rustix::process::Pid;
 
 use crate::base::RelPath;
-use crate::base::fs::{Kind, create_folder};
+use crate::base::fs::{Kind, create_folder, move_file};
 use crate::base::glob::Pattern;
 use crate::cache::{ActionResult, Output};
 
@@ -224,7 +224,7 @@ impl Aside<'_> {
             }
             return;
         }
-        if std::fs::rename(path.below(root), self.place(self.moved.len())).is_err() {
+        if move_file(&path.below(root), &self.place(self.moved.len())).is_err() {
             return;
         }
         self.moved.push(wanted_back.then(|| path.clone()));
@@ -246,7 +246,7 @@ impl Aside<'_> {
             let Some(path) = path else { continue };
             let there = self.workspace.root.stat(path.as_bytes()).ok().flatten();
             if there.is_none() {
-                let _ = std::fs::rename(self.place(at), path.below(self.workspace.root.path()));
+                let _ = move_file(&self.place(at), &path.below(self.workspace.root.path()));
             }
         }
         self.workspace.touched();

@@ -13,13 +13,13 @@
 //! Ids on disk and in memory are the same for what was loaded; two processes that write at once give the same numbers to
 //! different paths, so whoever appends translates.
 
-use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
 use crate::base::Digest;
 use crate::base::codec::{Put, Reader};
 use crate::base::fs::Stat;
+use crate::base::map::HashMap;
 
 use super::journal::{News, Records, push_record};
 use super::record::{Record, renumber};

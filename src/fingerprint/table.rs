@@ -3,10 +3,10 @@
 //! A path is an id, given once; ids are what task records and checks speak of, so that a check of a task that is up to
 //! date touches no path and allocates nothing.
 
-use std::hash::{BuildHasher, RandomState};
+use std::hash::BuildHasher;
 
-use crate::base::Digest;
 use crate::base::fs::{Kind, Stat};
+use crate::base::{Digest, map};
 
 /// A path's number in the table.
 pub(super) type PathId = u32;
@@ -185,7 +185,7 @@ struct Names {
     ends: Vec<usize>,
     /// Ids plus one; zero is free. A power of two long, at most half full.
     slots: Vec<u32>,
-    hasher: RandomState,
+    hasher: map::State,
 }
 
 impl Names {

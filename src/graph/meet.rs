@@ -22,6 +22,9 @@ pub fn meetings(graph: &TaskGraph) -> Vec<Diagnostic> {
     let nodes: Vec<&ConfiguredTask> = if makers().any(|node| node.env.is_some() && node.env.as_ref() != first)
     {
         makers().collect()
+    } else if first.is_none() {
+        // Without an environment a path is one node.
+        return Vec::new();
     } else {
         let mut count: HashMap<&NodePath, usize> = HashMap::new();
         makers().for_each(|node| *count.entry(&node.path).or_default() += 1);

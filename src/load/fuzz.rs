@@ -30,7 +30,8 @@ pub(crate) fn snapshot(body: &[u8]) {
 pub(crate) fn snapshots(texts: &[&str]) -> Vec<Vec<u8>> {
     let body = |text: &&str| {
         let loaded = loaded(text);
-        let snapshot = Snapshot { asked: Vec::new(), sources: Vec::new(), envfile: loaded.envfile };
+        let snapshot =
+            Snapshot { basis: [0; 32], asked: Vec::new(), sources: Vec::new(), envfile: loaded.envfile };
         postcard::to_stdvec(&snapshot).expect("a model can be written")
     };
     texts.iter().map(body).collect()

@@ -38,6 +38,7 @@ mod tests;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::base::Digest;
 use crate::diag::{Diagnostic, Severity, SourceMap};
 use crate::model::{EnvName, Envfile, NodePath};
 
@@ -59,6 +60,8 @@ pub struct Loaded {
     pub diagnostics: Vec<Diagnostic>,
     /// The tree that `show` prints from; not there where a snapshot was read.
     declared: Option<declared::Declared>,
+    /// What the snapshot that was read rests on.
+    pub basis: Option<Digest>,
 }
 
 /// One line of a node's resolved definition.
@@ -112,5 +115,6 @@ pub fn load(root_file: &Path, texts: &Texts) -> Result<Loaded, LoadError> {
     let (envfile, more) = lower::lower(&declared, &sources);
     diagnostics.extend(more);
     diagnostics.extend(outputs::overlaps(&envfile));
-    Ok(Loaded { root, envfile, sources, diagnostics: finish::finish(diagnostics), declared: Some(declared) })
+    let diagnostics = finish::finish(diagnostics);
+    Ok(Loaded { root, envfile, sources, diagnostics, declared: Some(declared), basis: None })
 }

@@ -4,6 +4,9 @@
 //! listed the same names, and everything that was looked for and not there is still not there. Only an Envfile about which
 //! there is nothing to say is kept: a warning has to be said again, with the text under it.
 //!
+//! Its *basis* is the digest of all these answers. Who knows it, and that nothing gives another answer since, by the stat
+//! of every file, need not have the files read again.
+//!
 //! Invariant: a snapshot that is torn, foreign or of another version is none; the texts are then read as if for the first
 //! time.
 
@@ -41,6 +44,7 @@ pub(super) struct Source {
 
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Snapshot {
+    pub(super) basis: [u8; 32],
     pub(super) asked: Vec<(PathBuf, Answer)>,
     pub(super) sources: Vec<Source>,
     pub(super) envfile: Envfile,
@@ -80,24 +84,32 @@ impl Loaded {
         // A text that changed since it was read is not what was compiled.
         let is_old = |(path, answer): &(PathBuf, Answer)| {
             let read = texts.iter().find(|source| source.path == *path);
-            read.is_some_and(|read| *answer != Answer::Text(Digest::of(read.text.as_bytes()).0))
+            read.is_some_and(|read| *answer != Answer::Text(Digest::of(read.text().as_bytes()).0))
         };
         if answers.iter().any(is_old) {
             return Ok(());
         }
         let sources =
             texts.iter().map(|source| Source { name: source.name.clone(), path: source.path.clone() });
-        let snapshot = Snapshot { asked: answers, sources: sources.collect(), envfile: self.envfile.clone() };
-        let body = postcard::to_stdvec(&snapshot)
-            .map_err(|error| FsError::new("write", file, io::Error::other(error)))?;
+        let unwritable = |error| FsError::new("write", file, io::Error::other(error));
+        let basis = Digest::of(&postcard::to_stdvec(&answers).map_err(unwritable)?).0;
+        let (sources, envfile) = (sources.collect(), self.envfile.clone());
+        let snapshot = Snapshot { basis, asked: answers, sources, envfile };
+        let body = postcard::to_stdvec(&snapshot).map_err(unwritable)?;
         let mut bytes = MAGIC.as_bytes().to_vec();
         bytes.put_u64(checksum(&body));
         bytes.put(&body);
         fs::write_atomic(file, &bytes)
     }
 
-    /// Reads the snapshot in `file`, if it is one of `root_file` and holds. Every path it rests on is asked of `texts`.
-    pub fn from_snapshot(file: &Path, root_file: &Path, texts: &Texts) -> Option<Self> {
+    /// Reads the snapshot in `file`, if it is one of `root_file` and holds. Every path it rests on is asked of `texts`,
+    /// but for a snapshot with the basis `known`, whose paths are only noted there.
+    pub fn from_snapshot(
+        file: &Path,
+        root_file: &Path,
+        texts: &Texts,
+        known: Option<Digest>,
+    ) -> Option<Self> {
         let bytes = std::fs::read(file).ok()?;
         let mut reader = Reader::new(&bytes);
         if reader.take(MAGIC.len())? != MAGIC.as_bytes() {
@@ -109,8 +121,14 @@ impl Loaded {
             return None;
         }
         let snapshot: Snapshot = postcard::from_bytes(body).ok()?;
+        let basis = Digest(snapshot.basis);
+        let is_known = known == Some(basis);
         let mut read: Vec<(&Path, Arc<str>)> = Vec::new();
         for (path, answer) in &snapshot.asked {
+            if is_known {
+                texts.note(path);
+                continue;
+            }
             let (now, text) = ask(path, texts).ok()?;
             if now != *answer {
                 return None;
@@ -122,6 +140,10 @@ impl Loaded {
         }
         let mut sources = SourceMap::default();
         for source in &snapshot.sources {
+            if is_known {
+                sources.add_unread(source.name.as_str(), &source.path);
+                continue;
+            }
             let (_, text) = read.iter().find(|(path, _)| *path == source.path)?;
             sources.add(source.name.as_str(), &source.path, Arc::clone(text));
         }
@@ -131,6 +153,7 @@ impl Loaded {
             sources,
             diagnostics: Vec::new(),
             declared: None,
+            basis: Some(basis),
         })
     }
 }

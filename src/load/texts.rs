@@ -27,7 +27,7 @@ pub struct Listed {
 }
 
 impl Texts {
-    fn note(&self, path: &Path) {
+    pub(super) fn note(&self, path: &Path) {
         if let Self::Watched(paths) = self {
             paths.lock().unwrap_or_else(PoisonError::into_inner).insert(path.to_path_buf());
         }

@@ -38,7 +38,7 @@ use std::time::Duration;
 
 use indexmap::IndexMap;
 
-use crate::base::RelPath;
+use crate::base::{RelPath, map};
 use crate::diag::{Span, Spanned};
 
 /// Everything that the root Envfile and its includes say.
@@ -132,7 +132,7 @@ pub struct Project {
 #[derive(Debug, Clone, Default, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Scope {
     /// Tasks, services, deploys, snapshots. In an overlay: only those that differ from the base.
-    pub nodes: IndexMap<NodeName, Node>,
+    pub nodes: map::IndexMap<NodeName, Node>,
     /// Variables; `Var::value` is `None` for a required name, `Some(Value::Null)` takes an inherited name away.
     pub vars: IndexMap<VarName, Var>,
     /// Secrets by name, as written in this one block.

@@ -163,7 +163,7 @@ impl Edits<'_> {
         let place =
             place.or_else(|| task.actions.iter().find(action).map(|action| action.span)).unwrap_or(task.span);
         let source = self.project.sources().file(place.file);
-        let text: &str = &source.text;
+        let text = source.text();
         let document = syntax::parse(place.file, text).map_err(|errors| self.project.problem(errors))?;
         let insertions = insertions(text, &document.nodes, place, word, added).ok_or_else(|| {
             Problem::usage(

@@ -58,13 +58,22 @@ impl Project {
     /// Opens the project to run something: from the compiled snapshot, if it holds; else from the texts, and compiles them
     /// for the next time.
     pub fn open_to_run(context: &Context, file: Option<&Path>) -> Result<Self, Problem> {
+        Self::open_known(context, file, None)
+    }
+
+    /// The same; what a snapshot with the basis `known` rests on was looked at a moment ago.
+    pub fn open_known(
+        context: &Context,
+        file: Option<&Path>,
+        known: Option<Digest>,
+    ) -> Result<Self, Problem> {
         let asked: Arc<Mutex<BTreeSet<PathBuf>>> = Arc::default();
         let texts = load::Texts::Watched(Arc::clone(&asked));
         let root_file = root_file(context, file, &texts)?;
         let state = root_file.parent().unwrap_or(&context.cwd).join(STATE_DIR).join("state");
         let name = format!("compiled-{}", Digest::of(root_file.as_os_str().as_encoded_bytes()).short());
         let snapshot = state.join(name);
-        if let Some(loaded) = Loaded::from_snapshot(&snapshot, &root_file, &texts) {
+        if let Some(loaded) = Loaded::from_snapshot(&snapshot, &root_file, &texts, known) {
             let mut project = Self::of(loaded, asked);
             project.join_made()?;
             return Ok(project);

@@ -91,6 +91,8 @@ pub(super) struct Said<'a> {
     options: Vec<String>,
     targets: Vec<String>,
     jobs: usize,
+    /// What the compiled snapshot rested on.
+    basis: Option<Digest>,
     nodes: Vec<NodeInfo>,
     /// By node: what tells its definition from any other, if files are all that its result rests on beside it.
     texts: Vec<Option<Digest>>,
@@ -106,6 +108,7 @@ impl<'a> Said<'a> {
         let options = reader.list(1, text)?;
         let targets = reader.list(1, text)?;
         let jobs = usize::try_from(reader.int()?).ok()?;
+        let basis = if reader.byte()? != 0 { Some(reader.digest()?) } else { None };
         let mut texts = Vec::new();
         let nodes = reader.list(2, |reader| {
             let flags = reader.byte()?;
@@ -115,7 +118,7 @@ impl<'a> Said<'a> {
             Some(NodeInfo { label, desc, group: flags & 1 != 0, target: flags & 2 != 0 })
         })?;
         let files = reader.bytes()?;
-        reader.is_empty().then_some(Self { variables, options, targets, jobs, nodes, texts, files })
+        reader.is_empty().then_some(Self { variables, options, targets, jobs, basis, nodes, texts, files })
     }
 }
 
@@ -126,11 +129,18 @@ pub struct Broken {
     pub(super) seen: Seen,
     /// Names of the caller's variables that the definitions of its tasks rest on. Each is what it was.
     names: Vec<String>,
+    /// What the compiled snapshot rested on, if all of it still is as it was.
+    basis: Option<Digest>,
     /// By node of its graph: the label, and what tells its definition from any other.
     texts: Vec<(Arc<str>, Option<Digest>)>,
 }
 
 impl Broken {
+    /// What the compiled snapshot rests on, if nothing of that has moved.
+    pub fn basis(&self) -> Option<Digest> {
+        self.basis
+    }
+
     /// What tells the definitions of a plan's tasks from any others, if all that they are made of is as it was when the
     /// answer was sealed. The Envfiles must have been read by now. What they rest on is noted in `asked`.
     pub(super) fn texts(&self, root: &Path, plan: &Plan, asked: &Asked) -> Option<Vec<Option<Digest>>> {
@@ -162,7 +172,7 @@ pub fn sealed(
     meta.modified().ok()?.elapsed().ok().filter(|age| *age < HOLDS)?;
     let mut bytes = Vec::with_capacity(usize::try_from(meta.len()).ok()?);
     sealed.read_to_end(&mut bytes).ok()?;
-    let Said { variables, options, targets, jobs, nodes, texts, files } = Said::read(whole(&bytes)?)?;
+    let Said { variables, options, targets, jobs, basis, nodes, texts, files } = Said::read(whole(&bytes)?)?;
     if !variables.is_empty() {
         let key = kept_key(&context.cache_dir)?;
         if variables.iter().any(|(name, value)| value_digest(context, &key, name) != *value) {
@@ -175,7 +185,8 @@ pub fn sealed(
         Err(seen) => {
             let names = variables.into_iter().map(|(name, _)| name.to_owned()).collect();
             let labels = nodes.into_iter().map(|node| node.label);
-            *broken = Some(Broken { seen, names, texts: labels.zip(texts).collect() });
+            let basis = basis.filter(|_| seen.is_defined_alike(&root));
+            *broken = Some(Broken { seen, names, basis, texts: labels.zip(texts).collect() });
             None
         }
     }
@@ -300,6 +311,8 @@ fn bytes(
         texts.iter().for_each(|text| body.put_bytes(text.as_bytes()));
     }
     body.put_int(started.jobs as u64);
+    body.put(&[u8::from(project.loaded.basis.is_some())]);
+    project.loaded.basis.iter().for_each(|basis| body.put_digest(basis));
     body.put_int(started.nodes.len() as u64);
     for (at, node) in (0..).zip(&*started.nodes) {
         let text = (answer.text)(NodeIx(at));

@@ -1,6 +1,5 @@
 //! How long each node took when it was executed: for the critical path and for expected times.
 
-use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -8,6 +7,7 @@ use std::time::Duration;
 use super::{RecordError, STATE_DIR};
 use crate::base::Timestamp;
 use crate::base::fs::{read, write_atomic};
+use crate::base::map::IndexMap;
 
 /// A node that was not executed for so long is forgotten.
 const FORGET: Duration = Duration::from_secs(90 * 24 * 3600);
@@ -17,7 +17,8 @@ const FORGET: Duration = Duration::from_secs(90 * 24 * 3600);
 #[derive(Debug, Clone, Default)]
 pub struct Durations {
     path: PathBuf,
-    known: HashMap<String, Known>,
+    /// In the order of the file, which is sorted: nearly nothing is left to sort when it is written.
+    known: IndexMap<String, Known>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -61,7 +62,7 @@ impl Durations {
     pub fn save(&self, now: Timestamp) -> Result<(), RecordError> {
         let oldest = day(now).saturating_sub(FORGET.as_secs() / 86_400);
         let mut lines: Vec<_> = self.known.iter().filter(|(_, known)| known.day >= oldest).collect();
-        lines.sort_unstable_by_key(|(label, _)| *label);
+        lines.sort_by_key(|(label, _)| *label);
         let mut text = String::with_capacity(lines.len() * 32);
         for (label, known) in lines.into_iter().filter(|(label, _)| !label.contains('\n')) {
             let _ = writeln!(text, "{} {} {label}", known.ms, known.day);

@@ -9,7 +9,7 @@
 //! The thread looks and lets the call go on, so a file is described as it was just before. It may also answer "permission
 //! denied" instead ([`Watch::strict`]): what a command reads without being allowed to then fails. That finds mistakes; it
 //! is no fence against a program that wants to get out, because another thread of the program can exchange a path after it
-//! was looked at.
+//! was looked at. What gives paths another meaning (a mount, another root) is refused to it altogether.
 //!
 //! Where such filters are not to be had (another system than Linux, another processor than x86-64 and aarch64), a command
 //! that should be watched is not started.

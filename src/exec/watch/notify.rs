@@ -57,9 +57,9 @@ enum Answer {
 
 impl Session {
     /// What watches, and what is to be watched.
-    pub(in crate::exec) fn begin() -> io::Result<(Self, Filter)> {
+    pub(in crate::exec) fn begin(watch: &Watch) -> io::Result<(Self, Filter)> {
         let (report, end) = pipe()?;
-        Ok((Self { report }, Filter { program: program(), report: end }))
+        Ok((Self { report }, Filter { program: program(watch.allows.is_some()), report: end }))
     }
 
     /// Watches a command until its last process has ended, and those that are started in its place if it could not be.
@@ -141,8 +141,9 @@ impl Filter {
     }
 }
 
-/// The filter: what has a path in it is stopped, what reaches files without one does not exist, all else passes.
-fn program() -> Vec<sock_filter> {
+/// The filter: what has a path in it is stopped, what reaches files without one does not exist, all else passes; if it
+/// is `strict`, without what gives paths another meaning.
+fn program(strict: bool) -> Vec<sock_filter> {
     let statement = |code: u32, k: u32| jump(code, k, 0, 0);
     let is = |k: u32, then: u8, otherwise: u8| {
         jump(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, k, then, otherwise)
@@ -162,6 +163,10 @@ fn program() -> Vec<sock_filter> {
     for call in call::REFUSED {
         program.push(is(number(*call), 0, 1));
         program.push(answer(libc::SECCOMP_RET_ERRNO | libc::ENOSYS as u32));
+    }
+    for call in call::TURNING.iter().filter(|_| strict) {
+        program.push(is(number(*call), 0, 1));
+        program.push(answer(libc::SECCOMP_RET_ERRNO | libc::EPERM as u32));
     }
     for call in call::numbers() {
         program.push(is(number(call), 0, 1));

@@ -14,7 +14,7 @@ pub(in crate::exec) enum Session {}
 
 impl Session {
     /// There is nothing to begin.
-    pub(in crate::exec) fn begin() -> io::Result<(Self, Filter)> {
+    pub(in crate::exec) fn begin(_watch: &Watch) -> io::Result<(Self, Filter)> {
         Err(io::Error::new(
             io::ErrorKind::Unsupported,
             "file accesses can be watched on Linux alone, on x86-64 and aarch64",

@@ -246,6 +246,20 @@ fn what_is_not_allowed_is_refused() {
 }
 
 #[test]
+fn paths_cannot_be_given_another_meaning() {
+    let place = Place::new();
+    let turned =
+        "d=$(mktemp -d); unshare -rm sh -c \"mount --bind . $d && cat $d/b\"; s=$?; rmdir $d; exit $s";
+    let free = place.run(&Watch::new(&place.root()), turned).unwrap();
+    if free.exit != Exit::Status(0) {
+        eprintln!("SKIPPED: nobody may mount anything here");
+        return;
+    }
+    let strict = place.run(&Watch::strict(&place.root(), |_| false), turned).unwrap();
+    assert_ne!(strict.exit, Exit::Status(0), "a file that is kept from it was read under another name");
+}
+
+#[test]
 fn a_program_that_is_not_there_leaves_nobody_waiting() {
     let place = Place::new();
     let watch = Watch::new(&place.root());

@@ -136,7 +136,7 @@ fn file(forged: &Forged, definition: &Definition, workspace: &Workspace) -> Vec<
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(96))]
+    #![proptest_config(ProptestConfig::with_cases(32))]
 
     /// A state that says nothing true of any stat costs a look at everything: what the task makes is right, and nothing
     /// else is written or taken away.

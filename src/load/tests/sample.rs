@@ -129,7 +129,7 @@ proptest! {
             ("tasks/notify.kdl", include_str!("sample/notify.kdl")),
         ]);
         for label in loaded.diagnostics.iter().flat_map(|diagnostic| &diagnostic.labels) {
-            let text = &loaded.sources.file(label.span.file).text;
+            let text = loaded.sources.file(label.span.file).text();
             prop_assert!(text.get(label.span.start as usize..label.span.end() as usize).is_some());
         }
         for node in loaded.envfile.node_paths() {

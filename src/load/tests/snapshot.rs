@@ -78,7 +78,7 @@ impl Project {
     }
 
     fn snapshot_of(&self, root: &Path) -> Option<Loaded> {
-        Loaded::from_snapshot(&self.path("snapshot"), root, &Texts::Disk)
+        Loaded::from_snapshot(&self.path("snapshot"), root, &Texts::Disk, None)
     }
 }
 
@@ -95,11 +95,36 @@ fn a_snapshot_is_what_the_texts_say() {
             .sources
             .files()
             .iter()
-            .map(|file| (file.name.clone(), file.path.clone(), file.text.clone()))
+            .map(|file| (file.name.clone(), file.path.clone(), file.text().to_owned()))
             .collect()
     };
     assert_eq!(texts(&read), texts(&loaded));
     assert!(project.snapshot_of(&project.path("lib.kdl")).is_none());
+}
+
+#[test]
+fn a_known_basis_saves_the_reading_and_no_other() {
+    let project = Project::new();
+    let loaded = project.compile();
+    let basis = project.snapshot().unwrap().basis.unwrap();
+    let root = project.path("Envfile.kdl");
+    let asked = Arc::new(Mutex::default());
+    let watched = Texts::Watched(Arc::clone(&asked));
+    let of = |known| Loaded::from_snapshot(&project.path("snapshot"), &root, &watched, known);
+    let known = of(Some(basis)).unwrap();
+    assert_eq!(known.envfile, loaded.envfile);
+    assert_eq!(known.basis, Some(basis));
+    let noted = std::mem::take(&mut *asked.lock().unwrap_or_else(PoisonError::into_inner));
+    assert!(of(None).is_some());
+    assert_eq!(noted, *asked.lock().unwrap_or_else(PoisonError::into_inner), "a seal rests on the same");
+    // Texts are there for whoever wants to see them.
+    for (read, file) in known.sources.files().iter().zip(loaded.sources.files()) {
+        assert_eq!((&read.name, &read.path, read.text()), (&file.name, &file.path, file.text()));
+    }
+    project.write("lib.kdl", "task \"x\" { run \"false\" }\n");
+    assert!(of(Some(crate::base::Digest([7; 32]))).is_none(), "another basis is asked about");
+    project.compile();
+    assert_ne!(project.snapshot().unwrap().basis, Some(basis));
 }
 
 #[test]

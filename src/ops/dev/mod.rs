@@ -132,8 +132,6 @@ struct Session<'a> {
     looked: bool,
     /// Something is watched that was not before the last run.
     more: bool,
-    /// It is to be told that the session waits, as soon as it does.
-    untold: bool,
 }
 
 /// Carries out a session; gives the exit status.
@@ -174,7 +172,9 @@ pub fn dev(
         ready.services.listen(Ear::new(move |told| desk.hear(told)));
     }
     if let Some(seat) = &mut seat {
-        reporters.add("joined", Box::new(seat.open(&desk)));
+        let told = share::Told::default();
+        seat.open(&told, &desk);
+        reporters.add("joined", Box::new(told));
     }
     reporters.add("activity", Box::new(desk.activity.clone()));
     console.begin(Steer(Arc::clone(&desk)));
@@ -198,7 +198,6 @@ pub fn dev(
         look_around: true,
         looked: false,
         more: false,
-        untold: false,
     };
     let exit = match gatherer {
         Ok(_) => session.go(&heard),
@@ -274,16 +273,7 @@ impl Session<'_> {
     /// Waits until there is something to do; the exit status if there is nothing any more.
     fn wait(&mut self, heard: &Receiver<Wake>) -> Result<Cause, u8> {
         loop {
-            let wake = match heard.try_recv() {
-                Ok(wake) => wake,
-                Err(_) => {
-                    if std::mem::take(&mut self.untold) {
-                        self.tell_watching();
-                    }
-                    let Ok(wake) = heard.recv() else { return Err(INTERRUPTED) };
-                    wake
-                }
-            };
+            let Ok(wake) = heard.recv() else { return Err(INTERRUPTED) };
             match wake {
                 Wake::Signal => {
                     // A run that began meanwhile may have been told.
@@ -410,29 +400,24 @@ impl Session<'_> {
         if matches!(cause, Cause::Rerun) {
             self.memory.forget_failures();
         }
-        let mut any_told = false;
+        let mut ending;
         loop {
-            let (ending, told) = self.run(cause, first)?;
-            if ending.exit == INTERRUPTED {
-                return Ok(Some(ending));
-            }
-            any_told |= told;
-            if std::mem::take(&mut self.look_around) {
+            ending = self.run(cause, first)?;
+            if std::mem::take(&mut self.look_around) && ending.exit != INTERRUPTED {
                 self.watch();
             }
             // Whatever changed in a folder before it was watched, nobody told of: look once more, at everything.
-            if !std::mem::take(&mut self.more) {
-                self.untold |= any_told;
-                return Ok(Some(ending));
+            if !std::mem::take(&mut self.more) || ending.exit == INTERRUPTED {
+                break;
             }
             self.looked = false;
             first = false;
             self.ready.plan.limits.force = Force::Nothing;
         }
+        Ok(Some(ending))
     }
 
-    /// One run; and whether anything was told of it.
-    fn run(&mut self, cause: &Cause, first: bool) -> Result<(Ending, bool), Problem> {
+    fn run(&mut self, cause: &Cause, first: bool) -> Result<Ending, Problem> {
         let mut admitted = Admitted::default();
         if first {
             self.watch();
@@ -513,15 +498,17 @@ impl Session<'_> {
         for event in of_services {
             self.tell_of_service(event);
         }
-        Ok((ending, told))
-    }
-
-    /// Says what is waited for. From here on nothing happens unless something changes.
-    fn tell_watching(&mut self) {
-        self.tell_polling();
-        let (files, folders) = self.watched;
-        let polling = self.eyes.polling().map(str::to_owned);
-        self.reporters.tell(Event::Watching { files, folders, polling });
+        if told && ending.exit != INTERRUPTED {
+            if std::mem::take(&mut self.look_around) {
+                // Told with what is watched from now on.
+                self.watch();
+            }
+            self.tell_polling();
+            let (files, folders) = self.watched;
+            let polling = self.eyes.polling().map(str::to_owned);
+            self.reporters.tell(Event::Watching { files, folders, polling });
+        }
+        Ok(ending)
     }
 
     /// Tells what a service printed or became while a run went on of which nothing was told.
@@ -607,7 +594,7 @@ impl Session<'_> {
             git,
             found,
         );
-        self.desk.set_area(Arc::new(area.watched(wanted.clone())));
+        self.desk.set_area(Arc::new(area));
         self.more |= self.eyes.watch(&wanted, self.project.root());
     }
 

@@ -228,7 +228,7 @@ fn texts(project: &Project) -> BTreeMap<String, String> {
     of_envfile
         .map(|file| {
             let path = file.path.strip_prefix(project.root()).unwrap_or(&file.path);
-            (path.display().to_string(), Digest::of(file.text.as_bytes()).to_hex())
+            (path.display().to_string(), Digest::of(file.text().as_bytes()).to_hex())
         })
         .collect()
 }

@@ -189,9 +189,12 @@ pub static TASK: Block = block("task", "Something that runs once and is over whe
             "What is neither among `inputs`, nor an output of a task it needs, nor made by its own commands, cannot be opened or \
              executed: the command is told that it has no permission, and the file is named. With a `depfile`, which names its \
              inputs only afterwards, the task fails afterwards. Files outside of the project, and asking whether a file is \
-             there, stay free. What it leaves running is ended with it. It finds what was forgotten; it does not hold what wants to get out, and `sudo` does \
-             not work in it. Linux, on x86-64 and \
-             aarch64; elsewhere the task is not started. `envrun audit` finds what is missing, and declares it.",
+             there, stay free. What it leaves running is ended with it. Programs that change what paths mean (`mount`, \
+             `chroot`, `bwrap`) and `sudo` do not work in it. It finds what was forgotten, and is no fence against a program \
+             that wants to get out: one thread can exchange a path that another one had looked at, a server that was there \
+             before (docker, a language server, a compile daemon) reads for whoever asks it, and a second name of a file \
+             that lies outside of the project is a file outside of the project. Linux, on x86-64 and aarch64; elsewhere \
+             the task is not started. `envrun audit` finds what is missing, and declares it.",
         )
         .args(&[one("tier", Kind::OneOf(&["strict"]))])
         .example("sandbox \"strict\""),
