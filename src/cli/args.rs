@@ -285,9 +285,12 @@ pub struct ListArgs {
 /// `envrun show`.
 #[derive(Debug, Args)]
 pub struct ShowArgs {
-    /// What to show
+    /// What to show: a task, service, deploy, snapshot or stage
     #[arg(value_name = "TARGET")]
     pub target: String,
+    /// TARGET is a stage: where something else has its name too
+    #[arg(long)]
+    pub stage: bool,
     /// As JSON, on standard output
     #[arg(long)]
     pub json: bool,
@@ -322,6 +325,9 @@ pub struct StageArgs {
     /// Execute what the stage names even if it is up to date; with --all, green stages too
     #[arg(short = 'B', long)]
     pub force: bool,
+    /// Give a declared variable a value: a result with it is one only of that value
+    #[arg(short, long = "set", value_name = "NAME=VALUE")]
+    pub set: Vec<String>,
     /// Type the word that a guard wants to be typed (`confirm`): for where there is no terminal
     #[arg(long, value_name = "WORD")]
     pub confirm: Vec<String>,

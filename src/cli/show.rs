@@ -1,5 +1,6 @@
 //! `envrun show`: what a target comes to, each line with its place.
 
+use crate::load::Line;
 use crate::ops::target::target;
 use crate::ops::{Problem, Project};
 
@@ -8,18 +9,17 @@ use super::{Invocation, terminal};
 
 pub fn run(invocation: &Invocation<'_>, args: &ShowArgs) -> Result<u8, Problem> {
     let project = Project::open(invocation.context, invocation.place.file.as_deref())?;
-    let default = project.envfile().default_env.as_ref().map(|env| env.value.clone());
-    let (found, _) = target(project.envfile(), &args.target, default.as_ref())?;
-    // One that was made from a pattern is written as the pattern is.
-    let environments = &project.envfile().environments;
-    let made_from = found.env.as_ref().and_then(|env| environments.get(env)?.made_from.as_ref());
-    let written = made_from.or(found.env.as_ref());
-    let lines = project.loaded.definition(&found.path, written).unwrap_or_default();
+    let (node, env, lines) = match args.stage {
+        true => stage(&project, &args.target)?,
+        false => match node(&project, &args.target) {
+            Err(problem) => stage(&project, &args.target).map_err(|_| problem)?,
+            found => found?,
+        },
+    };
     let text = if args.json {
         let lines: Vec<_> =
             lines.iter().map(|line| serde_json::json!({ "text": line.text, "place": line.place })).collect();
-        let env = found.env.as_ref().map(ToString::to_string);
-        let shown = serde_json::json!({ "node": found.path.to_string(), "environment": env, "lines": lines });
+        let shown = serde_json::json!({ "node": node, "environment": env, "lines": lines });
         format!("{shown:#}\n")
     } else {
         let width = lines
@@ -44,4 +44,24 @@ pub fn run(invocation: &Invocation<'_>, args: &ShowArgs) -> Result<u8, Problem> 
     };
     terminal::print(&text).map_err(|source| Problem::System { doing: "write to standard output", source })?;
     Ok(0)
+}
+
+/// What is shown: a name, an environment, lines.
+type Shown = (String, Option<String>, Vec<Line>);
+
+fn node(project: &Project, name: &str) -> Result<Shown, Problem> {
+    let default = project.envfile().default_env.as_ref().map(|env| env.value.clone());
+    let (found, _) = target(project.envfile(), name, default.as_ref())?;
+    // One that was made from a pattern is written as the pattern is.
+    let environments = &project.envfile().environments;
+    let made_from = found.env.as_ref().and_then(|env| environments.get(env)?.made_from.as_ref());
+    let written = made_from.or(found.env.as_ref());
+    let lines = project.loaded.definition(&found.path, written).unwrap_or_default();
+    Ok((found.path.to_string(), found.env.as_ref().map(ToString::to_string), lines))
+}
+
+fn stage(project: &Project, name: &str) -> Result<Shown, Problem> {
+    let stage = crate::ops::stage::find(project.envfile(), name)?;
+    let lines = project.loaded.stage_definition(name).unwrap_or_default();
+    Ok((format!("stage {name}"), stage.env.as_ref().map(|env| env.value.to_string()), lines))
 }

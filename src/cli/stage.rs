@@ -12,7 +12,7 @@ use crate::report::Reporters;
 
 use super::args::{StageArgs, StageFormat};
 use super::log::local;
-use super::run::glass_reason;
+use super::run::{glass_reason, pairs};
 use super::{Invocation, terminal};
 
 pub fn run(invocation: &Invocation<'_>, args: &StageArgs) -> Result<u8, Problem> {
@@ -21,7 +21,7 @@ pub fn run(invocation: &Invocation<'_>, args: &StageArgs) -> Result<u8, Problem>
     match &args.name {
         Some(name) => one(invocation, &mut project, name, args, false),
         None if args.all => all(invocation, &mut project, args),
-        None => show(invocation, &mut project, args.format),
+        None => show(invocation, &mut project, args),
     }
 }
 
@@ -54,6 +54,7 @@ fn one(
         dry_run: args.dry_run,
         read_cache: true,
         write_cache: true,
+        set: pairs(&args.set)?,
         confirm: args.confirm.clone(),
         break_glass: glass_reason(args.break_glass.as_deref())?,
         prompt: invocation.terminal.prompt(),
@@ -89,11 +90,12 @@ fn no_stage(invocation: &Invocation<'_>, project: &Project) -> Result<u8, Proble
     Ok(0)
 }
 
-fn show(invocation: &Invocation<'_>, project: &mut Project, format: StageFormat) -> Result<u8, Problem> {
+fn show(invocation: &Invocation<'_>, project: &mut Project, args: &StageArgs) -> Result<u8, Problem> {
+    let format = args.format;
     if project.envfile().stages.is_empty() && format == StageFormat::Text {
         return no_stage(invocation, project);
     }
-    let overview = overview(invocation.context, project)?;
+    let overview = overview(invocation.context, project, &pairs(&args.set)?)?;
     for (warning, hint) in &overview.warnings {
         let hint = hint.as_ref().map(|hint| format!("\nhint: {hint}")).unwrap_or_default();
         invocation.terminal.say(&format!("warning: {warning}{hint}"));

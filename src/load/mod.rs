@@ -96,6 +96,11 @@ impl Loaded {
     pub fn definition(&self, path: &NodePath, env: Option<&EnvName>) -> Option<Vec<Line>> {
         show::definition(self.declared.as_ref()?, &self.sources, path, env)
     }
+
+    /// The definition of a stage, line by line.
+    pub fn stage_definition(&self, name: &str) -> Option<Vec<Line>> {
+        show::stage(self.declared.as_ref()?, &self.sources, name)
+    }
 }
 
 /// The `Envfile.kdl` of `start` or of the nearest folder above it.

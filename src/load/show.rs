@@ -28,6 +28,14 @@ pub(super) fn definition(
     Some(printer.lines)
 }
 
+/// The definition of a stage, as it is written: nothing patches it.
+pub(super) fn stage(declared: &Declared, sources: &SourceMap, name: &str) -> Option<Vec<Line>> {
+    let (item, ..) = declared.stages.get(name)?;
+    let mut printer = Printer { sources, lines: Vec::new() };
+    printer.node(declared.units.node(*item), "");
+    Some(printer.lines)
+}
+
 struct Printer<'a> {
     sources: &'a SourceMap,
     lines: Vec<Line>,

@@ -9,6 +9,8 @@ use crate::sandbox::{Ran, Sandbox, need};
 
 struct Platform {
     sandbox: Sandbox,
+    /// Asked for by `ENVRUN_TEST_ROUNDS`.
+    long: bool,
     ports: [(&'static str, u16); 2],
 }
 
@@ -34,11 +36,10 @@ impl Platform {
         let ports = [("testing", free()), ("production", free())];
         let text = sandbox.read("Envfile.kdl").replace("for=\"60s\"", "for=\"1s\"");
         let text = text.replace("18110", &ports[0].1.to_string()).replace("18120", &ports[1].1.to_string());
-        sandbox.write(
-            "Envfile.kdl",
-            text.replace("    verify \"health\"\n", "    verify \"health\" for=\"2s\"\n"),
-        );
-        let platform = Self { sandbox, ports };
+        let long = std::env::var_os("ENVRUN_TEST_ROUNDS").is_some();
+        let held = format!("    verify \"health\" for=\"{}\"\n", if long { "25s" } else { "2s" });
+        sandbox.write("Envfile.kdl", text.replace("    verify \"health\"\n", &held));
+        let platform = Self { sandbox, long, ports };
         platform.git(&["init", "--quiet", "-b", "main"]);
         platform.commit();
         Some(platform)
@@ -116,11 +117,15 @@ fn from_testing_to_production_and_back_with_its_data() {
     assert_eq!(platform.revision("production"), second);
     assert_eq!(platform.ask("production", "POST", "/notes", "two"), "noted");
 
-    // A release that turns bad only after the switch: the one before it answers again.
-    platform.sandbox.write("app/health.py", "def is_well(uptime):\n    return uptime < 1.2\n");
+    // A release that turns bad only after the switch, in the long form after 20 seconds: the one before it answers again.
+    let turns_bad = if platform.long { 20.0 } else { 1.2 };
+    let health = format!("def is_well(uptime):\n    return uptime < {turns_bad}\n");
+    platform.sandbox.write("app/health.py", health);
     let third = platform.commit();
+    let began = std::time::Instant::now();
     let ran = run(&["testing.deploy"]);
     exits(&ran, 5);
+    assert!(began.elapsed().as_secs_f64() >= turns_bad, "it was well until then");
     assert_eq!(platform.revision("testing"), second);
     assert_eq!(platform.ask("testing", "GET", "/health", ""), "well");
     assert!(ran.stderr.contains("not well"), "{}", ran.stderr);

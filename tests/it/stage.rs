@@ -346,6 +346,53 @@ fn a_gate_wants_the_same_inputs_and_names_what_is_not() {
 }
 
 #[test]
+fn a_value_that_is_set_goes_into_the_result() {
+    let world = World::new(
+        r##"
+        env "test"
+        vars { LEVEL "1" }
+        stage "test" env="test" { run "unit" }
+        stage "ship" env="test" after="test" { guard { exec #"test "$LEVEL" = 2"# name="the level" }; run "tell" }
+        task "unit" { inputs "src/**"; run "echo $LEVEL" }
+        task "tell" { run "echo shipped $LEVEL" }
+        "##,
+    );
+    assert_eq!(world.stage(&["test", "--set", "LEVEL=2"]).exit, 0);
+    let refused = world.stage(&["ship"]);
+    assert_eq!(refused.exit, 3);
+    for reason in ["the values of `unit` are not the same", "the level failed"] {
+        assert!(refused.stderr.contains(reason), "{}", refused.text());
+    }
+    let ran = world.stage(&["ship", "-s", "LEVEL=2"]);
+    assert_eq!(ran.exit, 0, "{}", ran.text());
+    assert!(ran.text().contains("shipped 2"), "{}", ran.text());
+    assert_eq!(world.stage(&["--all", "--set", "LEVEL"]).exit, 2);
+}
+
+#[test]
+fn a_stage_is_shown_as_it_is_written() {
+    let sandbox = Sandbox::new(
+        "env \"prod\"\nstage \"test\" { run \"test\" }\nstage \"ship\" env=\"prod\" after=\"test\" {\n    when { branch \"main\" \"release/*\" }\n    run \"unit\"\n}\ntask \"test\" { run \"true\" }\ntask \"unit\" { run \"true\" }\n",
+    );
+    sandbox.check(
+        &["show", "ship"],
+        expect![[r#"
+            exit: 0
+            --- stdout
+            stage "ship" env="prod" after="test" {  // Envfile.kdl:3
+                when {                              // Envfile.kdl:4
+                    branch "main" "release/*"       // Envfile.kdl:4
+                }
+                run "unit"                          // Envfile.kdl:5
+            }
+        "#]],
+    );
+    let shown = |args: &[&str]| sandbox.ok(args).stdout.split_once(' ').unwrap().0.to_owned();
+    assert_eq!([shown(&["show", "test"]), shown(&["show", "test", "--stage"])], ["task", "stage"]);
+    assert_eq!(sandbox.run(&["show", "shipp"]).exit, 2);
+}
+
+#[test]
 fn a_red_stage_and_a_forged_record_open_nothing() {
     let world = World::new(
         r#"

@@ -19,6 +19,7 @@ pub(super) fn skipped(
     project: &mut Project,
     git: &Git,
     stage: &Stage,
+    set: &[(String, String)],
 ) -> Result<Option<String>, Problem> {
     let mut stages: Vec<Stage> = before(project.envfile(), stage).into_iter().cloned().collect();
     stages.push(stage.clone());
@@ -27,7 +28,7 @@ pub(super) fn skipped(
         let env = environment(context, project, one)?;
         let mut when = of_environment(project.envfile(), env.as_ref());
         when.extend(one.when.iter().cloned());
-        let verdicts = ask(context, project, git, one, &when)?;
+        let verdicts = ask(context, project, git, (one, set), &when)?;
         for (verdict, condition) in verdicts.into_iter().zip(&when) {
             match verdict {
                 Verdict::Holds => {}
@@ -102,7 +103,7 @@ pub(super) fn passed(
     // A word to be typed is asked for last, when it is sure that the stage would run.
     let guard: Vec<Condition> =
         stage.guard.iter().filter(|one| !matches!(one.kind, ConditionKind::Confirm(_))).cloned().collect();
-    let verdicts = ask(context, project, git, stage, &guard)?;
+    let verdicts = ask(context, project, git, (stage, &request.set), &guard)?;
     let mut broken = Vec::new();
     for (verdict, condition) in verdicts.into_iter().zip(&guard) {
         if let Verdict::Fails(reason) | Verdict::NoRepository(reason) = verdict {

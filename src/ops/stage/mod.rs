@@ -83,8 +83,8 @@ struct Standing {
 }
 
 impl Standing {
-    fn find(context: &Context, project: &mut Project) -> Result<Self, Problem> {
-        let survey = Survey::make(context, project)?;
+    fn find(context: &Context, project: &mut Project, set: &[(String, String)]) -> Result<Self, Problem> {
+        let survey = Survey::make(context, project, set)?;
         let work_tree = WorkTree::look(project.root(), &survey.makes, context.clock.now())
             .map_err(|reason| Problem::Refused(vec![no_work_tree(project, reason)]))?;
         let remote = project.envfile().state.as_ref().map(|remote| remote.value.clone());
@@ -105,7 +105,7 @@ fn no_work_tree(project: &Project, reason: String) -> Refusal {
 }
 
 /// The stage of that name.
-fn find<'e>(envfile: &'e Envfile, name: &str) -> Result<&'e Stage, Problem> {
+pub fn find<'e>(envfile: &'e Envfile, name: &str) -> Result<&'e Stage, Problem> {
     envfile.stages.get(name).ok_or_else(|| {
         let known: Vec<&str> = envfile.stages.keys().map(NodeName::as_str).collect();
         let hint = crate::diag::did_you_mean(name, known.iter().copied()).or_else(|| match known[..] {
@@ -169,9 +169,13 @@ fn moved(record: &StageRecord, now: &BTreeMap<String, StageInputs>) -> Vec<(Stri
     now.iter().filter_map(|(label, inputs)| of(label, inputs)).collect()
 }
 
-/// The pipeline with the last result of each stage.
-pub fn overview(context: &Context, project: &mut Project) -> Result<Overview, Problem> {
-    let standing = Standing::find(context, project)?;
+/// The pipeline with the last result of each stage, as it is with the values of `set`.
+pub fn overview(
+    context: &Context,
+    project: &mut Project,
+    set: &[(String, String)],
+) -> Result<Overview, Problem> {
+    let standing = Standing::find(context, project, set)?;
     let work_tree = standing.work_tree;
     let mut warnings = Vec::new();
     let records = match standing.book.read(&work_tree.revision) {
@@ -219,7 +223,7 @@ pub fn run_stage(
     reporters: Reporters,
 ) -> Result<Went, Problem> {
     let stage = find(project.envfile(), name)?.clone();
-    let standing = Standing::find(context, project)?;
+    let standing = Standing::find(context, project, &request.set)?;
     let git = Git::new(project.root());
     let mut record = StageRecord::new(name, &standing.work_tree.revision, standing.work_tree.changes.clone());
     record.env = stage.env.as_ref().map(|env| env.value.to_string());
@@ -229,7 +233,7 @@ pub fn run_stage(
     record.run = crate::record::RunId::draw(record.began).to_string();
     record.inputs = standing.survey.inputs.get(&stage.name).cloned().unwrap_or_default();
 
-    if let Some(reason) = gate::skipped(context, project, &git, &stage)? {
+    if let Some(reason) = gate::skipped(context, project, &git, &stage, &request.set)? {
         record.outcome = StageOutcome::Skipped;
         record.reason = Some(reason.clone());
         if !request.dry_run {
@@ -347,14 +351,14 @@ fn ask(
     context: &Context,
     project: &mut Project,
     git: &Git,
-    stage: &Stage,
+    (stage, set): (&Stage, &[(String, String)]),
     conditions: &[crate::model::Condition],
 ) -> Result<Vec<Verdict>, Problem> {
     if conditions.is_empty() {
         return Ok(Vec::new());
     }
     let env = environment(context, project, stage)?;
-    let (values, folder) = survey::values(context, project, stage, env.as_ref())?;
+    let (values, folder) = survey::values(context, project, stage, env.as_ref(), set)?;
     let caller = |name: &str| context.caller.get(OsStr::new(name))?.to_str().map(str::to_owned);
     let variable = |name: &str| match values.lookup(name).text() {
         Some(text) => Some(text.to_string()),

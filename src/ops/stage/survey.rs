@@ -31,12 +31,17 @@ pub(super) struct Survey {
 }
 
 impl Survey {
-    pub(super) fn make(context: &Context, project: &mut Project) -> Result<Self, Problem> {
+    pub(super) fn make(
+        context: &Context,
+        project: &mut Project,
+        set: &[(String, String)],
+    ) -> Result<Self, Problem> {
         let stages: Vec<Stage> = project.envfile().stages.values().cloned().collect();
         let every: Vec<(NodeName, Vec<Asked>)> =
             stages.iter().map(|stage| (stage.name.clone(), targets(stage))).collect();
         let request = Request {
             targets: every.iter().flat_map(|(_, targets)| targets.iter().cloned()).collect(),
+            set: set.to_vec(),
             ..Request::default()
         };
         if request.targets.is_empty() {
@@ -148,6 +153,7 @@ pub(super) fn values(
     project: &mut Project,
     stage: &Stage,
     env: Option<&EnvName>,
+    set: &[(String, String)],
 ) -> Result<(Arc<Values>, PathBuf), Problem> {
     let owner = stage.name.as_str().rsplit_once(':').map_or("", |(owner, _)| owner);
     let owner = ProjectName::from(owner);
@@ -157,7 +163,7 @@ pub(super) fn values(
         envfile: &loaded.envfile,
         root: &loaded.root,
         sources: &mut loaded.sources,
-        set: &[],
+        set,
         given,
         stages: [(env.cloned(), stage.name.clone())].into(),
         caller: caller_source(&context.caller, &AskedNames::default()),
