@@ -318,6 +318,23 @@ fn a_value_in_the_envfile_is_refused() {
 }
 
 #[test]
+fn what_lacks_in_a_store_without_write_is_set_there() {
+    let sandbox = Sandbox::new(
+        r#"
+secrets store="box" { TOKEN }
+env "dev"
+store "box" { read "echo OTHER=1" }
+task "a" { run "echo $TOKEN" }
+"#,
+    );
+    let remedy = "set `TOKEN` in the store `box` by its own means: it has no `write`";
+    for args in [&["dev.a"][..], &["doctor", "dev"], &["env", "export", "dev"]] {
+        let ran = sandbox.run(args);
+        assert!(ran.exit != 0 && ran.text().contains(remedy), "{args:?}: {}", ran.text());
+    }
+}
+
+#[test]
 fn no_file_is_named_after_a_secret() {
     let mut sandbox = Sandbox::new(
         r#"

@@ -115,6 +115,8 @@ pub struct Kept {
     pub or_caller: bool,
     /// There are environments, and the run is in none of them: nothing can be stored for it.
     pub unnamed: bool,
+    /// Its store has no `write`.
+    pub read_only: bool,
 }
 
 impl Kept {
@@ -181,7 +183,13 @@ impl<'a> Secrets<'a> {
         let place = Place { project: spec.project.clone(), env: values.env().cloned(), store, path };
         let place = place.of_all();
         let unnamed = place.env.is_none() && !self.envfile.environments.is_empty();
-        Ok(Kept { or_caller: kept.is_none(), unnamed, place, spec: spec.clone() })
+        let read_only = match &place.store {
+            StoreRef::Declared(project, name) => {
+                self.envfile.store(project, name).is_some_and(|store| store.write.is_none())
+            }
+            StoreRef::Env | StoreRef::File => false,
+        };
+        Ok(Kept { or_caller: kept.is_none(), unnamed, place, read_only, spec: spec.clone() })
     }
 
     /// Asks stores for what is wanted, and hands it to `values`.
@@ -360,6 +368,9 @@ impl Kept {
         let name = &self.spec.secret.name;
         match (&self.place.store, &self.place.env) {
             (StoreRef::Env, _) => format!("set `{name}` in the environment that calls envrun"),
+            (store, _) if self.read_only => {
+                format!("set `{name}` in the store `{store}` by its own means: it has no `write`")
+            }
             (_, Some(env)) => format!("`envrun secret set {env} {name}`"),
             (_, None) if self.unnamed => {
                 format!("name an environment, `ENV.TASK`, in which `envrun secret set ENV {name}` stored it")
