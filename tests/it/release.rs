@@ -107,13 +107,17 @@ fn a_release_whose_push_fails_is_finished_by_the_next_run_with_the_same_version(
         "# Changelog\n\n## Unreleased\n\n## [0.0.0] - 0000-00-00\n\n- it rolls back\n- and \"forth\" \\n\n"
     );
 
-    // That one is out: the next release is another one.
+    // That one is out, which the next run does not take for a reason to make another: a kill may have hidden it.
+    world.ok(&["version.release", "minor"]);
+    assert_eq!(world.sandbox.read("VERSION"), "0.2.0\n");
+    // The next commit begins the next one.
+    git(&world.root(), &["commit", "-q", "--allow-empty", "-m", "more"]);
     world.ok(&["version.release", "patch"]);
     assert_eq!(world.sandbox.read("VERSION"), "0.2.1\n");
     assert_eq!(
         world.published(),
         (
-            "Release v0.2.1, Release v0.2.0, first".into(),
+            "Release v0.2.1, more, Release v0.2.0, first".into(),
             "v0.2.0 Release v0.2.0, v0.2.1 Release v0.2.1".into()
         )
     );
@@ -179,6 +183,66 @@ fn what_cannot_be_a_release_is_none() {
     assert!(dirty.text().contains("there are uncommitted changes"), "{}", dirty.text());
     assert_eq!(world.sandbox.read("VERSION"), "0.1.9\n");
     assert_eq!(world.sandbox.ok(&["semver", "show", "VERSION"]).stdout, "0.1.9\n");
+}
+
+/// A `git` that kills envrun (whose number is in a file) as the n-th call ends.
+const KILLER: &str = r#"#!/bin/sh
+rest="${PATH#*:}"
+echo >> "$KILLER.calls"
+PATH="$rest" git "$@"
+status=$?
+if [ "$(wc -l < "$KILLER.calls")" = "$KILLER_AT" ]; then
+    kill -9 "$(cat "$KILLER.pid")"
+    sleep 60
+fi
+exit $status
+"#;
+
+#[test]
+fn a_release_that_is_killed_anywhere_is_finished_with_the_same_version() {
+    let mut killed = 0;
+    for at in (1..).step_by(3) {
+        let log = "# Log\n\n## Unreleased\n\n- new\n\n## [0.1.9] - then\n\n- old\n";
+        let world = World::new(PROJECT, &[("VERSION", "0.1.9\n"), ("CHANGELOG.md", log)]);
+        let bin = world.root().parent().unwrap().join("bin");
+        world.sandbox.script("../bin/git", KILLER);
+        let path = world
+            .sandbox
+            .command(&[])
+            .get_envs()
+            .find(|(name, _)| *name == "PATH")
+            .unwrap()
+            .1
+            .unwrap()
+            .to_owned();
+        // A shell that tells its number, and becomes envrun.
+        let mut command = Command::new("sh");
+        command.args([
+            "-c",
+            "echo $$ > \"$KILLER.pid\"; exec \"$0\" version.release minor",
+            env!("CARGO_BIN_EXE_envrun"),
+        ]);
+        let envrun = world.sandbox.command(&[]);
+        command.env_clear().envs(envrun.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        command.env("PATH", format!("{}:{}", bin.display(), path.to_str().unwrap()));
+        command.env("KILLER", bin.join("git")).env("KILLER_AT", at.to_string()).current_dir(world.root());
+        let output = command.stdin(std::process::Stdio::null()).output().unwrap();
+        let signal = std::os::unix::process::ExitStatusExt::signal(&output.status);
+        world.ok(&["version.release", "minor"]);
+        let ran = world.sandbox.ran(output);
+        assert_eq!(world.sandbox.read("VERSION"), "0.2.0\n", "{at}: {}", ran.text());
+        let published = ("Release v0.2.0, first".to_owned(), "v0.2.0 Release v0.2.0".to_owned());
+        assert_eq!(world.published(), published, "{at}: {}", ran.text());
+        let log = world.sandbox.read("CHANGELOG.md");
+        assert!(log.matches("## [0.2.0]").count() == 1 && log.ends_with("- old\n"), "{at}: {log}");
+        assert_eq!(git(&world.root(), &["status", "--porcelain"]), "", "{at}");
+        if signal.is_none() {
+            assert_eq!(ran.exit, 0, "{}", ran.text());
+            break;
+        }
+        killed += 1;
+    }
+    assert!(killed > 3, "only {killed} kills");
 }
 
 #[test]
