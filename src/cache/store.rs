@@ -86,6 +86,11 @@ pub struct Hit {
 }
 
 impl Hit {
+    /// Whether it takes so little memory that thousands may be kept until their turn comes.
+    pub fn is_small(&self) -> bool {
+        self.inline.len() + self.result.log.len() <= 16 << 10 && self.places.len() <= 64
+    }
+
     /// Whether every file that its bytes lie in is there in full length.
     pub fn is_whole(&self, store: &LocalStore) -> bool {
         let loose =
@@ -437,7 +442,8 @@ pub(super) fn read_limited(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, F
         Err(missing) if missing.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(other) => return Err(error(other)),
     };
-    let mut bytes = Vec::new();
+    // Most entries are smaller: they are read at once.
+    let mut bytes = Vec::with_capacity(4096);
     // One byte more than the limit, so that what is too long does not look whole.
     file.take(limit + 1).read_to_end(&mut bytes).map_err(error)?;
     Ok(Some(bytes))

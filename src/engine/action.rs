@@ -54,6 +54,8 @@ struct Slot {
     stale: Mutex<Option<Box<Stale>>>,
     /// When it was first looked at.
     looked: OnceLock<SystemTime>,
+    /// What was found in the cache when it was first looked at, if it is small.
+    found: Mutex<Option<Box<Hit>>>,
     /// What was wrong with its entry in the cache, and is not told yet.
     warning: Mutex<Option<String>>,
     /// In a session: what it read when it was executed.
@@ -176,7 +178,12 @@ impl<'a> Actions<'a> {
                 *slot.warning.lock().unwrap_or_else(PoisonError::into_inner) = warning;
                 None
             }
-            Some(Lookup::Hit(_)) => None,
+            Some(Lookup::Hit(hit)) => {
+                if hit.is_small() {
+                    *self.slot(node).found.lock().unwrap_or_else(PoisonError::into_inner) = Some(hit);
+                }
+                None
+            }
             None => Some(self.must_run(node)),
         })
     }
@@ -436,6 +443,15 @@ impl<'a> Actions<'a> {
 
     /// The result in the cache; what is wrong with it is told.
     fn hit(&self, node: NodeIx, send: &Sender<Message>) -> Option<Box<Hit>> {
+        let found = self.slot(node).found.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let is_todays = |hit: &Box<Hit>| {
+            let stale = self.slot_stale(node);
+            let fingerprint = stale.as_ref().and_then(|stale| stale.fingerprint.as_ref());
+            fingerprint.is_some_and(|fingerprint| fingerprint.key() == hit.key)
+        };
+        if let Some(hit) = found.filter(is_todays) {
+            return Some(hit);
+        }
         let noted = self.slot(node).warning.lock().unwrap_or_else(PoisonError::into_inner).take();
         let (hit, warning) = match self.in_cache(node) {
             Some(Lookup::Hit(hit)) => (Some(hit), None),
