@@ -392,6 +392,44 @@ fn what_speaks_against_a_deploy_is_told_all_at_once_and_nothing_is_changed() {
 }
 
 #[test]
+fn a_dry_run_of_a_deploy_executes_nothing_that_is_not_declared_safe() {
+    let lab = lab_with_data();
+    lab.sandbox.ok(&["uat.deploy"]);
+    lab.commit("app.txt", "good 2\n");
+    // Whatever is executed from here on leaves a trace.
+    let wired = lab
+        .sandbox
+        .read("Envfile.kdl")
+        .replace("env \"uat\" { }", "env \"uat\" { guard { exec \"echo guard >> trip\" }; requires { exec \"echo required >> trip\" } }")
+        .replace("run \"cp app.txt", "run \"echo package >> trip; cp app.txt")
+        .replace("run #\"ln", "run #\"echo run >> trip; ln")
+        .replace("run #\"grep", "run #\"echo health >> trip; grep")
+        .replace("save #\"", "save #\"echo save >> trip; ")
+        .replace(
+            "    needs \"package\"\n",
+            "    needs \"package\" \"idle\"\n",
+        )
+        + "task \"idle\" { done \"echo done >> safe; false\"; run \"echo idle >> trip\" }\n";
+    lab.commit("Envfile.kdl", &wired);
+    let before = lab.sandbox.read(".envrun/env/uat/ledger.jsonl");
+    for args in [&["uat.deploy", "-n"][..], &["uat.deploy", "-n", "-o", "json"], &["plan", "uat.deploy"]] {
+        let ran = lab.run(args);
+        exits(&ran, 0);
+        assert!(!lab.sandbox.exists("trip"), "{args:?}: {} {}", lab.sandbox.read("trip"), ran.text());
+    }
+    // What tells whether there is something to do is there to be asked.
+    assert!(lab.sandbox.read("safe").contains("done"));
+    assert_eq!(lab.sandbox.read(".envrun/env/uat/ledger.jsonl"), before);
+    assert_eq!(lab.live("uat"), "good 1");
+    // The wire holds: carried out, all of it is there.
+    exits(&lab.run(&["uat.deploy"]), 0);
+    let trip = lab.sandbox.read("trip");
+    for one in ["guard", "required", "package", "idle", "save", "run", "health"] {
+        assert!(trip.lines().any(|line| line == one), "{one}: {trip}");
+    }
+}
+
+#[test]
 fn without_a_repository_there_is_no_revision() {
     let lab = Lab::new();
     std::fs::remove_dir_all(lab.sandbox.root().join(".git")).unwrap();

@@ -198,6 +198,72 @@ fn a_guard_that_refuses_is_told_and_not_the_secrets_behind_it() {
 }
 
 #[test]
+fn what_moves_between_the_first_look_and_the_lock_is_seen_by_the_second() {
+    let lab = Lab::new();
+    let hooked = ENVFILE.replace(
+        "env \"uat\" { }",
+        "env \"uat\" { guard { exec #\"test ! -e build/hook || sh build/hook\"# name=\"the hook\" } }",
+    );
+    lab.sandbox.write("Envfile.kdl", hooked);
+    lab.git(&["commit", "--quiet", "-a", "-m", "hooked"]);
+    lab.sandbox.ok(&["uat.deploy"]);
+    lab.sandbox.write("app.txt", "two\n");
+    // A guard's command is executed only when the plan is carried out: when all was compared once, and is locked.
+    let moves: [(&str, &str); 3] = [
+        ("echo changed > README", "changed since, and not committed: README"),
+        ("echo three > app.txt", "app.txt changed (`package`)"),
+        (
+            "git checkout -q -b other && git -c user.name=a -c user.email=a@b commit -q --allow-empty -m x",
+            "is checked out, and not",
+        ),
+    ];
+    for (hook, told) in moves {
+        lab.plan("uat.deploy");
+        lab.sandbox.write("build/hook", hook);
+        let ran = lab.apply();
+        assert_eq!(ran.exit, 3, "{}", ran.text());
+        assert!(ran.stderr.contains(told), "wanted `{told}`\n{}", ran.text());
+        assert_eq!(lab.live("uat"), "one\na\n");
+        std::fs::remove_file(lab.sandbox.root().join("build/hook")).unwrap();
+        lab.git(&["checkout", "--quiet", "README"]);
+        lab.sandbox.write("app.txt", "two\n");
+    }
+    let history = lab.sandbox.ok(&["history", "uat"]).stdout;
+    assert_eq!(history.matches("refused").count(), 3, "{history}");
+    lab.plan("uat.deploy");
+    assert_eq!(lab.apply().exit, 0);
+    assert_eq!(lab.live("uat"), "two\na\n");
+}
+
+#[test]
+fn a_release_of_another_checkout_moves_a_plan() {
+    let lab = Lab::new();
+    lab.sandbox.write("Envfile.kdl", format!("{ENVFILE}state git=\"origin\"\n"));
+    lab.git(&["commit", "--quiet", "-a", "-m", "shared"]);
+    let base = lab.sandbox.root().parent().unwrap().to_path_buf();
+    let (origin, other) = (base.join("origin.git"), base.join("other"));
+    lab.git(&["init", "--quiet", "--bare", origin.to_str().unwrap()]);
+    lab.git(&["remote", "add", "origin", origin.to_str().unwrap()]);
+    lab.git(&["push", "--quiet", "origin", "main"]);
+    lab.git(&["clone", "--quiet", "-b", "main", origin.to_str().unwrap(), other.to_str().unwrap()]);
+    for path in ["app.txt", "parts/a", "tools/mark", ".envrun/secrets/uat.env"] {
+        let (from, to) = (lab.sandbox.root().join(path), other.join(path));
+        std::fs::create_dir_all(to.parent().unwrap()).unwrap();
+        std::fs::copy(from, to).unwrap();
+    }
+    let private = std::os::unix::fs::PermissionsExt::from_mode(0o700);
+    std::fs::set_permissions(other.join(".envrun/secrets"), private).unwrap();
+    lab.plan("uat.deploy");
+    let ran = lab.sandbox.ran(lab.sandbox.command_in(&other, &["uat.deploy"]).output().unwrap());
+    assert_eq!(ran.exit, 0, "{}", ran.text());
+    lab.refused(&["release 1"]);
+    lab.plan("uat.deploy");
+    assert_eq!(lab.apply().exit, 0);
+    let history = lab.sandbox.ran(lab.sandbox.command_in(&other, &["history", "uat"]).output().unwrap());
+    assert_eq!(history.stdout.matches(" live").count(), 2, "{}", history.text());
+}
+
+#[test]
 fn what_is_skipped_stays_skipped_and_what_other_runs_made_is_welcome() {
     let lab = Lab::new();
     lab.plan("log");
