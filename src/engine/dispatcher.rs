@@ -395,7 +395,7 @@ impl Dispatcher<'_, '_, '_> {
                 let services = self.actions.services();
                 if services.is_news(&status.label, &status.state, status.ready, is_over) {
                     self.service_failed |= matches!(status.state, State::Failed(_));
-                    self.tell(Event::ServiceChanged { node, state: status.state });
+                    self.tell(services.changed(node, *status));
                 }
             }
             Message::Unserved if !self.interrupted && !self.let_go => {

@@ -13,14 +13,14 @@ use std::time::Duration;
 
 use crate::base::{Digest, Timestamp};
 use crate::diag::{Diagnostic, Spanned};
-use crate::event::{Because, Failure, Notice, Outcome};
+use crate::event::{Because, Event, Failure, Notice, Outcome};
 use crate::exec::Environ;
 use crate::graph::{ConfiguredTask, NodeIx, TaskGraph};
 use crate::model::{Command, EnvName, Envfile, Gate, Node, ProbeKind, Service, VarName, VarType};
 use crate::service::spec::{
     Asks, How, Link, Policy, Probe, READY_EVERY, READY_TIMEOUT, RESTARTS, Readiness, Variables, When,
 };
-use crate::service::{Begun, Place, Session, SessionError, Spec, State, Status, Told};
+use crate::service::{self, Begun, Place, Session, SessionError, Spec, State, Status, Told};
 use crate::vars::{Form, Lookup, reads, reads_of_service};
 
 use super::action::export_file;
@@ -51,10 +51,19 @@ pub struct Services {
     /// What becomes of them.
     pub hold: Hold,
     sessions: Mutex<BTreeMap<Option<EnvName>, Arc<Session>>>,
-    /// By label, since when a service is ready as its node told it.
-    told: Mutex<BTreeMap<String, Option<Timestamp>>>,
+    /// By label, what its node told of a service.
+    told: Mutex<BTreeMap<String, Standing>>,
     /// Who hears of services that stay up from run to run.
     ear: OnceLock<Ear>,
+}
+
+/// What a node told of its service.
+#[derive(Debug, Clone, Copy, Default)]
+struct Standing {
+    /// Since when it is ready.
+    ready: Option<Timestamp>,
+    /// It failed.
+    failed: bool,
 }
 
 /// Hears what the supervisors tell, from whatever thread; `None` when one of them has ended.
@@ -256,7 +265,7 @@ impl Serve<'_> {
         })?;
         let (label, urls) = (spec.label.clone(), spec.urls.clone());
         let (dir, command) = (configured.task.dir.value.clone(), spec.how.command().display());
-        lock(&services.told).insert(label.clone(), None);
+        lock(&services.told).insert(label.clone(), Standing::default());
         let mut begun = session.up(spec)?;
         if begun == Begun::Already && self.forced && session.restart(&label)? {
             begun = Begun::Again;
@@ -277,6 +286,7 @@ impl Serve<'_> {
             let status = match session.wait(&label, gate, &given_up)? {
                 Some(Ok(status)) => status,
                 Some(Err(failure)) => {
+                    lock(&services.told).insert(label, Standing { ready: None, failed: true });
                     let log = failure.log.map(|log| {
                         let below = log.strip_prefix(self.around.root).unwrap_or(&log);
                         below.display().to_string()
@@ -291,7 +301,7 @@ impl Serve<'_> {
                 }
                 None => return Ok(Outcome::Cancelled),
             };
-            lock(&services.told).insert(label.clone(), status.ready);
+            lock(&services.told).insert(label.clone(), Standing { ready: status.ready, failed: false });
             if services.hold == Hold::Keep {
                 session.keep(vec![label.clone()])?;
             }
@@ -354,12 +364,28 @@ fn hand_on(
 impl Services {
     /// Whether a change is news: what a node tells of its service itself is not told twice.
     pub fn is_news(&self, label: &str, state: &State, ready: Option<Timestamp>, is_over: bool) -> bool {
+        let told = lock(&self.told).get(label).copied();
         match state {
             State::Starting | State::Started | State::Stopping => false,
             State::Pausing { .. } => true,
-            State::Ready => is_over && lock(&self.told).get(label) != Some(&ready),
-            State::Stopped | State::Completed | State::Failed(_) => is_over,
+            State::Ready => is_over && told.is_none_or(|told| told.ready != ready),
+            State::Failed(_) => is_over && told.is_none_or(|told| !told.failed),
+            State::Stopped | State::Completed => is_over,
         }
+    }
+
+    /// A change of a service, as it is told.
+    pub fn changed(&self, node: NodeIx, status: Status) -> Event {
+        let Status { state, failure, .. } = status;
+        let (failure, log, hint) = match failure.map(|failure| *failure) {
+            None => (None, None, None),
+            Some(service::Failure { reason, lines, probe, hint, log }) => {
+                let root = self.state.parent().unwrap_or(&self.state);
+                let log = log.map(|log| log.strip_prefix(root).unwrap_or(&log).display().to_string());
+                (Some(Failure::Service { reason, lines, probe }), log, hint)
+            }
+        };
+        Event::ServiceChanged { node, state, failure, log, hint }
     }
 }
 

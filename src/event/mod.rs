@@ -160,6 +160,15 @@ pub enum Event {
         /// Where it stands now.
         #[serde(flatten)]
         state: crate::service::State,
+        /// Of one that failed: what is known of that.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        failure: Option<Failure>,
+        /// Of one that failed: where its whole output is, relative to the root.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        log: Option<String>,
+        /// Of one that failed: what to look at.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        hint: Option<String>,
     },
     /// Something worth saying that ends nothing: a cache entry that could not be read, a glob that matches nothing.
     Notice(Notice),
@@ -211,6 +220,9 @@ pub struct NodeInfo {
     /// It was named on the command line.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub target: bool,
+    /// It stays up.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub service: bool,
 }
 
 /// Why a node is executed. The first reason is the one to say; `more` counts the others.

@@ -43,6 +43,10 @@ impl Event {
                 notice.hint.iter_mut().for_each(|hint| redactor.clean(hint));
             }
             Self::NodePhase { about, .. } => redactor.clean(about),
+            Self::ServiceChanged { failure, hint, .. } => {
+                failure.iter_mut().for_each(|failure| failure.redact(redactor));
+                hint.iter_mut().for_each(|hint| redactor.clean(hint));
+            }
             // Names, numbers and paths that are written in the Envfile or on the command line.
             _ => {}
         }

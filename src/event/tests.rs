@@ -88,14 +88,10 @@ fn outcome() -> impl Strategy<Value = Outcome> {
 }
 
 fn nodes() -> impl Strategy<Value = Arc<[NodeInfo]>> {
-    let info = (words(), option::of(words()), any::<bool>(), any::<bool>()).prop_map(
-        |(label, desc, group, target)| NodeInfo {
-            label: label.into(),
-            desc: desc.map(Into::into),
-            group,
-            target,
-        },
-    );
+    let flags = (any::<bool>(), any::<bool>(), any::<bool>());
+    let info = (words(), option::of(words()), flags).prop_map(|(label, desc, (group, target, service))| {
+        NodeInfo { label: label.into(), desc: desc.map(Into::into), group, target, service }
+    });
     vec(info, 0..10).prop_map(Into::into)
 }
 
@@ -166,7 +162,9 @@ fn event() -> impl Strategy<Value = Event> {
         (words(), words(), vec(words(), 0..3))
             .prop_map(|(reason, who, passed)| Event::GlassBroken(GlassBroken { reason, who, passed })),
         (words(), 1u32..4).prop_map(|(signal, level)| Event::Interrupted { signal, level }),
-        (node(), state()).prop_map(|(node, state)| Event::ServiceChanged { node, state }),
+        (node(), state(), option::of(failure()), option::of(words()), option::of(words())).prop_map(
+            |(node, state, failure, log, hint)| Event::ServiceChanged { node, state, failure, log, hint }
+        ),
         (vec(words(), 1..3), 0usize..4, 1usize..9).prop_map(|(files, more, tasks)| Event::Changed {
             files,
             more,
@@ -311,7 +309,13 @@ fn what_is_left() {
         state.apply(&sequencer.stamp(event));
         state.expected_left(state.now()).map(|left| left.as_millis())
     };
-    let info = |label: &str| NodeInfo { label: label.into(), desc: None, group: false, target: false };
+    let info = |label: &str| NodeInfo {
+        label: label.into(),
+        desc: None,
+        group: false,
+        target: false,
+        service: false,
+    };
     let started = RunStarted {
         format: FORMAT,
         run: String::new(),

@@ -700,6 +700,7 @@ pub(super) fn started(plan: &Plan, run: &RunId, project: &Project, request: &Req
         desc: node.task.desc.as_deref().map(Into::into),
         group: node.is_group(),
         target: node.target,
+        service: node.kind() == "service",
     };
     RunStarted {
         format: event::FORMAT,

@@ -115,7 +115,8 @@ impl<'a> Said<'a> {
             let label = reader.text()?.into();
             let desc = if flags & 4 != 0 { Some(reader.text()?.into()) } else { None };
             texts.push(if flags & 8 != 0 { Some(reader.digest()?) } else { None });
-            Some(NodeInfo { label, desc, group: flags & 1 != 0, target: flags & 2 != 0 })
+            // A run with services is never sealed: they have to be asked.
+            Some(NodeInfo { label, desc, group: flags & 1 != 0, target: flags & 2 != 0, service: false })
         })?;
         let files = reader.bytes()?;
         reader.is_empty().then_some(Self { variables, options, targets, jobs, basis, nodes, texts, files })

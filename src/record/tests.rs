@@ -18,7 +18,7 @@ use crate::graph::NodeIx;
 const NOW: Timestamp = Timestamp(1_795_210_381_250);
 
 fn info(label: &str) -> NodeInfo {
-    NodeInfo { label: label.into(), desc: None, group: false, target: false }
+    NodeInfo { label: label.into(), desc: None, group: false, target: false, service: false }
 }
 
 fn started(labels: &[&str]) -> Event {

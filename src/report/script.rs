@@ -75,6 +75,7 @@ impl Script {
             desc: None,
             group: label.ends_with('/'),
             target: false,
+            service: false,
         };
         let started = RunStarted {
             format: FORMAT,

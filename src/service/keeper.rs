@@ -16,7 +16,7 @@ use super::life::{Fact, Life, Step};
 use super::log::LogWriter;
 use super::probe::{NotifySocket, Questioner, Round, Voice, invocation};
 use super::spec::{Asks, How, STOP_COMMAND_TIMEOUT, STOP_TIMEOUT, Spec};
-use super::state::{Exit, State, Status, Trouble};
+use super::state::{Exit, Failure, State, Status, Trouble};
 use super::supervisor::{Board, Told};
 
 /// How long a port may stay taken after the end of the service that had it.
@@ -181,6 +181,7 @@ impl Keeper {
                 State::Starting => {
                     status.started = Some(now);
                     status.ready = None;
+                    status.failure = None;
                     entry.probe = None;
                 }
                 State::Ready => status.ready = Some(now),
@@ -190,6 +191,19 @@ impl Keeper {
                     status.process = None;
                     if let State::Failed(Trouble::Ended { exit } | Trouble::Loop { exit, .. }) = &state {
                         status.last_exit = Some(exit.clone());
+                    }
+                    if let State::Failed(trouble) = &state {
+                        let start_hint = match &status.last_exit {
+                            Some(Exit::NotStarted { hint, .. }) => hint.clone(),
+                            _ => None,
+                        };
+                        status.failure = Some(Box::new(Failure {
+                            reason: trouble.to_string(),
+                            lines: self.log.last_lines(),
+                            probe: entry.probe.clone(),
+                            hint: self.spec.hint.clone().or(start_hint),
+                            log: self.log.path(),
+                        }));
                     }
                 }
                 State::Started => {}

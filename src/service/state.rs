@@ -169,6 +169,9 @@ pub struct Status {
     /// How its process ended last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_exit: Option<Exit>,
+    /// Of one that failed: what is known of that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<Box<Failure>>,
     /// Where to find it.
     pub urls: Vec<Link>,
     /// The ports it is told to use.

@@ -245,9 +245,13 @@ impl Supervisor {
 
     /// Why a service that is over is not up.
     fn failure(&self, entry: &Entry) -> Failure {
+        if let Some(failure) = &entry.status.failure {
+            return Failure::clone(failure);
+        }
         let kept = self.kept();
         let service = kept.get(&entry.status.label);
         let reason = match &entry.status.state {
+            // Of which nothing is written down: it never began.
             State::Failed(trouble) => trouble.to_string(),
             State::Completed => "it ended, with exit status 0, before it was ready".into(),
             state => format!("it is {}", state.word()),
@@ -443,6 +447,7 @@ impl Supervisor {
             content: spec.content,
             kept: false,
             daemon: matches!(spec.how, How::Daemon { .. }),
+            failure: None,
             usage: None,
             load: None,
         };

@@ -54,6 +54,8 @@ mod rotate;
 mod run;
 mod sandbox;
 #[cfg(unix)]
+mod screen;
+#[cfg(unix)]
 mod seal;
 #[cfg(unix)]
 mod secret;

@@ -371,14 +371,11 @@ impl Session<'_> {
         }
         let over = status.state.is_over();
         let stopped = status.state == State::Stopped;
-        self.reporters.tell(Event::ServiceChanged { node, state: status.state });
+        self.reporters.tell(self.ready.services.changed(node, status));
         if over {
             let by = if stopped { "it was stopped from elsewhere, and " } else { "it " };
             let message = format!("{by}is started again by the next run; `r` runs the targets");
-            let graph = &self.ready.plan.graph;
-            let hint = graph.iter().find(|(_, node)| node.label == status.label);
-            let hint = hint.and_then(|(_, node)| node.task.hint.clone()).filter(|_| !stopped);
-            self.reporters.tell(Event::Notice(Notice { node: Some(node), message, hint }));
+            self.reporters.tell(Event::Notice(Notice { node: Some(node), message, hint: None }));
         }
     }
 
@@ -519,8 +516,8 @@ impl Session<'_> {
             Event::Output { node, stream, bytes } => {
                 as_told(node).map(|node| Event::Output { node, stream, bytes })
             }
-            Event::ServiceChanged { node, state } => {
-                as_told(node).map(|node| Event::ServiceChanged { node, state })
+            Event::ServiceChanged { node, state, failure, log, hint } => {
+                as_told(node).map(|node| Event::ServiceChanged { node, state, failure, log, hint })
             }
             _ => None,
         };

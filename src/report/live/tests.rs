@@ -18,7 +18,13 @@ use unicode_width::UnicodeWidthStr;
 const UNICODE: Style = Style { colour: false, unicode: true };
 
 fn run_started(labels: &[&str]) -> Event {
-    let info = |label: &&str| NodeInfo { label: (*label).into(), desc: None, group: false, target: false };
+    let info = |label: &&str| NodeInfo {
+        label: (*label).into(),
+        desc: None,
+        group: false,
+        target: false,
+        service: false,
+    };
     Event::RunStarted(RunStarted {
         format: FORMAT,
         run: String::new(),

@@ -20,6 +20,7 @@ use std::collections::HashMap;
 use std::io;
 use std::time::Duration;
 
+use super::ansi::{Filter, settle};
 use super::live::PATIENCE;
 use super::page::{Channel, Page};
 use super::style::Ink;
@@ -32,6 +33,9 @@ use weave::{Left, Weave};
 
 /// How much output of failed nodes is held for the end, all together.
 const ALL_FAILURES: usize = 32 << 20;
+
+/// How many lines of a service that fails while nobody waits for it are shown.
+const LAST_LINES: usize = 10;
 
 /// Tells a run in words.
 pub(super) struct Text {
@@ -127,11 +131,17 @@ impl Text {
                 let text = words::watching(*files, *folders, polling.as_deref());
                 self.say(None, &self.faint(&text));
             }
-            Event::ServiceChanged { node, state: service } => {
+            Event::ServiceChanged { node, state: service, failure, log, hint } => {
+                // Its last lines stand right above: no need to read them twice.
+                let seen = self.weave.spoke_last(*node);
                 if let Some((ink, verb, rest)) =
                     words::service(service).filter(|_| *service != State::Stopped || self.verbose)
                 {
+                    self.weave.end_lines(*node, state.label(*node), &mut self.page);
                     self.status(Some(*node), (ink, verb), state.label(*node), &rest);
+                }
+                if let Some(failure) = failure {
+                    self.service_failure((*node, seen), failure, log.as_deref(), hint.as_deref());
                 }
             }
             Event::Notice(notice) => self.notice(notice, state),
@@ -289,6 +299,34 @@ impl Text {
         }
         let hints = [failed.failure.hint(), failed.hint.as_deref()];
         hints.into_iter().flatten().for_each(|hint| self.hint(hint));
+    }
+
+    /// What is known of a service that failed by itself: the last it printed, and what to look at.
+    fn service_failure(
+        &mut self,
+        (node, seen): (NodeIx, bool),
+        failure: &Failure,
+        log: Option<&str>,
+        hint: Option<&str>,
+    ) {
+        let Failure::Service { lines, probe, .. } = failure else { return };
+        let bar = self.style.paint(Ink::Faint, self.style.bar());
+        let shown = if seen { &[] } else { &lines[lines.len().saturating_sub(LAST_LINES)..] };
+        for line in shown {
+            let mut text = Vec::new();
+            Filter::new(self.page.keep(Channel::Err)).pass(line.as_bytes(), &mut text);
+            let line = String::from_utf8_lossy(settle(&text)).into_owned();
+            self.say(Some(node), format!("{:11}{bar} {line}", "").trim_end());
+        }
+        if let Some(probe) = probe {
+            self.say(Some(node), &format!("{:11}probe: {probe}", ""));
+        }
+        if let Some(log) = log {
+            self.say(Some(node), &self.faint(&format!("{:11}log: {log}", "")));
+        }
+        if let Some(hint) = hint {
+            self.hint(hint);
+        }
     }
 
     fn notice(&mut self, notice: &Notice, state: &RunState) {

@@ -71,6 +71,11 @@ impl Weave {
         }
     }
 
+    /// Whether the last thing on the page was printed by this node.
+    pub(super) fn spoke_last(&self, node: NodeIx) -> bool {
+        self.speaker == Some(node) && self.strands.get(&node).is_some_and(|strand| strand.shown.is_some())
+    }
+
     /// Whether all that a node printed stands in one piece at the very end of the page.
     pub(super) fn is_last(&self, left: &Left) -> bool {
         left.shown == Some(self.stretch) && left.held.earlier() == 0
