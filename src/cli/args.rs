@@ -204,6 +204,16 @@ pub struct RunOptions {
         hide_default_value = true
     )]
     pub output: OutputStyle,
+    /// What is shown on a terminal: auto (a live view below the output), plain (no live view) or tui (panes)
+    #[arg(
+        long,
+        value_enum,
+        value_name = "UI",
+        default_value_t,
+        hide_possible_values = true,
+        hide_default_value = true
+    )]
+    pub ui: Ui,
     /// The local cache: rw, r (only read), w (only write) or off
     #[arg(
         long,
@@ -252,6 +262,18 @@ pub enum OutputStyle {
     Quiet,
     /// Events on standard output, one JSON object per line.
     Json,
+}
+
+/// What is shown on a terminal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum Ui {
+    /// A live view below the output, where it helps.
+    #[default]
+    Auto,
+    /// Only text.
+    Plain,
+    /// Panes on a screen of their own: a list of nodes, and the log of one.
+    Tui,
 }
 
 /// What the local cache is used for.
@@ -953,6 +975,16 @@ pub struct UpArgs {
         hide_default_value = true
     )]
     pub output: OutputStyle,
+    /// What is shown on a terminal: auto (a live view below the output), plain (no live view) or tui (panes)
+    #[arg(
+        long,
+        value_enum,
+        value_name = "UI",
+        default_value_t,
+        hide_possible_values = true,
+        hide_default_value = true
+    )]
+    pub ui: Ui,
     /// Also list what is up to date
     #[arg(short, long)]
     pub verbose: bool,

@@ -106,6 +106,20 @@ fn candidates(invocation: &Invocation<'_>, words: &[String]) -> Vec<Candidate> {
     let envfile = project.as_ref().map(Project::envfile);
     let previous = before.last().map(String::as_str).unwrap_or_default();
 
+    if let "-o" | "--output" | "--ui" = previous {
+        let long = if previous == "--ui" { "ui" } else { "output" };
+        let run = cli.find_subcommand("run").into_iter().flat_map(clap::Command::get_arguments);
+        let values =
+            run.filter(|option| option.get_long() == Some(long)).flat_map(clap::Arg::get_possible_values);
+        let mut values: Vec<Candidate> = values
+            .map(|value| {
+                let desc = value.get_help().map(ToString::to_string).unwrap_or_default();
+                Candidate::new(value.get_name().to_owned(), desc)
+            })
+            .collect();
+        values.retain(|value| value.word.starts_with(current));
+        return values;
+    }
     if let Some(envfile) = envfile {
         match previous {
             "-e" | "--env" => return complete::environments(envfile, current),
@@ -237,7 +251,7 @@ fn place_of(words: &[String]) -> (super::args::Place, Vec<String>) {
         match word.as_str() {
             "-C" | "--directory" => place.directory = words.next().map(Into::into),
             "-f" | "--file" => place.file = words.next().map(Into::into),
-            "-e" | "--env" | "-s" | "--set" | "-j" | "--jobs" | "-o" | "--output" => {
+            "-e" | "--env" | "-s" | "--set" | "-j" | "--jobs" | "-o" | "--output" | "--ui" => {
                 words.next();
             }
             word if word.starts_with('-') && rest.is_empty() => {}

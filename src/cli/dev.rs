@@ -1,13 +1,13 @@
 //! `envrun dev`, which is `envrun run --watch`.
 
-use std::io::IsTerminal;
-
 use crate::model::{EnvName, Node};
 use crate::ops::dev::{Looks, Terms, dev};
+use crate::ops::run::Request;
 use crate::ops::{Problem, Project};
 
-use super::args::{OutputStyle, RunOptions};
-use super::console::Console;
+use super::args::RunOptions;
+use super::console::{Console, keys};
+use super::terminal::Stay;
 use super::words::TargetWords;
 use super::{Invocation, run};
 
@@ -41,10 +41,11 @@ pub fn run(
         file: invocation.place.file.clone(),
         looks: if options.poll { Looks::Again } else { Looks::Told },
     };
-    let mut reporters = run::reporters(invocation, &options);
-    let for_a_person = !matches!(options.output, OutputStyle::Json | OutputStyle::Quiet);
-    let keys = for_a_person && invocation.terminal.interactive && std::io::stdin().is_terminal();
-    let mut console = Console::new(invocation, keys);
+    let mut reporters = run::reporters(invocation, &options, Stay::Session)?;
+    let (terminal, clock) = (&invocation.terminal, &invocation.context.clock);
+    let mut console = Console::new(terminal, clock, project.root(), keys(invocation, options.output));
+    terminal.watch_services(project.root());
+    let request = Request { tenant: terminal.tenant(), ..request };
     reporters.add("console", console.listener());
     dev(invocation.context, project, &request, &terms, reporters, &mut console)
 }

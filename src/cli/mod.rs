@@ -18,6 +18,7 @@ mod help;
 mod history;
 mod import;
 mod init;
+mod keys;
 mod list;
 mod log;
 mod notify;
@@ -56,7 +57,10 @@ const EXIT_BUG: u8 = 70;
 
 /// The program.
 pub fn main() -> ExitCode {
-    std::panic::set_hook(Box::new(|panic| {
+    let keys = keys::Keys::default();
+    let of_a_panic = keys.clone();
+    std::panic::set_hook(Box::new(move |panic| {
+        of_a_panic.emergency();
         Terminal::default().say(&format!(
             "envrun has a bug: {panic}\nhint: please report it, with the command line and the Envfile; nothing half-written counts as done"
         ));
@@ -83,8 +87,10 @@ pub fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let terminal = Terminal::new(&context, place.color);
-    match command(&context, &terminal, place, asked) {
+    let terminal = Terminal::new(&context, place.color, keys);
+    let done = command(&context, &terminal, place, asked);
+    terminal.close();
+    match done {
         Ok(exit) => ExitCode::from(exit),
         Err(problem) => {
             let problem = help::or_command(problem);

@@ -13,7 +13,9 @@ use crate::plan::{Force, OnFailure};
 use crate::report::Reporters;
 
 use super::args::{CacheUse, OutputStyle, RunOptions};
+use super::console::Console;
 use super::notify::Notify;
+use super::terminal::Stay;
 use super::words::{TargetWords, WordsError, split};
 use super::{Invocation, dev, help, list};
 
@@ -37,7 +39,7 @@ pub fn run(invocation: &Invocation<'_>, words: Vec<OsString>) -> Result<u8, Prob
     if let Some(sealed) = sealed(invocation.context, invocation.place.file.as_deref(), &words, &mut broken)
         && let Ok(options) = super::words::options(&sealed.options)
     {
-        tell(invocation.context, sealed, reporters(invocation, &options));
+        tell(invocation.context, sealed, reporters(invocation, &options, Stay::Run)?);
         return Ok(0);
     }
     let basis = broken.as_ref().and_then(Broken::basis);
@@ -64,27 +66,42 @@ pub fn run(invocation: &Invocation<'_>, words: Vec<OsString>) -> Result<u8, Prob
     request.prompt = invocation.terminal.prompt();
     request.words = Some((all, words.options));
     request.broken = broken.map(Arc::new);
-    let reporters = reporters(invocation, &options);
+    let mut reporters = reporters(invocation, &options, Stay::Run)?;
+    if super::console::keys(invocation, options.output) && !quiet && !options.dry_run {
+        let (terminal, clock) = (&invocation.terminal, &invocation.context.clock);
+        let console = Console::new(terminal, clock, project.root(), true);
+        terminal.watch_services(project.root());
+        request.tenant = terminal.tenant();
+        reporters.add("console", console.listener());
+        console.run();
+    }
     let (ending, _rest) = run_request(invocation.context, &mut project, &request, reporters)?;
     let exit =
         if quiet && ending.exit == 0 && ending.changed > 0 { EXIT_NOT_UP_TO_DATE } else { ending.exit };
+    invocation.terminal.close();
     // The program ends here, before the project and the rest of the run are dropped: taking large ones apart piece by
     // piece is work for nobody.
     std::process::exit(i32::from(exit))
 }
 
 /// Who listens to a run with these options.
-pub(super) fn reporters(invocation: &Invocation<'_>, options: &RunOptions) -> Reporters {
+pub(super) fn reporters(
+    invocation: &Invocation<'_>,
+    options: &RunOptions,
+    stay: Stay,
+) -> Result<Reporters, Problem> {
     let mut reporters = Reporters::new(invocation.context.clock.clone());
     if !options.question {
         let output = if options.json { OutputStyle::Json } else { options.output };
-        reporters.add("output", invocation.terminal.reporter(invocation.context, output, options.verbose));
+        let shown = (output, options.ui);
+        let output = invocation.terminal.reporter_for(invocation.context, shown, options.verbose, stay)?;
+        reporters.add("output", output);
     }
     if options.notify {
         let bell = invocation.terminal.interactive.then(|| Box::new(std::io::stderr()) as Box<_>);
         reporters.add("notify", Box::new(Notify::new(bell)));
     }
-    reporters
+    Ok(reporters)
 }
 
 /// The environment in which targets are looked up to know their arguments: the one of `-e`, wherever it stands.
@@ -135,6 +152,7 @@ pub(super) fn request(options: &RunOptions, targets: Vec<TargetWords>) -> Result
         strict: options.strict,
         confirm: options.confirm.clone(),
         prompt: None,
+        tenant: None,
         break_glass: glass_reason(options.break_glass.as_deref())?,
         words: None,
         held: Vec::new(),

@@ -14,7 +14,9 @@ use crate::service::log::LogReader;
 use crate::service::{Exit, Place, Served, Status, serve};
 
 use super::args::{DownArgs, LogsArgs, PsArgs, RestartArgs, ServeArgs, TextOrJson, UpArgs, WaitArgs};
+use super::console::{Console, keys};
 use super::run::pairs;
+use super::terminal::Stay;
 use super::{Invocation, terminal};
 
 /// `envrun up`.
@@ -34,7 +36,15 @@ pub fn up(invocation: &Invocation<'_>, args: &UpArgs) -> Result<u8, Problem> {
     };
     let request = service::up(context, &mut project, &chosen, request)?;
     let mut reporters = Reporters::new(context.clock.clone());
-    reporters.add("output", invocation.terminal.reporter(context, args.output, args.verbose));
+    let stay = if args.attach { Stay::Session } else { Stay::Run };
+    let output = invocation.terminal.reporter_for(context, (args.output, args.ui), args.verbose, stay)?;
+    reporters.add("output", output);
+    let console =
+        Console::new(&invocation.terminal, &context.clock, project.root(), keys(invocation, args.output));
+    invocation.terminal.watch_services(project.root());
+    reporters.add("console", console.listener());
+    console.services(chosen.labels());
+    let request = Request { tenant: invocation.terminal.tenant(), ..request };
     let (ending, _rest) = run_request(context, &mut project, &request, reporters)?;
     Ok(ending.exit)
 }
@@ -118,11 +128,20 @@ fn print(text: &str) -> Result<u8, Problem> {
 }
 
 fn table(listings: &[Listing], now: Timestamp) -> String {
+    rows(listings.iter().flat_map(|listing| &listing.services), now)
+}
+
+/// Services as a table, as `envrun ps` has it.
+pub fn statuses_table(statuses: &[Status], now: Timestamp) -> String {
+    rows(statuses.iter(), now)
+}
+
+fn rows<'a>(statuses: impl Iterator<Item = &'a Status>, now: Timestamp) -> String {
     let mut rows = vec![
         ["SERVICE", "STATE", "SINCE", "PID", "CPU", "MEMORY", "RESTARTS", "LAST EXIT", "URL"]
             .map(str::to_owned),
     ];
-    rows.extend(listings.iter().flat_map(|listing| &listing.services).map(|status| row(status, now)));
+    rows.extend(statuses.map(|status| row(status, now)));
     let widths: Vec<usize> = (0..rows[0].len())
         .map(|at| rows.iter().map(|row| row[at].chars().count()).max().unwrap_or(0))
         .collect();

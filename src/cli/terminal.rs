@@ -7,10 +7,11 @@ use crate::diag::render::{self, Style as DiagnosticStyle};
 use crate::diag::{Diagnostic, SourceMap};
 use crate::ops::guard::Prompt;
 use crate::ops::{Context, Problem};
-use crate::report::{self, Sink, Style};
+use crate::report::{self, Panes, Screen, Sink, Style};
 use crate::secret::Redactor;
 
-use super::args::{DiagnosticFormat, OutputStyle, When};
+use super::args::{DiagnosticFormat, OutputStyle, Ui, When};
+use super::keys::Keys;
 
 /// What is known of the terminal.
 #[derive(Debug, Clone, Default)]
@@ -25,11 +26,24 @@ pub struct Terminal {
     pub unicode: bool,
     /// What hides secrets in what is said.
     pub redactor: Redactor,
+    /// The terminal, if there is one: everything that is said goes there.
+    pub screen: Option<Screen>,
+    /// Its modes.
+    pub keys: Keys,
+}
+
+/// For how long somebody stays in front of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stay {
+    /// Until it is over.
+    Run,
+    /// As long as he likes.
+    Session,
 }
 
 impl Terminal {
     /// Looks at the standard streams, and at what the caller's variables say of them.
-    pub fn new(context: &Context, when: When) -> Self {
+    pub fn new(context: &Context, when: When, keys: Keys) -> Self {
         let set = |name: &str| context.caller_text(name).is_some_and(|value| !value.is_empty());
         let dumb = context.caller_text("TERM").is_none_or(|term| term == "dumb");
         let colour = |terminal: bool| match when {
@@ -40,13 +54,68 @@ impl Terminal {
         let locale = ["LC_ALL", "LC_CTYPE", "LANG"]
             .iter()
             .find_map(|name| context.caller_text(name).filter(|value| !value.is_empty()));
+        let interactive = std::io::stderr().is_terminal() && !dumb;
+        let unicode = locale.is_some_and(|locale| locale.to_lowercase().contains("utf"));
+        let style = Style { colour: colour(std::io::stderr().is_terminal()), unicode };
+        let screen = interactive.then(|| {
+            Screen::new(Box::new(std::io::stderr()), Arc::new(size), style, Arc::new(is_in_foreground))
+        });
         Self {
-            colour: colour(std::io::stderr().is_terminal()),
+            colour: style.colour,
             colour_out: colour(std::io::stdout().is_terminal()),
-            interactive: std::io::stderr().is_terminal() && !dumb,
+            interactive,
             redactor: context.redactor.clone(),
-            unicode: locale.is_some_and(|locale| locale.to_lowercase().contains("utf")),
+            unicode,
+            screen,
+            keys,
         }
+    }
+
+    /// Gives the terminal back as it was.
+    pub fn close(&self) {
+        if let Some(screen) = &self.screen {
+            screen.close();
+        }
+        self.keys.give_back();
+    }
+
+    /// From now on services are shown with what they take.
+    pub fn watch_services(&self, root: &std::path::Path) {
+        let gauge = crate::ops::service::Gauge::new(root);
+        if let Some(screen) = &self.screen {
+            screen.set_meter(Arc::new(move || gauge.look()));
+        }
+    }
+
+    /// Whoever lends the terminal, and takes it again: for [`crate::exec::Processes`]. Listens from now on to changes of the
+    /// window's size.
+    pub fn tenant(&self) -> Option<crate::exec::Tenant> {
+        let screen = self.screen.clone()?;
+        let heard = [signal_hook::consts::SIGWINCH, signal_hook::consts::SIGCONT];
+        if let Ok(mut signals) = signal_hook::iterator::Signals::new(heard) {
+            let (screen, keys) = (screen.clone(), self.keys.clone());
+            let listen = move || {
+                for signal in signals.forever() {
+                    if signal == signal_hook::consts::SIGCONT {
+                        // The shell may have set other modes meanwhile.
+                        keys.renew();
+                    }
+                    screen.refresh();
+                }
+            };
+            // Without a thread a window that changes its size is seen with the next drawing.
+            let _ = std::thread::Builder::new().name("window".to_owned()).spawn(listen);
+        }
+        let keys = self.keys.clone();
+        Some(crate::exec::Tenant::new(move |has_it| {
+            if has_it {
+                keys.come_back();
+                screen.come_back();
+            } else {
+                screen.leave();
+                keys.leave();
+            }
+        }))
     }
 
     /// The reporter of a run.
@@ -56,10 +125,45 @@ impl Terminal {
         output: OutputStyle,
         verbose: bool,
     ) -> Box<dyn report::Reporter> {
+        self.text(context, (output, Ui::Auto), verbose, Stay::Run)
+    }
+
+    /// The reporter of a run or a session, as somebody in front of it wants it.
+    pub fn reporter_for(
+        &self,
+        context: &Context,
+        (output, ui): (OutputStyle, Ui),
+        verbose: bool,
+        stay: Stay,
+    ) -> Result<Box<dyn report::Reporter>, Problem> {
+        if ui != Ui::Tui {
+            return Ok(self.text(context, (output, ui), verbose, stay));
+        }
+        let screen = self.screen.as_ref().filter(|_| std::io::stdin().is_terminal());
+        let Some(screen) = screen.filter(|_| output != OutputStyle::Json) else {
+            return Err(Problem::usage(
+                "`--ui=tui` needs a terminal to draw on and to read keys from",
+                Some("leave it out: without one the output is plain text".into()),
+            ));
+        };
+        let style = Style { colour: self.colour, unicode: self.unicode };
+        let panes =
+            Panes::new(Box::new(std::io::stderr()), Arc::new(size), style, Arc::new(is_in_foreground));
+        self.keys.note_panes();
+        screen.set_panes(panes.clone());
+        Ok(panes.reporter(verbose))
+    }
+
+    fn text(
+        &self,
+        context: &Context,
+        (output, ui): (OutputStyle, Ui),
+        verbose: bool,
+        stay: Stay,
+    ) -> Box<dyn report::Reporter> {
         let set = |name: &str| {
             context.caller_text(name).is_some_and(|value| !matches!(value.as_str(), "" | "0" | "false"))
         };
-        let size: Option<report::Size> = self.interactive.then(|| Arc::new(size) as report::Size);
         report::open(report::Options {
             output: match output {
                 OutputStyle::Auto => report::Output::Auto,
@@ -79,12 +183,16 @@ impl Terminal {
                 style: Style { colour: self.colour_out, unicode: self.unicode },
             },
             err: Sink {
-                to: Box::new(std::io::stderr()),
+                to: match &self.screen {
+                    Some(screen) => screen.stream(),
+                    None => Box::new(std::io::stderr()),
+                },
                 terminal: self.interactive,
                 style: Style { colour: self.colour, unicode: self.unicode },
             },
             joined: joined(),
-            size,
+            screen: self.screen.clone().filter(|_| ui == Ui::Auto),
+            stays: stay == Stay::Session,
         })
     }
 
@@ -148,7 +256,11 @@ impl Terminal {
 
     /// One line or more on standard error. If nobody listens there is nobody to tell.
     pub fn say(&self, text: &str) {
-        let _ = writeln!(std::io::stderr().lock(), "{}", self.redactor.text(text));
+        let text = format!("{}\n", self.redactor.text(text));
+        let _ = match &self.screen {
+            Some(screen) => screen.text(text.as_bytes()),
+            None => std::io::stderr().lock().write_all(text.as_bytes()),
+        };
     }
 
     /// Text in bold on standard output.
@@ -159,6 +271,11 @@ impl Terminal {
     /// Text that stands back on standard output.
     pub fn dim_out(&self, text: &str) -> String {
         if self.colour_out { format!("\x1b[2m{text}\x1b[0m") } else { text.to_owned() }
+    }
+
+    /// Text that stands back on standard error.
+    pub fn dim(&self, text: &str) -> String {
+        if self.colour { format!("\x1b[2m{text}\x1b[0m") } else { text.to_owned() }
     }
 
     fn red(&self, text: &str) -> String {
@@ -180,6 +297,11 @@ fn joined() -> bool {
     let place = |stat: rustix::fs::Stat| (stat.st_dev, stat.st_ino);
     let out = rustix::fs::fstat(std::io::stdout()).map(place);
     out.is_ok() && out == rustix::fs::fstat(std::io::stderr()).map(place)
+}
+
+/// Whether envrun has the terminal at this moment. One that is not its own terminal is nobody else's either.
+fn is_in_foreground() -> bool {
+    rustix::termios::tcgetpgrp(std::io::stderr()).map_or(true, |group| group == rustix::process::getpgrp())
 }
 
 /// Columns and lines.

@@ -297,7 +297,7 @@ impl RunState {
     /// An upper guess: a node that turns out to be up to date takes no time.
     pub fn expected_left(&self, now: Timestamp) -> Option<Duration> {
         let ran = |running: &Running| now.0.saturating_sub(running.since.0);
-        let left = |running: &Running| Some(self.expected_of(running.node)?.saturating_sub(ran(running)));
+        let left = |running: &Running| Some(self.expected_ms(running.node)?.saturating_sub(ran(running)));
         let running: Vec<u64> = self.running.iter().filter_map(left).collect();
         let known = self.ahead.known + running.len() as u64;
         let unknown = self.ahead.unknown + (self.running.len() - running.len()) as u64;
@@ -311,7 +311,12 @@ impl RunState {
         Some(Duration::from_millis((work / jobs).max(longest)))
     }
 
-    fn expected_of(&self, node: NodeIx) -> Option<u64> {
+    /// How long a node took last time, if that was told.
+    pub fn expected_of(&self, node: NodeIx) -> Option<Duration> {
+        self.expected_ms(node).map(Duration::from_millis)
+    }
+
+    fn expected_ms(&self, node: NodeIx) -> Option<u64> {
         *self.expected.get(node.0 as usize)?
     }
 

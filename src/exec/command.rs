@@ -247,6 +247,7 @@ fn run_with(
     tell: &mut dyn FnMut(u32),
     output: &mut dyn FnMut(Stream, &[u8]),
 ) -> Result<Ended, StartError> {
+    let _lent = (spec.io == Io::Inherited).then(|| processes.lend()).flatten();
     let terminal = (spec.io == Io::Inherited).then(Terminal::save).flatten();
     let (number, mark) = processes.number();
     let (started, pipes, _script) = Launch::new(spec, processes)?.start(mark, filter.as_ref(), input)?;

@@ -29,6 +29,7 @@ mod running;
 mod shell;
 mod signal;
 mod spawn;
+mod tenant;
 mod tree;
 mod usage;
 mod watch;
@@ -43,6 +44,7 @@ pub use program::{ProgramError, Programs};
 pub use replace::replace;
 pub use shell::{Shell, simple};
 pub use signal::Signals;
+pub use tenant::Tenant;
 pub use usage::Usage;
 pub use watch::{Access, Kind, Seen, Uses, Watch};
 

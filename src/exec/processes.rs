@@ -12,7 +12,8 @@ use rustix::process::{Pid, Signal};
 use super::guard::{Guard, Ledger};
 use super::mark::{Mark, Number, RunId};
 use super::running::{Running, end, end_group};
-use super::{CommandSpec, Io, Programs, tree};
+use super::tenant::Lent;
+use super::{CommandSpec, Io, Programs, Tenant, tree};
 
 /// How urgently a run is to be stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -46,6 +47,8 @@ pub struct Processes {
     /// Something in `state` has changed.
     changed: Condvar,
     pause: Mutex<Pause>,
+    /// Who uses the terminal.
+    tenant: OnceLock<Tenant>,
 }
 
 /// How long the run stood still, so that no command's time runs out meanwhile.
@@ -130,7 +133,18 @@ impl Processes {
             state: Mutex::default(),
             changed: Condvar::new(),
             pause: Mutex::default(),
+            tenant: OnceLock::new(),
         })
+    }
+
+    /// From now on this one is told when somebody else has the terminal. Once.
+    pub fn set_tenant(&self, tenant: Tenant) {
+        let _ = self.tenant.set(tenant);
+    }
+
+    /// Somebody else has the terminal until what this gives is dropped.
+    pub(super) fn lend(&self) -> Option<Lent> {
+        self.tenant.get().map(Tenant::lend)
     }
 
     /// Programs already found.
@@ -211,10 +225,12 @@ impl Processes {
     /// in between counts against no timeout.
     pub fn suspend(&self) {
         let pause = || self.pause.lock().unwrap_or_else(PoisonError::into_inner);
+        let lent = self.lend();
         pause().begin(Instant::now());
         self.signal_groups(Signal::TSTP);
         // Everything stands still within this call: a signal to this very thread is there before the call returns.
         let _ = signal_hook::low_level::raise(Signal::STOP.as_raw());
+        drop(lent);
         self.signal_groups(Signal::CONT);
         pause().end(Instant::now());
     }

@@ -23,7 +23,7 @@ use crate::engine::render;
 use crate::engine::service::{Hold, Services};
 use crate::engine::surroundings::{Surroundings, state_label};
 use crate::event::{self, Event, NodeInfo, NodeState, Notice, OutcomeKind, RunStarted, RunState};
-use crate::exec::{Jobserver, Processes, Signals};
+use crate::exec::{Jobserver, Processes, Signals, Tenant};
 use crate::fingerprint::{SecretKey, Workspace};
 use crate::graph::{self, NodeIx, Target, TaskGraph};
 use crate::ledger;
@@ -69,6 +69,8 @@ pub struct Request {
     pub hold: Hold,
     /// Warnings about the Envfile are errors.
     pub strict: bool,
+    /// Who uses the terminal, and lets go of it for commands that have it to themselves.
+    pub tenant: Option<Tenant>,
     /// Words that were given to confirm what asks for one.
     pub confirm: Vec<String>,
     /// Who is asked for such a word; nobody without a terminal.
@@ -191,8 +193,10 @@ impl Ready {
             Err(error) => (drawn_key()?, Some(error)),
         };
         let jobserver = joined.unwrap_or_else(|| Jobserver::serve(jobs, variable("PATH")));
+        let processes = Processes::new(PATIENCE);
+        request.tenant.iter().for_each(|tenant| processes.set_tenant(tenant.clone()));
         Ok(Self {
-            processes: Processes::new(PATIENCE),
+            processes,
             workspace: Workspace::open(&root, &state.join("state"), secrets.clone())?,
             secrets,
             store: local_store(context, Some(project)),

@@ -1,7 +1,7 @@
 //! The services of an environment: up, down, again, what is known of them, what they print.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use crate::engine::service::{Hold, service_of, spec};
@@ -405,6 +405,48 @@ pub fn logs(project: &Project, chosen: &Chosen) -> Vec<(String, PathBuf)> {
     let folder = project.root().join(STATE_DIR).join("logs").join(env);
     let folder = |name: &String| folder.join(log_name(name).trim_end_matches(".log"));
     chosen.names.iter().map(|name| (name.clone(), folder(name))).collect()
+}
+
+/// Where what a service prints lies, by its label.
+pub fn log_folder(root: &Path, label: &str) -> PathBuf {
+    let (env, name) = label.split_once('.').unwrap_or(("-", label));
+    root.join(STATE_DIR).join("logs").join(env).join(log_name(name).trim_end_matches(".log"))
+}
+
+/// Looks at the services of a project now and then, and keeps none of them up.
+#[derive(Debug, Clone)]
+pub struct Gauge {
+    state: PathBuf,
+}
+
+impl Gauge {
+    /// Of the project with this root.
+    pub fn new(root: &Path) -> Self {
+        Self { state: root.join(STATE_DIR) }
+    }
+
+    /// What the services are that anybody keeps, and what they take.
+    pub fn look(&self) -> Vec<Status> {
+        self.sessions().flat_map(|session| session.statuses(true).unwrap_or_default()).collect()
+    }
+
+    /// Starts these again, as far as they are up; their labels.
+    pub fn restart(&self, labels: &[String]) -> Vec<String> {
+        let mut again = Vec::new();
+        for session in self.sessions() {
+            let up = session.statuses(false).unwrap_or_default().into_iter();
+            let up = up.filter(|status| !status.state.is_over() && labels.contains(&status.label));
+            again.extend(
+                up.map(|status| status.label).filter(|label| session.restart(label).unwrap_or(false)),
+            );
+        }
+        again
+    }
+
+    /// With whoever answers.
+    fn sessions(&self) -> impl Iterator<Item = Session> {
+        Place::all(&self.state).into_iter().filter_map(|(_, place)| Session::attach(&place).ok().flatten())
+    }
 }
 
 fn place(project: &Project, env: Option<&EnvName>) -> Place {

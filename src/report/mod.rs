@@ -22,6 +22,7 @@ mod style;
 #[cfg(test)]
 mod tests;
 mod text;
+mod tui;
 mod words;
 
 use std::io::{self, Write};
@@ -29,8 +30,25 @@ use std::sync::Arc;
 
 use crate::event::{RunState, Sequenced};
 
+pub use live::{Foreground, Meter, Screen};
 pub use reporters::{Reporters, replay};
 pub use style::Style;
+pub use tui::{EMERGENCY, Panes, Wish};
+
+/// What a node printed, as it may be shown between other text: without what moves a cursor, and what a carriage return went
+/// back over is gone.
+pub fn shown(bytes: &[u8], colour: bool) -> String {
+    let mut passed = Vec::with_capacity(bytes.len());
+    let keep = if colour { ansi::Keep::Colours } else { ansi::Keep::Text };
+    ansi::Filter::new(keep).pass(bytes, &mut passed);
+    let lines = passed.split_inclusive(|byte| *byte == b'\n').map(ansi::settle);
+    let mut text = String::new();
+    for line in lines {
+        text.push_str(&String::from_utf8_lossy(line));
+        text.push_str(if line.contains(&0x1b) { "\x1b[0m\n" } else { "\n" });
+    }
+    text
+}
 
 /// How something failed, as the words after the colon in `test failed:`.
 pub fn failure_words(failure: &crate::event::Failure) -> String {
@@ -92,8 +110,10 @@ pub struct Options {
     pub err: Sink,
     /// Both go to the same place, so that a line begun on one is in the way of the other.
     pub joined: bool,
-    /// The terminal's size, if standard error is a terminal: with it, a live view is shown where it helps.
-    pub size: Option<Size>,
+    /// The terminal, if standard error is one and goes there: a live view is shown where it helps.
+    pub screen: Option<Screen>,
+    /// It goes on when a run is over: a session that watches, or services that one is attached to.
+    pub stays: bool,
 }
 
 /// The reporter that `options` ask for.

@@ -1,13 +1,10 @@
-//! Where text goes: standard output and standard error, or above the live view.
+//! Where text goes: standard output and standard error, one of them perhaps above a live view.
 
 use std::io::{self, Write};
-use std::time::Duration;
 
 use super::ansi::Keep;
-use super::live::Live;
 use super::style::Ink;
-use super::{Sink, Size, Style};
-use crate::event::RunState;
+use super::{Sink, Style};
 
 /// One of the two streams.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,7 +19,6 @@ pub(super) struct Page {
     err: Sink,
     /// Both go to the same place.
     joined: bool,
-    live: Option<Live>,
     gathered: [Vec<u8>; 2],
     /// The last thing put there did not end its line.
     open: [bool; 2],
@@ -33,7 +29,7 @@ pub(super) struct Page {
 impl Page {
     pub(super) fn new(out: Sink, err: Sink, joined: bool) -> Self {
         let joined = joined || (out.terminal && err.terminal);
-        Self { out, err, joined, live: None, gathered: Default::default(), open: [false; 2], out_lost: false }
+        Self { out, err, joined, gathered: Default::default(), open: [false; 2], out_lost: false }
     }
 
     /// How text on a stream is dressed.
@@ -54,23 +50,6 @@ impl Page {
 
     fn sink(&self, channel: Channel) -> &Sink {
         if self.place(channel) == Channel::Out as usize { &self.out } else { &self.err }
-    }
-
-    /// Shows a live view below the text from now on.
-    pub(super) fn begin_live(&mut self, size: Size, patience: Duration, state: &RunState) {
-        let to = std::mem::replace(&mut self.err.to, Box::new(io::sink()));
-        self.live = Some(Live::begin(to, size, self.err.style, patience, state));
-    }
-
-    /// Takes the live view away.
-    pub(super) fn end_live(&mut self) {
-        if let Some(live) = self.live.take() {
-            self.err.to = live.end();
-        }
-    }
-
-    pub(super) fn live(&self) -> Option<&Live> {
-        self.live.as_ref()
     }
 
     /// Bytes as they are; they may leave a line open.
@@ -111,10 +90,7 @@ impl Page {
             );
         }
         if !err.is_empty() {
-            match &self.live {
-                Some(live) => live.above(&err)?,
-                None => self.err.to.write_all(&err).and_then(|()| self.err.to.flush())?,
-            }
+            self.err.to.write_all(&err).and_then(|()| self.err.to.flush())?;
         }
         out.clear();
         err.clear();

@@ -168,7 +168,8 @@ pub(super) fn options(output: Output, out: &Pipe, err: &Pipe) -> Options {
         out: sink(out),
         err: sink(err),
         joined: Arc::ptr_eq(&out.0, &err.0),
-        size: None,
+        screen: None,
+        stays: false,
     }
 }
 

@@ -1,17 +1,209 @@
 //! What a person in front of a terminal sees, and what the keys do.
 
-use std::io::{BufRead, BufReader};
-use std::process::Stdio;
-use std::sync::mpsc::channel;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-use crate::sandbox::Sandbox;
+use crate::sandbox::{Sandbox, need};
 
 /// Long enough for the slowest machine; nobody waits so long but a test that fails.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A shell on a terminal, and somebody in front of it.
+struct Person {
+    script: Child,
+    keys: ChildStdin,
+    screen: Receiver<Vec<u8>>,
+    /// What came and was not looked at yet.
+    seen: String,
+    until: Instant,
+}
+
+impl Person {
+    /// In front of a shell of 80 columns and 24 lines, in the sandbox.
+    fn sits_down(sandbox: &Sandbox, term: &str) -> Self {
+        let mut script = Command::new("script");
+        let shell = "exec bash --norc --noprofile -i";
+        script.args(["-qec", shell, "/dev/null"]).current_dir(sandbox.root()).env_clear();
+        let envrun = sandbox.command(&[]);
+        script.envs(envrun.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        script.env("TERM", term).env("PS1", "sh> ").env("LANG", "C.UTF-8");
+        let mut script = script.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let (keys, mut out) = (script.stdin.take().unwrap(), script.stdout.take().unwrap());
+        let (send, screen) = channel();
+        std::thread::spawn(move || {
+            let mut bytes = [0; 4096];
+            while let Ok(count @ 1..) = out.read(&mut bytes) {
+                if send.send(bytes[..count].to_vec()).is_err() {
+                    return;
+                }
+            }
+        });
+        let mut person = Self { script, keys, screen, seen: String::new(), until: Instant::now() + PATIENCE };
+        person.sees("sh> ");
+        person.types(&format!("stty cols 80 rows 24; alias envrun={}\r", env!("CARGO_BIN_EXE_envrun")));
+        person.sees("sh> ");
+        person
+    }
+
+    fn types(&mut self, keys: &str) {
+        self.keys.write_all(keys.as_bytes()).unwrap();
+    }
+
+    /// Waits for a text; what came before it.
+    #[track_caller]
+    fn sees(&mut self, text: &str) -> String {
+        loop {
+            if let Some(at) = self.seen.find(text) {
+                let rest = self.seen.split_off(at + text.len());
+                return std::mem::replace(&mut self.seen, rest);
+            }
+            let left = self.until.saturating_duration_since(Instant::now());
+            match self.screen.recv_timeout(left) {
+                Ok(bytes) => self.seen.push_str(&String::from_utf8_lossy(&bytes)),
+                Err(_) => panic!("`{text}` does not come:\n{:?}", self.seen),
+            }
+        }
+    }
+
+    /// The shell has the terminal, with a line that is edited and echoed.
+    #[track_caller]
+    fn has_a_usable_shell(&mut self) {
+        self.types("stty -a | tr ' ;' '\\n\\n' | grep -x -e icanon -e echo | sort | tr '\\n' +; echo end\r");
+        self.sees("echo+icanon+end");
+        self.sees("sh> ");
+    }
+}
+
+impl Drop for Person {
+    fn drop(&mut self) {
+        // The terminal is gone with it, and everybody on it hears of that.
+        let _ = self.script.kill();
+        let _ = self.script.wait();
+    }
+}
+
+fn stage() -> Sandbox {
+    Sandbox::with(&[(
+        "Envfile.kdl",
+        r#"
+        service "web" { run "echo words of web; exec sleep 1000"; ready { log "words" } }
+        task "slow" { needs "web"; run "echo at work; while [ ! -e go ]; do sleep 0.02; done" }
+        task "quick" { run "printf '\\033[2Jcleared\\033]0;title\\007\\n'" }
+        "#,
+    )])
+}
+
+/// Keys are heard while something runs; Ctrl-Z gives the shell its terminal, and `fg` takes it again.
+#[test]
+fn keys_work_during_a_run_and_the_shell_gets_its_terminal_back() {
+    if !need("script", "bsdutils") {
+        return;
+    }
+    let sandbox = stage();
+    let mut person = Person::sits_down(&sandbox, "xterm");
+    person.types("envrun dev slow quick\r");
+    let before = person.sees("at work");
+    // What moves cursors or sets titles never gets through from a task.
+    assert!(!before.contains("\x1b[2J") && !before.contains("\x1b]0;"), "{before:?}");
+    person.sees("r rerun");
+    person.types("s");
+    person.sees("LAST EXIT");
+    person.sees("ready");
+    person.types("l");
+    person.sees("the log of");
+    let offer = person.sees("  web");
+    person.types(if offer.contains("1  ") && !offer.contains("2  ") { "1" } else { "?" });
+    person.types("?");
+    person.sees("this help");
+    person.types("\x1a");
+    person.sees("Stopped");
+    person.has_a_usable_shell();
+    person.types("fg\r");
+    person.sees("q quit");
+    person.types("s");
+    person.sees("LAST EXIT");
+    sandbox.write("go", "");
+    person.sees("watching");
+    person.types("q");
+    person.sees("sh> ");
+    person.types("echo status $?\r");
+    person.sees("status 0");
+    person.sees("sh> ");
+    person.has_a_usable_shell();
+}
+
+/// A run that ends by itself: `q` stops it, a word that is typed ahead for the shell does not.
+#[test]
+fn a_run_is_steered_too() {
+    if !need("script", "bsdutils") {
+        return;
+    }
+    let sandbox = stage();
+    let mut person = Person::sits_down(&sandbox, "xterm");
+    person.types("envrun slow quick\r");
+    person.sees("l logs");
+    person.types("cq");
+    person.types("\r");
+    person.types("?");
+    person.sees("this help");
+    person.types("q");
+    person.sees("SIGINT");
+    person.sees("sh> ");
+    person.types("echo status $?\r");
+    person.sees("status 130");
+    person.sees("sh> ");
+    person.has_a_usable_shell();
+}
+
+/// Panes have a screen of their own, and give the ordinary one back with what was said of the last run.
+#[test]
+fn panes_come_and_go() {
+    if !need("script", "bsdutils") {
+        return;
+    }
+    let sandbox = stage();
+    let mut person = Person::sits_down(&sandbox, "xterm");
+    person.types("envrun dev --ui=tui slow quick\r");
+    person.sees("\x1b[?1049h");
+    person.sees("quick");
+    person.types("j");
+    // Only cells that differ are written: a space over a space is none.
+    person.sees("words");
+    person.types("?");
+    person.sees("page");
+    person.types("?");
+    person.types("\x1a");
+    person.sees("\x1b[?1049l");
+    person.sees("Stopped");
+    person.has_a_usable_shell();
+    person.types("fg\r");
+    person.sees("\x1b[?1049h");
+    person.types("q");
+    person.sees("\x1b[?1049l");
+    person.sees("run slow");
+    person.sees("sh> ");
+    person.has_a_usable_shell();
+}
+
+/// No view, no keys, no sequence at all where the terminal cannot do more than print.
+#[test]
+fn a_dumb_terminal_gets_text_only() {
+    if !need("script", "bsdutils") {
+        return;
+    }
+    let sandbox = stage();
+    sandbox.write("go", "");
+    let mut person = Person::sits_down(&sandbox, "dumb");
+    person.types("envrun slow quick; echo status $?\r");
+    let all = person.sees("status 0");
+    let own = all.split_once("status $?").map_or(&*all, |(_, own)| own);
+    assert!(own.contains("done slow") && !own.contains('\x1b'), "{own:?}");
+}
 
 /// Nothing runs in the session: what a service does is told all the same.
 #[test]

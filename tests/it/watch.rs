@@ -674,8 +674,8 @@ fn keys_steer_a_session_on_a_terminal() {
         }
         seen = seen.split_off(seen.find(text).unwrap() + text.len());
     };
-    until("press r to run again");
     until("watching 2 files");
+    until("r rerun");
     press("r");
     until("it was forced");
     until("watching");

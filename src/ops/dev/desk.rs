@@ -61,8 +61,6 @@ pub(super) enum Wake {
     Rerun,
     /// The user wants to leave.
     Quit,
-    /// The user pressed a key that only the console knows.
-    Key(char),
     /// Something worth saying.
     Notice(Notice),
 }

@@ -76,8 +76,6 @@ pub trait Console {
     fn problem(&mut self, problem: &Problem);
     /// Something of this terminal alone.
     fn say(&mut self, text: &str);
-    /// A key was pressed that the session itself knows nothing of. `services` tells what stays up.
-    fn key(&mut self, key: char, services: &dyn Fn() -> String);
 }
 
 /// Steers a session, from whatever thread.
@@ -88,11 +86,6 @@ impl Steer {
     /// Executes the targets, up to date or not.
     pub fn rerun(&self) {
         self.0.wake(Wake::Rerun);
-    }
-
-    /// A key for the console, when nothing runs.
-    pub fn key(&self, key: char) {
-        self.0.wake(Wake::Key(key));
     }
 
     /// Ends the session; what runs is stopped.
@@ -239,7 +232,6 @@ fn join(
             Ok(Wake::Rerun) => session.rerun(),
             Ok(Wake::Quit) => break 0,
             Ok(Wake::Signal) => break INTERRUPTED,
-            Ok(Wake::Key(key)) => console.key(key, &|| "`envrun ps` shows what stays up".to_owned()),
             Ok(Wake::Left) | Err(_) => {
                 console.say(&format!("the session is over (pid {pid})"));
                 break if reporters.state().interrupted() > 0 { INTERRUPTED } else { 0 };
@@ -297,7 +289,6 @@ impl Session<'_> {
                 Wake::Left | Wake::Told(_) => {}
                 Wake::Quit => return Err(0),
                 Wake::Rerun => return Ok(Cause::Rerun),
-                Wake::Key(key) => self.console.key(key, &|| "nothing stays up in this session".to_owned()),
                 Wake::Notice(notice) => self.reporters.tell(Event::Notice(notice)),
                 Wake::Failed(reason) => {
                     self.eyes.fall_back(reason);

@@ -13,6 +13,8 @@ use crate::event::{
 use crate::graph::NodeIx;
 use crate::report::text::Text;
 use crate::report::{Options, Output, Reporter, Sink};
+use crate::service::State;
+use crate::service::spec::Link;
 use unicode_width::UnicodeWidthStr;
 
 const UNICODE: Style = Style { colour: false, unicode: true };
@@ -60,9 +62,15 @@ fn state(labels: &[&str], running: u32, more: &[Event]) -> RunState {
     state
 }
 
+/// Nothing that no event tells.
+fn nothing() -> Extras<'static> {
+    static NO_TAILS: std::sync::LazyLock<HashMap<NodeIx, String>> = std::sync::LazyLock::new(HashMap::new);
+    Extras { statuses: &[], tails: &NO_TAILS, idle: None, keys: &[] }
+}
+
 fn check(state: &RunState, size: (u16, u16), style: Style, expected: Expect) {
     let now = Timestamp(state.now().0 + 300);
-    let lines = View::of(state).lines(now, size, style).join("\n");
+    let lines = View::of(state).lines(now, size, style, &nothing()).join("\n");
     expected.assert_eq(&format!("{}x{}\n{lines}", size.0, size.1));
 }
 
@@ -93,7 +101,7 @@ fn what_runs_and_how_far_it_is() {
         UNICODE,
         expect![[r#"
             80x24
-              api:test     3.3s  try 2: cc -O2 -c part-1.c
+              api:test     3.3s  11%  try 2: cc -O2 -c part-1.c
               1/4 ━━━━━━────────────────── 5.3s, about 26s left, 1 failed"#]],
     );
     check(
@@ -102,7 +110,7 @@ fn what_runs_and_how_far_it_is() {
         Style::default(),
         expect![[r#"
             80x24
-              api:test     3.3s  try 2: cc -O2 -c part-1.c
+              api:test     3.3s  11%  try 2: cc -O2 -c part-1.c
               1/4 ======------------------ 5.3s, about 26s left, 1 failed"#]],
     );
     let stop = Event::Interrupted { signal: "SIGINT".to_owned(), level: 1 };
@@ -172,7 +180,7 @@ proptest! {
         for event in &told {
             state.apply(event);
             let style = Style { colour: false, unicode };
-            let lines = View::of(&state).lines(event.time, (width, height), style);
+            let lines = View::of(&state).lines(event.time, (width, height), style, &nothing());
             prop_assert!(lines.iter().all(|line| line.width() < usize::from(width)), "{:?}", lines);
             prop_assert!(lines.len() <= usize::from(height) / 3 + 2);
         }
@@ -180,25 +188,32 @@ proptest! {
 }
 
 /// A reporter on a terminal, with a view that appears at once or never.
-fn text_on(screen: &Screen, output: Output, live: bool) -> Text {
+fn text_on(screen: &Terminal, output: Output, live: bool) -> Text {
     let sink = |to| Sink { to, terminal: true, style: UNICODE };
+    let on = on(screen);
     let mut text = Text::new(Options {
         output,
         verbose: false,
         ci: false,
         github: false,
         out: sink(Box::new(io::sink())),
-        err: sink(Box::new(screen.clone())),
+        err: sink(on.stream()),
         joined: true,
-        size: live.then(|| screen.size()),
+        screen: live.then_some(on),
+        stays: false,
     });
     text.patience = Duration::ZERO;
     text
 }
 
+/// The view on a terminal.
+fn on(screen: &Terminal) -> Screen {
+    Screen::new(Box::new(screen.clone()), screen.size(), UNICODE, Arc::new(|| true))
+}
+
 /// What is on the screen when all is told.
 fn screen_of(told: &[Sequenced], output: Output, live: bool) -> String {
-    let screen = Screen::new(60, 400);
+    let screen = Terminal::new(60, 400);
     let mut text = text_on(&screen, output, live);
     let mut state = RunState::new();
     for event in told {
@@ -210,7 +225,7 @@ fn screen_of(told: &[Sequenced], output: Output, live: bool) -> String {
 
 #[test]
 fn an_interactive_task_has_the_terminal_to_itself() {
-    let mut screen = Screen::new(60, 20);
+    let mut screen = Terminal::new(60, 20);
     screen.write_all(b"$ envrun test\n").unwrap();
     let mut text = text_on(&screen, Output::Auto, true);
     let (mut state, mut sequencer) = (RunState::new(), Sequencer::new(Clock::manual(Timestamp(1_000_000))));
@@ -218,7 +233,18 @@ fn an_interactive_task_has_the_terminal_to_itself() {
         let told = sequencer.stamp(event);
         state.apply(&told);
         text.on(&told, &state).unwrap();
-        without_times(&screen.text())
+    };
+    // Drawn a moment later, by a thread of its own.
+    let seen = |expected: Expect| {
+        let until = Instant::now() + Duration::from_secs(60);
+        let wanted =
+            expected.data().trim_start_matches('\n').lines().map(str::trim_start).collect::<Vec<_>>();
+        while without_times(&screen.text()).lines().map(str::trim_start).ne(wanted.iter().copied()) {
+            if Instant::now() > until {
+                return expected.assert_eq(&without_times(&screen.text()));
+            }
+            std::thread::yield_now();
+        }
     };
     let start = |node, interactive| Event::NodeStarted {
         node: NodeIx(node),
@@ -234,20 +260,21 @@ fn an_interactive_task_has_the_terminal_to_itself() {
     };
     tell(run_started(&["build", "shell", "test"]));
     tell(start(0, false));
-    expect![[r#"
+    tell(done(0));
+    seen(expect![[r#"
         $ envrun test
                run build because it always runs
               done build in 0.0s
-          1/3 ━━━━━━━━──────────────── 0.0s"#]]
-    .assert_eq(&tell(done(0)));
-    expect![[r#"
+          1/3 ━━━━━━━━──────────────── 0.0s"#]]);
+    tell(start(1, true));
+    seen(expect![[r#"
         $ envrun test
                run build because it always runs
               done build in 0.0s
-               run shell because it always runs"#]]
-    .assert_eq(&tell(start(1, true)));
+               run shell because it always runs"#]]);
     tell(done(1));
-    expect![[r#"
+    tell(start(2, false));
+    seen(expect![[r#"
         $ envrun test
                run build because it always runs
               done build in 0.0s
@@ -255,8 +282,7 @@ fn an_interactive_task_has_the_terminal_to_itself() {
               done shell in 0.0s
                run test because it always runs
           test     0.0s  psql
-          2/3 ━━━━━━━━━━━━━━━━──────── 0.0s"#]]
-    .assert_eq(&tell(start(2, false)));
+          2/3 ━━━━━━━━━━━━━━━━──────── 0.0s"#]]);
 }
 
 proptest! {
@@ -276,16 +302,16 @@ proptest! {
 
 /// A terminal of which the test sees the screen.
 #[derive(Clone)]
-struct Screen(Arc<Mutex<vt100::Parser>>, Arc<AtomicU32>);
+struct Terminal(Arc<Mutex<vt100::Parser>>, Arc<AtomicU32>);
 
-fn terminal(columns: u16, rows: u16) -> vt100::Parser {
+fn vt100(columns: u16, rows: u16) -> vt100::Parser {
     let size = |size| NonZero::new(size).unwrap();
     vt100::Parser::new(size(rows), size(columns), 0)
 }
 
-impl Screen {
+impl Terminal {
     fn new(columns: u16, rows: u16) -> Self {
-        Self(Arc::new(Mutex::new(terminal(columns, rows))), Arc::default())
+        Self(Arc::new(Mutex::new(vt100(columns, rows))), Arc::default())
     }
 
     fn text(&self) -> String {
@@ -305,7 +331,7 @@ impl Screen {
     }
 }
 
-impl Write for Screen {
+impl Write for Terminal {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.1.fetch_add(1, Ordering::SeqCst);
         // All of it at once: a screen that is looked at meanwhile shows what was before.
@@ -329,86 +355,188 @@ impl Write for Screen {
 
 #[test]
 fn text_stays_above_what_is_drawn_over() {
-    let mut screen = Screen::new(60, 12);
-    screen.write_all(b"$ envrun deploy\n").unwrap();
+    let mut terminal = Terminal::new(60, 12);
+    terminal.write_all(b"$ envrun deploy\n").unwrap();
     let labels = ["build", "test", "deploy"];
-    let begun = state(&labels, 2, &[]);
-    let live = Live::still(Box::new(screen.clone()), screen.size(), UNICODE, &begun);
-    live.show_after(Duration::ZERO);
-    live.bar.tick();
-    expect![[r#"
-        $ envrun deploy
-          build     0.0s  cc -O2 -c part-0.c
-          test      0.0s  cc -O2 -c part-1.c
-          0/3 ──────────────────────── 0.0s"#]]
-    .assert_eq(&without_times(&screen.text()));
-
-    let writes = screen.writes();
-    live.above(b"build | one\nbuild | two\n").unwrap();
-    assert_eq!(screen.writes(), writes + 1, "cleared, written and drawn in one piece");
-    expect![[r#"
-        $ envrun deploy
-        build | one
-        build | two
-          build     0.0s  cc -O2 -c part-0.c
-          test      0.0s  cc -O2 -c part-1.c
-          0/3 ──────────────────────── 0.0s"#]]
-    .assert_eq(&without_times(&screen.text()));
-
+    let screen = on(&terminal);
+    screen.begin(&state(&labels, 2, &[]), Duration::ZERO);
+    let seen = |lines: &str| {
+        let until = Instant::now() + Duration::from_secs(60);
+        while without_times(&terminal.text()) != lines {
+            assert!(Instant::now() < until, "{}\ninstead of\n{lines}", without_times(&terminal.text()));
+            std::thread::yield_now();
+        }
+    };
+    seen(
+        "$ envrun deploy\n  build     0.0s  cc -O2 -c part-0.c\n  test      0.0s  cc -O2 -c part-1.c\n  0/3 ──────────────────────── 0.0s",
+    );
+    screen.text(b"build | one\nbuild | two\n").unwrap();
+    seen(
+        "$ envrun deploy\nbuild | one\nbuild | two\n  build     0.0s  cc -O2 -c part-0.c\n  test      0.0s  cc -O2 -c part-1.c\n  0/3 ──────────────────────── 0.0s",
+    );
     // Fewer lines than before: nothing of them is left.
     let done = Outcome::Succeeded { stored: true };
     let done = Event::NodeFinished { node: NodeIx(0), outcome: done, took: Duration::ZERO };
-    live.update(&state(&labels, 2, &[done]));
-    live.above(b"done build\n").unwrap();
-    expect![[r#"
-        $ envrun deploy
-        build | one
-        build | two
-        done build
-          test     0.0s  cc -O2 -c part-1.c
-          1/3 ━━━━━━━━──────────────── 0.0s"#]]
-    .assert_eq(&without_times(&screen.text()));
+    screen.update(&state(&labels, 2, &[done]), false);
+    screen.text(b"done build\n").unwrap();
+    seen(
+        "$ envrun deploy\nbuild | one\nbuild | two\ndone build\n  test    0.0s  cc -O2 -c part-1.c\n  1/3 ━━━━━━━━──────────────── 0.0s",
+    );
+    // Somebody else has the terminal: nothing is drawn, and what is said is text.
+    screen.leave();
+    screen.text(b"meanwhile\n").unwrap();
+    seen("$ envrun deploy\nbuild | one\nbuild | two\ndone build\nmeanwhile");
+    screen.come_back();
+    seen(
+        "$ envrun deploy\nbuild | one\nbuild | two\ndone build\nmeanwhile\n  test    0.0s  cc -O2 -c part-1.c\n  1/3 ━━━━━━━━──────────────── 0.0s",
+    );
+    screen.close();
+    screen.text(b"that was all\n").unwrap();
+    seen("$ envrun deploy\nbuild | one\nbuild | two\ndone build\nmeanwhile\nthat was all");
+}
 
-    live.end().write_all(b"that was all\n").unwrap();
+/// However much is printed, it is drawn a few times a second, in whole pieces, and nothing of it is lost.
+#[test]
+fn a_flood_is_drawn_now_and_then() {
+    let terminal = Terminal::new(60, 400);
+    let screen = on(&terminal);
+    screen.begin(&state(&["build"], 1, &[]), Duration::ZERO);
+    let begun = Instant::now();
+    for line in 0..2_000 {
+        screen.text(format!("line {line} of a flood\n").as_bytes()).unwrap();
+    }
+    screen.close();
+    let frames = u32::try_from(begun.elapsed().as_millis() / FRAME.as_millis()).unwrap();
+    // The threads that draw, and a write for each time that too much waits.
+    assert!(terminal.writes() <= frames + 8, "{} writes in {:?}", terminal.writes(), begun.elapsed());
+    let text = terminal.text();
+    assert!(text.ends_with("line 1998 of a flood\nline 1999 of a flood"), "{text}");
+    assert_eq!(screen.lock().text.capacity(), 0);
+}
+
+#[test]
+fn what_is_up_and_what_it_takes() {
+    let status = |label: &str, state, load: Option<u32>, memory, url: &str| Status {
+        label: label.into(),
+        name: label.into(),
+        state,
+        process: None,
+        started: None,
+        ready: None,
+        restarts: 0,
+        last_exit: None,
+        failure: None,
+        urls: if url.is_empty() { Vec::new() } else { vec![Link { name: None, url: url.into() }] },
+        ports: Vec::new(),
+        identity: crate::base::Digest::of(b""),
+        content: None,
+        kept: false,
+        daemon: false,
+        usage: load.map(|_| crate::exec::Usage { processes: 1, cpu: Duration::ZERO, memory }),
+        load,
+    };
+    let trouble = crate::service::Trouble::NotReady { within: Duration::from_secs(9) };
+    let statuses = [
+        status("worker", State::Failed(trouble), None, 0, ""),
+        status("api", State::Ready, Some(23), 89_128_960, "http://localhost:3000"),
+        status("database", State::Starting, Some(1_000), 1 << 30, ""),
+        status("of-another-run", State::Ready, None, 0, ""),
+    ];
+    let events = run_of(&["api", "database", "worker", "test"], &["api", "database", "worker"], 1);
+    let shown = |size, idle: Option<&str>, keys: &[String]| {
+        let extras = Extras { statuses: &statuses, idle, keys, ..nothing() };
+        let now = Timestamp(events.now().0 + 300);
+        View::of(&events).lines(now, size, UNICODE, &extras).join("\n")
+    };
+    let keys = ["r rerun  s services  ? help".to_owned(), "? help".to_owned()];
     expect![[r#"
-        $ envrun deploy
-        build | one
-        build | two
-        done build
-        that was all"#]]
-    .assert_eq(&screen.text());
+          api       ready       2.3%  85.0 MiB  http://localhost:3000
+          database  starting  100.0%   1.0 GiB
+          worker    failed
+          test     1.3s  cc -O2 -c part-3.c
+          0/4 ──────────────────────── 1.3s   r rerun  s services  ? help"#]]
+    .assert_eq(&shown((80, 24), None, &keys));
+    expect![[r#"
+          api       ready       2.3%  85.0 MiB  http:…
+          database  starting  100.0%   1.0 GiB
+          worker    failed
+          test     1.3s  cc -O2 -c part-3.c
+          watching 3 files in 1 folder   ? help"#]]
+    .assert_eq(&shown((47, 24), Some("watching 3 files in 1 folder"), &keys));
+    expect![[r#"
+          api  ready  …
+          … and 2 serv…
+          test     1.3s
+          0/4 1.3s"#]]
+    .assert_eq(&shown((16, 6), None, &keys));
+}
+
+/// A run in which these nodes are services, and the last task has begun.
+fn run_of(labels: &[&str], services: &[&str], running: u32) -> RunState {
+    let Event::RunStarted(mut started) = run_started(labels) else { unreachable!("it is one") };
+    let nodes = started.nodes.iter().cloned();
+    let nodes = nodes.map(|info| NodeInfo { service: services.contains(&&*info.label), ..info });
+    started.nodes = nodes.collect();
+    let clock = Clock::manual(Timestamp(1_000_000));
+    let mut sequencer = Sequencer::new(clock.clone());
+    let mut state = RunState::new();
+    state.apply(&sequencer.stamp(Event::RunStarted(started)));
+    for node in (0..labels.len() as u32).rev().take(running as usize) {
+        state.apply(&sequencer.stamp(Event::NodeStarted {
+            node: NodeIx(node),
+            because: Because { reason: String::new(), more: 0 },
+            commands: vec![format!("cc -O2 -c part-{node}.c")],
+            dir: String::new(),
+            interactive: false,
+        }));
+    }
+    clock.advance(Duration::from_secs(1));
+    state.apply(&sequencer.stamp(Event::Expected { took_ms: Vec::new() }));
+    state
+}
+
+/// A task whose time is known shows how far it is, one that tells of its progress what it tells.
+#[test]
+fn how_far_a_task_is() {
+    let expected = Event::Expected { took_ms: vec![(NodeIx(0), 10_000), (NodeIx(1), 100)] };
+    let state = state(&["build", "test", "lint"], 3, &[expected]);
+    let tails = HashMap::from([(NodeIx(2), "[####    ] 50%".to_owned())]);
+    let now = Timestamp(state.now().0 + 300);
+    let lines = View::of(&state).lines(now, (60, 24), UNICODE, &Extras { tails: &tails, ..nothing() });
+    expect![[r#"
+          build     3.3s  33%  cc -O2 -c part-0.c
+          test      2.3s  99%  cc -O2 -c part-1.c
+          lint      1.3s       [####    ] 50%
+          0/3 ──────────────────────── 4.3s, about 6s left"#]]
+    .assert_eq(&lines.join("\n"));
 }
 
 /// A window that becomes narrower wraps what is drawn; it is found again all the same.
 #[test]
 fn a_window_made_narrower() {
-    let wide = Screen::new(60, 12);
-    let canvas = Canvas::new(Box::new(wide.clone()), wide.size());
-    let draw = |lines: &[&str]| {
-        use indicatif::TermLike;
-        canvas.move_cursor_up(0).unwrap();
-        for line in lines {
-            canvas.write_str(line).unwrap();
-            canvas.write_str("   ").unwrap();
-        }
-        canvas.flush().unwrap();
-    };
-    canvas.text(b"text\n");
-    draw(&["a line of which there is quite a lot", "short"]);
+    let mut terminal = Terminal::new(60, 12);
+    let mut canvas = Canvas::default();
+    let lines = |lines: &[&str]| lines.iter().map(|line| (*line).to_owned()).collect::<Vec<_>>();
+    let long = "a line of which there is quite a lot";
+    canvas.draw(&mut terminal, b"text\n", lines(&[long, "short"]), (60, 12)).unwrap();
     expect![[r#"
         text
         a line of which there is quite a lot
         short"#]]
-    .assert_eq(&wide.text());
+    .assert_eq(&terminal.text());
     // What a terminal does with it at half the width.
-    let mut narrow = terminal(20, 12);
-    narrow.process(b"text\r\na line of which there is quite a lot\r\nshort");
-    *wide.0.lock().unwrap() = narrow;
-    draw(&["another"]);
+    let mut narrow = vt100(20, 12);
+    narrow.process(format!("text\r\n{long}\r\nshort").as_bytes());
+    *terminal.0.lock().unwrap() = narrow;
+    canvas.draw(&mut terminal, b"", lines(&["another"]), (20, 12)).unwrap();
     expect![[r#"
         text
         another"#]]
-    .assert_eq(&wide.text());
+    .assert_eq(&terminal.text());
+    // Nothing new: nothing is written.
+    let writes = terminal.writes();
+    canvas.draw(&mut terminal, b"", lines(&["another"]), (20, 12)).unwrap();
+    assert_eq!(terminal.writes(), writes);
 }
 
 /// Digits of times replaced: they are of the moment.

@@ -1,13 +1,17 @@
-//! What the live view shows, as lines: what runs now, how far it is, how much longer.
+//! What the live view shows, as lines: what is up, what runs now, how far it is, how much longer.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use crate::base::Timestamp;
+use crate::base::unit::show_size;
 use crate::event::{OutcomeKind, RunState};
+use crate::graph::NodeIx;
 use crate::report::style::Ink;
 use crate::report::{Style, words};
+use crate::service::{State, Status};
 
 /// The most nodes that are shown, however high the window is.
 const MOST: usize = 12;
@@ -19,6 +23,8 @@ const BAR: usize = 24;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct View {
     began: Timestamp,
+    /// The labels of what stays up.
+    services: Vec<String>,
     /// The ones that have run longest: those that one wants to know of.
     rows: Vec<Row>,
     running: usize,
@@ -29,60 +35,173 @@ pub(super) struct View {
     /// As of `seen`.
     left: Option<Duration>,
     seen: Timestamp,
+    finished: bool,
 }
 
-/// A node that is executed.
+/// A task that is executed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Row {
+    node: NodeIx,
     label: String,
     command: String,
     since: Timestamp,
     attempt: u32,
+    /// How long it took last time.
+    expected: Option<Duration>,
+}
+
+/// What no event tells.
+pub(super) struct Extras<'a> {
+    /// What services are, and what they take.
+    pub(super) statuses: &'a [Status],
+    /// What tasks show of their own progress.
+    pub(super) tails: &'a HashMap<NodeIx, String>,
+    /// What is waited for, when nothing runs.
+    pub(super) idle: Option<&'a str>,
+    /// What may be said about keys, from the most to the least.
+    pub(super) keys: &'a [String],
 }
 
 impl View {
     pub(super) fn of(state: &RunState) -> Self {
-        let rows = state.running().iter().take(MOST).map(|running| {
+        let is_service = |node: NodeIx| state.node(node).is_some_and(|info| info.service);
+        let tasks = || state.running().iter().filter(|running| !is_service(running.node));
+        let rows = tasks().take(MOST).map(|running| {
             let command = running.executed.commands.first().and_then(|command| command.lines().next());
             Row {
+                node: running.node,
                 label: printable(state.label(running.node)),
                 command: command.map(printable).unwrap_or_default(),
                 since: running.since,
                 attempt: running.attempt,
+                expected: state.expected_of(running.node),
             }
         });
+        let nodes = state.started().map(|started| &started.nodes[..]).unwrap_or_default();
+        let services = nodes.iter().filter(|info| info.service).map(|info| info.label.to_string());
         Self {
             began: state.began(),
+            services: services.collect(),
             rows: rows.collect(),
-            running: state.running().len(),
+            running: tasks().count(),
             done: state.done(),
             tasks: state.tasks(),
             failed: state.counts().of(OutcomeKind::Failed),
             stopping: state.interrupted() > 0,
             left: state.expected_left(state.now()),
             seen: state.now(),
+            finished: state.finished().is_some(),
         }
+    }
+
+    /// Whether there is anything that stays up.
+    pub(super) fn has_services(&self) -> bool {
+        !self.services.is_empty()
+    }
+
+    /// Whether it looks otherwise when time passes.
+    pub(super) fn moves(&self) -> bool {
+        !self.finished && (self.running > 0 || self.done < self.tasks)
     }
 
     /// The lines at a moment, for a window of that size. None is wider than the window, and there are never so many
     /// that the text above has no room.
-    pub(super) fn lines(&self, now: Timestamp, (width, height): (u16, u16), style: Style) -> Vec<String> {
+    pub(super) fn lines(
+        &self,
+        now: Timestamp,
+        (width, height): (u16, u16),
+        style: Style,
+        extras: &Extras<'_>,
+    ) -> Vec<String> {
         // The last column stays empty: some terminals wrap when it is written to.
         let width = usize::from(width).saturating_sub(1).max(10);
         let room = (usize::from(height) / 3).max(1);
+        let mut lines = self.up(room, width, style, extras.statuses);
+        let room = room.saturating_sub(lines.len()).max(1);
         let shown = if self.running <= room { self.running } else { room - 1 }.min(self.rows.len());
         let rows = &self.rows[..shown];
         let labels = rows.iter().map(|row| row.label.width()).max().unwrap_or(0).min(width / 2);
-        let mut lines: Vec<String> = rows.iter().map(|row| row.line(now, labels, width, style)).collect();
+        let parts: Vec<String> = rows.iter().map(|row| row.progress(now)).collect();
+        let column = parts.iter().map(String::len).max().unwrap_or(0);
+        lines.extend(rows.iter().zip(&parts).map(|(row, part)| {
+            let tail = extras.tails.get(&row.node).map(String::as_str);
+            row.line(now, labels, width, style, &format!("{part:column$}"), tail)
+        }));
         if self.running > shown {
             let more = format!("  {} and {} more", style.ellipsis(), self.running - shown);
             lines.push(style.paint(Ink::Faint, &cut(&more, width, style)));
         }
-        lines.push(self.progress(now, width, style));
+        lines.push(self.foot(now, width, style, extras));
         lines
     }
 
-    fn progress(&self, now: Timestamp, width: usize, style: Style) -> String {
+    /// What is up.
+    fn up(&self, room: usize, width: usize, style: Style, statuses: &[Status]) -> Vec<String> {
+        let mut known: Vec<&Status> =
+            statuses.iter().filter(|status| self.services.contains(&status.label)).collect();
+        known.sort_by_key(|status| self.services.iter().position(|label| *label == status.label));
+        let shown = if known.len() <= room { known.len() } else { room.saturating_sub(1) };
+        let shown = shown.min(MOST);
+        let cells: Vec<[String; 4]> = known[..shown].iter().map(|status| cells(status)).collect();
+        let wide = |at: usize| cells.iter().map(|cells| cells[at].width()).max().unwrap_or(0);
+        let (labels, state) = (wide(0).min(width / 2), wide(1));
+        let (cpu, memory) = (wide(2), wide(3));
+        let mut lines = Vec::new();
+        for (status, cells) in known[..shown].iter().zip(&cells) {
+            let label = cut(&cells[0], labels, style);
+            let pad = " ".repeat(labels - label.width());
+            let plain = format!("  {label}{pad}  {:state$}", cells[1]);
+            if plain.width() > width {
+                lines.push(cut(&plain, width, style));
+                continue;
+            }
+            let ink = match &status.state {
+                State::Ready | State::Completed => Ink::Good,
+                State::Failed(_) => Ink::Bad,
+                State::Pausing { .. } => Ink::Warn,
+                _ => Ink::Faint,
+            };
+            let mut line = format!(
+                "  {}{pad}  {}{}",
+                style.paint(Ink::of(&status.label), &label),
+                style.paint(ink, &cells[1]),
+                " ".repeat(state - cells[1].width())
+            );
+            let mut used = plain.width();
+            let load = format!("  {:>cpu$}  {:>memory$}", cells[2], cells[3]);
+            if cpu + memory > 0 && used + load.width() <= width {
+                line.push_str(&load);
+                used += load.width();
+            }
+            let links: Vec<String> = status.urls.iter().map(|link| printable(&link.url)).collect();
+            let links = cut(&format!("  {}", links.join("  ")), width - used, style);
+            line.push_str(links.trim_end());
+            lines.push(line.trim_end().to_owned());
+        }
+        if known.len() > shown {
+            let more = format!("  {} and {} services more", style.ellipsis(), known.len() - shown);
+            lines.push(style.paint(Ink::Faint, &cut(&more, width, style)));
+        }
+        lines
+    }
+
+    /// The last line.
+    fn foot(&self, now: Timestamp, width: usize, style: Style, extras: &Extras<'_>) -> String {
+        let is_over = self.running == 0 && self.done >= self.tasks;
+        let words = match extras.idle {
+            _ if self.stopping && (self.finished || is_over) => "  stopping".to_owned(),
+            Some(words) => format!("  {words}"),
+            None if is_over && self.has_services() => match self.services.len() {
+                1 => "  1 service".to_owned(),
+                several => format!("  {several} services"),
+            },
+            None => return self.progress(now, width, style, extras.keys),
+        };
+        let keys = fitting(extras.keys, width.saturating_sub(words.width()));
+        style.paint(Ink::Faint, &cut(&format!("{words}{keys}"), width, style))
+    }
+
+    fn progress(&self, now: Timestamp, width: usize, style: Style, keys: &[String]) -> String {
         let count = format!("{}/{}", self.done, self.tasks);
         let mut tail = words::clock(now.since(self.began));
         if self.stopping {
@@ -100,18 +219,37 @@ impl View {
         let (done, rest) = if style.unicode { ("━", "─") } else { ("=", "-") };
         let bar =
             style.paint(Ink::Good, &done.repeat(full)) + &style.paint(Ink::Faint, &rest.repeat(BAR - full));
-        format!("  {count} {bar} {tail}{}", style.paint(Ink::Bad, &failed))
+        let keys = fitting(keys, width - words.width() - BAR - 1);
+        format!("  {count} {bar} {tail}{}{}", style.paint(Ink::Bad, &failed), style.paint(Ink::Faint, &keys))
     }
 }
 
 impl Row {
-    fn line(&self, now: Timestamp, labels: usize, width: usize, style: Style) -> String {
+    /// How far it is, if it is known how long it takes.
+    fn progress(&self, now: Timestamp) -> String {
+        let Some(expected) = self.expected.filter(|expected| !expected.is_zero()) else {
+            return String::new();
+        };
+        // One that takes longer than ever is not done for that.
+        let part = now.since(self.since).as_millis() * 100 / expected.as_millis().max(1);
+        format!("  {:>2}%", part.min(99))
+    }
+
+    fn line(
+        &self,
+        now: Timestamp,
+        labels: usize,
+        width: usize,
+        style: Style,
+        part: &str,
+        tail: Option<&str>,
+    ) -> String {
         let label = cut(&self.label, labels, style);
         let pad = " ".repeat(labels - label.width());
-        let time = format!("{:>7}", words::clock(now.since(self.since)));
+        let time = format!("{:>7}{part}", words::clock(now.since(self.since)));
         let attempt = if self.attempt > 1 { format!("try {}: ", self.attempt) } else { String::new() };
         let rest = cut(
-            &format!("  {attempt}{}", self.command),
+            &format!("  {attempt}{}", tail.unwrap_or(&self.command)),
             width.saturating_sub(4 + labels + time.len()),
             style,
         );
@@ -124,8 +262,28 @@ impl Row {
     }
 }
 
+/// Label, state, part of a processor, memory.
+fn cells(status: &Status) -> [String; 4] {
+    let state = match &status.state {
+        State::Pausing { attempt, .. } => format!("restart {attempt}"),
+        state => state.word().to_owned(),
+    };
+    [
+        printable(&status.label),
+        state,
+        status.load.map_or_else(String::new, |load| format!("{}.{}%", load / 10, load % 10)),
+        status.usage.map_or_else(String::new, |usage| show_size(usage.memory)),
+    ]
+}
+
+/// The first of these that fits, with a space before.
+fn fitting(texts: &[String], room: usize) -> String {
+    let fits = texts.iter().find(|text| text.width() + 3 <= room);
+    fits.map_or_else(String::new, |text| format!("   {text}"))
+}
+
 /// Without what would move the cursor.
-fn printable(text: &str) -> String {
+pub(super) fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 

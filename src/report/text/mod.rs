@@ -24,7 +24,7 @@ use super::ansi::{Filter, settle};
 use super::live::PATIENCE;
 use super::page::{Channel, Page};
 use super::style::Ink;
-use super::{Options, Output, Reporter, Size, Style, words};
+use super::{Options, Output, Reporter, Screen, Style, words};
 use crate::base::unit::show_duration;
 use crate::event::{Event, Failed, Failure, GlassBroken, Notice, Outcome, RunState, Sequenced};
 use crate::graph::NodeIx;
@@ -49,7 +49,11 @@ pub(super) struct Text {
     ci: bool,
     github: bool,
     /// Given if a live view would be welcome.
-    size: Option<Size>,
+    screen: Option<Screen>,
+    /// It goes on when a run is over.
+    stays: bool,
+    /// Who has the terminal to itself.
+    lent: Option<NodeIx>,
     /// How long a run has to take before the live view appears.
     pub(super) patience: Duration,
     failed: HashMap<NodeIx, Left>,
@@ -58,8 +62,8 @@ pub(super) struct Text {
 
 impl Text {
     pub(super) fn new(options: Options) -> Self {
-        let Options { output, verbose, ci, github, out, err, joined, size } = options;
-        let size = size.filter(|_| err.terminal && !ci);
+        let Options { output, verbose, ci, github, out, err, joined, screen, stays } = options;
+        let screen = screen.filter(|_| err.terminal && !ci);
         Self {
             style: err.style,
             page: Page::new(out, err, joined),
@@ -68,7 +72,9 @@ impl Text {
             verbose,
             ci,
             github,
-            size,
+            screen,
+            stays,
+            lent: None,
             patience: PATIENCE,
             failed: HashMap::new(),
             failed_bytes: 0,
@@ -80,6 +86,7 @@ impl Text {
             Event::RunStarted(started) => {
                 if self.output == Output::Auto {
                     self.output = match state.tasks() {
+                        _ if self.stays && self.screen.is_some() => Output::Prefix,
                         0 | 1 => Output::Stream,
                         _ if self.ci => Output::Group,
                         _ => Output::Prefix,
@@ -129,7 +136,10 @@ impl Text {
             }
             Event::Watching { files, folders, polling } => {
                 let text = words::watching(*files, *folders, polling.as_deref());
-                self.say(None, &self.faint(&text));
+                match self.screen.as_ref().filter(|screen| self.stays && screen.is_live()) {
+                    Some(screen) => screen.idle(text),
+                    None => self.say(None, &self.faint(&text)),
+                }
             }
             Event::ServiceChanged { node, state: service, failure, log, hint } => {
                 // Its last lines stand right above: no need to read them twice.
@@ -411,30 +421,58 @@ impl Text {
 
     /// Brings the live view up to date, or begins or ends it.
     fn show_live(&mut self, event: &Event, state: &RunState) {
+        let Some(screen) = &self.screen else { return };
+        let welcome = matches!(self.output, Output::Prefix | Output::Group | Output::Errors);
+        let is_service = |node: &NodeIx| state.node(*node).is_some_and(|info| info.service);
         match event {
             // Someone else has the terminal now.
-            Event::NodeStarted { interactive: true, .. } => self.page.end_live(),
-            Event::NodeStarted { .. } if self.page.live().is_none() => {
-                let welcome = matches!(self.output, Output::Prefix | Output::Group | Output::Errors);
-                if let Some(size) = self.size.as_ref().filter(|_| welcome) {
-                    self.page.begin_live(size.clone(), self.patience, state);
+            Event::NodeStarted { interactive: true, node, .. } => {
+                self.lent = Some(*node);
+                screen.leave();
+            }
+            Event::NodeStarted { .. } | Event::RunStarted(_)
+                if welcome && !screen.is_live() && (self.stays || !matches!(event, Event::RunStarted(_))) =>
+            {
+                screen.begin(state, self.patience);
+            }
+            Event::RunFinished(_) if !self.stays => screen.close(),
+            Event::Output { node, bytes, .. } => {
+                if welcome && let Some(tail) = weave::tail(bytes) {
+                    screen.tail(*node, tail);
                 }
             }
-            Event::RunFinished(_) => self.page.end_live(),
-            Event::Output { .. } | Event::Notice(_) | Event::GlassBroken(_) | Event::RunStarted(_) => {}
-            _ => {
-                if let Some(live) = self.page.live() {
-                    live.update(state);
+            Event::Notice(_) | Event::GlassBroken(_) | Event::Watching { .. } => {}
+            Event::NodeFinished { node, .. } => {
+                screen.update(state, is_service(node));
+                if self.lent == Some(*node) {
+                    self.lent = None;
+                    screen.come_back();
                 }
             }
+            Event::NodeStarted { node, .. } => screen.update(state, is_service(node)),
+            _ => screen.update(state, matches!(event, Event::ServiceChanged { .. })),
+        }
+    }
+}
+
+impl Drop for Text {
+    fn drop(&mut self) {
+        if let Some(screen) = &self.screen {
+            screen.close();
         }
     }
 }
 
 impl Reporter for Text {
     fn on(&mut self, event: &Sequenced, state: &RunState) -> io::Result<()> {
-        self.show_live(&event.event, state);
+        if !matches!(event.event, Event::RunStarted(_)) {
+            self.show_live(&event.event, state);
+        }
         self.tell(&event.event, state);
+        if matches!(event.event, Event::RunStarted(_)) {
+            // How output is shown is known only now.
+            self.show_live(&event.event, state);
+        }
         self.page.flush()
     }
 }

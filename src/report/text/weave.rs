@@ -8,7 +8,7 @@ use super::held::Held;
 use crate::event::Stream;
 use crate::graph::NodeIx;
 use crate::report::Output;
-use crate::report::ansi::{Filter, settle};
+use crate::report::ansi::{Filter, Keep, settle};
 use crate::report::page::{Channel, Page};
 use crate::report::style::Ink;
 
@@ -237,6 +237,17 @@ impl Weave {
             page.line(Channel::Out, b"::endgroup::");
         }
     }
+}
+
+/// What a node shows of its own progress: the last thing that it wrote over what it had written before on the same line.
+pub(super) fn tail(bytes: &[u8]) -> Option<String> {
+    /// Columns beyond which nobody reads.
+    const MOST: usize = 200;
+    let line = bytes.rsplit(|byte| *byte == b'\n').next()?;
+    let (mut text, mut filter) = (Vec::new(), Filter::new(Keep::Text));
+    filter.pass(line.contains(&b'\r').then_some(line)?, &mut text);
+    let shown = String::from_utf8_lossy(settle(&text)).trim().chars().take(MOST).collect::<String>();
+    (!shown.is_empty()).then_some(shown)
 }
 
 fn channel_of(stream: Stream) -> Channel {

@@ -1,0 +1,136 @@
+//! The terminal's modes while single keys steer: taken, lent to commands and to the shell, and always given back.
+
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use rustix::termios::{LocalModes, OptionalActions, SpecialCodeIndex, Termios};
+
+/// Whether keys arrive one by one and are not shown. Every clone speaks of the same terminal: standard input.
+#[derive(Debug, Clone, Default)]
+pub struct Keys(Arc<(Mutex<Hold>, Condvar)>);
+
+#[derive(Debug, Default)]
+struct Hold {
+    /// The modes as they were, while they are ours.
+    before: Option<Termios>,
+    /// Somebody else has the terminal for a while.
+    away: bool,
+    /// There are panes on a screen of their own.
+    panes: bool,
+}
+
+impl Keys {
+    /// From now on keys arrive one by one; whether that could be done.
+    pub fn take(&self) -> bool {
+        let mut hold = self.hold();
+        if hold.before.is_none() && is_ours() {
+            hold.before = rustix::termios::tcgetattr(rustix::stdio::stdin()).ok();
+            hold.set();
+        }
+        hold.before.is_some()
+    }
+
+    /// The modes are as they were before, for good.
+    pub fn give_back(&self) {
+        let mut hold = self.hold();
+        hold.reset();
+        hold.before = None;
+        self.0.1.notify_all();
+    }
+
+    /// There are panes on a screen of their own.
+    pub fn note_panes(&self) {
+        self.hold().panes = true;
+    }
+
+    /// Everything is as it was before, for there is a bug and no time: also if whoever has it is in the middle of something.
+    pub fn emergency(&self) {
+        let Ok(hold) = self.0.0.try_lock() else { return };
+        hold.reset();
+        if hold.panes {
+            let _ = std::io::Write::write_all(&mut std::io::stderr(), crate::report::EMERGENCY);
+        }
+    }
+
+    /// The modes are as they were before, until [`Self::come_back`].
+    pub fn leave(&self) {
+        let mut hold = self.hold();
+        hold.reset();
+        hold.away = true;
+    }
+
+    /// The terminal is ours again, if envrun is in the foreground.
+    pub fn come_back(&self) {
+        let mut hold = self.hold();
+        hold.away = false;
+        hold.set();
+        self.0.1.notify_all();
+    }
+
+    /// Somebody may have set other modes while envrun was stopped.
+    pub fn renew(&self) {
+        self.hold().set();
+        self.0.1.notify_all();
+    }
+
+    /// The next keys; `None` when there will be none any more.
+    pub fn next(&self) -> Option<Vec<u8>> {
+        loop {
+            let stdin = rustix::stdio::stdin();
+            let mut waited = [rustix::event::PollFd::new(&stdin, rustix::event::PollFlags::IN)];
+            match rustix::event::poll(&mut waited, None) {
+                Err(rustix::io::Errno::INTR) => continue,
+                Err(_) => return None,
+                Ok(_) => {}
+            }
+            let hold = self.hold();
+            hold.before.as_ref()?;
+            if hold.away || !is_ours() {
+                // They are meant for somebody else, who will read them.
+                const AGAIN: Duration = Duration::from_millis(100);
+                drop(self.0.1.wait_timeout(hold, AGAIN));
+                continue;
+            }
+            let mut keys = vec![0; 64];
+            // Nobody can lend the terminal meanwhile; what is there is read without waiting.
+            let count = rustix::io::read(stdin, &mut keys);
+            drop(hold);
+            match count {
+                Err(rustix::io::Errno::INTR | rustix::io::Errno::AGAIN) => {}
+                Err(_) | Ok(0) => return None,
+                Ok(count) => {
+                    keys.truncate(count);
+                    return Some(keys);
+                }
+            }
+        }
+    }
+
+    fn hold(&self) -> MutexGuard<'_, Hold> {
+        self.0.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Hold {
+    fn set(&self) {
+        let Some(before) = self.before.as_ref().filter(|_| !self.away && is_ours()) else { return };
+        let mut modes = before.clone();
+        // Ctrl-C and Ctrl-Z go on meaning what they mean.
+        modes.local_modes.remove(LocalModes::ICANON | LocalModes::ECHO);
+        modes.special_codes[SpecialCodeIndex::VMIN] = 1;
+        modes.special_codes[SpecialCodeIndex::VTIME] = 0;
+        // A terminal that is gone has no modes.
+        let _ = rustix::termios::tcsetattr(rustix::stdio::stdin(), OptionalActions::Now, &modes);
+    }
+
+    fn reset(&self) {
+        if let Some(before) = self.before.as_ref().filter(|_| !self.away && is_ours()) {
+            let _ = rustix::termios::tcsetattr(rustix::stdio::stdin(), OptionalActions::Now, before);
+        }
+    }
+}
+
+/// Whether envrun is in the foreground of the terminal: whoever is not is stopped for reading or setting modes.
+fn is_ours() -> bool {
+    rustix::termios::tcgetpgrp(rustix::stdio::stdin()).is_ok_and(|group| group == rustix::process::getpgrp())
+}
