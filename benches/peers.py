@@ -284,6 +284,42 @@ def main():
             for tool in some:
                 measure(tool.command, roots[tool.name])
             row("null, one task with 50,000 inputs", rounds(some, roots, args.pairs))
+        if args.only in "null, one input of 2 GB":
+            roots, some = {}, [tool for tool in tools if tool is not Turbo]
+            for tool in some:
+                roots[tool.name] = root = f"{base}/{tool.name}"
+                shutil.rmtree(root, ignore_errors=True)
+                os.makedirs(root)
+                with open(f"{root}/big", "wb") as out:
+                    out.truncate(2 << 30)
+                with open(f"{root}/Envfile.kdl", "w") as out:
+                    out.write('task "all" { inputs "big"; outputs "out.txt"; run "touch out.txt" }\n')
+                with open(f"{root}/build.ninja", "w") as out:
+                    out.write("rule r\n  command = touch out.txt\nbuild out.txt: r big\nbuild all: phony out.txt\n")
+                with open(f"{root}/Makefile", "w") as out:
+                    out.write("all: out.txt\nout.txt: big\n\ttouch out.txt\n")
+                measure(tool.command, root)
+            time.sleep(1.1)
+            for tool in some:
+                measure(tool.command, roots[tool.name])
+            row("null, one input of 2 GB", rounds(some, roots, args.pairs))
+            for root in roots.values():
+                shutil.rmtree(root)
+        if args.only in "restore, 10 x 50 MB":
+            root = f"{base}/large"
+            os.makedirs(f"{root}/src")
+            with open(f"{root}/Envfile.kdl", "w") as out:
+                for at in range(10):
+                    with open(f"{root}/src/{at}", "wb") as source:
+                        source.write(os.urandom(50 << 20))
+                    out.write(f'task "t{at}" {{ inputs "src/{at}"; outputs "out/{at}"; run "cp src/{at} out/{at}" }}\n')
+                out.write('task "all" { needs ' + " ".join(f'"t{at}"' for at in range(10)) + " }\n")
+            copy = argparse.Namespace(name="copy", command=["cp", "-r", "src", "out"])
+            own = tools[0]
+            measure(own.command, root)
+            gone = lambda *_: shutil.rmtree(f"{root}/out")
+            both = rounds([own, copy], {own.name: root, copy.name: root}, max(3, args.pairs // 3), gone)
+            print(f"restore, 10 x 50 MB: {both['envrun'][0] / both['copy'][0]:.2f} of `cp -r` by wall, {both['envrun'][1] / both['copy'][1]:.2f} by CPU")
 
 
 if __name__ == "__main__":
