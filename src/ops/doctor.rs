@@ -14,8 +14,8 @@ use serde::Serialize;
 use crate::diag::{Diagnostic, FileId, Severity, Span};
 use crate::exec::{Environ, Processes};
 use crate::model::{
-    EnvName, Envfile, NodeName, Project as ModelProject, Requirement, Task, Value, VarName, VarType,
-    merge_requirements,
+    EnvName, Envfile, Node, NodeName, Project as ModelProject, ProjectName, Requirement, Task, Value,
+    VarName, VarType, merge_requirements,
 };
 use crate::preflight::{Finding, Git, Machine, Question, Sight, Status, World, ask_all, is_placeholder};
 use crate::secret::redact::SHORTEST;
@@ -119,6 +119,7 @@ pub fn doctor(context: &Context, project: &mut Project, names: &[String]) -> Res
             around.requirements(model, &values, &mut drafts);
             around.values(model, &values, group, &mut drafts, &mut uses);
             drafts.append(&mut about_secrets);
+            drafts.extend(unsaved(project, env.as_ref(), &name));
             let hidden = values.iter().filter_map(|(_, lookup)| match lookup {
                 Lookup::Value { text, secret: true, .. } => Some(&**text),
                 _ => None,
@@ -498,6 +499,21 @@ fn about_the_project(context: &Context, project: &Project, machine: &Machine) ->
     drafts
         .extend(rendered.map(|(file, span, finding)| Draft::known("render", file.path, Some(span), finding)));
     drafts
+}
+
+/// Deploys of an environment before which no data are saved: a rollback of one brings the code back and nothing else.
+fn unsaved(project: &Project, env: Option<&EnvName>, of: &ProjectName) -> Vec<Draft> {
+    let envfile = project.envfile();
+    let paths = envfile.node_paths().into_iter().filter(|path| path.project == *of);
+    let unsaved = paths.filter_map(|path| match (env, envfile.node(env, &path)) {
+        (Some(_), Some(Node::Deploy(deploy))) if deploy.snapshots.is_empty() => {
+            let finding = Finding::warn("no data are saved before it")
+                .hint("declare a `snapshot` and name it in the deploy, if there are data that it could harm");
+            Some(Draft::known("snapshot", path.to_string(), Some(deploy.task.span), finding))
+        }
+        _ => None,
+    });
+    unsaved.collect()
 }
 
 /// Whether a folder, or the nearest one above it that is there, can be written to. Nothing is made to find out.

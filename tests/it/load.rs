@@ -179,3 +179,14 @@ fn how_old_a_copy_may_be_is_only_said_of_a_copy() {
             2 nodes in 1 file: good
         "#]]);
 }
+
+#[test]
+fn the_doctor_tells_of_a_deploy_that_saves_nothing() {
+    let envfile = "env \"prod\"\ndeploy \"deploy\" { run \"true\" }\nsnapshot \"db\" { save \"true\" }\n";
+    let sandbox = Sandbox::new(envfile);
+    let ran = sandbox.ok(&["doctor", "prod"]);
+    assert!(ran.stdout.contains("no data are saved before it"), "{}", ran.text());
+    sandbox.write("Envfile.kdl", envfile.replace("{ run", "{ snapshot \"db\"; run"));
+    let ran = sandbox.ok(&["doctor", "prod"]);
+    assert!(!ran.stdout.contains("no data are saved"), "{}", ran.text());
+}
