@@ -54,15 +54,20 @@ int fdatasync(int fd) {
 }
 "#;
 
-/// The library, compiled once; its folder is let go with the process that runs the tests.
-static LIBRARY: LazyLock<(tempfile::TempDir, PathBuf)> = LazyLock::new(|| {
-    let dir = tempfile::tempdir().unwrap();
-    let (source, library) = (dir.path().join("dying.c"), dir.path().join("dying.so"));
+/// The library, compiled once by each run of the tests; it lies where cargo keeps what tests write.
+static LIBRARY: LazyLock<PathBuf> = LazyLock::new(|| {
+    let dir = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
+    std::fs::create_dir_all(&dir).unwrap();
+    let own = |ending: &str| dir.join(format!("dying-{}.{ending}", std::process::id()));
+    let (source, made, library) = (own("c"), own("so"), dir.join("dying.so"));
     std::fs::write(&source, SOURCE).unwrap();
     let mut cc = Command::new("cc");
-    let status = cc.args(["-shared", "-fPIC", "-O1", "-o"]).args([&library, &source]).status().unwrap();
+    let status = cc.args(["-shared", "-fPIC", "-O1", "-o"]).args([&made, &source]).status().unwrap();
     assert!(status.success(), "a C compiler is there: without one there is no linker either");
-    (dir, library)
+    // Another run of the tests may be using the one that is there.
+    std::fs::rename(&made, &library).unwrap();
+    std::fs::remove_file(&source).unwrap();
+    library
 });
 
 /// From now on the command dies when it writes the n-th line (from 1) into a file whose path ends in `journal`.
@@ -72,7 +77,7 @@ pub fn dies(command: &mut Command, journal: &str, at: usize, moment: Moment) {
         Moment::Written => "written",
     };
     command
-        .env("LD_PRELOAD", &LIBRARY.1)
+        .env("LD_PRELOAD", &*LIBRARY)
         .env("DIES_IN", journal)
         .env("DIES_WHEN", moment)
         .env("DIES_AT", at.to_string());
