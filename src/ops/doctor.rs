@@ -430,6 +430,29 @@ struct Declared {
     derived: bool,
 }
 
+/// The ports that two variables of an environment both name: the second of them and the first, with the port. That they are
+/// free is another question: what is live now has them.
+pub(super) fn shared_ports(
+    envfile: &Envfile,
+    project: &ModelProject,
+    env: Option<&EnvName>,
+    values: &TaskValues,
+) -> Vec<(VarName, VarName, u16)> {
+    let mut first: IndexMap<u16, &VarName> = IndexMap::new();
+    let mut shared = Vec::new();
+    let all = declared(envfile, project, env);
+    for (name, _) in all.iter().filter(|(_, known)| known.is_port && !known.derived) {
+        let Some(port) = values.lookup(name.as_str()).text().and_then(|text| text.parse().ok()) else {
+            continue;
+        };
+        match first.get(&port) {
+            Some(other) => shared.push(((*name).clone(), (*other).clone(), port)),
+            None => drop(first.insert(port, name)),
+        }
+    }
+    shared
+}
+
 /// What a project itself declares, as an environment has it.
 fn declared<'e>(
     envfile: &'e Envfile,

@@ -134,7 +134,11 @@ fn unmet(context: &Context, project: &mut Project, env: Option<&EnvName>) -> Res
     });
     let refusal = |check: &super::doctor::Check| Refusal {
         label: whose.clone(),
-        reason: format!("it requires {} {}: {}", check.kind, check.name, check.reason()),
+        reason: match check.kind {
+            // `memory` is called what it is.
+            kind if kind == check.name => format!("it requires {kind}: {}", check.reason()),
+            kind => format!("it requires {kind} {}: {}", check.name, check.reason()),
+        },
         place: check.place.clone().unwrap_or_else(|| "the Envfile".into()),
         hint: check.hint.clone(),
     };

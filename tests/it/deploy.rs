@@ -839,3 +839,29 @@ task "good" { run "! grep -q red shipped" }
     assert!(ran.exit == 5 || ran.exit == 6, "{}", ran.text());
     assert!(lab.sandbox.read("live.conf").starts_with(&first[..7]), "{}", ran.text());
 }
+
+#[test]
+fn two_ports_that_are_one_refuse_a_deploy() {
+    let sandbox = Sandbox::with(&[
+        (
+            "Envfile.kdl",
+            "vars { (port)A 18080; (port)B 18080; (port)SAME \"${A}\" }\nenv \"prod\"\ndeploy \"deploy\" { run \"echo went\" }\n",
+        ),
+        (".gitignore", ".envrun\n"),
+    ]);
+    let lab = Lab { sandbox };
+    lab.git(&["init", "--quiet", "-b", "main"]);
+    lab.commit("a", "a");
+    let ran = lab.run(&["prod.deploy"]);
+    exits(&ran, 3);
+    assert!(
+        ran.stderr.contains("B is 18080, and that is also the port of A (Envfile.kdl:1)"),
+        "{}",
+        ran.text()
+    );
+    assert!(!ran.stderr.contains("SAME"), "{}", ran.text());
+    // What is live has its ports: that one is taken refuses nothing.
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = format!("B={}", taken.local_addr().unwrap().port());
+    exits(&lab.run(&["prod.deploy", "-s", &port]), 0);
+}

@@ -20,6 +20,7 @@ use crate::preflight::{Live, is_placeholder};
 use crate::record::RunId;
 use crate::vars::{Form, Lookup, SEALED, TaskValues, Values};
 
+use super::super::doctor::shared_ports;
 use super::super::guard::{digest, live};
 use super::super::run::{Request, graph_of, local_store};
 use super::super::{Context, Problem, Project, Refusal};
@@ -157,6 +158,20 @@ impl Begun {
                     continue;
                 }
             };
+            let envfile = project.envfile();
+            let owner = envfile.projects.get(&node.path.project).filter(|_| !deployment.is_rollback);
+            for (name, other, port) in owner
+                .into_iter()
+                .flat_map(|owner| shared_ports(envfile, owner, node.env.as_ref(), &scene.values))
+            {
+                let hint = Some(format!("give one of them another port: {other} or {name}"));
+                let span = match scene.values.lookup(name.as_str()) {
+                    Lookup::Value { origin, .. } => origin.span,
+                    _ => None,
+                };
+                let reason = format!("{name} is {port}, and that is also the port of {other}");
+                refusals.push(refusal(reason, span.unwrap_or(node.task.span), hint));
+            }
             for (name, lookup) in scene.values.iter() {
                 let Lookup::Value { text, origin, secret } = lookup else { continue };
                 if deployment.is_rollback || !is_placeholder(&text) {
