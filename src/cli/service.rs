@@ -40,7 +40,7 @@ pub fn up(invocation: &Invocation<'_>, args: &UpArgs) -> Result<u8, Problem> {
     let output = invocation.terminal.reporter_for(context, (args.output, args.ui), args.verbose, stay)?;
     reporters.add("output", output);
     let console =
-        Console::new(&invocation.terminal, &context.clock, project.root(), keys(invocation, args.output));
+        Console::new(invocation.terminal, &context.clock, project.root(), keys(invocation, args.output));
     invocation.terminal.watch_services(project.root());
     reporters.add("console", console.listener());
     console.services(chosen.labels());
