@@ -1,12 +1,13 @@
 //! Files, with errors that name the path and the operation.
 
 use std::ffi::{OsStr, OsString};
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 
@@ -342,6 +343,43 @@ pub fn join(folder: &[u8], name: &[u8]) -> Vec<u8> {
     }
     path.extend_from_slice(name);
     path
+}
+
+/// A lock on a file, which the kernel frees however its holder ends.
+#[derive(Debug)]
+pub struct FileLock(File);
+
+impl FileLock {
+    /// How often a lock that is taken is tried again, and how long after: whoever only asks whether somebody has it, has
+    /// it for a moment himself.
+    const TRIES: u32 = 10;
+    const BETWEEN: Duration = Duration::from_millis(5);
+
+    /// Locks a file, which is made if it is not there; `None` if somebody else has it.
+    pub fn take(path: &Path) -> Result<Option<Self>, FsError> {
+        let error = |error| FsError::new("lock", path, error);
+        let file = File::options().write(true).create(true).truncate(false).open(path).map_err(error)?;
+        for _ in 0..Self::TRIES {
+            match file.try_lock() {
+                Ok(()) => return Ok(Some(Self(file))),
+                Err(TryLockError::WouldBlock) => std::thread::sleep(Self::BETWEEN),
+                Err(TryLockError::Error(reason)) => return Err(error(reason)),
+            }
+        }
+        Ok(None)
+    }
+
+    /// Whether somebody has it.
+    pub fn is_taken(path: &Path) -> bool {
+        File::open(path).is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
+    }
+}
+
+impl Drop for FileLock {
+    fn drop(&mut self) {
+        // A child that is about to become another program shares what is open; it shall not hold the lock meanwhile.
+        let _ = self.0.unlock();
+    }
 }
 
 #[cfg(test)]

@@ -78,6 +78,8 @@ impl Drop for Locked {
     fn drop(&mut self) {
         // Whoever comes upon the next holder before he has written his name shall not read this one's.
         let _ = self.lock.set_len(0);
+        // Now, also if a child that is about to become another program still shares it.
+        let _ = self.lock.unlock();
     }
 }
 

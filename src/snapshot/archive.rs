@@ -1,13 +1,13 @@
 //! The copies of one snapshot node in one environment.
 
 use std::collections::BTreeSet;
-use std::fs::{File, TryLockError};
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
-use crate::base::fs::{self, FsError};
+use crate::base::fs::{self, FileLock, FsError};
 use crate::base::{Clock, Digest, Timestamp};
 use crate::ledger;
 use crate::model::Keep;
@@ -272,22 +272,16 @@ impl Archive {
     }
 
     /// Locks the archive, and sweeps away what was left half done.
-    fn lock(&self) -> Result<File, SnapshotError> {
+    fn lock(&self) -> Result<FileLock, SnapshotError> {
         create_private(&self.folder)?;
-        let path = self.folder.join(LOCK);
-        let error = |error| FsError::new("lock", &path, error);
-        let file = File::options().write(true).create(true).truncate(false).open(&path).map_err(error)?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(SnapshotError::Busy(self.node.clone())),
-            Err(TryLockError::Error(reason)) => return Err(error(reason).into()),
-        }
+        let lock = FileLock::take(&self.folder.join(LOCK))?;
+        let lock = lock.ok_or_else(|| SnapshotError::Busy(self.node.clone()))?;
         for entry in std::fs::read_dir(&self.folder).into_iter().flatten().flatten() {
             if entry.file_name().to_string_lossy().ends_with(TEMPORARY) && entry.path().is_dir() {
                 remove_folder(&entry.path())?;
             }
         }
-        Ok(file)
+        Ok(lock)
     }
 }
 
@@ -298,7 +292,7 @@ pub struct Draft {
     number: u64,
     folder: PathBuf,
     done: bool,
-    _lock: File,
+    _lock: FileLock,
 }
 
 impl Draft {

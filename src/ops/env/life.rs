@@ -9,7 +9,6 @@
 //! the first number that is free.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{File, TryLockError};
 use std::net::{Ipv4Addr, Ipv6Addr, TcpListener};
 use std::path::Path;
 use std::sync::Arc;
@@ -17,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-use crate::base::fs::{self, FsError};
+use crate::base::fs::{self, FileLock, FsError};
 use crate::base::{Digest, Timestamp};
 use crate::ledger;
 use crate::model::{ArgSpec, EnvName, Envfile, NodeRef, VarType};
@@ -416,19 +415,13 @@ fn outcome(hook: Result<(), Failed>) -> (u8, Option<Failure>) {
 }
 
 /// One at a time makes or takes down an environment.
-fn lock(root: &Path, env: &EnvName) -> Result<File, Problem> {
+fn lock(root: &Path, env: &EnvName) -> Result<FileLock, Problem> {
     // Beside its folder, which is removed in the end.
     let path = root.join(STATE_DIR).join("env").join(format!("{env}.life.lock"));
-    let error = |error| FsError::new("lock", &path, error);
-    let file = File::options().write(true).create(true).truncate(false).open(&path).map_err(error)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(Problem::Busy {
-            message: format!("another envrun is making `{env}` or taking it down"),
-            hint: "wait for it, then try again".into(),
-        }),
-        Err(TryLockError::Error(reason)) => Err(error(reason).into()),
-    }
+    FileLock::take(&path)?.ok_or_else(|| Problem::Busy {
+        message: format!("another envrun is making `{env}` or taking it down"),
+        hint: "wait for it, then try again".into(),
+    })
 }
 
 /// Removes everything that is kept for an environment.

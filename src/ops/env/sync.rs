@@ -21,7 +21,6 @@
 //! Invariant: no value of A that is a secret is looked at beyond the question whether it is one.
 
 use std::collections::BTreeSet;
-use std::fs::{File, TryLockError};
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -32,7 +31,7 @@ use indexmap::IndexMap;
 use jiff::tz::TimeZone;
 use serde::Serialize;
 
-use crate::base::fs::{self, FsError};
+use crate::base::fs::{self, FileLock, FsError};
 use crate::diag::{Diagnostic, FileId, SourceMap};
 use crate::exec::Processes;
 use crate::ledger;
@@ -530,20 +529,13 @@ fn lacking(
 }
 
 /// One sync at a time.
-fn lock(root: &Path, env: &str) -> Result<File, Problem> {
+fn lock(root: &Path, env: &str) -> Result<FileLock, Problem> {
     let folder = ledger::folder(root, env);
     fs::create_folder(&folder)?;
-    let path = folder.join("sync.lock");
-    let error = |error| FsError::new("lock", &path, error);
-    let file = File::options().write(true).create(true).truncate(false).open(&path).map_err(error)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(Problem::Busy {
-            message: format!("`{env}` is being synced by another envrun"),
-            hint: "nothing was done: wait for it, then run it again".into(),
-        }),
-        Err(TryLockError::Error(reason)) => Err(error(reason).into()),
-    }
+    FileLock::take(&folder.join("sync.lock"))?.ok_or_else(|| Problem::Busy {
+        message: format!("`{env}` is being synced by another envrun"),
+        hint: "nothing was done: wait for it, then run it again".into(),
+    })
 }
 
 /// Holds the result to what B asks, and to what may not happen to B.

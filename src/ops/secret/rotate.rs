@@ -16,6 +16,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::base::fs::{self, FileLock};
 use crate::model::{EnvName, NodeRef};
 use crate::record::STATE_DIR;
 use crate::report::Reporters;
@@ -110,8 +111,7 @@ pub(super) fn cut_short(root: &Path, env: Option<&EnvName>) -> Vec<String> {
     if !pending.new.path().exists() {
         return Vec::new();
     }
-    let goes_on = std::fs::File::open(lock_path(root, env))
-        .is_ok_and(|lock| matches!(lock.try_lock(), Err(std::fs::TryLockError::WouldBlock)));
+    let goes_on = FileLock::is_taken(&lock_path(root, env));
     match pending.new.read() {
         Ok(candidates) if !goes_on => candidates.into_keys().collect(),
         _ => Vec::new(),
@@ -123,23 +123,16 @@ fn lock_path(root: &Path, env: Option<&EnvName>) -> PathBuf {
 }
 
 /// One rotation at a time in an environment.
-fn lock(project: &Project, env: Option<&EnvName>) -> Result<std::fs::File, Problem> {
+fn lock(project: &Project, env: Option<&EnvName>) -> Result<FileLock, Problem> {
     let path = lock_path(project.root(), env);
-    crate::base::fs::create_folder(path.parent().expect("it lies in a folder of the environment"))?;
-    let open = std::fs::OpenOptions::new().write(true).create(true).truncate(false).open(&path);
-    let file = open.map_err(|error| crate::base::fs::FsError::new("open", &path, error))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(std::fs::TryLockError::WouldBlock) => Err(Problem::Busy {
-            message: match env {
-                Some(env) => format!("the secrets of `{env}` are being replaced by another envrun"),
-                None => "the secrets are being replaced by another envrun".into(),
-            },
-            hint: "wait until it is over".into(),
-        }),
-        // A file system without locks: better without than not at all.
-        Err(std::fs::TryLockError::Error(_)) => Ok(file),
-    }
+    fs::create_folder(path.parent().expect("it lies in a folder of the environment"))?;
+    FileLock::take(&path)?.ok_or_else(|| Problem::Busy {
+        message: match env {
+            Some(env) => format!("the secrets of `{env}` are being replaced by another envrun"),
+            None => "the secrets are being replaced by another envrun".into(),
+        },
+        hint: "wait until it is over".into(),
+    })
 }
 
 fn choose(
