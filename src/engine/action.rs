@@ -444,12 +444,12 @@ impl<'a> Actions<'a> {
     /// The result in the cache; what is wrong with it is told.
     fn hit(&self, node: NodeIx, send: &Sender<Message>) -> Option<Box<Hit>> {
         let found = self.slot(node).found.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let is_todays = |hit: &Box<Hit>| {
+        let is_todays = |hit: &Hit| {
             let stale = self.slot_stale(node);
             let fingerprint = stale.as_ref().and_then(|stale| stale.fingerprint.as_ref());
             fingerprint.is_some_and(|fingerprint| fingerprint.key() == hit.key)
         };
-        if let Some(hit) = found.filter(is_todays) {
+        if let Some(hit) = found.filter(|hit| is_todays(hit)) {
             return Some(hit);
         }
         let noted = self.slot(node).warning.lock().unwrap_or_else(PoisonError::into_inner).take();

@@ -191,6 +191,7 @@ pub(super) struct Serve<'a> {
 
 impl Serve<'_> {
     /// The service at `node` with every value filled in, and what it rests on.
+    #[expect(clippy::result_large_err, reason = "an outcome is what every path of the caller ends in")]
     pub(super) fn spec(
         &self,
         node: NodeIx,
