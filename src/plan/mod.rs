@@ -100,7 +100,13 @@ impl Plan {
     pub fn is_forced(&self, node: NodeIx) -> bool {
         match self.limits.force {
             Force::Nothing => false,
-            Force::Targets => self.graph[node].target,
+            // A group stands for what it needs.
+            Force::Targets => {
+                self.graph[node].target
+                    || self.graph.behind(node).any(|(later, edge)| {
+                        edge.kind == EdgeKind::Needs && self.graph[later].is_group() && self.is_forced(later)
+                    })
+            }
             Force::All => true,
         }
     }
