@@ -132,8 +132,11 @@ impl<'a> Actions<'a> {
     pub fn has_read_otherwise(&self, node: NodeIx, path: &RelPath) -> bool {
         let workspace = self.around.workspace;
         let slot = self.slot(node);
-        match &*slot.read.lock().unwrap_or_else(PoisonError::into_inner) {
-            Some(fingerprint) => !workspace.is_as_in(fingerprint, path),
+        let read = slot.read.lock().unwrap_or_else(PoisonError::into_inner).as_deref().cloned();
+        // One that is about to begin is executed with what its check found.
+        let found = || self.slot_stale(node).as_ref().and_then(|stale| stale.fingerprint.clone());
+        match read.or_else(found) {
+            Some(fingerprint) => !workspace.is_as_in(&fingerprint, path),
             None => {
                 let label = state_label(&self.plan.graph[node]);
                 match self.around.memory.and_then(|memory| memory.read(&label)) {
@@ -707,8 +710,15 @@ impl<'a> Actions<'a> {
                 reason: format!("cannot make the folder {}: {error}", path.display()),
             })?;
         }
-        if let Some(fingerprint) = self.slot_stale(node).as_mut().and_then(|stale| stale.fingerprint.take()) {
-            return Ok(fingerprint);
+        if let Some(stale) = self.slot_stale(node).as_mut() {
+            // In a session somebody may ask what it is going to be executed with: there is no moment without an answer.
+            let found = match self.around.memory {
+                Some(_) => stale.fingerprint.clone(),
+                None => stale.fingerprint.take(),
+            };
+            if let Some(fingerprint) = found {
+                return Ok(fingerprint);
+            }
         }
         let needs = self.needs(node).unwrap_or_default();
         self.around.workspace.fingerprint(prepared, &needs).map_err(unfingerprinted)

@@ -165,9 +165,7 @@ pub fn dev(
         ready.services.listen(Ear::new(move |told| desk.hear(told)));
     }
     if let Some(seat) = &mut seat {
-        let told = share::Told::default();
-        seat.open(&told, &desk);
-        reporters.add("joined", Box::new(told));
+        reporters.add("joined", Box::new(seat.open(&desk)));
     }
     reporters.add("activity", Box::new(desk.activity.clone()));
     console.begin(Steer(Arc::clone(&desk)));

@@ -33,6 +33,8 @@ use crate::engine::surroundings::state_label;
 const FORMAT: u32 = 1;
 /// How long a session may take from its lock to its socket, or from its last word to the end of its lock.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How long the end of a session waits for a terminal that joined and does not read.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 /// So many events of the last run are told to whoever joins, behind the first.
 const REMEMBERED: usize = 2000;
 /// How many bytes of output may wait for a terminal that does not read.
@@ -61,6 +63,7 @@ pub(super) enum Begun {
 pub(super) struct Seat {
     place: Place,
     listener: Option<UnixListener>,
+    told: Told,
     _lock: File,
 }
 
@@ -88,7 +91,12 @@ pub(super) fn begin(root: &Path, plan: &Plan, set: &[(String, String)]) -> Begun
         match place.lock(Duration::ZERO) {
             Ok(Some(lock)) => {
                 return match place.listen() {
-                    Ok(listener) => Begun::First(Seat { place, listener: Some(listener), _lock: lock }),
+                    Ok(listener) => Begun::First(Seat {
+                        place,
+                        listener: Some(listener),
+                        told: Told::default(),
+                        _lock: lock,
+                    }),
                     Err(_) => Begun::Alone,
                 };
             }
@@ -107,10 +115,10 @@ pub(super) fn begin(root: &Path, plan: &Plan, set: &[(String, String)]) -> Begun
 }
 
 impl Seat {
-    /// Lets others join from now on, and tells them what `told` hears.
-    pub(super) fn open(&mut self, told: &Told, desk: &Arc<Desk>) {
-        let Some(listener) = self.listener.take() else { return };
-        let (told, desk) = (told.clone(), Arc::clone(desk));
+    /// Lets others join from now on. What the listener that this gives hears is told to them.
+    pub(super) fn open(&mut self, desk: &Arc<Desk>) -> Told {
+        let Some(listener) = self.listener.take() else { return self.told.clone() };
+        let (told, desk) = (self.told.clone(), Arc::clone(desk));
         let accept = move || {
             for stream in listener.incoming().flatten() {
                 told.admit(stream, &desk);
@@ -118,12 +126,14 @@ impl Seat {
         };
         // Without a thread nobody can join.
         let _ = std::thread::Builder::new().name("join".to_owned()).spawn(accept);
+        self.told.clone()
     }
 }
 
 impl Drop for Seat {
     fn drop(&mut self) {
         self.place.close();
+        self.told.close();
     }
 }
 
@@ -136,6 +146,8 @@ struct Room {
     first: Option<Sequenced>,
     rest: VecDeque<Sequenced>,
     guests: Vec<Guest>,
+    /// The other end closes when all has been written.
+    writers: Option<(Sender<()>, Receiver<()>)>,
 }
 
 /// A terminal that joined.
@@ -150,6 +162,20 @@ impl Told {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The session is over: waits until everybody was told, but not long for one that does not read.
+    fn close(&self) {
+        let (writers, guests) = {
+            let mut room = self.room();
+            (room.writers.take(), std::mem::take(&mut room.guests))
+        };
+        drop(guests);
+        if let Some((own, written)) = writers {
+            drop(own);
+            // Nobody sends anything: it ends when the last writer does.
+            let _ = written.recv_timeout(LAST_WORDS);
+        }
+    }
+
     fn admit(&self, stream: UnixStream, desk: &Arc<Desk>) {
         let Ok(reading) = stream.try_clone() else { return };
         let (send, lines) = channel();
@@ -160,8 +186,12 @@ impl Told {
             let _ = send.send(Arc::new(line(told)));
         }
         room.guests.push(Guest { send, waiting: Arc::clone(&waiting) });
+        let writer = room.writers.get_or_insert_with(channel).0.clone();
         drop(room);
-        let write = move || write(stream, &lines, &waiting);
+        let write = move || {
+            write(stream, &lines, &waiting);
+            drop(writer);
+        };
         let _ = std::thread::Builder::new().name("guest".to_owned()).spawn(write);
         let desk = Arc::clone(desk);
         let listen = move || {
