@@ -9,7 +9,11 @@ A tree of FILES files in folders of twelve is watched. Every round writes one of
 reads them starts: it opens a pipe, and the other end of that is here. So every number holds the tool's quiet window, its
 check, the start of a shell, and this program's own waking up. Rounds are a tenth of a second and more apart.
 
-Beside it: what the tool takes of the processor while nothing happens for ten seconds, and its memory (proportional set
+`floor` is no tool but the least that can be: a few lines of C that wait for inotify, then until eight milliseconds were
+quiet, and start the same shell. On a busy machine only the distance to it says something.
+
+Beside it: how many of twenty files that were only touched, or written with what they held before, made something run;
+what the tool takes of the processor while nothing happens for ten seconds, and its memory (proportional set
 size, all its processes together).
 
 turbo comes with npm (`npm install turbo`), entr from the distribution, watchexec from `cargo install watchexec-cli`. What
@@ -41,11 +45,63 @@ def tree(root, files):
     os.mkfifo(root / "pipe")
 
 
+FLOOR = r"""
+#include <dirent.h>
+#include <poll.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/inotify.h>
+#include <sys/wait.h>
+#include <unistd.h>
+extern char **environ;
+static int in;
+static void watch(const char *path) {
+    inotify_add_watch(in, path, IN_MODIFY | IN_CLOSE_WRITE | IN_CREATE | IN_DELETE | IN_MOVE);
+    DIR *dir = opendir(path);
+    for (struct dirent *one; (one = readdir(dir));) {
+        if (one->d_type != DT_DIR || one->d_name[0] == '.') continue;
+        char below[4096];
+        snprintf(below, sizeof below, "%s/%s", path, one->d_name);
+        watch(below);
+    }
+    closedir(dir);
+}
+int main(void) {
+    char buffer[65536];
+    in = inotify_init1(IN_CLOEXEC);
+    watch("src");
+    for (struct pollfd poll_in = {in, POLLIN, 0};;) {
+        int wait = -1;
+        while (poll(&poll_in, 1, wait) > 0) {
+            if (read(in, buffer, sizeof buffer) < 0) return 1;
+            wait = 8;
+        }
+        pid_t pid;
+        char *words[] = {"sh", "-c", "echo x > pipe", NULL};
+        posix_spawn(&pid, "/bin/sh", NULL, NULL, words, environ);
+        waitpid(pid, NULL, 0);
+    }
+}
+"""
+
+
+class Floor:
+    name = "floor"
+
+    def start(self, root):
+        if not shutil.which("cc"):
+            return None
+        (root / "floor.c").write_text(FLOOR)
+        subprocess.run(["cc", "-O1", "-o", root / "floor", root / "floor.c"], check=True)
+        return subprocess.Popen([root / "floor"], cwd=root, **quiet(root))
+
+
 class Envrun:
     name = "envrun"
 
     def start(self, root):
-        binary = HERE / "target/release/envrun"
+        binary = pathlib.Path(os.environ.get("ENVRUN", HERE / "target/release/envrun"))
         if not binary.exists():
             return None
         (root / "Envfile.kdl").write_text('task "all" { inputs "src/**"; run "echo x > pipe" }\n')
@@ -166,10 +222,18 @@ def measure(tool, files, rounds, idle):
                 time.sleep(0.1 + draw.random() / 10)
                 while heard(pipe, 0.02):
                     pass
+            touched = 0
+            for round in range(20):
+                at = draw.randrange(files)
+                path = root / "src" / f"d{at // 12}" / f"f{at}.txt"
+                path.write_text(path.read_text()) if round % 2 else os.utime(path)
+                touched += heard(pipe, 0.25) is not None
+                while heard(pipe, 0.02):
+                    pass
             before, _ = cost(process.pid)
             time.sleep(idle)
             after, memory = cost(process.pid)
-            return took, missed, (after - before) / idle * 100, memory
+            return took, missed, touched, (after - before) / idle * 100, memory
         finally:
             os.killpg(process.pid, signal.SIGTERM)
             try:
@@ -187,22 +251,22 @@ def main():
     parser.add_argument("--only", default="")
     args = parser.parse_args()
     only = [name for name in args.only.split(",") if name]
-    print(f"{'tool':10} {'median':>9} {'p90':>9} {'worst':>9} {'missed':>7} {'idle CPU':>9} {'memory':>9}")
-    for tool in (Envrun(), Watchexec(), Entr(), Turbo()):
+    print(f"{'tool':10} {'median':>9} {'p90':>9} {'worst':>9} {'missed':>7} {'touched':>7} {'idle CPU':>9} {'memory':>9}")
+    for tool in (Floor(), Envrun(), Watchexec(), Entr(), Turbo()):
         if only and tool.name not in only:
             continue
         result = measure(tool, args.files, args.rounds, args.idle)
         if result is None:
             print(f"{tool.name:10} is not there", file=sys.stderr)
             continue
-        took, missed, cpu, memory = result
+        took, missed, touched, cpu, memory = result
         took.sort()
         if not took:
             print(f"{tool.name:10} never started anything", file=sys.stderr)
             continue
         p90 = took[int(len(took) * 0.9)]
         median = statistics.median(took)
-        print(f"{tool.name:10} {median:7.1f}ms {p90:7.1f}ms {took[-1]:7.1f}ms {missed:7} {cpu:8.2f}% {memory:6.1f} MB")
+        print(f"{tool.name:10} {median:7.1f}ms {p90:7.1f}ms {took[-1]:7.1f}ms {missed:7} {touched:7} {cpu:8.2f}% {memory:6.1f} MB")
 
 
 if __name__ == "__main__":

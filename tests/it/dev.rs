@@ -41,22 +41,22 @@ fn a_service_is_started_again_exactly_if_what_it_depends_on_changed() {
     let mut session = Session::start(&sandbox, &["look", "web", "db"]);
     assert_eq!(started(&sandbox), ["api", "db big", "web red"]);
     // Another text, the same result: the task runs, and nobody else has anything to do.
-    sandbox.write("src/a.txt", "# a comment\na\n");
+    sandbox.save("src/a.txt", "# a comment\na\n");
     let said = without_groups(session.idle());
     assert!(said.contains(&"=build succeeded".to_owned()) && !said.contains(&"+look".to_owned()), "{said:?}");
     assert_eq!(started(&sandbox), [""; 0]);
     // Another result: what runs with it begins anew, and whatever asks that.
-    sandbox.write("src/a.txt", "b\n");
+    sandbox.save("src/a.txt", "b\n");
     let said = without_groups(session.idle());
     for line in ["+build", "+api", "=api up", "+look", "=look succeeded"] {
         assert!(said.contains(&line.to_owned()), "{line}: {said:?}");
     }
     assert_eq!(started(&sandbox), ["api"]);
     // Files that it watches: changed, new in a new folder, gone. What is only touched or not meant is none.
-    sandbox.write("site/index.html", "<h1>\n");
+    sandbox.save("site/index.html", "<h1>\n");
     assert!(without_groups(session.idle()).contains(&"+web".to_owned()));
     assert_eq!(started(&sandbox), ["web red"]);
-    sandbox.write("site/index.html", "<h1>\n");
+    sandbox.save("site/index.html", "<h1>\n");
     sandbox.write("site/notes.md", "no\n");
     sandbox.write("site/deep/new.html", "<h2>\n");
     assert!(without_groups(session.idle()).contains(&"+web".to_owned()));
@@ -73,16 +73,16 @@ fn exactly_the_services_whose_values_changed_are_started_again() {
     let sandbox = three();
     let mut session = Session::start(&sandbox, &["look", "web", "db"]);
     assert_eq!(started(&sandbox), ["api", "db big", "web red"]);
-    sandbox.write(".env", "COLOUR=blue\n");
+    sandbox.save(".env", "COLOUR=blue\n");
     session.idle();
     assert_eq!(started(&sandbox), ["web blue"]);
-    sandbox.write("Envfile.kdl", THREE.replace("SIZE \"big\"", "SIZE \"small\""));
+    sandbox.save("Envfile.kdl", THREE.replace("SIZE \"big\"", "SIZE \"small\""));
     session.idle();
     assert_eq!(started(&sandbox), ["db small"]);
     // The same values on another way; and a service that nothing says any more is not kept.
-    sandbox.write(".env", "COLOUR=blue\nSIZE=small\n");
-    sandbox.write("Envfile.kdl", THREE);
-    sandbox.write("src/a.txt", "b\n");
+    sandbox.save(".env", "COLOUR=blue\nSIZE=small\n");
+    sandbox.save("Envfile.kdl", THREE);
+    sandbox.save("src/a.txt", "b\n");
     session.idle();
     assert_eq!(started(&sandbox), ["api"]);
 }
@@ -104,18 +104,18 @@ fn a_service_that_cannot_be_started_is_tried_again_when_that_may_help() {
     ]);
     let mut session = Session::start(&sandbox, &["uses", "other"]);
     assert_eq!(started(&sandbox), ["web"]);
-    sandbox.write("web.sh", "echo bad >> starts; exit 3\n");
+    sandbox.save("web.sh", "echo bad >> starts; exit 3\n");
     let said = session.idle();
     assert!(
         said.contains(&"=web failed".to_owned()) && said.contains(&"=uses blocked".to_owned()),
         "{said:?}"
     );
     assert_eq!(started(&sandbox), ["bad"]);
-    sandbox.write("other.txt", "2\n");
+    sandbox.save("other.txt", "2\n");
     let said = session.idle();
     assert!(said.contains(&"=other succeeded".to_owned()), "{said:?}");
     assert_eq!(started(&sandbox), [""; 0], "another file is no reason to try again");
-    sandbox.write("web.sh", "echo web >> starts; echo up; exec sleep 1001\n");
+    sandbox.save("web.sh", "echo web >> starts; echo up; exec sleep 1001\n");
     let said = session.idle();
     assert!(said.contains(&"=uses succeeded".to_owned()), "{said:?}");
     assert_eq!(started(&sandbox), ["web"]);
@@ -144,7 +144,7 @@ fn what_a_service_says_or_does_while_nothing_runs_is_told() {
     let notice = session.wait(|event, _| event["event"] == "notice");
     assert_eq!(notice["hint"], "look at the mirror");
     // It is needed, so the next run has it up again.
-    sandbox.write("other.txt", "2\n");
+    sandbox.save("other.txt", "2\n");
     session.idle();
     assert_eq!(started(&sandbox), ["web", "web"]);
     let (exit, told) = session.end(Signal::TERM);
@@ -161,7 +161,7 @@ fn a_second_dev_joins_the_first_instead_of_starting_a_twin() {
     // In another order, it asks for the same; it is told what was told last, and from now on the same.
     let mut second = join();
     assert!(second.idle().contains(&"=look succeeded".to_owned()), "{}", second.story());
-    sandbox.write("src/a.txt", "b\n");
+    sandbox.save("src/a.txt", "b\n");
     let (said, heard) = (first.idle(), second.idle());
     assert!(said.contains(&"+look".to_owned()), "{said:?}");
     assert_eq!(said, heard);
@@ -170,7 +170,7 @@ fn a_second_dev_joins_the_first_instead_of_starting_a_twin() {
     let (exit, told) = second.end(Signal::INT);
     assert_eq!(exit, 130);
     assert!(told.contains("joins the session that goes on already"), "{told}");
-    sandbox.write("src/a.txt", "c\n");
+    sandbox.save("src/a.txt", "c\n");
     assert!(first.idle().contains(&"=look succeeded".to_owned()));
     assert_eq!(started(&sandbox), ["api"]);
     // Who asks for something else has a session of its own, and shares the services.
@@ -187,7 +187,7 @@ fn a_second_dev_joins_the_first_instead_of_starting_a_twin() {
     assert_eq!(first.end(Signal::INT).0, 130);
     let status = third.envrun.wait().unwrap();
     assert_eq!(status.code(), Some(130));
-    sandbox.write("src/a.txt", "d\n");
+    sandbox.save("src/a.txt", "d\n");
     other.idle();
     assert_eq!(started(&sandbox), ["api"]);
     assert_eq!(other.end(Signal::INT).0, 130);

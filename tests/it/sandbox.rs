@@ -83,6 +83,14 @@ impl Sandbox {
         std::fs::write(path, text).unwrap();
     }
 
+    /// Writes a file as most editors do: it is there at once, with all that is in it.
+    pub fn save(&self, path: &str, text: impl AsRef<[u8]>) {
+        let (whole, path) = (self.root().with_file_name("saving"), self.root().join(path));
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&whole, text).unwrap();
+        std::fs::rename(whole, path).unwrap();
+    }
+
     /// Writes a shell script that can be executed.
     #[cfg(unix)]
     pub fn script(&self, path: &str, text: &str) {

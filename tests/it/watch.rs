@@ -155,25 +155,17 @@ fn two() -> Sandbox {
     Sandbox::with(&[("Envfile.kdl", TWO), ("src/a.txt", "a\n"), ("other/o.txt", "o\n")])
 }
 
-/// Writes a file as editors do: at no moment is it half written.
-fn save(sandbox: &Sandbox, path: &str, text: &str) {
-    let (whole, path) = (sandbox.root().with_file_name("saving"), sandbox.root().join(path));
-    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-    std::fs::write(&whole, text).unwrap();
-    std::fs::rename(whole, path).unwrap();
-}
-
 #[test]
 fn only_what_a_change_affects_runs() {
     let sandbox = two();
     let mut session = Session::start(&sandbox, &["all"]);
-    save(&sandbox, "src/a.txt", "b\n");
+    sandbox.save("src/a.txt", "b\n");
     let expected = ["src/a.txt -> 2", "+build", "=build succeeded", "+show", "=show succeeded"];
     assert_eq!(without_groups(session.idle()), expected);
     // Written, and yet the same: nothing is even told.
-    save(&sandbox, "src/a.txt", "b\n");
+    sandbox.save("src/a.txt", "b\n");
     sandbox.write("src/.a.txt.swp", "vim");
-    save(&sandbox, "other/o.txt", "p\n");
+    sandbox.save("other/o.txt", "p\n");
     assert_eq!(without_groups(session.idle()), ["other/o.txt -> 1", "+other", "=other succeeded"]);
     // Another file, the same output: what needs it has nothing to do.
     sandbox.write("src/empty.txt", "");
@@ -201,13 +193,13 @@ fn folders_come_move_and_go() {
         }
     };
     expect(&|| sandbox.write("src/deep/down/b.txt", "b\n"), "a\nb\n");
-    expect(&|| save(&sandbox, "src/deep/down/b.txt", "B\n"), "a\nB\n");
+    expect(&|| sandbox.save("src/deep/down/b.txt", "B\n"), "a\nB\n");
     // A folder full of files that was made elsewhere.
     sandbox.write("aside/c/c.txt", "c\n");
     expect(&|| std::fs::rename(root.join("aside"), root.join("src/z")).unwrap(), "a\nB\nc\n");
-    expect(&|| save(&sandbox, "src/z/c/c.txt", "C\n"), "a\nB\nC\n");
+    expect(&|| sandbox.save("src/z/c/c.txt", "C\n"), "a\nB\nC\n");
     // An atomic save.
-    save(&sandbox, "new", "A\n");
+    sandbox.save("new", "A\n");
     expect(&|| std::fs::rename(root.join("new"), root.join("src/a.txt")).unwrap(), "A\nB\nC\n");
     expect(&|| std::fs::remove_dir_all(root.join("src/deep")).unwrap(), "A\nC\n");
     // The folder that the glob begins in goes, and another one takes its place.
@@ -217,8 +209,8 @@ fn folders_come_move_and_go() {
         std::fs::rename(root.join("next"), root.join("src")).unwrap();
     };
     expect(&swap, "n\n");
-    expect(&|| save(&sandbox, "src/n.txt", "N\n"), "N\n");
-    expect(&|| save(&sandbox, "src/m/m.txt", "m\n"), "m\nN\n");
+    expect(&|| sandbox.save("src/n.txt", "N\n"), "N\n");
+    expect(&|| sandbox.save("src/m/m.txt", "m\n"), "m\nN\n");
 }
 
 #[test]
@@ -252,13 +244,13 @@ fn a_change_cancels_what_it_makes_useless_and_nothing_else() {
     waits(&mut session, &["a", "b"]);
     let from = session.heard.len();
     // Both are in the middle of it. The quick one runs at once, for neither is in its way; `a` is given up, `b` is not.
-    save(&sandbox, "q.txt", "2\n");
+    sandbox.save("q.txt", "2\n");
     session.output("quick", "2");
-    save(&sandbox, "a.txt", "2\n");
+    sandbox.save("a.txt", "2\n");
     waits(&mut session, &["a"]);
     // The same content again is no reason to give anything up.
-    save(&sandbox, "a.txt", "2\n");
-    save(&sandbox, "q.txt", "3\n");
+    sandbox.save("a.txt", "2\n");
+    sandbox.save("q.txt", "3\n");
     session.output("quick", "3");
     sandbox.write("go-a", "");
     sandbox.write("go-b", "");
@@ -292,14 +284,14 @@ fn the_envfile_is_read_again_and_a_broken_one_changes_nothing() {
         ("in.txt", "1\n"),
     ]);
     let mut session = Session::start(&sandbox, &["a", "b"]);
-    save(&sandbox, ".env", "GREETING=hi\n");
+    sandbox.save(".env", "GREETING=hi\n");
     session.output("a", "hi");
     session.idle();
-    save(&sandbox, "more.kdl", "task \"b\" { inputs \"in.txt\"; run \"echo other\" ");
+    sandbox.save("more.kdl", "task \"b\" { inputs \"in.txt\"; run \"echo other\" ");
     session.wait(|event, _| event["message"].as_str().is_some_and(|text| text.contains("cannot be used")));
-    save(&sandbox, "in.txt", "2\n");
+    sandbox.save("in.txt", "2\n");
     assert!(without_groups(session.idle()).contains(&"+b".to_owned()));
-    save(&sandbox, "more.kdl", "task \"b\" { inputs \"in.txt\"; run \"echo other\" }");
+    sandbox.save("more.kdl", "task \"b\" { inputs \"in.txt\"; run \"echo other\" }");
     session.output("b", "other");
     session.idle();
     let (exit, told) = session.end(Signal::TERM);
@@ -330,9 +322,9 @@ fn a_circle_is_found_named_and_ended() {
     );
     assert!(notice["hint"].as_str().unwrap().contains("`!src/stamp.txt`"));
     // It has come to rest, and still does what a person asks for.
-    save(&sandbox, "other.txt", "2\n");
+    sandbox.save("other.txt", "2\n");
     session.output("other", "2");
-    save(&sandbox, "src/a.txt", "b\n");
+    sandbox.save("src/a.txt", "b\n");
     while sandbox.read("out.txt") != "b\n" {
         session.next();
     }
@@ -352,7 +344,7 @@ fn outputs_are_no_circle() {
     ]);
     let mut session = Session::start(&sandbox, &["use"]);
     for round in ["b\n", "c\n", "d\n"] {
-        save(&sandbox, "src/a.txt", round);
+        sandbox.save("src/a.txt", round);
         let mut said = without_groups(session.idle());
         // The folder that came with the first run may be looked at in this moment; then the change is just found.
         said.retain(|line| line != "src/a.txt -> 2");
@@ -375,10 +367,10 @@ fn what_failed_runs_again_when_it_may_end_otherwise() {
         ("other.txt", "1\n"),
     ]);
     let mut session = Session::start(&sandbox, &["after", "other"]);
-    save(&sandbox, "other.txt", "2\n");
+    sandbox.save("other.txt", "2\n");
     let said = session.idle();
     assert!(said.contains(&"+other".to_owned()) && !said.contains(&"+test".to_owned()), "{said:?}");
-    save(&sandbox, "src.txt", "good\n");
+    sandbox.save("src.txt", "good\n");
     let said = without_groups(session.idle());
     assert_eq!(said, ["src.txt -> 2", "+test", "=test succeeded", "+after", "=after succeeded"]);
 }
@@ -725,7 +717,7 @@ fn services_stay_up_from_run_to_run_and_end_with_the_session() {
     let mut session = Session::begin(sandbox.command(&["dev", "-o", "json", "look"]));
     session.output("look", "seen: old");
     session.idle();
-    save(&sandbox, "page.txt", "new");
+    sandbox.save("page.txt", "new");
     session.output("look", "seen: new");
     session.idle();
     let pids = sandbox.read("pids");

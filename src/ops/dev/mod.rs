@@ -386,24 +386,31 @@ impl Session<'_> {
         if matches!(cause, Cause::Rerun) {
             self.memory.forget_failures();
         }
-        let mut ending;
+        let mut any_told = false;
         loop {
-            ending = self.run(cause, first)?;
-            if std::mem::take(&mut self.look_around) && ending.exit != INTERRUPTED {
+            let (ending, told) = self.run(cause, first)?;
+            if ending.exit == INTERRUPTED {
+                return Ok(Some(ending));
+            }
+            any_told |= told;
+            if std::mem::take(&mut self.look_around) {
                 self.watch();
             }
             // Whatever changed in a folder before it was watched, nobody told of: look once more, at everything.
-            if !std::mem::take(&mut self.more) || ending.exit == INTERRUPTED {
-                break;
+            if !std::mem::take(&mut self.more) {
+                if any_told {
+                    self.tell_watching();
+                }
+                return Ok(Some(ending));
             }
             self.looked = false;
             first = false;
             self.ready.plan.limits.force = Force::Nothing;
         }
-        Ok(Some(ending))
     }
 
-    fn run(&mut self, cause: &Cause, first: bool) -> Result<Ending, Problem> {
+    /// One run; and whether anything was told of it.
+    fn run(&mut self, cause: &Cause, first: bool) -> Result<(Ending, bool), Problem> {
         let mut admitted = Admitted::default();
         if first {
             self.watch();
@@ -484,17 +491,15 @@ impl Session<'_> {
         for event in of_services {
             self.tell_of_service(event);
         }
-        if told && ending.exit != INTERRUPTED {
-            if std::mem::take(&mut self.look_around) {
-                // Told with what is watched from now on.
-                self.watch();
-            }
-            self.tell_polling();
-            let (files, folders) = self.watched;
-            let polling = self.eyes.polling().map(str::to_owned);
-            self.reporters.tell(Event::Watching { files, folders, polling });
-        }
-        Ok(ending)
+        Ok((ending, told))
+    }
+
+    /// Says what is waited for. From here on nothing happens unless something changes.
+    fn tell_watching(&mut self) {
+        self.tell_polling();
+        let (files, folders) = self.watched;
+        let polling = self.eyes.polling().map(str::to_owned);
+        self.reporters.tell(Event::Watching { files, folders, polling });
     }
 
     /// Tells what a service printed or became while a run went on of which nothing was told.
