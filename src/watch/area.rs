@@ -39,6 +39,8 @@ pub struct Area {
     texts: BTreeSet<PathBuf>,
     /// git's folder, if it matters which commit is checked out.
     git: Option<PathBuf>,
+    /// The folders that are watched.
+    folders: BTreeSet<PathBuf>,
 }
 
 impl Area {
@@ -53,7 +55,20 @@ impl Area {
         found: HashMap<RelPath, Vec<NodeIx>>,
     ) -> Self {
         let nodes = graph.indices().map(|node| declaration(node).cloned()).collect();
-        Self { root: root.to_path_buf(), nodes, found, graph: graph.clone(), texts, git }
+        let folders = BTreeSet::new();
+        Self { root: root.to_path_buf(), nodes, found, graph: graph.clone(), texts, git, folders }
+    }
+
+    /// The same, with the folders that are watched for it.
+    #[must_use]
+    pub fn watched(self, folders: BTreeSet<PathBuf>) -> Self {
+        Self { folders, ..self }
+    }
+
+    /// Whether a path is a folder that is watched, or lies on the way to one.
+    pub fn is_watched(&self, path: &Path) -> bool {
+        let next = self.folders.range(path.to_path_buf()..).next();
+        next.is_some_and(|folder| folder.starts_with(path))
     }
 
     /// The files that the graph was made of.

@@ -348,7 +348,8 @@ fn outputs_are_no_circle() {
         let mut said = without_groups(session.idle());
         // The folder that came with the first run may be looked at in this moment; then the change is just found.
         said.retain(|line| line != "src/a.txt -> 2");
-        assert_eq!(said, ["+gen", "=gen succeeded", "+use", "=use succeeded"]);
+        let expected = ["+gen", "=gen succeeded", "+use", "=use succeeded"];
+        assert_eq!(said, expected, "{:#?}", session.heard);
     }
 }
 

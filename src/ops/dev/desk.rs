@@ -315,7 +315,9 @@ impl Desk {
     fn changed(&self, batch: Batch, now: Duration) {
         let Some(area) = lock(&self.area).clone() else { return };
         let wall = self.clock.now();
-        let mut changes = Changes { folders: batch.lost, gone: batch.gone, ..Changes::default() };
+        // A file that is gone, as after every save by way of another name, says nothing of what is to be watched.
+        let gone = batch.gone.into_iter().filter(|path| area.is_watched(path)).collect();
+        let mut changes = Changes { folders: batch.lost, gone, ..Changes::default() };
         changes.folders |= !changes.gone.is_empty();
         let mut somebody = false;
         if batch.paths.len() > MANY {

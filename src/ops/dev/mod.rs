@@ -125,6 +125,8 @@ struct Session<'a> {
     looked: bool,
     /// Something is watched that was not before the last run.
     more: bool,
+    /// It is to be told that the session waits, as soon as it does.
+    untold: bool,
 }
 
 /// Carries out a session; gives the exit status.
@@ -189,6 +191,7 @@ pub fn dev(
         look_around: true,
         looked: false,
         more: false,
+        untold: false,
     };
     let exit = match gatherer {
         Ok(_) => session.go(&heard),
@@ -263,7 +266,16 @@ impl Session<'_> {
     /// Waits until there is something to do; the exit status if there is nothing any more.
     fn wait(&mut self, heard: &Receiver<Wake>) -> Result<Cause, u8> {
         loop {
-            let Ok(wake) = heard.recv() else { return Err(INTERRUPTED) };
+            let wake = match heard.try_recv() {
+                Ok(wake) => wake,
+                Err(_) => {
+                    if std::mem::take(&mut self.untold) {
+                        self.tell_watching();
+                    }
+                    let Ok(wake) = heard.recv() else { return Err(INTERRUPTED) };
+                    wake
+                }
+            };
             match wake {
                 Wake::Signal => {
                     // A run that began meanwhile may have been told.
@@ -398,9 +410,7 @@ impl Session<'_> {
             }
             // Whatever changed in a folder before it was watched, nobody told of: look once more, at everything.
             if !std::mem::take(&mut self.more) {
-                if any_told {
-                    self.tell_watching();
-                }
+                self.untold |= any_told;
                 return Ok(Some(ending));
             }
             self.looked = false;
@@ -585,7 +595,7 @@ impl Session<'_> {
             git,
             found,
         );
-        self.desk.set_area(Arc::new(area));
+        self.desk.set_area(Arc::new(area.watched(wanted.clone())));
         self.more |= self.eyes.watch(&wanted, self.project.root());
     }
 
