@@ -446,10 +446,11 @@ fn what_is_up_and_what_it_takes() {
     let shown = |size, idle: Option<&str>, keys: &[String]| {
         let extras = Extras { statuses: &statuses, idle, keys, ..nothing() };
         let now = Timestamp(events.now().0 + 300);
-        View::of(&events).lines(now, size, UNICODE, &extras).join("\n")
+        format!("seen\n{}", View::of(&events).lines(now, size, UNICODE, &extras).join("\n"))
     };
     let keys = ["r rerun  s services  ? help".to_owned(), "? help".to_owned()];
     expect![[r#"
+        seen
           api       ready       2.3%  85.0 MiB  http://localhost:3000
           database  starting  100.0%   1.0 GiB
           worker    failed
@@ -457,6 +458,7 @@ fn what_is_up_and_what_it_takes() {
           0/4 ──────────────────────── 1.3s   r rerun  s services  ? help"#]]
     .assert_eq(&shown((80, 24), None, &keys));
     expect![[r#"
+        seen
           api       ready       2.3%  85.0 MiB  http:…
           database  starting  100.0%   1.0 GiB
           worker    failed
@@ -464,6 +466,7 @@ fn what_is_up_and_what_it_takes() {
           watching 3 files in 1 folder   ? help"#]]
     .assert_eq(&shown((47, 24), Some("watching 3 files in 1 folder"), &keys));
     expect![[r#"
+        seen
           api  ready  …
           … and 2 serv…
           test     1.3s
@@ -504,11 +507,12 @@ fn how_far_a_task_is() {
     let now = Timestamp(state.now().0 + 300);
     let lines = View::of(&state).lines(now, (60, 24), UNICODE, &Extras { tails: &tails, ..nothing() });
     expect![[r#"
+        seen
           build     3.3s  33%  cc -O2 -c part-0.c
           test      2.3s  99%  cc -O2 -c part-1.c
           lint      1.3s       [####    ] 50%
           0/3 ──────────────────────── 4.3s, about 6s left"#]]
-    .assert_eq(&lines.join("\n"));
+    .assert_eq(&format!("seen\n{}", lines.join("\n")));
 }
 
 /// A window that becomes narrower wraps what is drawn; it is found again all the same.

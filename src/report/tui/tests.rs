@@ -1,13 +1,10 @@
 use std::num::NonZero;
 
-use expect_test::expect;
-use proptest::prelude::*;
-
 use super::*;
 use crate::base::Timestamp;
-use crate::event::tests::sensible_sequence;
 use crate::event::{Because, FORMAT, NodeInfo, Outcome, RunFinished, RunStarted, Sequencer, Stream};
 use crate::graph::NodeIx;
+use expect_test::expect;
 
 const PLAIN: Style = Style { colour: false, unicode: true };
 
@@ -95,32 +92,35 @@ fn a_list_of_nodes_and_the_log_of_one() {
     told.0.say(b"       run build because it never ran here\n");
     told.finish(0, Outcome::Succeeded { stored: true });
     expect![[r#"
+        seen
            envrun              │ envrun
          ✓ build          1.2s │        run build because it never ran here
          ▲ web                 │
          · test                │
                                │
          2/3   j/k choose  pgup/pgdn scroll  r rerun  q quit  ? help"#]]
-    .assert_eq(&told.seen(70, 6));
+    .assert_eq(&format!("seen\n{}", told.seen(70, 6)));
     assert_eq!(told.0.pressed(b"j", 4), None);
     expect![[r#"
+        seen
            envrun              │ build
          ✓ build          1.2s │ two
          ▲ web                 │ three
          · test                │ four
                                │ 50%
          2/3   j/k choose  pgup/pgdn scroll  r rerun  q quit  ? help"#]]
-    .assert_eq(&told.seen(70, 6));
+    .assert_eq(&format!("seen\n{}", told.seen(70, 6)));
     // Back to its beginning, and no further.
     assert_eq!(told.0.pressed(b"\x1b[5~\x1b[5~\x1b[5~", 4), None);
     expect![[r#"
+        seen
            envrun              │ build
          ✓ build          1.2s │ one
          ▲ web                 │ two
          · test                │ three
                                │ four                            1 rows below 
          2/3   j/k choose  pgup/pgdn scroll  r rerun  q quit  ? help"#]]
-    .assert_eq(&told.seen(70, 6));
+    .assert_eq(&format!("seen\n{}", told.seen(70, 6)));
     assert_eq!(told.0.pressed(b"?", 4), None);
     assert!(told.seen(70, 9).contains("this help"));
     assert_eq!(told.0.pressed(b"\x1b", 4), None);
@@ -179,36 +179,4 @@ fn memory_is_bounded() {
     assert!(kept <= board::ALL, "{kept}");
     let last = told.0.panes.last().unwrap();
     assert!(last.log.earlier > 0 && last.log.lines.len() > 1_000);
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
-
-    /// Whatever is told in whatever order: what is drawn step by step is what would be drawn at once.
-    #[test]
-    fn differences_add_up(told in sensible_sequence(), width in 1u16..80, height in 1u16..20) {
-        let area = Rect::new(0, 0, width, height);
-        let size = |size| NonZero::new(size).unwrap();
-        let (mut terminal, mut before) = (vt100::Parser::new(size(height), size(width), 0), Buffer::empty(area));
-        let (mut board, mut state) = (Board::default(), RunState::new());
-        for event in &told {
-            state.apply(event);
-            board.on(event, &state);
-            board.pressed(b"j", 3);
-            let mut next = Buffer::empty(area);
-            draw::draw(&mut board, &mut next, PLAIN);
-            let mut bytes = Vec::new();
-            draw::cells(&before, &next, &mut bytes);
-            terminal.process(&bytes);
-            let mut whole = vt100::Parser::new(size(height), size(width), 0);
-            let mut bytes = Vec::new();
-            draw::cells(&Buffer::empty(area), &next, &mut bytes);
-            whole.process(&bytes);
-            let text = |screen: &vt100::Screen| {
-                screen.contents().lines().map(|line| format!("{}\n", line.trim_end())).collect::<String>()
-            };
-            prop_assert_eq!(text(terminal.screen()), text(whole.screen()));
-            before = next;
-        }
-    }
 }
