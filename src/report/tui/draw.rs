@@ -179,7 +179,8 @@ pub(super) fn cells(before: &Buffer, next: &Buffer, into: &mut Vec<u8>) {
             look = wanted;
         }
         into.extend_from_slice(cell.symbol().as_bytes());
-        at = Some((x + cell.symbol().width().max(1) as u16, y));
+        // How far a terminal goes on for an unusual sign is its own affair.
+        at = cell.symbol().is_ascii().then_some((x + 1, y));
     }
     if !look.is_empty() {
         into.extend_from_slice(b"\x1b[0m");
