@@ -165,22 +165,38 @@ fn bold(style: Style) -> Look {
     if style.colour { Look::new().add_modifier(Modifier::BOLD) } else { Look::new() }
 }
 
-/// What has to be written so that a screen with the one shows the other.
+/// What has to be written so that a screen with the one shows the other. Rows that differ are written whole: how many
+/// columns a terminal gives to an unusual sign, and what it leaves of it, is its own affair.
 pub(super) fn cells(before: &Buffer, next: &Buffer, into: &mut Vec<u8>) {
-    let mut at = None;
     let mut look = String::new();
-    for (x, y, cell) in before.diff(next) {
-        if at != Some((x, y)) {
-            into.extend_from_slice(format!("\x1b[{};{}H", y + 1, x + 1).as_bytes());
+    let width = usize::from(next.area.width).max(1);
+    for (y, (old, new)) in before.content.chunks(width).zip(next.content.chunks(width)).enumerate() {
+        if old == new {
+            continue;
         }
-        let wanted = codes(cell);
-        if wanted != look {
-            into.extend_from_slice(wanted.as_bytes());
-            look = wanted;
+        let end = new.iter().rposition(|cell| *cell != Cell::EMPTY).map_or(0, |last| last + 1);
+        let (mut x, mut at) = (0, None);
+        while let Some(cell) = new[..end].get(x) {
+            let sign = cell.symbol();
+            if at != Some(x) {
+                into.extend_from_slice(format!("\x1b[{};{}H", y + 1, x + 1).as_bytes());
+            }
+            let wanted = codes(cell);
+            if wanted != look {
+                into.extend_from_slice(wanted.as_bytes());
+                look = wanted;
+            }
+            into.extend_from_slice(sign.as_bytes());
+            x += sign.width().max(1);
+            at = sign.is_ascii().then_some(x);
         }
-        into.extend_from_slice(cell.symbol().as_bytes());
-        // How far a terminal goes on for an unusual sign is its own affair.
-        at = cell.symbol().is_ascii().then_some((x + 1, y));
+        if x < width {
+            if !look.is_empty() {
+                into.extend_from_slice(b"\x1b[0m");
+                look.clear();
+            }
+            into.extend_from_slice(format!("\x1b[{};{}H\x1b[K", y + 1, x + 1).as_bytes());
+        }
     }
     if !look.is_empty() {
         into.extend_from_slice(b"\x1b[0m");

@@ -1,7 +1,10 @@
 use std::num::NonZero;
 
+use proptest::prelude::*;
+
 use super::*;
 use crate::base::Timestamp;
+use crate::event::tests::sensible_sequence;
 use crate::event::{Because, FORMAT, NodeInfo, Outcome, RunFinished, RunStarted, Sequencer, Stream};
 use crate::graph::NodeIx;
 use expect_test::expect;
@@ -179,4 +182,38 @@ fn memory_is_bounded() {
     assert!(kept <= board::ALL, "{kept}");
     let last = told.0.panes.last().unwrap();
     assert!(last.log.earlier > 0 && last.log.lines.len() > 1_000);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// Whatever is told in whatever order: what is drawn step by step is what would be drawn at once.
+    #[test]
+    fn differences_add_up(told in sensible_sequence(), width in 1u16..80, height in 1u16..20) {
+        // The terminal of this test leaves these out where others draw something.
+        prop_assume!(!format!("{told:?}").contains(['\u{fffd}', '\u{feff}']));
+        let area = Rect::new(0, 0, width, height);
+        let size = |size| NonZero::new(size).unwrap();
+        let (mut terminal, mut before) = (vt100::Parser::new(size(height), size(width), 0), Buffer::empty(area));
+        let (mut board, mut state) = (Board::default(), RunState::new());
+        for event in &told {
+            state.apply(event);
+            board.on(event, &state);
+            board.pressed(b"j", 3);
+            let mut next = Buffer::empty(area);
+            draw::draw(&mut board, &mut next, PLAIN);
+            let mut bytes = Vec::new();
+            draw::cells(&before, &next, &mut bytes);
+            terminal.process(&bytes);
+            let mut whole = vt100::Parser::new(size(height), size(width), 0);
+            let mut bytes = Vec::new();
+            draw::cells(&Buffer::empty(area), &next, &mut bytes);
+            whole.process(&bytes);
+            let text = |screen: &vt100::Screen| {
+                screen.contents().lines().map(|line| format!("{}\n", line.trim_end())).collect::<String>()
+            };
+            prop_assert_eq!(text(terminal.screen()), text(whole.screen()));
+            before = next;
+        }
+    }
 }
