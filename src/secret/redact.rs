@@ -10,6 +10,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -321,17 +322,22 @@ fn forms(value: &str, plain: &mut BTreeSet<Vec<u8>>, broken: &mut BTreeSet<Vec<u
     add(value.split_whitespace().collect::<Vec<_>>().join(" ").into_bytes());
     let lines = value.lines().map(str::trim).filter(|line| line.len() >= LONG_LINE);
     lines.for_each(|line| add(line.as_bytes().to_vec()));
-    for keeps in [UNRESERVED, FORM, COMPONENT] {
+    for keeps in [UNRESERVED, PATH, FORM, FORM_UNRESERVED, COMPONENT, WHOLE] {
         for lower in [false, true] {
-            add(url_encoded(value, keeps, lower));
+            let encoded = url_encoded(value, keeps, lower);
+            if keeps.contains(&b' ') {
+                add(encoded.iter().map(|byte| if *byte == b' ' { b'+' } else { *byte }).collect());
+            }
+            add(encoded);
         }
     }
-    add(url_encoded(value, FORM, false)
-        .into_iter()
-        .map(|byte| if byte == b' ' { b'+' } else { byte })
-        .collect());
     if let Ok(json) = serde_json::to_string(value) {
-        add(json.as_bytes()[1..json.len() - 1].to_vec());
+        let json = &json[1..json.len() - 1];
+        for text in [json.to_owned(), ascii(json, &[]), ascii(json, &['<', '>', '&'])] {
+            // PHP writes a slash so.
+            add(text.replace('/', "\\/").into_bytes());
+            add(text.into_bytes());
+        }
     }
     for alphabet in [STANDARD, URL_SAFE] {
         for shift in 0..3 {
@@ -348,10 +354,30 @@ fn forms(value: &str, plain: &mut BTreeSet<Vec<u8>>, broken: &mut BTreeSet<Vec<u
 const STANDARD: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 const URL_SAFE: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
-/// What stays as it is when a text is URL-encoded: by RFC 3986, by forms, by JavaScript's `encodeURIComponent`.
+/// What stays as it is when a text is URL-encoded: by RFC 3986, the same within a path, by forms, by Python's forms, by
+/// JavaScript's `encodeURIComponent` and `encodeURI`.
 const UNRESERVED: &[u8] = b"-._~";
+const PATH: &[u8] = b"-._~/";
 const FORM: &[u8] = b"-._* ";
+const FORM_UNRESERVED: &[u8] = b"-._~ ";
 const COMPONENT: &[u8] = b"-._~!*'()";
+const WHOLE: &[u8] = b"-._~!*'();/?:@&=+$,#";
+
+/// A JSON text with only ASCII in it, and without `these`: as Python and Go write it.
+fn ascii(json: &str, these: &[char]) -> String {
+    let mut out = String::with_capacity(json.len());
+    for c in json.chars() {
+        if c.is_ascii() && !these.contains(&c) {
+            out.push(c);
+        } else {
+            let mut units = [0; 2];
+            for unit in c.encode_utf16(&mut units) {
+                let _ = write!(out, "\\u{unit:04x}");
+            }
+        }
+    }
+    out
+}
 
 fn url_encoded(value: &str, keeps: &[u8], lower: bool) -> Vec<u8> {
     let mut out = Vec::with_capacity(value.len());
@@ -393,6 +419,27 @@ fn base64_inside(value: &[u8], shift: usize, alphabet: &[u8; 64]) -> [Vec<u8>; 3
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn as_languages_write_it() {
+        let key = "AKIAwJalr/XUtnFEMI+K7~MD <NG>=";
+        let word = "p\u{e4}ssw\u{f6}rd-\"z\u{fc}rich\"";
+        let redactor = redactor(&[key, word]);
+        for text in [
+            // Python: quote, quote_plus, json.dumps.
+            "AKIAwJalr/XUtnFEMI%2BK7~MD%20%3CNG%3E%3D",
+            "AKIAwJalr%2FXUtnFEMI%2BK7~MD+%3CNG%3E%3D",
+            r#"p\u00e4ssw\u00f6rd-\"z\u00fcrich\""#,
+            // JavaScript: encodeURI.
+            "AKIAwJalr/XUtnFEMI+K7~MD%20%3CNG%3E=",
+            // PHP and Go: JSON.
+            r"AKIAwJalr\/XUtnFEMI+K7~MD <NG>=",
+            r"AKIAwJalr/XUtnFEMI+K7~MD \u003cNG\u003e=",
+        ] {
+            let said = redactor.text(&format!("({text})")).into_owned();
+            assert_eq!(said, "(***)", "{text}");
+        }
+    }
 
     fn redactor(secrets: &[&str]) -> Redactor {
         let redactor = Redactor::default();
