@@ -13,7 +13,7 @@ use super::{Invocation, terminal};
 
 pub fn run(invocation: &Invocation<'_>, args: &HistoryArgs) -> Result<u8, Problem> {
     let project = Project::open_to_run(invocation.context, invocation.place.file.as_deref())?;
-    let mut found = releases(&project, args.env.as_deref())?;
+    let mut found = releases(invocation.context, &project, args.env.as_deref())?;
     found.truncate(args.limit.unwrap_or(usize::MAX));
     let mut text = String::new();
     if args.json {

@@ -26,8 +26,8 @@ pub fn run(invocation: &Invocation<'_>, args: &ReportArgs) -> Result<u8, Problem
             Some(Timestamp(invocation.context.clock.now().0.saturating_sub(age)))
         }
     };
-    let found = releases(&project, args.env.as_deref())?;
-    let all: Vec<_> = status(&project, args.env.as_deref())?
+    let found = releases(invocation.context, &project, args.env.as_deref())?;
+    let all: Vec<_> = status(invocation.context, &project, args.env.as_deref())?
         .iter()
         .map(|status| {
             let of_env: Vec<&Release> =

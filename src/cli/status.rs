@@ -18,7 +18,7 @@ const TOLD: usize = 10;
 
 pub fn run(invocation: &Invocation<'_>, args: &StatusArgs) -> Result<u8, Problem> {
     let mut project = Project::open_to_run(invocation.context, invocation.place.file.as_deref())?;
-    let mut found = status(&project, args.env.as_deref())?;
+    let mut found = status(invocation.context, &project, args.env.as_deref())?;
     if args.check {
         let request = request(&args.how)?;
         check(invocation.context, &mut project, &mut found, &request, &mut || {

@@ -57,7 +57,11 @@ impl Terminal {
         let interactive = std::io::stderr().is_terminal() && !dumb;
         let unicode = locale.is_some_and(|locale| locale.to_lowercase().contains("utf"));
         let style = Style { colour: colour(std::io::stderr().is_terminal()), unicode };
-        let screen = interactive.then(|| {
+        // What reads our output may well write to the same terminal, over the view.
+        let mode = rustix::fs::fstat(std::io::stdout())
+            .map(|stat| rustix::fs::FileType::from_raw_mode(stat.st_mode));
+        let piped = matches!(mode, Ok(rustix::fs::FileType::Fifo | rustix::fs::FileType::Socket));
+        let screen = (interactive && !piped).then(|| {
             Screen::new(Box::new(std::io::stderr()), Arc::new(size), style, Arc::new(is_in_foreground))
         });
         Self {

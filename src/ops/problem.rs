@@ -241,6 +241,9 @@ impl Problem {
             Self::Ledger(LedgerError::Held { .. }) => {
                 Some("wait until that one is over; if its machine is gone, `envrun deploy resume` or `back` ends it".into())
             }
+            Self::Ledger(LedgerError::Overtaken { env }) => {
+                Some(format!("`envrun status {env}` says who it is; wait until that one is over"))
+            }
             Self::Service { failure, .. } => failure.hint.clone(),
             Self::Session(error) => error.hint(),
             _ => None,

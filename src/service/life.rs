@@ -231,6 +231,10 @@ impl Life {
 
     fn ended(&mut self, exit: Exit, now: Instant) -> Vec<Step> {
         if let Phase::Ready { since } = self.phase {
+            if exit == Exit::Told {
+                // Everything is being stopped in a hurry: that is no failure of its own.
+                return self.rest(State::Stopped);
+            }
             self.deadline = now.checked_add(self.timeout);
             if now.saturating_duration_since(since) >= PROVED {
                 self.row = 0;

@@ -733,7 +733,8 @@ fn other_bytes_than_those_that_were_proved_are_refused() {
 #[test]
 fn two_checkouts_share_one_lock_and_one_history_through_git() {
     let lab = Lab::new();
-    let text = format!("{ENVFILE}state git=\"origin\"\n");
+    let hang = "deploy \"hang\" { run \"touch hangs; while test -e hang; do sleep 0.05; done\" }\n";
+    let text = format!("{ENVFILE}{hang}state git=\"origin\"\n");
     lab.commit("Envfile.kdl", &text);
     let origin = lab.sandbox.root().parent().unwrap().join("origin.git");
     lab.git(&["init", "--quiet", "--bare", origin.to_str().unwrap()]);
@@ -781,6 +782,21 @@ fn two_checkouts_share_one_lock_and_one_history_through_git() {
         assert!(line["began"].as_u64().unwrap() >= last_end, "{history}");
         last_end = line["ended"].as_u64().unwrap();
     }
+    // What goes on there is told here, and nobody here takes it out of its hands.
+    std::fs::write(other.join("hang"), "").unwrap();
+    let mut going =
+        lab.sandbox.command_in(&other, &["uat.hang"]).stdin(std::process::Stdio::piped()).spawn().unwrap();
+    let began = std::time::Instant::now();
+    while !other.join("hangs").exists() {
+        assert!(began.elapsed().as_secs() < 60, "it never came so far");
+        std::thread::yield_now();
+    }
+    let told = lab.run(&["status", "uat"]).stdout;
+    assert!(told.contains("is locked by") || told.contains("locked by"), "{told}");
+    assert!(!told.contains("was cut short"), "{told}");
+    exits(&lab.run(&["deploy", "back", "uat"]), 7);
+    std::fs::remove_file(other.join("hang")).unwrap();
+    assert!(going.wait().unwrap().success());
     // What was cut short there is told here, and can be brought to its end here.
     std::fs::write(other.join("kill"), "verifying").unwrap();
     let killed = lab.sandbox.command_in(&other, &["uat.deploy"]).output().unwrap();

@@ -72,6 +72,7 @@ def stop():
 
 def restart(revision):
     stop()
+    database().close()
     server = http.server.ThreadingHTTPServer(("127.0.0.1", PORT), Handler)
     server.revision, server.began = revision, time.monotonic()
     if os.fork():

@@ -295,6 +295,14 @@ impl Preparation<'_> {
             };
             let open: Vec<Release> =
                 locked.history().open().filter(|release| Some(release.id()) != ours).cloned().collect();
+            let taken_up = ours.and_then(|id| locked.history().open().find(|release| release.id() == id));
+            if let Some(release) = taken_up
+                && remote(project).is_some()
+                && release.began.who.host == self.who.host
+                && goes_on(release, &self.who)
+            {
+                return Err(held(&env, release, clock.now()));
+            }
             for release in open {
                 // In another checkout it may still go on: the one whose line is there has the environment.
                 if remote(project).is_some() && goes_on(&release, &self.who) {
@@ -737,19 +745,26 @@ pub(super) fn goes_on(release: &Release, who: &Who) -> bool {
         return true;
     }
     let pid = i32::try_from(theirs.pid).ok().and_then(rustix::process::Pid::from_raw);
-    theirs.pid != who.pid && pid.is_some_and(|pid| rustix::process::test_kill_process(pid).is_ok())
+    // One that belongs to somebody else may not be signalled, and lives.
+    let lives = |pid| !matches!(rustix::process::test_kill_process(pid), Err(rustix::io::Errno::SRCH));
+    theirs.pid != who.pid && pid.is_some_and(lives)
 }
 
 /// Another checkout has the environment.
 pub(super) fn held(env: &str, release: &Release, now: Timestamp) -> Problem {
-    let holder = Holder {
+    let holder = Box::new(holder(env, release, now));
+    ledger::LedgerError::Held { env: env.to_owned(), holder }.into()
+}
+
+/// Who is at work on a release, by what its ledger says.
+pub(super) fn holder(env: &str, release: &Release, now: Timestamp) -> Holder {
+    Holder {
         who: release.began.who.clone(),
         since: release.at,
         doing: format!("{env}.{}", release.began.node),
         run: release.began.run.clone(),
         read: now,
-    };
-    ledger::LedgerError::Held { env: env.to_owned(), holder: Box::new(holder) }.into()
+    }
 }
 
 /// Who deploys: the person behind a CI job, or the user.

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::ledger::{Artefact, Release, Saved, Who};
 
-use super::super::{Problem, Project};
+use super::super::{Context, Problem, Project};
 use super::{history_of, status};
 
 /// One release, as programs see it.
@@ -83,9 +83,13 @@ pub fn line<'a>(env: &'a str, release: &'a Release) -> Line<'a> {
 }
 
 /// Every release of an environment, or of all of them, newest first.
-pub fn releases(project: &Project, env: Option<&str>) -> Result<Vec<(String, Release)>, Problem> {
+pub fn releases(
+    context: &Context,
+    project: &Project,
+    env: Option<&str>,
+) -> Result<Vec<(String, Release)>, Problem> {
     let mut all = Vec::new();
-    for status in status::status(project, env)? {
+    for status in status::status(context, project, env)? {
         let history = history_of(project, &status.env)?;
         all.extend(history.releases().iter().map(|release| (status.env.clone(), release.clone())));
     }

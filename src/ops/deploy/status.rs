@@ -7,6 +7,7 @@ use crate::preflight::Git;
 
 use super::super::run::{Request, run};
 use super::super::{Context, Problem, Project};
+use super::begin;
 use super::finish::asked;
 use super::{history_of, refresh};
 
@@ -63,7 +64,7 @@ impl DeployStatus {
 }
 
 /// Looks at environments: the one that is named, or all that have a deploy.
-pub fn status(project: &Project, env: Option<&str>) -> Result<Vec<Status>, Problem> {
+pub fn status(context: &Context, project: &Project, env: Option<&str>) -> Result<Vec<Status>, Problem> {
     let environments: Vec<String> = match env {
         Some(env) => vec![super::super::target::environment(project.envfile(), env)?.to_string()],
         None => all(project),
@@ -89,7 +90,13 @@ pub fn status(project: &Project, env: Option<&str>) -> Result<Vec<Status>, Probl
             deploys.push(DeployStatus { node, live, broken, open, ahead, healthy: None, drift });
         }
         deploys.extend(unsound(&history));
-        let holder = ledger::holder(project.root(), &env);
+        // In another checkout it may go on: nobody here has the lock then.
+        let elsewhere = || {
+            let mut open = history.open().filter(|_| begin::remote(project).is_some());
+            let release = open.find(|release| begin::goes_on(release, &begin::who(context)))?;
+            Some(begin::holder(&env, release, context.clock.now()))
+        };
+        let holder = ledger::holder(project.root(), &env).or_else(elsewhere);
         let services = services(project, &env)?;
         let changed = super::super::rendered::changed(project, &env);
         found.push(Status { env, deploys, holder, services, changed });
