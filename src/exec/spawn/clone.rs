@@ -137,6 +137,16 @@ unsafe fn prepare(start: &Start<'_>) -> bool {
             return false;
         }
         start.mark.put_on_myself();
+        // A Ctrl-Z that came before it left envrun's group would stop it here, and envrun, which waits for it, would
+        // never stop. To ignore a signal for a moment drops it.
+        let mut action = MaybeUninit::<libc::sigaction>::zeroed();
+        if libc::sigaction(libc::SIGTSTP, ptr::null(), action.as_mut_ptr()) == 0 {
+            let before = action.assume_init();
+            let mut ignores = before;
+            ignores.sa_sigaction = libc::SIG_IGN;
+            libc::sigaction(libc::SIGTSTP, &raw const ignores, ptr::null_mut());
+            libc::sigaction(libc::SIGTSTP, &raw const before, ptr::null_mut());
+        }
         let mut none = MaybeUninit::uninit();
         libc::sigemptyset(none.as_mut_ptr());
         libc::sigprocmask(libc::SIG_SETMASK, none.as_ptr(), ptr::null_mut()) == 0
