@@ -60,6 +60,13 @@ pub enum LedgerError {
     },
 }
 
+impl LedgerError {
+    /// Whether all is well here, and only the remote is away or has other lines.
+    pub fn is_of_the_remote(&self) -> bool {
+        matches!(self, Self::Ref(_) | Self::Diverged { .. })
+    }
+}
+
 /// What a chain of lines ends in.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Tail {

@@ -154,6 +154,12 @@ impl Locked {
         self.unshared.as_deref()
     }
 
+    /// Of one that was locked without its remote: why that is so. The next who locks the environment here shares what is written.
+    pub fn alone(mut self, error: &LedgerError) -> Self {
+        self.unshared = Some(error.to_string());
+        self
+    }
+
     /// Shares what is written, and an entry that is not yet.
     fn share(&mut self, entry: Option<&Entry>) -> Result<(), LedgerError> {
         if let Some(shared) = &self.shared {

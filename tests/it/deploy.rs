@@ -797,6 +797,18 @@ fn two_checkouts_share_one_lock_and_one_history_through_git() {
     exits(&lab.run(&["deploy", "back", "uat"]), 7);
     std::fs::remove_file(other.join("hang")).unwrap();
     assert!(going.wait().unwrap().success());
+    // The remote is away: nothing new begins, but an emergency does, and is told when the remote is back.
+    lab.commit("app.txt", "good 2\n");
+    exits(&lab.run(&["uat.deploy"]), 0);
+    let away = origin.with_file_name("away.git");
+    std::fs::rename(&origin, &away).unwrap();
+    let ran = lab.run(&["rollback", "uat.deploy"]);
+    assert_ne!(ran.exit, 0, "{}", ran.text());
+    let ran = lab.sandbox.ok(&["rollback", "uat.deploy", "--emergency"]);
+    assert!(ran.stderr.contains("other checkouts do not know of this yet"), "{}", ran.stderr);
+    std::fs::rename(&away, &origin).unwrap();
+    exits(&lab.run(&["uat.deploy"]), 0);
+    assert_eq!(read(&here), read(&other));
     // What was cut short there is told here, and can be brought to its end here.
     std::fs::write(other.join("kill"), "verifying").unwrap();
     let killed = lab.sandbox.command_in(&other, &["uat.deploy"]).output().unwrap();

@@ -50,6 +50,13 @@ pub enum Job {
     Restore(u64),
 }
 
+impl Job {
+    /// Whether it asks and proves nothing, because what is live is worse.
+    pub(super) fn is_emergency(&self) -> bool {
+        matches!(self, Self::Rollback { emergency: true, .. })
+    }
+}
+
 /// What a run may begin with.
 pub struct Begun {
     /// Its deploys.
@@ -76,7 +83,7 @@ pub fn begin(
     let deploys: Vec<NodeIx> =
         plan.graph.iter().filter(|(_, node)| is_changing(node)).map(|(ix, _)| ix).collect();
     if !deploys.is_empty() {
-        super::refresh(project)?;
+        super::refresh_for(project, request.job.is_emergency())?;
     }
     untouched(context, project, plan)?;
     if deploys.is_empty() {
@@ -288,7 +295,12 @@ impl Preparation<'_> {
             let run = self.run.to_string();
             let holder = Holder { who: self.who.clone(), since, doing, run, read: Timestamp(0) };
             let clock = &self.context.clock;
-            let mut locked = Locked::take(project.root(), &env, &holder, clock, remote(project))?;
+            let mut locked = match Locked::take(project.root(), &env, &holder, clock, remote(project)) {
+                Err(error) if self.job.is_emergency() && error.is_of_the_remote() => {
+                    Locked::take(project.root(), &env, &holder, clock, None)?.alone(&error)
+                }
+                other => other?,
+            };
             let ours = match self.job {
                 Job::Resume(id) | Job::Back(id) => Some(*id),
                 Job::Deploy | Job::Rollback { .. } | Job::Restore(_) => None,
@@ -309,7 +321,7 @@ impl Preparation<'_> {
                     return Err(held(&env, &release, clock.now()));
                 }
                 // An emergency takes the way that is left: what was cut short is given up for it.
-                if !matches!(self.job, Job::Rollback { emergency: true, .. }) {
+                if !self.job.is_emergency() {
                     return Err(Problem::Unfinished { env, release: Box::new(release) });
                 }
                 let outcome = if release.phase.touched() { Outcome::Broken } else { Outcome::Abandoned };
@@ -350,7 +362,7 @@ impl Preparation<'_> {
             None => history.last_good(&name),
         };
         let before = previous.map(|release| release.began.revision.clone());
-        let emergency = matches!(self.job, Job::Rollback { emergency: true, .. });
+        let emergency = self.job.is_emergency();
         let forward =
             self.attempt(project, node, deploy, (&goal.revision, before.as_deref()), goal.bytes.clone())?;
         let may_go_back = match &known {

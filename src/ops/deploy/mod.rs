@@ -45,6 +45,15 @@ pub(super) fn refresh(project: &Project) -> Result<(), Problem> {
     }
 }
 
+/// The same before an emergency, which goes on with what is known here: a remote that is away, or that tells something else,
+/// does not keep production down.
+pub(super) fn refresh_for(project: &Project, emergency: bool) -> Result<(), Problem> {
+    match refresh(project) {
+        Err(Problem::Ledger(error)) if emergency && error.is_of_the_remote() => Ok(()),
+        other => other,
+    }
+}
+
 /// The release of an environment that goes on or was cut short, oldest first.
 fn open(history: &History) -> Option<&Release> {
     history.open().next()

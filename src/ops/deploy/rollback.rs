@@ -9,7 +9,7 @@ use super::super::{Context, Problem, Project, Refusal};
 use super::begin::Job;
 use super::finish::asked;
 use super::words::{short, title};
-use super::{history_of, open, refresh};
+use super::{history_of, open, refresh_for};
 
 /// What `rollback` is asked for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -35,7 +35,7 @@ pub struct Place {
 }
 
 /// Finds the deploy that `what` names: the only one of an environment, or one by its name.
-fn place(project: &Project, what: &str) -> Result<Place, Problem> {
+fn place(project: &Project, what: &str, emergency: bool) -> Result<Place, Problem> {
     let envfile = project.envfile();
     let (env, named) = match envfile.environments.contains_key(what) {
         true => (super::super::target::environment(envfile, what)?, None),
@@ -48,7 +48,7 @@ fn place(project: &Project, what: &str) -> Result<Place, Problem> {
         },
     };
     let env = env.to_string();
-    refresh(project)?;
+    refresh_for(project, emergency)?;
     let history = history_of(project, &env)?;
     let nodes = history.nodes();
     let node = match (named, &nodes[..]) {
@@ -69,7 +69,7 @@ fn place(project: &Project, what: &str) -> Result<Place, Problem> {
 
 /// The releases that can be gone back to, newest first.
 pub fn candidates(project: &Project, what: &str) -> Result<Place, Problem> {
-    place(project, what)
+    place(project, what, false)
 }
 
 /// Puts an earlier release back.
@@ -80,7 +80,7 @@ pub fn rollback(
     request: &Request,
     reporters: Reporters,
 ) -> Result<(Ending, Rest), Problem> {
-    let Place { env, node, history } = place(project, &asked_for.what)?;
+    let Place { env, node, history } = place(project, &asked_for.what, asked_for.emergency)?;
     if let Some(release) = open(&history).filter(|_| !asked_for.emergency) {
         // Whoever is at it just now says so himself.
         if let Some(mut holder) = crate::ledger::holder(project.root(), &env) {
