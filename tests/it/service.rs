@@ -124,7 +124,11 @@ task "test" {{ needs "api"; run "echo tested >> order" }}
         let folders = sessions.map(|entry| entry.path()).chain([state.join("env/dev/services")]);
         for lock in folders.map(|folder| folder.join("lock")) {
             if let Ok(file) = std::fs::File::options().write(true).open(&lock) {
-                file.try_lock().unwrap_or_else(|error| panic!("a stale lock: {lock:?}: {error}: {why}"));
+                // One that is ending has no folder any more, and its files for a moment longer.
+                while file.try_lock().is_err() {
+                    assert!(Instant::now() < until, "a stale lock: {lock:?}: {why}");
+                    std::thread::sleep(Duration::from_millis(5));
+                }
             }
         }
     }
