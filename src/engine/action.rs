@@ -132,18 +132,18 @@ impl<'a> Actions<'a> {
     pub fn has_read_otherwise(&self, node: NodeIx, path: &RelPath) -> bool {
         let workspace = self.around.workspace;
         let slot = self.slot(node);
-        let read = slot.read.lock().unwrap_or_else(PoisonError::into_inner).as_deref().cloned();
+        let differs = |read: &Fingerprint| !workspace.is_as_in(read, path);
+        if let Some(read) = &*slot.read.lock().unwrap_or_else(PoisonError::into_inner) {
+            return differs(read);
+        }
         // One that is about to begin is executed with what its check found.
-        let found = || self.slot_stale(node).as_ref().and_then(|stale| stale.fingerprint.clone());
-        match read.or_else(found) {
-            Some(fingerprint) => !workspace.is_as_in(&fingerprint, path),
-            None => {
-                let label = state_label(&self.plan.graph[node]);
-                match self.around.memory.and_then(|memory| memory.read(&label)) {
-                    Some(fingerprint) => !workspace.is_as_in(&fingerprint, path),
-                    None => !workspace.is_as_recorded(&label, path),
-                }
-            }
+        if let Some(found) = self.slot_stale(node).as_ref().and_then(|stale| stale.fingerprint.as_ref()) {
+            return differs(found);
+        }
+        let label = state_label(&self.plan.graph[node]);
+        match self.around.memory.and_then(|memory| memory.read(&label)) {
+            Some(read) => differs(&read),
+            None => !workspace.is_as_recorded(&label, path),
         }
     }
 
