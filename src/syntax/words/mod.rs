@@ -9,7 +9,6 @@
 
 mod check;
 mod condition;
-pub(crate) mod cron;
 mod deploy;
 mod env;
 mod kind;

@@ -1,5 +1,6 @@
 //! The words at the root of a file, and those blocks that only stand there.
 
+use crate::base::Cron;
 use crate::diag::Diagnostic;
 use crate::syntax::ast::{Node, Prop};
 
@@ -8,7 +9,7 @@ use super::row::{block, one, optional, prop, some, word};
 use super::service::SERVICE_WORD;
 use super::task::{DESC, GUARD_WORD, REQUIRES_WORD, WHEN_WORD};
 use super::variable::{DOTENV, SECRETS_WORD, VARS_WORD};
-use super::{Block, Kind, cron, rule};
+use super::{Block, Kind, rule};
 
 /// About the project as a whole.
 pub static PROJECT: Block = block(
@@ -148,7 +149,7 @@ fn one_depth(node: &Node, errors: &mut Vec<Diagnostic>) {
 
 fn wrong_cron(prop: &Prop) -> Option<Diagnostic> {
     let text = prop.value.value.as_str()?;
-    let reason = cron::check(text).err()?;
+    let reason = Cron::parse(text).err()?;
     Some(
         Diagnostic::error("syntax/cron", format!("`{text}` names no time: {reason}"))
             .at(prop.value.span, "")
