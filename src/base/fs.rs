@@ -369,6 +369,14 @@ impl FileLock {
         Ok(None)
     }
 
+    /// Locks a file, which is made if it is not there; waits as long as somebody else has it. For what takes but a moment.
+    pub fn wait(path: &Path) -> Result<Self, FsError> {
+        let error = |error| FsError::new("lock", path, error);
+        let file = File::options().write(true).create(true).truncate(false).open(path).map_err(error)?;
+        file.lock().map_err(error)?;
+        Ok(Self(file))
+    }
+
     /// Whether somebody has it.
     pub fn is_taken(path: &Path) -> bool {
         File::open(path).is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))

@@ -281,6 +281,20 @@ pub fn down(context: &Context, project: &mut Project, chosen: &Chosen) -> Result
     Ok(stopped)
 }
 
+/// Stops everything that is up in an environment of which the Envfile says nothing any more. Gives the daemons that an
+/// earlier supervisor left: nobody knows how they are stopped.
+pub fn down_undeclared(context: &Context, project: &Project, env: &EnvName) -> Result<Vec<String>, Problem> {
+    let place = place(project, Some(env));
+    let left = leftovers(&place);
+    let (session, is_new) = match Session::attach(&place).map_err(problem)? {
+        Some(session) => (session, false),
+        None if left.is_empty() => return Ok(Vec::new()),
+        None => (Session::open(&place, &context.program).map_err(problem)?, true),
+    };
+    session.stop(None, Vec::new()).map_err(problem)?;
+    Ok(left.into_iter().filter(|status| is_new && status.daemon).map(|status| status.label).collect())
+}
+
 /// The services with every value filled in.
 fn specs(context: &Context, project: &mut Project, chosen: &Chosen) -> Result<Vec<Spec>, Problem> {
     let target = |name: &String| Asked { name: label(chosen.env.as_ref(), name), args: Vec::new() };

@@ -51,6 +51,11 @@ impl RenderedFile {
         // A digest of a file with a weak secret in it is a way to guess the secret.
         fs::write_atomic_with(&place(root, path), 0o600, |file| file.write_all(&bytes))
     }
+
+    /// Knows nothing of the file any more.
+    pub fn forget(root: &Path, path: &RelPath) -> Result<(), FsError> {
+        fs::remove_file(&place(root, path))
+    }
 }
 
 fn folder(root: &Path) -> PathBuf {

@@ -24,6 +24,10 @@ mod env;
 #[cfg(unix)]
 mod env_examples;
 #[cfg(unix)]
+mod env_made;
+#[cfg(unix)]
+mod env_sync;
+#[cfg(unix)]
 mod exchange;
 mod explain;
 #[cfg(target_os = "linux")]

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::model::{ArgSpec, EnvName};
+use crate::ops::env::end::{self, Collected, Destroyed};
 use crate::ops::env::life::{self, Asked};
 use crate::ops::env::made::Made;
 use crate::ops::run::{Request, run as run_request};
@@ -41,7 +42,7 @@ pub fn create(
     Ok(exit)
 }
 
-/// `envrun env destroy`.
+/// `envrun env destroy`. One that fails keeps none of the others.
 pub fn destroy(
     invocation: &Invocation<'_>,
     project: &mut Project,
@@ -49,45 +50,61 @@ pub fn destroy(
 ) -> Result<u8, Problem> {
     let mut worst = 0;
     for name in &args.environments {
-        let exit = life::destroy(invocation.context, project, name, &mut |project, targets| {
+        let ended = end::destroy(invocation.context, project, name, args.force, &mut |project, targets| {
             run(invocation, project, targets)
-        })?;
-        match exit {
-            0 => invocation.terminal.say(&format!("`{name}` is gone")),
-            _ => invocation
-                .terminal
-                .say(&format!("`{name}` stays listed; `envrun env destroy {name}` tries again")),
+        });
+        worst = worst.max(ended.as_ref().map_or_else(Problem::exit, |ended| ended.exit));
+        let say = |text: String| invocation.terminal.say(&text);
+        match ended {
+            Ok(Destroyed { exit: 0, left }) => {
+                say(format!("`{name}` is gone"));
+                left.iter().for_each(|file| say(changed(name, file)));
+            }
+            Ok(_) => say(format!("`{name}` stays listed; `envrun env destroy {name}` tries again")),
+            Err(problem) => invocation.terminal.problem(&problem),
         }
-        worst = worst.max(exit);
     }
     Ok(worst)
 }
 
+fn changed(env: &str, file: &str) -> String {
+    format!("notice: `{file}` was rendered in `{env}` and changed by hand since; it was left")
+}
+
 /// `envrun env gc`.
 pub fn gc(invocation: &Invocation<'_>, project: &mut Project, args: &EnvGcArgs) -> Result<u8, Problem> {
+    let mut out = String::new();
     if args.dry_run {
         let list = Made::read(project.root())?;
-        let due = life::due(project, &list, invocation.context.clock.now());
-        let lines: String = due.iter().map(|(name, why)| format!("{name}  {why}\n")).collect();
-        return print(&lines);
+        let due = end::due(project, &list, invocation.context.clock.now());
+        out.extend(due.iter().map(|(name, why)| format!("{name}: {why}\n")));
+        if due.is_empty() {
+            out.push_str("nothing is due\n");
+        }
+        return print(&out);
     }
-    let collected = life::collect(invocation.context, project, &mut |project, targets| {
-        run(invocation, project, targets)
-    })?;
-    let mut out = String::new();
+    let collected =
+        end::collect(invocation.context, project, &mut |project, targets| run(invocation, project, targets))?;
     for one in &collected {
-        let what = if one.destroyed {
+        let name = &one.name;
+        if let Err(problem) = &one.destroyed {
+            invocation.terminal.problem(problem);
+        }
+        let what = if one.is_gone() {
             "is gone"
         } else {
             "stays listed, and is tried again by the next `envrun env gc`"
         };
-        let _ = writeln!(out, "{}: {}; it {what}", one.name, one.why);
+        let _ = writeln!(out, "{name}: {}; it {what}", one.why);
+        if let Ok(ended) = &one.destroyed {
+            ended.left.iter().for_each(|file| invocation.terminal.say(&changed(name, file)));
+        }
     }
     if collected.is_empty() {
         out.push_str("nothing is due\n");
     }
     print(&out)?;
-    Ok(if collected.iter().all(|one| one.destroyed) { 0 } else { EXIT_FAILED })
+    Ok(if collected.iter().all(Collected::is_gone) { 0 } else { EXIT_FAILED })
 }
 
 /// Runs nodes of the environment, as `envrun` would.

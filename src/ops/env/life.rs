@@ -1,9 +1,8 @@
-//! Environments made from a pattern, and taken down again.
+//! Environments made from a pattern.
 //!
 //! `create` checks the arguments, draws a free port for every `(port)` variable of the pattern, puts the environment on the
-//! [list](super::made), and runs the pattern's `on-create` in it. `destroy` runs `on-destroy`, stops its services, then removes
-//! the environment's state and takes it off the list. What fails stays on the list with the reason, so that it can be tried again; an
-//! environment that is half made is taken down like one that is whole.
+//! [list](super::made), and runs the pattern's `on-create` in it. What fails stays on the list with the reason; an
+//! environment that is half made is [taken down](super::end) like one that is whole.
 //!
 //! Its name is the pattern's and the arguments' values, with `-` between: `pr-7`. Without arguments it is the pattern's and
 //! the first number that is free.
@@ -12,20 +11,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, Ipv6Addr, TcpListener};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
-use serde::Serialize;
-
-use crate::base::fs::{self, FileLock, FsError};
-use crate::base::{Digest, Timestamp};
-use crate::ledger;
+use crate::base::Digest;
+use crate::base::fs::FileLock;
 use crate::model::{ArgSpec, EnvName, Envfile, NodeRef, VarType};
 use crate::record::STATE_DIR;
-use crate::service::Place;
 use crate::vars::{Lookup, Request, Values};
 
-use super::super::service;
-use super::super::target::{self, arguments, environment};
+use super::super::target::{self, arguments};
 use super::super::{Context, Problem, Project};
 use super::label;
 use super::made::{Made, MadeEnvironment, State, taken};
@@ -91,6 +84,7 @@ pub fn create(
         let values: Vec<&str> =
             specs.iter().filter_map(|spec| args.get(&spec.name.value)).map(String::as_str).collect();
         let name = name(envfile, made, &pattern, asked.name.as_deref(), &values)?;
+        let pattern_of = &envfile.environments[&pattern].pattern;
         let ports = draw(&root, name.as_str(), &names, &avoid, &taken(made))?;
         made.environments.insert(
             name.to_string(),
@@ -101,6 +95,8 @@ pub fn create(
                 created: context.clock.now(),
                 state: State::Creating,
                 failure: None,
+                ttl: pattern_of.ttl.map(|ttl| u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX)),
+                on_destroy: targets(&name, &pattern_of.on_destroy).into_iter().map(|it| it.name).collect(),
             },
         );
         Ok(name)
@@ -122,83 +118,6 @@ pub fn create(
     }
 }
 
-/// Takes an environment down, or tries again what failed. Other than 0, it stays listed.
-pub fn destroy(context: &Context, project: &mut Project, name: &str, run: Run<'_>) -> Result<u8, Problem> {
-    let root = project.root().to_path_buf();
-    let list = Made::read(&root)?;
-    if !list.environments.contains_key(name) {
-        return Err(not_made(project, &list, name));
-    }
-    let made = EnvName::from(name);
-    let _lock = lock(&root, &made)?;
-    Made::edit(&root, |list| {
-        if let Some(made) = list.environments.get_mut(name) {
-            made.state = State::Destroying;
-        }
-    })?;
-    // One whose pattern is gone has nothing that could run.
-    let hooks = match project.envfile().environments.get(&made) {
-        Some(environment) => targets(&made, &environment.pattern.on_destroy),
-        None => Vec::new(),
-    };
-    let destroyed =
-        hook(project, hooks, run, "on-destroy").and_then(|()| stop_services(context, project, name));
-    let (exit, failure) = outcome(destroyed);
-    if let Some((reason, problem)) = failure {
-        Made::edit(&root, |list| {
-            if let Some(made) = list.environments.get_mut(name) {
-                made.failure = Some(reason);
-            }
-        })?;
-        return problem.map_or(Ok(exit), Err);
-    }
-    remove_state(&root, name)?;
-    Made::edit(&root, |list| list.environments.remove(name))?;
-    Ok(0)
-}
-
-/// What there is to collect, and what came of it.
-#[derive(Debug, Serialize)]
-pub struct Collected {
-    /// The environment.
-    pub name: String,
-    /// Why it was due.
-    pub why: String,
-    /// It was taken down.
-    pub destroyed: bool,
-}
-
-/// The environments that are due: idle for longer than their pattern's `ttl`, or not taken down when they should have been.
-pub fn due(project: &Project, list: &Made, now: Timestamp) -> Vec<(String, String)> {
-    let ttl = |made: &MadeEnvironment| project.envfile().environments.get(made.pattern.as_str())?.pattern.ttl;
-    let root = project.root();
-    list.environments
-        .iter()
-        .filter_map(|(name, made)| {
-            let why = match made.state {
-                State::Destroying => "it could not be taken down before".to_owned(),
-                _ if ttl(made).is_some_and(|ttl| made.left(root, name, ttl, now) == Duration::ZERO) => {
-                    let ttl = ttl(made).expect("it was just compared");
-                    format!("nobody used it for {}", crate::base::unit::show_duration(ttl))
-                }
-                _ => return None,
-            };
-            Some((name.clone(), why))
-        })
-        .collect()
-}
-
-/// Takes down every environment that is due; one that fails keeps none of the others.
-pub fn collect(context: &Context, project: &mut Project, run: Run<'_>) -> Result<Vec<Collected>, Problem> {
-    let list = Made::read(project.root())?;
-    let mut collected = Vec::new();
-    for (name, why) in due(project, &list, context.clock.now()) {
-        let destroyed = matches!(destroy(context, project, &name, run), Ok(0));
-        collected.push(Collected { name, why, destroyed });
-    }
-    Ok(collected)
-}
-
 /// The pattern of that name.
 pub fn pattern(envfile: &Envfile, name: &str) -> Result<EnvName, Problem> {
     let patterns = || envfile.environments.values().filter(|env| env.ephemeral && !env.is_abstract);
@@ -214,19 +133,6 @@ pub fn pattern(envfile: &Envfile, name: &str) -> Result<EnvName, Problem> {
         ),
     });
     Err(Problem::usage(format!("there is no pattern `{name}` to make an environment from"), Some(hint)))
-}
-
-fn not_made(project: &Project, list: &Made, name: &str) -> Problem {
-    let message = match environment(project.envfile(), name) {
-        Ok(_) => format!("`{name}` stands in the Envfile; only what `envrun env create` made is taken down"),
-        Err(_) => format!("no environment `{name}` was made"),
-    };
-    let known = list.environments.keys().map(String::as_str);
-    let hint = crate::diag::did_you_mean(name, known.clone()).or_else(|| {
-        let known: Vec<String> = known.map(|name| format!("`{name}`")).collect();
-        (!known.is_empty()).then(|| format!("there is {}", known.join(", ")))
-    });
-    Problem::usage(message, hint)
 }
 
 /// What a new environment is called.
@@ -247,7 +153,8 @@ fn name(
         }
         (None, values) => format!("{pattern}-{}", values.join("-")),
     };
-    // It is part of addresses, paths, host names and labels.
+    // It is part of addresses, paths, host names and labels. What arguments make is turned into one that may be; what was
+    // said in so many words is not turned into something else.
     let slug: String = name
         .to_lowercase()
         .chars()
@@ -257,7 +164,13 @@ fn name(
     if slug.is_empty() || slug.len() > 63 {
         return Err(Problem::usage(
             format!("`{name}` makes no name of an environment"),
-            Some("name it with `--name`: letters, digits and `-`, 63 at most".into()),
+            Some("name it with `--name`: small letters, digits, `-` and `_`, 63 at most".into()),
+        ));
+    }
+    if asked.is_some_and(|asked| asked != slug) {
+        return Err(Problem::usage(
+            format!("`{name}` is no name of an environment: small letters, digits, `-` and `_`, 63 at most"),
+            Some(format!("`--name {slug}` would be one")),
         ));
     }
     if is_taken(slug) {
@@ -359,12 +272,17 @@ fn is_free(port: u16) -> bool {
     v4.is_ok() && v6.map_or_else(|error| error.kind() != std::io::ErrorKind::AddrInUse, |_| true)
 }
 
-fn targets(env: &EnvName, nodes: &[NodeRef]) -> Vec<target::Asked> {
+pub(super) fn targets(env: &EnvName, nodes: &[NodeRef]) -> Vec<target::Asked> {
     let name = |node: &NodeRef| format!("{}.{}", node.env.as_ref().unwrap_or(env), node.path);
     nodes.iter().map(|node| target::Asked { name: name(node), args: Vec::new() }).collect()
 }
 
-fn hook(project: &mut Project, targets: Vec<target::Asked>, run: Run<'_>, what: &str) -> Result<(), Failed> {
+pub(super) fn hook(
+    project: &mut Project,
+    targets: Vec<target::Asked>,
+    run: Run<'_>,
+    what: &str,
+) -> Result<(), Failed> {
     if targets.is_empty() {
         return Ok(());
     }
@@ -378,36 +296,23 @@ fn hook(project: &mut Project, targets: Vec<target::Asked>, run: Run<'_>, what: 
     }
 }
 
-/// Stops what is still up in an environment: what `on-destroy` needed was needed until now.
-fn stop_services(context: &Context, project: &mut Project, name: &str) -> Result<(), Failed> {
-    // One whose pattern is gone has no services that could be named.
-    if !project.envfile().environments.contains_key(name) {
-        return Ok(());
-    }
-    let stopped = service::choose(context, project, &[name.to_owned()])
-        .and_then(|chosen| service::down(context, project, &chosen));
-    stopped.map(drop).map_err(|problem| {
-        Failed::new(problem.exit(), format!("its services are up: {problem}"), Some(problem))
-    })
-}
-
 /// What did not succeed at the beginning or the end of an environment.
-struct Failed {
-    exit: u8,
-    reason: String,
+pub(super) struct Failed {
+    pub(super) exit: u8,
+    pub(super) reason: String,
     /// What kept it from being tried at all.
-    problem: Option<Box<Problem>>,
+    pub(super) problem: Option<Box<Problem>>,
 }
 
 impl Failed {
-    fn new(exit: u8, reason: String, problem: Option<Problem>) -> Self {
+    pub(super) fn new(exit: u8, reason: String, problem: Option<Problem>) -> Self {
         Self { exit, reason, problem: problem.map(Box::new) }
     }
 }
 
-type Failure = (String, Option<Problem>);
+pub(super) type Failure = (String, Option<Problem>);
 
-fn outcome(hook: Result<(), Failed>) -> (u8, Option<Failure>) {
+pub(super) fn outcome(hook: Result<(), Failed>) -> (u8, Option<Failure>) {
     match hook {
         Ok(()) => (0, None),
         Err(Failed { exit, reason, problem }) => (exit, Some((reason, problem.map(|problem| *problem)))),
@@ -415,38 +320,11 @@ fn outcome(hook: Result<(), Failed>) -> (u8, Option<Failure>) {
 }
 
 /// One at a time makes or takes down an environment.
-fn lock(root: &Path, env: &EnvName) -> Result<FileLock, Problem> {
+pub(super) fn lock(root: &Path, env: &EnvName) -> Result<FileLock, Problem> {
     // Beside its folder, which is removed in the end.
     let path = root.join(STATE_DIR).join("env").join(format!("{env}.life.lock"));
     FileLock::take(&path)?.ok_or_else(|| Problem::Busy {
         message: format!("another envrun is making `{env}` or taking it down"),
         hint: "wait for it, then try again".into(),
     })
-}
-
-/// Removes everything that is kept for an environment.
-fn remove_state(root: &Path, env: &str) -> Result<(), Problem> {
-    let folder = ledger::folder(root, env);
-    // The supervisor of the services that were just stopped may still be writing its last words there.
-    let patience = Instant::now() + Duration::from_secs(10);
-    let place = Place::new(&root.join(STATE_DIR), Some(env));
-    // It has the lock until it is gone.
-    let _alone = if place.folder().exists() { place.lock(Duration::from_secs(10))? } else { None };
-    loop {
-        match std::fs::remove_dir_all(&folder) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => break,
-            Err(error)
-                if error.kind() == std::io::ErrorKind::DirectoryNotEmpty && Instant::now() < patience =>
-            {
-                std::thread::sleep(Duration::from_millis(20));
-            }
-            Err(error) => return Err(FsError::new("remove", folder, error).into()),
-            // It may come back as long as somebody writes there.
-            Ok(()) => {}
-        }
-    }
-    fs::remove_file(&root.join(STATE_DIR).join("secrets").join(format!("{env}.env")))?;
-    // Whoever waits for it has it open and finds nothing on the list.
-    fs::remove_file(&root.join(STATE_DIR).join("env").join(format!("{env}.life.lock")))?;
-    Ok(())
 }

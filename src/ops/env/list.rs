@@ -66,8 +66,7 @@ pub fn list(project: &Project, now: Timestamp) -> Result<Vec<Row>, Problem> {
     let paths = envfile.node_paths();
     let mut rows: Vec<Row> = envfile.environments.values().map(|env| row(project, env, &paths)).collect();
     for (name, made) in Made::read(project.root())?.environments {
-        let ttl = envfile.environments.get(made.pattern.as_str()).and_then(|pattern| pattern.pattern.ttl);
-        let due_in = ttl.map(|ttl| made.left(project.root(), &name, ttl, now).as_secs());
+        let due_in = made.ttl(envfile).map(|ttl| made.left(project.root(), &name, ttl, now).as_secs());
         let MadeEnvironment { pattern, args, ports, state, failure, .. } = made;
         let made = Some(MadeRow { pattern, args, ports, state, failure, due_in });
         match rows.iter_mut().find(|row| row.name == name && is_made(envfile, &name)) {

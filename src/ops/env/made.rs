@@ -7,14 +7,13 @@
 //! Invariant: a port is in the list before anybody is told of it, so no two environments are given the same.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::base::Timestamp;
-use crate::base::fs::{self, FsError};
+use crate::base::fs::{self, FileLock, FsError};
 use crate::diag::{Span, Spanned};
 use crate::ledger;
 use crate::model::{
@@ -47,6 +46,13 @@ pub struct MadeEnvironment {
     /// Why it was not made, or not taken down.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<String>,
+    /// How long it may lie idle, in milliseconds, and what is to run before it is taken down, as the pattern had it when it
+    /// was made: all that is known of that once the pattern is gone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ttl: Option<u64>,
+    /// The nodes, with their environment.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub on_destroy: Vec<String>,
 }
 
 /// How far an environment is.
@@ -102,10 +108,7 @@ impl Made {
         let path = path(root);
         let folder = path.parent().unwrap_or(root);
         fs::create_folder(folder)?;
-        let lock = folder.join("made.lock");
-        let error = |error| FsError::new("lock", &lock, error);
-        let file = File::options().write(true).create(true).truncate(false).open(&lock).map_err(error)?;
-        file.lock().map_err(error)?;
+        let _lock = FileLock::wait(&folder.join("made.lock"))?;
         let mut made = Self::read(root)?;
         let result = edit(&mut made);
         made.format = FORMAT;
@@ -125,6 +128,14 @@ impl Made {
 }
 
 impl MadeEnvironment {
+    /// How long it may lie idle: as its pattern says, or said when it was made, if the pattern is gone.
+    pub fn ttl(&self, envfile: &Envfile) -> Option<Duration> {
+        match envfile.environments.get(self.pattern.as_str()).filter(|pattern| pattern.ephemeral) {
+            Some(pattern) => pattern.pattern.ttl,
+            None => self.ttl.map(Duration::from_millis),
+        }
+    }
+
     fn join(&self, name: &EnvName, envfile: &mut Envfile) {
         let Some(pattern) =
             envfile.environments.get(self.pattern.as_str()).filter(|pattern| pattern.ephemeral)

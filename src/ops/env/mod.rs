@@ -7,6 +7,7 @@
 //! Invariant: what is only shown or compared never holds a secret's text, only `***` or a keyed fingerprint.
 
 pub mod diff;
+pub mod end;
 pub mod exec;
 pub mod export;
 pub(super) mod guard;

@@ -1,0 +1,488 @@
+//! `envrun env create`, `destroy` and `gc`: environments that are made from a pattern and go again.
+
+use std::collections::BTreeMap;
+use std::process::Stdio;
+
+use expect_test::expect;
+
+use crate::sandbox::Sandbox;
+
+const PR: &str = r#"
+project "shop"
+vars { (port)PORT 8080; (port)ADMIN 8081; (url)URL "http://localhost:${PORT}" }
+env "dev"
+env "cluster" abstract=#true { vars { REPLICAS 3 } }
+env "pr" extends="cluster" ephemeral=#true {
+    desc "one for every pull request"
+    arg "number" min=1 desc="of the pull request"
+    ttl "3d"
+    vars { NAMESPACE "pr-${ARG_NUMBER}"; REPLICAS 1 }
+    task "where" { run "echo $NAMESPACE in $ENVRUN_ENV has $REPLICAS at $URL" }
+    on-create "up"
+    on-destroy "down"
+}
+task "up" { run "echo up $ENVRUN_ENV $PORT >> log"; run "test ! -e break-up" }
+task "down" { run "echo down $ENVRUN_ENV $PORT >> log"; run "test ! -e break-down" }
+"#;
+
+fn listed(sandbox: &Sandbox) -> BTreeMap<String, serde_json::Value> {
+    let json = sandbox.ok(&["env", "list", "--format", "json"]).stdout;
+    let rows: Vec<serde_json::Value> = serde_json::from_str(&json).unwrap();
+    let made = rows.into_iter().filter(|row| row.get("made").is_some());
+    made.map(|row| (row["name"].as_str().unwrap().to_owned(), row["made"].clone())).collect()
+}
+
+#[test]
+fn an_environment_is_made_from_a_pattern_used_and_taken_down() {
+    let sandbox = Sandbox::new(PR);
+    sandbox.check(
+        &["pr.where"],
+        expect![[r#"
+        exit: 2
+        --- stderr
+        error: environment `pr` is ephemeral, and none of it was made
+        hint: `envrun env create pr` makes one that a run can be in; there is `dev`
+    "#]],
+    );
+    let made = sandbox.ok(&["env", "create", "pr", "--number", "7"]);
+    assert!(made.stdout.ends_with("pr-7\n"), "{}", made.text());
+    let ports = listed(&sandbox)["pr-7"]["ports"].clone();
+    let (port, admin) = (ports["PORT"].as_u64().unwrap(), ports["ADMIN"].as_u64().unwrap());
+    assert_ne!(port, admin);
+    assert_eq!(sandbox.read("log"), format!("up pr-7 {port}\n"));
+    // It is an environment like any other, with the ports that were drawn for it.
+    let ran = sandbox.ok(&["pr-7.where", "-o", "stream"]);
+    let said = format!("pr-7 in pr-7 has 1 at http://localhost:{port}");
+    assert!(format!("{}{}", ran.stdout, ran.stderr).contains(&said), "{}", ran.text());
+    assert_eq!(sandbox.ok(&["env", "exec", "pr-7", "--", "printenv", "ARG_NUMBER"]).stdout, "7\n");
+    assert_eq!(sandbox.ok(&["run", "-e", "pr-7", "where", "-n", "--json"]).exit, 0);
+    assert!(sandbox.ok(&["show", "pr-7.where"]).stdout.contains("echo $NAMESPACE"));
+    sandbox.ok(&["doctor", "pr-7"]);
+    // The pattern itself still is none, and the one that was made is named in its place.
+    sandbox.check(
+        &["pr.where"],
+        expect![[r#"
+        exit: 2
+        --- stderr
+        error: environment `pr` is ephemeral: a pattern that environments are made from
+        hint: `envrun env create pr` makes one that a run can be in; there is `pr-7`
+    "#]],
+    );
+    sandbox.check(
+        &["env", "create", "pr", "7"],
+        expect![[r#"
+        exit: 2
+        --- stderr
+        error: there is an environment `pr-7` already
+        hint: `envrun env destroy pr-7` takes it down; `--name` gives another one another name
+    "#]],
+    );
+    sandbox.check(
+        &["env", "destroy", "dev"],
+        expect![[r#"
+        exit: 2
+        --- stderr
+        error: `dev` stands in the Envfile; only what `envrun env create` made is taken down
+        hint: there is `pr-7`
+    "#]],
+    );
+    sandbox.check(
+        &["env", "destroy", "pr-8"],
+        expect![[r#"
+        exit: 2
+        --- stderr
+        error: no environment `pr-8` was made
+        hint: did you mean `pr-7`?
+    "#]],
+    );
+    let gone = sandbox.ok(&["env", "destroy", "pr-7"]);
+    assert!(gone.stderr.contains("`pr-7` is gone"), "{}", gone.text());
+    assert_eq!(sandbox.read("log"), format!("up pr-7 {port}\ndown pr-7 {port}\n"));
+    assert!(!sandbox.exists(".envrun/env/pr-7"));
+    assert!(listed(&sandbox).is_empty());
+    assert_eq!(sandbox.run(&["pr-7.where"]).exit, 2);
+}
+
+#[test]
+fn a_patterns_arguments_are_checked() {
+    let sandbox = Sandbox::new(PR);
+    sandbox.check(
+        &["env", "create", "pr"],
+        expect![[r#"
+        exit: 2
+        --- stderr
+        error: `env create pr` wants a value for `number`
+        hint: `envrun env create pr <number>`
+    "#]],
+    );
+    sandbox.check(
+        &["env", "create", "pr", "0"],
+        expect![[r#"
+        exit: 2
+        --- stderr
+        error: `0` for `number` of `env create pr` is below the least, 1
+        hint: `envrun env create pr <number>`
+    "#]],
+    );
+    sandbox.check(
+        &["env", "create", "pr", "--nubmer", "7"],
+        expect![[r#"
+        exit: 2
+        --- stderr
+        error: `pr` has no argument `nubmer`
+        hint: did you mean `number`?
+    "#]],
+    );
+    sandbox.check(
+        &["env", "create", "pr", "7", "8"],
+        expect![[r#"
+        exit: 2
+        --- stderr
+        error: `pr` takes no further argument `8`
+        hint: `envrun env create pr <number>`
+    "#]],
+    );
+    sandbox.check(
+        &["env", "create", "dev"],
+        expect![[r#"
+        exit: 2
+        --- stderr
+        error: there is no pattern `dev` to make an environment from
+        hint: there is `pr`
+    "#]],
+    );
+    sandbox.check(
+        &["env", "create", "pr", "--help"],
+        expect![[r#"
+        exit: 0
+        --- stdout
+        Make an environment from a pattern, an `env` with ephemeral=#true
+
+        Usage: envrun env create [OPTIONS] PATTERN [ARGS]…
+
+        Arguments:
+          <PATTERN>  The pattern
+          [ARGS]...  Its arguments: values in order, `--NAME VALUE`, or `--arg NAME=VALUE`
+
+        Options:
+          -C, --directory <DIR>  Work as if started in this folder
+              --name <NAME>      What to call it [default: the pattern and the arguments' values, with `-`
+                                 between]
+          -f, --file <FILE>      The Envfile to read [default: Envfile.kdl here or in a folder above]
+              --color <WHEN>     When to use colour
+          -h, --help             Print help
+
+        Arguments are the pattern's own: `envrun env create pr 7` and `envrun env create pr --number 7` make
+        `pr-7`, whose nodes are `pr-7.deploy` and so on. It has free ports of its own, and its state lies
+        below .envrun/env/pr-7.
+    "#]],
+    );
+    sandbox.check(
+        &["env", "create", "pr", "7", "--name", "dev"],
+        expect![[r#"
+            exit: 2
+            --- stderr
+            error: there is an environment `dev` already
+            hint: `dev` stands in the Envfile; `--name` gives another one another name
+        "#]],
+    );
+    assert!(listed(&sandbox).is_empty());
+    // What was said in so many words is not turned into something else.
+    for (name, better) in [("../x", "x"), ("Review/7", "review-7")] {
+        let ran = sandbox.run(&["env", "create", "pr", "7", "--name", name]);
+        assert_eq!(ran.exit, 2, "{}", ran.text());
+        assert!(
+            ran.stderr.contains(&format!("error: `{name}` is no name of an environment")),
+            "{}",
+            ran.text()
+        );
+        assert!(ran.stderr.contains(&format!("hint: `--name {better}` would be one")), "{}", ran.text());
+    }
+    assert!(listed(&sandbox).is_empty());
+    assert!(
+        sandbox
+            .ok(&["env", "create", "--name", "review-7", "pr", "--arg", "number=7"])
+            .stdout
+            .ends_with("review-7\n")
+    );
+    assert!(
+        sandbox.ok(&["env", "create", "pr", "--number=12", "--name", "twelve"]).stdout.ends_with("twelve\n")
+    );
+}
+
+#[test]
+fn two_that_are_made_at_once_get_ports_of_their_own() {
+    let sandbox = Sandbox::new(PR);
+    let children: Vec<_> = (1..=6)
+        .map(|number| {
+            let mut command = sandbox.command(&["env", "create", "pr", &number.to_string()]);
+            command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+        })
+        .collect();
+    for child in children {
+        let ran = sandbox.ran(child.wait_with_output().unwrap());
+        assert_eq!(ran.exit, 0, "{}", ran.text());
+    }
+    let listed = listed(&sandbox);
+    let ports: Vec<u64> = listed
+        .values()
+        .flat_map(|made| made["ports"].as_object().unwrap().values().map(|port| port.as_u64().unwrap()))
+        .collect();
+    assert_eq!((listed.len(), ports.len()), (6, 12));
+    assert_eq!(ports.iter().collect::<std::collections::BTreeSet<_>>().len(), 12, "{ports:?}");
+    let table = sandbox.ok(&["env", "show", "--ports", "--format", "json"]).stdout;
+    let table: serde_json::Value = serde_json::from_str(&table).unwrap();
+    assert_eq!(table["clashes"], serde_json::json!([]));
+}
+
+#[test]
+fn what_could_not_be_taken_down_stays_listed_and_is_tried_again() {
+    let sandbox = Sandbox::new(PR);
+    sandbox.ok(&["env", "create", "pr", "7"]);
+    sandbox.write("break-down", "");
+    let failed = sandbox.run(&["env", "destroy", "pr-7"]);
+    assert_eq!(failed.exit, 1, "{}", failed.text());
+    assert!(failed.stderr.contains("`pr-7` stays listed"), "{}", failed.text());
+    let made = &listed(&sandbox)["pr-7"];
+    assert_eq!(made["state"], "destroying");
+    assert_eq!(made["failure"], "on-destroy failed: `pr-7.down` (exit status 1)");
+    let list = sandbox.ok(&["env", "list"]).stdout;
+    assert!(list.contains("on-destroy failed: `pr-7.down`"), "{list}");
+    // Not idle for long, but due because it should be gone.
+    assert_eq!(sandbox.run(&["env", "gc"]).exit, 1);
+    std::fs::remove_file(sandbox.root().join("break-down")).unwrap();
+    let collected = sandbox.ok(&["env", "gc"]);
+    assert!(
+        collected.stdout.ends_with("pr-7: it could not be taken down before; it is gone\n"),
+        "{}",
+        collected.text()
+    );
+    assert!(listed(&sandbox).is_empty());
+    assert_eq!(sandbox.ok(&["env", "gc"]).stdout, "nothing is due\n");
+}
+
+#[test]
+fn what_could_not_be_made_is_listed_as_not_finished() {
+    let sandbox = Sandbox::new(PR);
+    sandbox.write("break-up", "");
+    let failed = sandbox.run(&["env", "create", "pr", "7"]);
+    assert_eq!(failed.exit, 1, "{}", failed.text());
+    assert!(!failed.stdout.ends_with("pr-7\n"));
+    assert_eq!(listed(&sandbox)["pr-7"]["state"], "creating");
+    assert_eq!(sandbox.run(&["env", "create", "pr", "7"]).exit, 2);
+    sandbox.ok(&["env", "destroy", "pr-7"]);
+    std::fs::remove_file(sandbox.root().join("break-up")).unwrap();
+    sandbox.ok(&["env", "create", "pr", "7"]);
+}
+
+#[test]
+fn gc_takes_down_what_lay_idle_for_longer_than_its_ttl() {
+    let sandbox = Sandbox::new(&PR.replace("\"3d\"", "\"1ms\""));
+    sandbox.ok(&["env", "create", "pr", "7"]);
+    let due = sandbox.ok(&["env", "gc", "--dry-run"]).stdout;
+    assert!(due.starts_with("pr-7: nobody used it for "), "{due}");
+    sandbox.ok(&["env", "gc"]);
+    assert!(listed(&sandbox).is_empty());
+    // One that is used is not due.
+    let sandbox = Sandbox::new(PR);
+    sandbox.ok(&["env", "create", "pr", "7"]);
+    assert_eq!(sandbox.ok(&["env", "gc"]).stdout, "nothing is due\n");
+    let used = sandbox.root().join(".envrun/env/pr-7/used");
+    let old = std::time::SystemTime::now() - std::time::Duration::from_secs(4 * 24 * 3600);
+    // As if the list and the last use were four days old.
+    let list = sandbox.read(".envrun/env/made.json");
+    let mut json: serde_json::Value = serde_json::from_str(&list).unwrap();
+    json["environments"]["pr-7"]["created"] = 0.into();
+    sandbox.write(".envrun/env/made.json", json.to_string());
+    std::fs::File::options().write(true).open(&used).unwrap().set_modified(old).unwrap();
+    assert!(sandbox.ok(&["env", "list"]).stdout.contains("due"));
+    sandbox.ok(&["pr-7.where"]);
+    assert_eq!(sandbox.ok(&["env", "gc"]).stdout, "nothing is due\n");
+    std::fs::File::options().write(true).open(&used).unwrap().set_modified(old).unwrap();
+    sandbox.ok(&["env", "gc"]);
+    assert!(listed(&sandbox).is_empty());
+}
+
+#[test]
+fn a_sealed_answer_does_not_outlive_its_environment() {
+    let sandbox = Sandbox::new(&format!(
+        "{PR}\ntask \"keep\" {{ inputs \"Envfile.kdl\"; outputs \"kept\"; run \"echo $PORT > kept\" }}\n"
+    ));
+    sandbox.ok(&["env", "create", "pr", "7"]);
+    sandbox.ok(&["pr-7.keep"]);
+    sandbox.ok(&["pr-7.keep"]);
+    sandbox.ok(&["pr-7.keep"]);
+    sandbox.ok(&["env", "destroy", "pr-7"]);
+    assert_eq!(sandbox.run(&["pr-7.keep"]).exit, 2);
+}
+
+/// What is left of the project when the pattern and its nodes are taken out.
+const WITHOUT: &str = "project \"shop\"\nenv \"dev\"\ntask \"a\" { run \"true\" }\n";
+
+#[test]
+fn what_on_destroy_would_do_is_not_forgotten_with_the_pattern() {
+    let sandbox = Sandbox::new(PR);
+    sandbox.ok(&["env", "create", "pr", "7"]);
+    sandbox.write("Envfile.kdl", WITHOUT);
+    assert!(sandbox.ok(&["env", "list"]).stdout.contains("pr (gone)"));
+    let refused = expect![[r#"
+        exit: 2
+        --- stderr
+        error: on-destroy cannot run: `pr-7.down`; the Envfile has no pattern `pr` any more
+        hint: write `env "pr" ephemeral=#true` back as it was, then `envrun env destroy pr-7`; or take it down without it: `envrun env destroy --force pr-7`
+    "#]];
+    sandbox.check(&["env", "destroy", "pr-7"], refused);
+    assert_eq!(listed(&sandbox)["pr-7"]["state"], "destroying");
+    assert!(sandbox.exists(".envrun/env/pr-7"));
+    let collected = sandbox.run(&["env", "gc"]);
+    assert_eq!(collected.exit, 1, "{}", collected.text());
+    assert!(
+        collected.stdout.contains("pr-7: it could not be taken down before; it stays listed"),
+        "{}",
+        collected.text()
+    );
+    assert!(collected.stderr.contains("on-destroy cannot run: `pr-7.down`"), "{}", collected.text());
+    // With the pattern back it is run.
+    sandbox.write("Envfile.kdl", PR);
+    sandbox.ok(&["env", "gc"]);
+    assert!(sandbox.read("log").contains("down pr-7"));
+    assert!(listed(&sandbox).is_empty());
+    // Or somebody says that it is not needed.
+    sandbox.ok(&["env", "create", "pr", "8"]);
+    sandbox.write("Envfile.kdl", WITHOUT);
+    sandbox.ok(&["env", "destroy", "--force", "pr-8"]);
+    assert!(listed(&sandbox).is_empty());
+    assert!(!sandbox.exists(".envrun/env/pr-8"));
+    assert!(!sandbox.read("log").contains("down pr-8"));
+}
+
+#[test]
+fn a_ttl_outlives_its_pattern_and_services_do_not() {
+    let service = "service \"sleeper\" { run #\"echo $$ > pid; exec sleep 600\"#; ready { exec \"test -s pid\"; every \"50ms\" } }";
+    let pattern = PR.replace("\"3d\"", "\"1ms\"").replace("    on-destroy \"down\"\n", "");
+    let sandbox = Sandbox::new(&format!("{pattern}\n{service}\n"));
+    sandbox.ok(&["env", "create", "pr", "7"]);
+    sandbox.ok(&["up", "pr-7"]);
+    let pid = sandbox.read("pid").trim().to_owned();
+    assert!(is_alive(&pid));
+    sandbox.write("Envfile.kdl", WITHOUT);
+    let due = sandbox.ok(&["env", "gc", "-n"]).stdout;
+    assert!(due.starts_with("pr-7: nobody used it for "), "{due}");
+    let gone = sandbox.ok(&["env", "gc"]);
+    assert!(gone.stdout.starts_with("pr-7: nobody used it for "), "{}", gone.text());
+    assert!(!is_alive(&pid));
+    assert!(listed(&sandbox).is_empty());
+    assert!(!sandbox.exists(".envrun/env/pr-7"));
+    assert_eq!(sandbox.ok(&["env", "gc", "-n"]).stdout, "nothing is due\n");
+}
+
+#[test]
+fn an_environment_of_the_envfile_keeps_its_state_whatever_was_made() {
+    let sandbox = Sandbox::new(PR);
+    sandbox.ok(&["env", "create", "pr", "7"]);
+    sandbox.write("Envfile.kdl", format!("{PR}env \"pr-7\"\n"));
+    sandbox.check(
+        &["env", "destroy", "pr-7"],
+        expect![[r#"
+        exit: 2
+        --- stderr
+        error: `pr-7` was made from `pr`, and now an environment of the Envfile has its name and its state
+        hint: rename the one in the Envfile, then take this one down
+    "#]],
+    );
+    assert!(sandbox.exists(".envrun/env/pr-7"));
+}
+
+#[test]
+fn nothing_of_an_environment_is_left() {
+    let files = "secrets { PW generate=\"hex\" }\ntask \"files\" {\n render \".env.${ENVRUN_ENV}\" format=\"dotenv\"\n render \"conf/${ENVRUN_ENV}.json\" format=\"json\" only=\"vars\"\n render \"mine-${ENVRUN_ENV}.json\" format=\"json\" only=\"vars\"\n}";
+    let sandbox = Sandbox::with(&[("Envfile.kdl", &format!("{PR}\n{files}\n")), (".gitignore", ".env.*\n")]);
+    let git = |args: &[&str]| {
+        let done = std::process::Command::new("git").args(args).current_dir(sandbox.root()).output().unwrap();
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    };
+    git(&["init", "-q"]);
+    for number in ["7", "8"] {
+        sandbox.ok(&["env", "create", "pr", number]);
+        sandbox.ok(&[&format!("pr-{number}.files")]);
+    }
+    let mine = sandbox.read("mine-pr-7.json") + "\n";
+    sandbox.write("mine-pr-7.json", &mine);
+    let gone = sandbox.ok(&["env", "destroy", "pr-7", "pr-8"]);
+    expect![[r#"
+        `pr-7` is gone
+        notice: `mine-pr-7.json` was rendered in `pr-7` and changed by hand since; it was left
+        `pr-8` is gone
+    "#]]
+    .assert_eq(
+        &gone
+            .stderr
+            .lines()
+            .filter(|line| line.contains('`'))
+            .map(|line| format!("{line}\n"))
+            .collect::<String>(),
+    );
+    assert_eq!(sandbox.read("mine-pr-7.json"), mine);
+    for number in ["7", "8"] {
+        for file in [
+            ".env.pr-N",
+            "conf/pr-N.json",
+            ".envrun/env/pr-N",
+            ".envrun/logs/pr-N",
+            ".envrun/secrets/pr-N.env",
+            ".envrun/env/pr-N.life.lock",
+        ] {
+            assert!(!sandbox.exists(&file.replace('N', number)), "{file} {number}");
+        }
+    }
+    assert!(!sandbox.exists("mine-pr-8.json"));
+    assert_eq!(std::fs::read_dir(sandbox.root().join(".envrun/rendered")).unwrap().count(), 0);
+}
+
+#[test]
+fn one_that_cannot_be_taken_down_keeps_none_of_the_others() {
+    let sandbox = Sandbox::new(PR);
+    sandbox.ok(&["env", "create", "pr", "7"]);
+    let ran = sandbox.run(&["env", "destroy", "nobody", "pr-7"]);
+    assert_eq!(ran.exit, 2, "{}", ran.text());
+    assert!(ran.stderr.contains("no environment `nobody` was made"), "{}", ran.text());
+    assert!(ran.stderr.contains("`pr-7` is gone"), "{}", ran.text());
+}
+
+fn is_alive(pid: &str) -> bool {
+    std::process::Command::new("kill").args(["-0", pid]).stderr(Stdio::null()).status().unwrap().success()
+}
+
+#[test]
+fn words_of_env_are_completed() {
+    let sandbox = Sandbox::new(PR);
+    let complete = |words: &[&str]| {
+        let mut args = vec!["__complete", "--"];
+        args.extend(words);
+        let out = sandbox.ok(&args).stdout;
+        out.lines().map(|line| line.split('\t').next().unwrap().to_owned()).collect::<Vec<_>>().join(" ")
+    };
+    expect!["list show diff sync create destroy gc exec export"].assert_eq(&complete(&["env", ""]));
+    expect!["dev"].assert_eq(&complete(&["env", "show", ""]));
+    expect!["dev"].assert_eq(&complete(&["env", "diff", "d"]));
+    expect!["pr"].assert_eq(&complete(&["env", "create", ""]));
+    expect!["--number"].assert_eq(&complete(&["env", "create", "pr", "--num"]));
+    expect!["--origin"].assert_eq(&complete(&["env", "show", "--or"]));
+    sandbox.ok(&["env", "create", "pr", "7"]);
+    expect!["pr-7"].assert_eq(&complete(&["env", "destroy", ""]));
+    expect!["dev pr-7"].assert_eq(&complete(&["env", "exec", ""]));
+    expect!["pr-7.up pr-7.down pr-7.where"].assert_eq(&complete(&["pr-7."]));
+}
+
+#[test]
+fn what_is_up_in_an_environment_goes_down_with_it() {
+    let service = "service \"sleeper\" { run #\"echo $$ > pid; exec sleep 600\"#; ready { exec \"test -s pid\"; every \"50ms\" } }";
+    let sandbox = Sandbox::new(&format!("{PR}\n{service}\n"));
+    sandbox.ok(&["env", "create", "pr", "7"]);
+    sandbox.ok(&["up", "pr-7"]);
+    let pid = sandbox.read("pid").trim().to_owned();
+    assert!(is_alive(&pid));
+    sandbox.ok(&["env", "destroy", "pr-7"]);
+    assert!(!is_alive(&pid));
+    assert!(!sandbox.exists(".envrun/env/pr-7"));
+}
