@@ -53,7 +53,8 @@ fn is_of(ty: VarType, text: &str) -> bool {
     match ty {
         VarType::String | VarType::Enum => true,
         VarType::Int => text.parse::<i128>().is_ok(),
-        VarType::Float => text.parse::<f64>().is_ok(),
+        // Neither JSON nor KDL nor most programs know an infinite number, or one that is none.
+        VarType::Float => text.parse::<f64>().is_ok_and(f64::is_finite),
         VarType::Bool => matches!(text, "true" | "false"),
         VarType::Port => is_port(text),
         VarType::Url => is_url(text),
@@ -146,7 +147,7 @@ mod tests {
             ],
         );
         check(VarType::Int, &["0", "-5"], &["1.5", "x", ""]);
-        check(VarType::Float, &["0", "1.5", "-1e3"], &["x", ""]);
+        check(VarType::Float, &["0", "1.5", "-1e3"], &["x", "", "NaN", "inf", "-infinity", "1e400"]);
         check(VarType::Bool, &["true", "false"], &["1", "yes", "#true"]);
         check(VarType::Path, &["a/b", "/x", "."], &["", "a\0b"]);
         check(VarType::Duration, &["30s"], &["30", "s"]);

@@ -11,7 +11,7 @@ use std::time::Duration;
 use indexmap::IndexMap;
 use serde::Serialize;
 
-use crate::diag::{Diagnostic, FileId, Severity, Span};
+use crate::diag::{Diagnostic, FileId, Span};
 use crate::exec::{Environ, Processes};
 use crate::model::{
     EnvName, Envfile, Node, NodeName, Project as ModelProject, ProjectName, Requirement, Task, Value,
@@ -19,13 +19,13 @@ use crate::model::{
 };
 use crate::preflight::{Finding, Git, Machine, Question, Sight, Status, World, ask_all, is_placeholder};
 use crate::secret::redact::SHORTEST;
-use crate::vars::{INVALID, Layer, Lookup, TaskValues, Values};
+use crate::vars::{Layer, Lookup, TaskValues, Values};
 
 use super::env::guard;
 use super::run::{self, chosen_environment};
 use super::secret::{Missing, Secrets, State, Wanted, show_age};
 use super::target::environment;
-use super::values::{AskedNames, ValueReader, caller_source};
+use super::values::{AllValues, NO_DOTENV};
 use super::{Context, Problem, Project};
 
 /// Everything that was looked at.
@@ -97,6 +97,16 @@ const WATCHES: u64 = 65_536;
 
 /// Looks at everything: for the environments named, or for the one that would be chosen, or for all.
 pub fn doctor(context: &Context, project: &mut Project, names: &[String]) -> Result<Report, Problem> {
+    doctor_with(context, project, names, &[])
+}
+
+/// The same with values for some variables, as `--set` gives them.
+pub(super) fn doctor_with(
+    context: &Context,
+    project: &mut Project,
+    names: &[String],
+    set: &[(String, String)],
+) -> Result<Report, Problem> {
     let environments = environments(context, project, names)?;
     let root = project.root().to_path_buf();
     let machine = Machine::look(&root, (context.cores)());
@@ -108,10 +118,11 @@ pub fn doctor(context: &Context, project: &mut Project, names: &[String]) -> Res
         // Without environments there is one group for all.
         let mut drafts = if env.is_none() { std::mem::take(&mut groups[0].1) } else { Vec::new() };
         let group = if env.is_none() { 0 } else { groups.len() };
-        let all = values(context, project, env.as_ref())?;
+        let all = AllValues::read(context, project, env.as_ref(), set);
         let project = &*project;
+        drafts.extend(dotenv(project, &all));
         let mut secrets = Secrets::new(context, project, &processes);
-        for (name, values) in all {
+        for (name, values) in all.projects {
             let around = Around { context, envfile: project.envfile(), root: &root, env: env.as_ref() };
             let Some(model) = project.envfile().projects.get(&name) else { continue };
             let mut about_secrets = Vec::new();
@@ -178,35 +189,22 @@ fn environments(
     Ok(if all.is_empty() { vec![None] } else { all })
 }
 
-/// The values of every project in an environment, the root's first.
-fn values(
-    context: &Context,
-    project: &mut Project,
-    env: Option<&EnvName>,
-) -> Result<Vec<(crate::model::ProjectName, Arc<Values>)>, Problem> {
-    let given = project.given(None, context.clock.now());
-    let loaded = &mut project.loaded;
-    let mut reader = ValueReader {
-        envfile: &loaded.envfile,
-        root: &loaded.root,
-        sources: &mut loaded.sources,
-        set: &[],
-        given,
-        stages: std::collections::BTreeMap::new(),
-        caller: caller_source(&context.caller, &AskedNames::default()),
-        wrong: Vec::new(),
-        unread: None,
-        asked: Vec::new(),
-    };
-    let names = loaded.envfile.projects.keys().cloned();
-    let found = names.map(|name| (name.clone(), reader.values(&name, env))).collect();
-    let (unread, mut wrong) = (reader.unread, reader.wrong);
-    if let Some(error) = unread {
-        return Err(error.into());
-    }
-    // A wrong value is found again, and told, where its variable is looked at; a dotenv file has no such place.
-    wrong.retain(|wrong: &Diagnostic| wrong.severity == Severity::Error && wrong.code != INVALID);
-    if wrong.is_empty() { Ok(found) } else { Err(project.problem(wrong)) }
+/// Dotenv files that cannot be read, or of which some lines cannot.
+fn dotenv(project: &Project, all: &AllValues) -> Vec<Draft> {
+    let unread = all.unread.iter().map(|error| {
+        let name = error.path.strip_prefix(project.root()).unwrap_or(&error.path).display().to_string();
+        let finding =
+            Finding::fail(error.to_string()).hint("put a file there that you may read, or name another one");
+        Draft::known("dotenv", name, None, finding)
+    });
+    let wrong = all.wrong.iter().map(|wrong| {
+        let span = wrong.labels.first().map(|label| label.span);
+        let place = span.filter(|_| wrong.code != NO_DOTENV).map(|span| project.sources().place(span));
+        let mut finding = Finding::fail(wrong.message.clone());
+        finding.hint = wrong.help.clone();
+        Draft::known("dotenv", place.unwrap_or_else(|| "dotenv".into()), span, finding)
+    });
+    unread.chain(wrong).collect()
 }
 
 /// What is asked for, for one environment.

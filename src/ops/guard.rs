@@ -25,7 +25,7 @@ use crate::model::{Condition, ConditionKind, EnvName, Envfile, Requirement, VarN
 use crate::plan::Plan;
 use crate::preflight::{Finding, Live, Machine, Question, Sight, Status, Verdict, World, ask_all};
 use crate::record::{self, GlassEntry};
-use crate::vars::{SecretId, condition_names, requirement_names};
+use crate::vars::{Lookup, SEALED, SecretId, condition_names, requirement_names};
 
 use super::deploy::{Begun, Job, words};
 use super::run::{Ready, Request};
@@ -190,12 +190,36 @@ pub(super) fn admit_with(
     let refused = gate.refusals.iter().filter_map(of).collect();
     let unsealed = unseal(context, project, plan, &around, (&wants, &request.held), &refused);
     gate.refusals.extend(unsealed.refusals);
+    if is_asked {
+        gate.refusals.extend(without_value(plan, &around, project));
+    }
     if is_asked && (gate.refusals.is_empty() || dry_run) {
         gate.look(&looking, When::WithSecrets);
     }
     let (notices, read_secrets, evidence) = (unsealed.notices, unsealed.read_any, gate.evidence);
     let (refusals, checks, pretended) = (merged(gate.refusals), gate.checks, unsealed.pretended);
     Ok(Admitted { refusals, notices, read_secrets, evidence, checks, pretended, ..admitted })
+}
+
+/// What is declared for a service or a deploy and has no value. Their commands see the whole environment, and what they
+/// start or change outlives the run: a program that looks for a variable which nobody mentions is not to find out by itself.
+/// A secret whose store was not asked is none of them.
+fn without_value(plan: &Plan, around: &Surroundings<'_>, project: &Project) -> Vec<Refusal> {
+    let mut refusals = Vec::new();
+    let lasting = |node: &&ConfiguredTask| matches!(node.kind(), "deploy" | "service");
+    for node in plan.graph.iter().map(|(_, node)| node).filter(lasting) {
+        for (_, lookup) in around.task_values(node, &node.task).iter() {
+            let Lookup::Missing(wrong) = lookup else { continue };
+            if wrong.code == SEALED {
+                continue;
+            }
+            let span = wrong.labels.first().map_or(node.task.span, |label| label.span);
+            let (label, reason) = (node.label.clone(), wrong.message.clone());
+            let place = project.sources().place(span);
+            refusals.push(Refusal { label, reason, place, hint: wrong.help.clone() });
+        }
+    }
+    refusals
 }
 
 /// The plan with what its `load` actions carry out behind its own nodes: the snapshots at both ends and the task between
@@ -504,7 +528,7 @@ fn answer(
 }
 
 /// What refuses several nodes is said once.
-fn merged(refusals: Vec<Refusal>) -> Vec<Refusal> {
+pub(super) fn merged(refusals: Vec<Refusal>) -> Vec<Refusal> {
     let mut merged: Vec<Refusal> = Vec::new();
     for refusal in refusals {
         let is_same = |known: &&mut Refusal| known.reason == refusal.reason && known.place == refusal.place;

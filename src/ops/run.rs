@@ -35,7 +35,7 @@ use crate::report::Reporters;
 use crate::vars::{Layer, Lookup, SecretId, Source};
 
 use super::deploy::{self, Job};
-use super::guard::{Admitted, Prompt, admit_with, live};
+use super::guard::{Admitted, Prompt, admit_with, live, merged};
 use super::plan::{self, Frozen};
 use super::seal::{Answer, Asked, Broken, seal_answer};
 use super::target::{self, environment, targets};
@@ -416,6 +416,7 @@ pub(super) fn carry_out(
         let is_refused = !refusals.is_empty();
         let around = ready.surroundings(context, project, request);
         refusals.extend(begun.values(project, &around, is_refused));
+        refusals = merged(refusals);
     }
     if !refusals.is_empty() && !request.dry_run {
         if let Some(begun) = &begun {
@@ -793,12 +794,12 @@ pub fn graph_of(
         stages,
         caller: caller_source(&context.caller, &names),
         wrong: Vec::new(),
-        unread: None,
+        unread: Vec::new(),
         asked: Vec::new(),
     };
     let build = if run.is_some() { graph::build } else { graph::sketch };
     let graph = build(&loaded.envfile, targets, &mut |project, env| values.values(project, env));
-    if let Some(error) = values.unread {
+    if let Some(error) = values.unread.into_iter().next() {
         return Err(error.into());
     }
     let mut wrong = values.wrong;

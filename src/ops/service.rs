@@ -112,7 +112,7 @@ pub fn up(
             Some("`service \"name\" { run \"…\" }` declares one".into()),
         ));
     }
-    let refusals = unmet(context, project, chosen.env.as_ref())?;
+    let refusals = unmet(context, project, chosen, &request.set)?;
     if !refusals.is_empty() && !request.dry_run {
         return Err(Problem::Refused(refusals));
     }
@@ -121,20 +121,35 @@ pub fn up(
 }
 
 /// What the environment requires of the machine and is not there: the part of `doctor` that is asked without being asked
-/// for. Ports are looked at for each service by itself; so is what a service alone requires.
-fn unmet(context: &Context, project: &mut Project, env: Option<&EnvName>) -> Result<Vec<Refusal>, Problem> {
+/// for. Ports are looked at for each service by itself; so is what a service alone requires. Where only some services are
+/// meant, values are too: others may be declared in another project.
+fn unmet(
+    context: &Context,
+    project: &mut Project,
+    chosen: &Chosen,
+    set: &[(String, String)],
+) -> Result<Vec<Refusal>, Problem> {
+    let env = chosen.env.as_ref();
     let names: Vec<String> = env.iter().map(ToString::to_string).collect();
-    let report = super::doctor::doctor(context, project, &names)?;
+    let report = super::doctor::doctor_with(context, project, &names, set)?;
     let whose = env.map_or_else(|| "services".to_owned(), ToString::to_string);
     let unmet = report.groups.iter().flat_map(|group| &group.checks).filter(|check| {
         let clash = check.kind == "port" && check.found.contains("is also the port of");
         check.status == Check::Fail
             && check.node.is_none()
-            && (clash || !matches!(check.kind, "port" | "value" | "secret" | "git"))
+            && match check.kind {
+                "port" => clash,
+                "value" | "secret" => !chosen.named,
+                "git" => false,
+                _ => true,
+            }
     });
     let refusal = |check: &super::doctor::Check| Refusal {
         label: whose.clone(),
         reason: match check.kind {
+            "value" => check.reason(),
+            "dotenv" => format!("{}: {}", check.name, check.reason()),
+            "secret" => format!("the secret `{}` is {}", check.name, check.reason()),
             // `memory` is called what it is.
             kind if kind == check.name => format!("it requires {kind}: {}", check.reason()),
             kind => format!("it requires {kind} {}: {}", check.name, check.reason()),

@@ -5,6 +5,7 @@ use std::net::TcpListener;
 use expect_test::expect;
 
 use crate::sandbox::{Ran, Sandbox};
+use crate::secret::git;
 
 /// A program that prints a version, and one that fails.
 fn with_tools(sandbox: &mut Sandbox) {
@@ -438,4 +439,166 @@ fn completion_offers_environments() {
         --strict	Warnings count as failures
     "#]],
     );
+}
+
+#[test]
+fn a_value_that_nobody_mentions_and_that_is_missing_refuses_a_deploy_and_a_service() {
+    let sandbox = Sandbox::with(&[
+        (
+            "Envfile.kdl",
+            r#"
+vars { NEEDED; MAYBE required=#false; OTHER }
+secrets { TOKEN; MADE generate="hex" }
+store "vault" { read "touch asked; false" }
+env "dev"
+env "prod"
+env "far" { secrets store="vault" }
+task "t" { run "echo hi" }
+deploy "other" { run "echo hi" }
+deploy "deploy" { run "touch deployed; test ${#MADE} -gt 9" }
+service "api" { run "touch started; test ${#MADE} -gt 9; exec sleep 600"; ready { exec "test -e started" } }
+"#,
+        ),
+        (".gitignore", ".envrun/\n"),
+    ]);
+    for args in [&["init", "-q", "-b", "main"][..], &["add", "-A"], &["commit", "-q", "-m", "first"]] {
+        git(&sandbox, args);
+    }
+    let refused = "error: `prod.deploy` is refused: the secret `TOKEN` is not set (Envfile.kdl:3)
+  hint: `envrun secret set prod TOKEN`
+error: `prod.deploy` is refused: `NEEDED` has no value in environment `prod` (Envfile.kdl:2)
+  hint: give it one in an `env` block, in a dotenv file, or with `--set NEEDED=…`
+error: `prod.deploy` is refused: `OTHER` has no value in environment `prod` (Envfile.kdl:2)
+  hint: give it one in an `env` block, in a dotenv file, or with `--set OTHER=…`
+";
+    let ran = sandbox.run(&["prod.deploy"]);
+    assert_eq!((ran.exit, ran.stderr.as_str()), (3, refused));
+    // What the doctor would say: everything at once, whoever asks for the service.
+    for args in [&["up", "dev"][..], &["up", "dev", "api"], &["dev.api"]] {
+        let ran = sandbox.run(args);
+        assert_eq!(ran.exit, 3, "{args:?} {}", ran.text());
+        for missing in ["`NEEDED` has no value", "`OTHER` has no value", "the secret `TOKEN` is not set"] {
+            assert!(ran.stderr.contains(missing), "{args:?} {}", ran.text());
+        }
+    }
+    assert!(!sandbox.exists("deployed") && !sandbox.exists("started"));
+    let dry = sandbox.ok(&["-n", "prod.deploy"]);
+    assert!(dry.stderr.contains("would be refused: `NEEDED` has no value"), "{}", dry.text());
+    // A task is not stopped by what it does not read.
+    sandbox.ok(&["prod.t"]);
+
+    for env in ["dev", "prod"] {
+        let mut set = sandbox.command(&["secret", "set", env, "TOKEN"]);
+        let mut set = set.stdin(std::process::Stdio::piped()).spawn().unwrap();
+        std::io::Write::write_all(&mut set.stdin.take().unwrap(), b"open-sesame-42").unwrap();
+        assert!(set.wait().unwrap().success());
+    }
+    let given = ["-s", "NEEDED=a", "-s", "OTHER=b"];
+    sandbox.ok(&[&["prod.deploy"][..], &given].concat());
+    sandbox.ok(&[&["up", "dev"][..], &given].concat());
+    assert!(sandbox.exists("deployed") && sandbox.exists("started"));
+    sandbox.ok(&["down", "dev"]);
+    // Nobody mentions what lies in the store: it is not asked.
+    sandbox.ok(&[&["far.other"][..], &given].concat());
+    assert!(!sandbox.exists("asked"));
+}
+
+#[test]
+fn a_bad_dotenv_file_is_a_finding_and_the_rest_is_looked_at() {
+    let sandbox = Sandbox::new(
+        r#"
+vars { (port)PORT 1; NEEDED }
+env "a" { dotenv ".env.a" }
+env "b" { dotenv ".env.b"; dotenv ".env.c" }
+env "c" { dotenv "folder" }
+"#,
+    );
+    sandbox.write(".env.a", "NEEDED=2\nnonsense\nLAST=3\n");
+    sandbox.write(".env.b", b"NEEDED=1\nBAD=a\xffb\r\nLAST=2\n");
+    sandbox.write("folder/file", "");
+    let ran = sandbox.run(&["doctor"]);
+    expect![[r#"
+        exit: 3
+        --- stdout
+        a
+          FAIL .env.a:2  a line without `=`
+              hint: write `NAME=value`, or `#` before a comment
+          ok   PORT      1 is free
+
+        b
+          FAIL .env.b:2  the line is not UTF-8
+              hint: save the file as UTF-8; a value that is no text goes into a file of its own, or into base64
+          FAIL dotenv    there is no file `.env.c`
+              hint: write it, or add `optional=#true`
+          ok   PORT      1 is free
+
+        c
+          FAIL folder  cannot read `$ROOT/folder`: Is a directory (os error 21)
+              hint: put a file there that you may read, or name another one
+          ok   PORT    1 is free
+          FAIL NEEDED  `NEEDED` has no value in environment `c`
+              hint: give it one in an `env` block, in a dotenv file, or with `--set NEEDED=…`
+    "#]]
+    .assert_eq(&without_project(&ran));
+    // What can be shown is, and the status says that not all was.
+    sandbox.check(
+        &["env", "show", "a", "b", "c"],
+        expect![[r#"
+            exit: 2
+            --- stdout
+            a
+              PORT    1
+              NEEDED  2
+              LAST    3
+
+            b
+              PORT    1
+              NEEDED  1
+              LAST    2
+
+            c
+              PORT    1
+              NEEDED  ! `NEEDED` has no value in environment `c`
+            --- stderr
+            .env.a:2:1: error: a line without `=` [vars/dotenv]
+              help: write `NAME=value`, or `#` before a comment
+            .env.b:2:1: error: the line is not UTF-8 [vars/dotenv]
+              help: save the file as UTF-8; a value that is no text goes into a file of its own, or into base64
+            Envfile.kdl:4:35: error: there is no file `.env.c` [vars/no-dotenv]
+              help: write it, or add `optional=#true`
+            error: cannot read `$ROOT/folder`: Is a directory (os error 21)
+        "#]],
+    );
+    let json: serde_json::Value =
+        serde_json::from_str(&sandbox.run(&["env", "show", "a", "--json"]).stdout).unwrap();
+    assert_eq!(json["problems"], serde_json::json!([".env.a:2: a line without `=`"]));
+    // Whoever runs something with it is told, and nothing is run.
+    sandbox.write("Envfile.kdl", "dotenv \".env.b\"\ntask \"t\" { run \"echo $LAST\" }");
+    let ran = sandbox.run(&["t"]);
+    assert_eq!(ran.exit, 2, "{}", ran.text());
+    assert!(ran.stderr.starts_with(".env.b:2:1: error: the line is not UTF-8"), "{}", ran.text());
+}
+
+#[test]
+fn a_value_that_is_not_allowed_is_shown_and_is_an_error() {
+    let sandbox =
+        Sandbox::new("vars { N 5; RATE 0.5 }\nsecrets { KEY generate=\"hex\" }\nvars { URL \"x:${KEY}\" }");
+    sandbox.check(
+        &["env", "show", "-s", "N=abc"],
+        expect![[r#"
+            exit: 2
+            --- stdout
+              N     ! `N` from --set: `abc` is not a whole number
+              RATE  0.5
+              URL   (`KEY` is not made yet: the first run that wants it makes it)
+              KEY   (not made yet: the first run that wants it makes it)
+            --- stderr
+            Envfile.kdl:1:8: error: `N` from --set: `abc` is not a whole number [vars/invalid-value]
+        "#]],
+    );
+    for number in ["NaN", "inf", "-infinity", "1e400"] {
+        let ran = sandbox.run(&["env", "show", "-s", &format!("RATE={number}")]);
+        assert_eq!(ran.exit, 2, "{number} {}", ran.text());
+        assert!(ran.stdout.contains(&format!("`{number}` is not a number")), "{}", ran.text());
+    }
 }

@@ -30,7 +30,7 @@ fn with_input(sandbox: &Sandbox, args: &[&str], input: &str) -> Ran {
     sandbox.ran(child.wait_with_output().unwrap())
 }
 
-fn git(sandbox: &Sandbox, args: &[&str]) {
+pub fn git(sandbox: &Sandbox, args: &[&str]) {
     let home = sandbox.cache();
     let done = Command::new("git")
         .args(["-c", "user.name=t", "-c", "user.email=t@t", "-c", "init.defaultBranch=main"])

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::ops::env::ports::{ClashKind, PortTable, ports};
-use crate::ops::env::show::{Shown, ShownValue, show};
+use crate::ops::env::show::{Shown, ShownValue, in_words, show};
 use crate::ops::env::{EnvValues, chosen};
 use crate::ops::{Problem, Project, target};
 
@@ -29,15 +29,18 @@ pub fn run(invocation: &Invocation<'_>, project: &mut Project, args: &EnvShowArg
         if environments.is_empty() {
             environments.push(None);
         }
-        let mut values = Vec::new();
+        let (mut values, mut problems) = (Vec::new(), Vec::new());
         for env in environments {
-            values.push(EnvValues::read(context, project, env, &set)?);
+            let (looked, told) = EnvValues::look(context, project, env, &set)?;
+            values.push(looked);
+            problems.extend(told);
         }
         let table = ports(&values);
-        return match format {
-            TextOrJson::Json => print(&json(&table)),
-            TextOrJson::Text => print(&port_text(&table, invocation.terminal)),
+        match format {
+            TextOrJson::Json => print(&json(&table))?,
+            TextOrJson::Text => print(&port_text(&table, invocation.terminal))?,
         };
+        return Ok(told(invocation, &problems));
     }
     let mut environments = Vec::new();
     for name in &args.environments {
@@ -46,21 +49,38 @@ pub fn run(invocation: &Invocation<'_>, project: &mut Project, args: &EnvShowArg
     if environments.is_empty() {
         environments.push(chosen(context, project, None)?);
     }
-    let mut shown = Vec::new();
+    let (mut shown, mut problems) = (Vec::new(), Vec::new());
     for env in environments {
-        let values = EnvValues::read(context, project, env, &set)?;
-        values.open(context, project)?;
-        shown.push(show(project, &values));
+        let (values, mut told) = EnvValues::look(context, project, env, &set)?;
+        told.extend(values.open(context, project));
+        told.extend(values.invalid(project));
+        shown.push(show(project, &values, &told));
+        problems.extend(told);
     }
     match (format, &shown[..]) {
-        (TextOrJson::Json, [one]) => print(&json(one)),
-        (TextOrJson::Json, all) => print(&json(&all)),
+        (TextOrJson::Json, [one]) => print(&json(one))?,
+        (TextOrJson::Json, all) => print(&json(&all))?,
         (TextOrJson::Text, all) => {
             let texts: Vec<String> =
                 all.iter().map(|one| text(one, args.origin, invocation.terminal)).collect();
-            print(&texts.join("\n"))
+            print(&texts.join("\n"))?
+        }
+    };
+    Ok(told(invocation, &problems))
+}
+
+/// Tells what could not be shown, each once, and gives the status that the worst of it comes to.
+fn told(invocation: &Invocation<'_>, problems: &[Problem]) -> u8 {
+    let mut known: Vec<String> = Vec::new();
+    for problem in problems {
+        // Environments that load the same file have read it for themselves.
+        let text = in_words(problem).join("\n");
+        if !known.contains(&text) {
+            invocation.terminal.problem(problem);
+            known.push(text);
         }
     }
+    problems.iter().map(Problem::exit).max().unwrap_or(0)
 }
 
 fn text(shown: &Shown, origin: bool, terminal: &Terminal) -> String {
@@ -120,7 +140,7 @@ fn one_line(value: &ShownValue) -> String {
         }
         (Some(text), _) => text.clone(),
         (None, Some(problem)) => format!("! {problem}"),
-        (None, None) => "-".to_owned(),
+        (None, None) => value.note.as_ref().map_or_else(|| "-".to_owned(), |note| format!("({note})")),
     }
 }
 

@@ -102,7 +102,9 @@ pub fn diff(
         EnvValues::read(context, project, Some(a.clone()), &[])?,
         EnvValues::read(context, project, Some(b.clone()), &[])?,
     ];
-    of.iter().try_for_each(|side| side.open(context, project))?;
+    if let Some(problem) = of.iter().flat_map(|side| side.open(context, project)).next() {
+        return Err(problem);
+    }
     let mut found = Difference {
         a: a.to_string(),
         b: b.to_string(),

@@ -22,14 +22,14 @@ mod tests;
 
 use std::sync::Arc;
 
-use crate::diag::{Diagnostic, Severity};
+use crate::diag::Diagnostic;
 use crate::model::{EnvName, ProjectName, VarType};
 use crate::vars::{INVALID, Layer, Lookup, Values};
 
 use super::run::{self, chosen_environment};
 use super::secret;
 use super::target::environment;
-use super::values::{AskedNames, ValueReader, caller_source};
+use super::values::AllValues;
 use super::{Context, Problem, Project};
 
 /// What a secret looks like wherever it is shown.
@@ -53,41 +53,64 @@ impl EnvValues {
         env: Option<EnvName>,
         set: &[(String, String)],
     ) -> Result<Self, Problem> {
-        run::declared_sets(project, set)?;
-        let given = project.given(None, context.clock.now());
-        let loaded = &mut project.loaded;
-        let mut reader = ValueReader {
-            envfile: &loaded.envfile,
-            root: &loaded.root,
-            sources: &mut loaded.sources,
-            set,
-            given,
-            caller: caller_source(&context.caller, &AskedNames::default()),
-            wrong: Vec::new(),
-            unread: None,
-            asked: Vec::new(),
-            stages: std::collections::BTreeMap::new(),
-        };
-        let names = loaded.envfile.projects.keys().cloned();
-        let projects = names.map(|name| (name.clone(), reader.values(&name, env.as_ref()))).collect();
-        let (unread, mut wrong) = (reader.unread, reader.wrong);
-        if let Some(error) = unread {
-            return Err(error.into());
+        let (values, problems) = Self::look(context, project, env, set)?;
+        match problems.into_iter().next() {
+            None => Ok(values),
+            Some(problem) => Err(problem),
         }
-        wrong.retain(|wrong: &Diagnostic| wrong.severity == Severity::Error && wrong.code != INVALID);
-        if wrong.is_empty() { Ok(Self { env, projects }) } else { Err(project.problem(wrong)) }
     }
 
-    /// Asks stores, as far as the guards of the environment let everybody know what is in them. Nothing is made.
-    pub fn open(&self, context: &Context, project: &Project) -> Result<(), Problem> {
+    /// The same, as far as they can be read, and what keeps them from being whole: for who only looks.
+    ///
+    /// # Errors
+    /// A name in `set` that nobody declares.
+    pub fn look(
+        context: &Context,
+        project: &mut Project,
+        env: Option<EnvName>,
+        set: &[(String, String)],
+    ) -> Result<(Self, Vec<Problem>), Problem> {
+        run::declared_sets(project, set)?;
+        let AllValues { projects, unread, wrong } = AllValues::read(context, project, env.as_ref(), set);
+        let mut problems: Vec<Problem> = unread.into_iter().map(Problem::from).collect();
+        if !wrong.is_empty() {
+            problems.push(project.problem(wrong));
+        }
+        Ok((Self { env, projects }, problems))
+    }
+
+    /// Asks stores, as far as the guards of the environment let everybody know what is in them. Nothing is made. Gives what
+    /// could not be asked.
+    pub fn open(&self, context: &Context, project: &Project) -> Vec<Problem> {
+        let mut problems: Vec<Problem> = Vec::new();
         for (owner, values) in &self.projects {
             let is_let =
                 || guard::ask(context, project, owner, self.env.as_ref(), values, "its secrets").is_ok();
-            if !values.secrets().is_empty() && is_let() {
-                secret::open_all(context, project, values, secret::Missing::Leave)?;
+            if values.secrets().is_empty() || !is_let() {
+                continue;
+            }
+            for refused in secret::open_readable(context, project, values, secret::Missing::Leave).refused {
+                let is_told = |known: &Problem| matches!(known, Problem::Store(known) if *known == refused);
+                if !problems.iter().any(is_told) {
+                    problems.push(Problem::Store(refused));
+                }
             }
         }
-        Ok(())
+        problems
+    }
+
+    /// Values that are not what their variables may hold.
+    pub fn invalid(&self, project: &Project) -> Option<Problem> {
+        let mut wrong: Vec<Diagnostic> = Vec::new();
+        for (_, _, _, lookup) in self.iter() {
+            if let Lookup::Missing(told) = lookup
+                && told.code == INVALID
+                && !wrong.contains(told)
+            {
+                wrong.push(Diagnostic::clone(told));
+            }
+        }
+        (!wrong.is_empty()).then(|| project.problem(wrong))
     }
 
     /// Those of one project.

@@ -2,11 +2,11 @@
 
 use serde::Serialize;
 
-use crate::diag::SourceMap;
-use crate::model::{EnvName, VarType};
-use crate::vars::Lookup;
+use crate::diag::{Diagnostic, SourceMap};
+use crate::model::{EnvName, SecretSpec, VarType};
+use crate::vars::{INVALID, Lookup, SEALED, SecretId};
 
-use super::super::Project;
+use super::super::{Problem, Project};
 use super::{EnvValues, MASK, layer_word, typed};
 
 /// An environment's values.
@@ -18,6 +18,9 @@ pub struct Shown {
     pub chain: Vec<String>,
     /// Every declared name.
     pub values: Vec<ShownValue>,
+    /// What keeps the rest from being shown: files and stores that cannot be read, values that are not allowed.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub problems: Vec<String>,
 }
 
 /// A name and what it stands for.
@@ -40,6 +43,9 @@ pub struct ShownValue {
     /// Why there is no value, or what is wrong with it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
+    /// Why it is well that there is no value.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
     /// What it is for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub desc: Option<String>,
@@ -59,8 +65,13 @@ pub struct ShownOrigin {
     pub place: Option<String>,
 }
 
-/// What every name stands for.
-pub fn show(project: &Project, values: &EnvValues) -> Shown {
+/// What every name stands for, and in words what kept the rest from being known.
+pub fn show(project: &Project, values: &EnvValues, problems: &[Problem]) -> Shown {
+    let specs = project.envfile().secrets(values.env.as_ref());
+    let is_made = |(owner, name): &SecretId| {
+        let is_it = |spec: &&SecretSpec| spec.project == *owner && spec.secret.name == *name;
+        specs.iter().find(is_it).is_some_and(|spec| spec.secret.generate.is_some())
+    };
     let chain = values.env.as_ref().and_then(|env| project.envfile().environments.get(env));
     Shown {
         environment: values.env.as_ref().map(ToString::to_string),
@@ -74,12 +85,38 @@ pub fn show(project: &Project, values: &EnvValues) -> Shown {
                 shown.name = name.to_owned();
                 shown.project = Some(owner.to_string()).filter(|owner| !owner.is_empty());
                 shown.secret |= declared.as_ref().is_some_and(|declared| declared.secret);
-                shown.secret |= !values.secrets_of(name).is_empty();
+                let secrets = values.secrets_of(name);
+                shown.secret |= !secrets.is_empty();
+                // Stores were asked, and nothing lacks but what the first run makes.
+                let is_unmade = |id: &&SecretId| matches!(values.lookup(id.1.as_str()), Lookup::Missing(wrong) if wrong.code != SEALED);
+                let mut unmade = secrets.iter().filter(is_unmade).peekable();
+                if let (true, Lookup::Missing(wrong), Some((_, first))) = (
+                    unmade.clone().all(&is_made),
+                    lookup,
+                    unmade.peek(),
+                ) && wrong.code != INVALID
+                    && wrong.code != SEALED
+                {
+                    let of = if first.as_str() == name { String::new() } else { format!("`{first}` is ") };
+                    shown.problem = None;
+                    shown.note = Some(format!("{of}not made yet: the first run that wants it makes it"));
+                }
                 shown.desc = declared.and_then(|declared| declared.asked.desc.clone());
                 shown
             })
             .collect(),
+        problems: problems.iter().flat_map(in_words).collect(),
     }
+}
+
+/// A problem as lines of text: what is wrong with a text begins with its place.
+pub fn in_words(problem: &Problem) -> Vec<String> {
+    let Problem::Diagnostics { diagnostics, sources } = problem else { return vec![problem.to_string()] };
+    let line = |wrong: &Diagnostic| match wrong.labels.first() {
+        Some(label) => format!("{}: {}", sources.place(label.span), wrong.message),
+        None => wrong.message.clone(),
+    };
+    diagnostics.iter().map(line).collect()
 }
 
 fn value(sources: &SourceMap, ty: VarType, lookup: &Lookup) -> ShownValue {
@@ -91,6 +128,7 @@ fn value(sources: &SourceMap, ty: VarType, lookup: &Lookup) -> ShownValue {
         secret: false,
         origin: None,
         problem: None,
+        note: None,
         desc: None,
         text: None,
     };

@@ -352,14 +352,20 @@ pub fn open_all(
     values: &Arc<Values>,
     missing: Missing,
 ) -> Result<Opened, Problem> {
-    let processes = Processes::new(PATIENCE);
-    let opened = Secrets::new(context, project, &processes).open(values, &Wanted::Everything, missing);
-    processes.wait();
-    processes.finish();
+    let opened = open_readable(context, project, values, missing);
     match opened.refused.first() {
         None => Ok(opened),
         Some(refused) => Err(Problem::Store(refused.clone())),
     }
+}
+
+/// The same, as far as stores can be read: what could not be asked stays sealed, and is told in [`Opened::refused`].
+pub fn open_readable(context: &Context, project: &Project, values: &Arc<Values>, missing: Missing) -> Opened {
+    let processes = Processes::new(PATIENCE);
+    let opened = Secrets::new(context, project, &processes).open(values, &Wanted::Everything, missing);
+    processes.wait();
+    processes.finish();
+    opened
 }
 
 impl Kept {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::engine::surroundings::{Surroundings, scope_conditions};
 use crate::graph::{ConfiguredTask, NodeIx, Step, TaskGraph};
-use crate::model::{Content, EnvName, Only, VarName};
+use crate::model::{Content, EnvName, Envfile, Only, Secret, VarName};
 use crate::plan::Plan;
 use crate::vars::{SecretId, Values};
 
@@ -35,7 +35,8 @@ pub struct Unsealed {
 }
 
 impl Wants {
-    /// Finds them: what a node's texts, its `uses` and its variables mention, itself or by way of other variables.
+    /// Finds them: what a node's texts, its `uses` and its variables mention, itself or by way of other variables; of a
+    /// service and a deploy also what lies at hand.
     pub fn of(graph: &TaskGraph, around: &Surroundings<'_>) -> Self {
         let mut by_node = BTreeMap::new();
         // Most projects have no secrets at all: asked once for all nodes that share their values.
@@ -48,6 +49,9 @@ impl Wants {
             }
             let names = node.reads.iter().chain(node.task.vars.keys()).map(VarName::as_str);
             let mut wanted = around.task_values(node, &node.task).secrets(names);
+            if matches!(node.kind(), "deploy" | "service") {
+                wanted.extend(at_hand(around.envfile, node));
+            }
             if node.actions().iter().any(writes_all) {
                 wanted.extend(node.values.secrets());
             }
@@ -62,6 +66,15 @@ impl Wants {
     pub fn has(&self, node: NodeIx) -> bool {
         self.by_node.contains_key(&node)
     }
+}
+
+/// The secrets that a node can see and that cost nothing to read: not those of a store that the Envfile declares. A service
+/// and a deploy want them all, since what they start may look for any.
+fn at_hand(envfile: &Envfile, node: &ConfiguredTask) -> impl Iterator<Item = SecretId> {
+    let visible = node.values.secrets();
+    let costs = |secret: &Secret| secret.kept.as_ref().is_some_and(|kept| kept.store.is_declared());
+    let specs = envfile.secrets(node.env.as_ref()).into_iter().filter(move |spec| !costs(&spec.secret));
+    specs.map(|spec| (spec.project, spec.secret.name)).filter(move |id| visible.contains(id))
 }
 
 /// Whether a file is written that holds every secret.

@@ -168,12 +168,12 @@ pub(super) fn values(
         stages: [(env.cloned(), stage.name.clone())].into(),
         caller: caller_source(&context.caller, &AskedNames::default()),
         wrong: Vec::new(),
-        unread: None,
+        unread: Vec::new(),
         asked: Vec::new(),
     };
     let values = reader.values(&owner, env);
     let (unread, wrong) = (reader.unread, reader.wrong);
-    if let Some(error) = unread {
+    if let Some(error) = unread.into_iter().next() {
         return Err(error.into());
     }
     if super::super::has_errors(&wrong) {
