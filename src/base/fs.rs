@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 
@@ -350,23 +350,30 @@ pub fn join(folder: &[u8], name: &[u8]) -> Vec<u8> {
 pub struct FileLock(File);
 
 impl FileLock {
-    /// How often a lock that is taken is tried again, and how long after: whoever only asks whether somebody has it, has
-    /// it for a moment himself.
-    const TRIES: u32 = 10;
+    /// For how long a lock that is taken is tried again: whoever only asks whether somebody has it, has it for a moment
+    /// himself.
+    const MOMENT: Duration = Duration::from_millis(50);
     const BETWEEN: Duration = Duration::from_millis(5);
 
     /// Locks a file, which is made if it is not there; `None` if somebody else has it.
     pub fn take(path: &Path) -> Result<Option<Self>, FsError> {
+        Self::take_within(path, Self::MOMENT)
+    }
+
+    /// Locks a file that may become free within that time: whoever has it is about to end. `None` if it does not.
+    pub fn take_within(path: &Path, patience: Duration) -> Result<Option<Self>, FsError> {
         let error = |error| FsError::new("lock", path, error);
         let file = File::options().write(true).create(true).truncate(false).open(path).map_err(error)?;
-        for _ in 0..Self::TRIES {
+        let until = Instant::now() + patience;
+        loop {
             match file.try_lock() {
                 Ok(()) => return Ok(Some(Self(file))),
+                Err(TryLockError::WouldBlock) if Instant::now() >= until => return Ok(None),
+                // There is nothing to wait for that would tell.
                 Err(TryLockError::WouldBlock) => std::thread::sleep(Self::BETWEEN),
                 Err(TryLockError::Error(reason)) => return Err(error(reason)),
             }
         }
-        Ok(None)
     }
 
     /// Locks a file, which is made if it is not there; waits as long as somebody else has it. For what takes but a moment.

@@ -1029,7 +1029,10 @@ pub struct LogsArgs {
     /// Go on with what is printed from now on; behind `logs`, `-f` says the same
     #[arg(long)]
     pub follow: bool,
-    /// Begin with the last N lines [default: the whole newest log, or 20 of several]
+    /// Everything that is still there of earlier starts, too
+    #[arg(long, conflicts_with = "lines")]
+    pub all: bool,
+    /// Begin with the last N lines [default: all since the last start, or 20 lines of several services]
     #[arg(short = 'n', long = "lines", value_name = "N")]
     pub lines: Option<usize>,
 }

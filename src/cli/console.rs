@@ -208,9 +208,16 @@ impl Console {
             Some(Steering::Services(labels)) => labels.clone(),
             _ => return self.say("a run ends by itself: `envrun dev` stays, and runs again"),
         };
-        let again = self.0.gauge.restart(&labels);
-        if again.is_empty() {
-            self.say("nothing stays up");
+        // It takes as long as they take to end, and to begin: keys are heard meanwhile.
+        let console = self.clone();
+        let again = move || {
+            if console.0.gauge.restart(&labels).is_empty() {
+                console.say("nothing stays up");
+            }
+        };
+        self.say("stopped, and started again");
+        if std::thread::Builder::new().name("again".to_owned()).spawn(again).is_err() {
+            self.say("no thread for that");
         }
     }
 
@@ -249,7 +256,7 @@ impl Console {
             Log::File(path) => std::fs::read(path),
             Log::Folder(folder) => LogReader::new(folder, Some(LINES)).and_then(|mut reader| {
                 let mut text = Vec::new();
-                reader.read(&mut text).map(|()| text)
+                reader.read(&mut text).map(|_| text)
             }),
         };
         let text = match text {

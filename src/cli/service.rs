@@ -67,9 +67,9 @@ pub fn down(invocation: &Invocation<'_>, args: &DownArgs) -> Result<u8, Problem>
 pub fn restart(invocation: &Invocation<'_>, args: &RestartArgs) -> Result<u8, Problem> {
     let project = Project::open(invocation.context, invocation.place.file.as_deref())?;
     let chosen = choose(invocation.context, &project, &args.words)?;
-    for status in service::restart(&project, &chosen)? {
-        invocation.terminal.say(&format!("{} ready{}", status.label, urls(&status)));
-    }
+    service::restart(&project, &chosen, &mut |status| {
+        invocation.terminal.say(&format!("{} ready{}", status.label, urls(status)));
+    })?;
     Ok(0)
 }
 
@@ -188,7 +188,11 @@ pub fn logs(invocation: &Invocation<'_>, args: &LogsArgs) -> Result<u8, Problem>
     let system = |source| Problem::System { doing: "read the logs", source };
     let mut readers = Vec::new();
     for (name, folder) in service::logs(&project, &chosen) {
-        let reader = LogReader::new(&folder, args.lines.or((!chosen.named).then_some(20))).map_err(system)?;
+        let reader = match args.all {
+            true => LogReader::all(&folder),
+            false => LogReader::new(&folder, args.lines.or((!chosen.named).then_some(20))),
+        };
+        let reader = reader.map_err(system)?;
         if chosen.named && !reader.is_there() && !args.follow {
             invocation.terminal.say(&format!("`{name}` has printed nothing yet"));
         }
@@ -198,16 +202,25 @@ pub fn logs(invocation: &Invocation<'_>, args: &LogsArgs) -> Result<u8, Problem>
     let alone = readers.len() == 1;
     let mut out = std::io::stdout().lock();
     let mut open: Vec<Vec<u8>> = vec![Vec::new(); readers.len()];
+    let mut ends_open = vec![false; readers.len()];
     loop {
         let mut any = false;
         for (at, (name, reader)) in readers.iter_mut().enumerate() {
             let mut text = Vec::new();
-            reader.read(&mut text).map_err(system)?;
-            if text.is_empty() {
+            let start = reader.read(&mut text).map_err(system)?;
+            if text.is_empty() && start.is_none() {
                 continue;
             }
             any = true;
+            // As `tail` has it: what follows is of another start.
+            let head = start.map_or_else(String::new, |start| format!("==> {name}, started {start} <==\n"));
+            let head = match ends_open[at] && !head.is_empty() {
+                true => format!("\n{head}"),
+                false => head,
+            };
             let text = if alone { text } else { prefixed(name, width, &mut open[at], &text) };
+            let text = [head.into_bytes(), text].concat();
+            ends_open[at] = alone && text.last().is_some_and(|byte| *byte != b'\n');
             if let Err(error) = out.write_all(&text).and_then(|()| out.flush()) {
                 // A closed pipe (`| head`) is no mistake of anybody's.
                 let broken = error.kind() == std::io::ErrorKind::BrokenPipe;

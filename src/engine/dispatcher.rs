@@ -393,7 +393,7 @@ impl Dispatcher<'_, '_, '_> {
             Message::Service(node, status) => {
                 let is_over = self.scheduler.is_over(node);
                 let services = self.actions.services();
-                if services.is_news(&status.label, &status.state, status.ready, is_over) {
+                if services.is_news(&status, is_over) {
                     self.service_failed |= matches!(status.state, State::Failed(_));
                     self.tell(services.changed(node, *status));
                 }

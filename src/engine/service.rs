@@ -52,18 +52,33 @@ pub struct Services {
     pub hold: Hold,
     sessions: Mutex<BTreeMap<Option<EnvName>, Arc<Session>>>,
     /// By label, what its node told of a service.
-    told: Mutex<BTreeMap<String, Standing>>,
+    told: Mutex<BTreeMap<String, Option<News>>>,
     /// Who hears of services that stay up from run to run.
     ear: OnceLock<Ear>,
 }
 
-/// What a node told of its service.
-#[derive(Debug, Clone, Copy, Default)]
-struct Standing {
-    /// Since when it is ready.
-    ready: Option<Timestamp>,
-    /// It failed.
-    failed: bool,
+/// What was told of a service last. A state is told once for each life that comes to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum News {
+    /// It is ready, since then.
+    Ready(Option<Timestamp>),
+    /// One that was started then is started again for this time.
+    Restart(Option<Timestamp>, u32),
+    /// One that was started then is over: whether it failed.
+    Over(Option<Timestamp>, bool),
+}
+
+impl News {
+    /// What there is to tell of a service that stands like this.
+    fn of(status: &Status) -> Option<Self> {
+        match &status.state {
+            State::Starting | State::Started | State::Stopping | State::Waiting => None,
+            State::Pausing { attempt, .. } => Some(Self::Restart(status.started, *attempt)),
+            State::Ready => Some(Self::Ready(status.ready)),
+            State::Failed(_) => Some(Self::Over(status.started, true)),
+            State::Stopped | State::Completed => Some(Self::Over(status.started, false)),
+        }
+    }
 }
 
 /// Hears what the supervisors tell, from whatever thread; `None` when one of them has ended.
@@ -266,9 +281,9 @@ impl Serve<'_> {
         })?;
         let (label, urls) = (spec.label.clone(), spec.urls.clone());
         let (dir, command) = (configured.task.dir.value.clone(), spec.how.command().display());
-        lock(&services.told).insert(label.clone(), Standing::default());
+        lock(&services.told).insert(label.clone(), None);
         let mut begun = session.up(spec)?;
-        if begun == Begun::Already && self.forced && session.restart(&label)? {
+        if begun == Begun::Already && self.forced && !session.restart(vec![label.clone()])?.is_empty() {
             begun = Begun::Again;
         }
         let started = Message::Started { node, because: because(begun), commands: vec![command], dir };
@@ -287,7 +302,9 @@ impl Serve<'_> {
             let status = match session.wait(&label, gate, &given_up)? {
                 Some(Ok(status)) => status,
                 Some(Err(failure)) => {
-                    lock(&services.told).insert(label, Standing { ready: None, failed: true });
+                    let known = session.statuses(false)?;
+                    let status = known.iter().find(|status| status.label == label);
+                    services.note(&label, status.and_then(News::of));
                     let log = failure.log.map(|log| {
                         let below = log.strip_prefix(self.around.root).unwrap_or(&log);
                         below.display().to_string()
@@ -302,7 +319,7 @@ impl Serve<'_> {
                 }
                 None => return Ok(Outcome::Cancelled),
             };
-            lock(&services.told).insert(label.clone(), Standing { ready: status.ready, failed: false });
+            services.note(&label, News::of(&status));
             if services.hold == Hold::Keep {
                 session.keep(vec![label.clone()])?;
             }
@@ -363,15 +380,22 @@ fn hand_on(
 }
 
 impl Services {
-    /// Whether a change is news: what a node tells of its service itself is not told twice.
-    pub fn is_news(&self, label: &str, state: &State, ready: Option<Timestamp>, is_over: bool) -> bool {
-        let told = lock(&self.told).get(label).copied();
-        match state {
-            State::Starting | State::Started | State::Stopping => false,
-            State::Pausing { .. } => true,
-            State::Ready => is_over && told.is_none_or(|told| told.ready != ready),
-            State::Failed(_) => is_over && told.is_none_or(|told| !told.failed),
-            State::Stopped | State::Completed => is_over,
+    /// What is told of a service from now on is news if it is something else.
+    fn note(&self, label: &str, news: Option<News>) {
+        if let Some(told) = lock(&self.told).get_mut(label) {
+            *told = news.or(*told);
+        }
+    }
+
+    /// Whether a change is news: neither told before, nor told by the node of the service itself as long as that is not
+    /// over. What is news is taken as told.
+    pub fn is_news(&self, status: &Status, is_over: bool) -> bool {
+        let Some(news) = News::of(status).filter(|news| is_over || matches!(news, News::Restart(..))) else {
+            return false;
+        };
+        match lock(&self.told).get_mut(&status.label) {
+            Some(told) => told.replace(news) != Some(news),
+            None => true,
         }
     }
 
@@ -504,7 +528,10 @@ pub fn spec(
         restart,
         urls,
         ports: ports.into_iter().map(|(_, port)| port).collect(),
-        needs: needed(graph, node).into_iter().map(|need| graph[need].label.clone()).collect(),
+        needs: needed(graph, node)
+            .into_iter()
+            .map(|(need, gate)| (graph[need].label.clone(), gate))
+            .collect(),
         hint: configured.task.hint.clone(),
         secrets: secrets(&scene),
         logs: logs.join(log_name.trim_end_matches(".log")),
@@ -520,17 +547,21 @@ fn secrets(scene: &Scene) -> Vec<String> {
     values.collect()
 }
 
-/// The services that a service needs, by whatever way, as far as they are in its environment.
-fn needed(graph: &TaskGraph, node: NodeIx) -> BTreeSet<NodeIx> {
-    let mut found = BTreeSet::new();
-    let mut seen = BTreeSet::new();
-    let mut todo: Vec<NodeIx> = graph.needs(node).collect();
-    while let Some(need) = todo.pop() {
-        if seen.insert(need) {
+/// The services that a service needs, by whatever way, as far as they are in its environment; and how far each has to be.
+fn needed(graph: &TaskGraph, node: NodeIx) -> BTreeMap<NodeIx, Gate> {
+    let mut found = BTreeMap::new();
+    let mut seen = BTreeSet::from([node]);
+    let mut todo = vec![node];
+    while let Some(from) = todo.pop() {
+        for need in graph.needs(from) {
             if graph[need].kind() == "service" && graph[need].env == graph[node].env {
-                found.insert(need);
+                let gate = graph.gate(need, from);
+                let most = found.entry(need).or_insert(gate);
+                *most = gate.max(*most);
             }
-            todo.extend(graph.needs(need));
+            if seen.insert(need) {
+                todo.push(need);
+            }
         }
     }
     found
@@ -541,7 +572,7 @@ fn needed(graph: &TaskGraph, node: NodeIx) -> BTreeSet<NodeIx> {
 fn ports(graph: &TaskGraph, node: NodeIx, scene: &Scene) -> Vec<(String, u16)> {
     let configured = &graph[node];
     let theirs: BTreeSet<&VarName> = needed(graph, node)
-        .into_iter()
+        .into_keys()
         .filter(|need| graph[*need].path.project == configured.path.project)
         .flat_map(|need| graph[need].reads.iter())
         .collect();
@@ -607,5 +638,60 @@ pub fn service_of(node: &ConfiguredTask) -> Option<&Arc<Service>> {
     match &node.special {
         Some(Node::Service(service)) => Some(service),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::service::{Exit, Trouble};
+
+    /// A service as it is at some moment: where it stands, and when it was started and ready.
+    fn status(state: State, started: u64, ready: Option<u64>) -> Status {
+        let text = serde_json::json!({
+            "label": "api", "name": "api", "state": "ready", "started": started, "ready": ready, "restarts": 0,
+            "urls": [], "ports": [], "identity": Digest::of(b""), "kept": false, "daemon": false,
+        });
+        Status { state, ..serde_json::from_value(text).unwrap() }
+    }
+
+    #[test]
+    fn every_failure_and_every_recovery_is_told_once() {
+        let services = Services::new(PathBuf::new(), PathBuf::new(), Hold::Attach);
+        lock(&services.told).insert("api".into(), None);
+        let exit = || Exit::Status { status: 1 };
+        let pausing = |attempt| State::Pausing { exit: exit(), pause: Duration::ZERO, attempt };
+        let failed = || State::Failed(Trouble::Ended { exit: exit() });
+        let ready = |at| status(State::Ready, at, Some(at));
+        let dying = Status { last_exit: Some(exit()), ..ready(20) };
+        let news = [
+            // Its node tells that it is ready, and notes it.
+            (ready(10), false),
+            (Status { kept: true, ..ready(10) }, false),
+            (status(pausing(1), 10, None), true),
+            (status(State::Starting, 20, None), false),
+            (status(State::Started, 20, None), false),
+            (ready(20), true),
+            (Status { kept: false, ..ready(20) }, false),
+            // It dies: the first that is known of it is how its process ended.
+            (dying, false),
+            (status(pausing(2), 20, None), true),
+            (status(State::Starting, 30, None), false),
+            (status(failed(), 30, None), true),
+            (Status { kept: true, ..status(failed(), 30, None) }, false),
+            (ready(40), true),
+            (status(State::Stopping, 40, None), false),
+            (status(State::Stopped, 40, None), true),
+            (status(State::Stopped, 40, None), false),
+            (status(failed(), 50, None), true),
+            (status(failed(), 60, None), true),
+        ];
+        services.note("api", News::of(&ready(10)));
+        for (at, (status, is_news)) in news.into_iter().enumerate() {
+            assert_eq!(services.is_news(&status, true), is_news, "{at}: {status:?}");
+        }
+        // As long as its node is not over, that tells how it comes up.
+        assert!(!services.is_news(&status(failed(), 70, None), false));
+        assert!(services.is_news(&status(pausing(1), 70, None), false));
     }
 }

@@ -8,7 +8,7 @@ use rustix::process::{Pid, Signal};
 use super::Usage;
 
 /// Which process: its number, and when it began.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub struct Identity {
     /// Its number.
     pub pid: u32,
@@ -38,18 +38,14 @@ impl Identity {
         })
     }
 
-    /// What it and everything that belongs to it take at this moment; nothing if it is gone.
-    pub fn usage(&self) -> Usage {
-        let pid = i32::try_from(self.pid).ok().and_then(Pid::from_raw).filter(|_| self.is_alive());
-        let family = pid.map(super::tree::family).unwrap_or_default();
-        let pids = family.iter().filter_map(|member| Pid::from_raw(i32::try_from(member.pid).ok()?));
-        pids.map(super::usage::of).sum()
+    fn number(&self) -> Option<Pid> {
+        i32::try_from(self.pid).ok().and_then(Pid::from_raw)
     }
 
     /// Ends it, its process group, and everything that bears the same mark: SIGTERM, and SIGKILL after `patience`.
     /// Whether it was there.
     pub fn end(&self, patience: Duration) -> bool {
-        let Some(pid) = i32::try_from(self.pid).ok().and_then(Pid::from_raw) else { return false };
+        let Some(pid) = self.number() else { return false };
         if !self.is_alive() {
             return false;
         }
@@ -57,7 +53,7 @@ impl Identity {
         for (signal, patience) in [(Signal::TERM, patience), (Signal::KILL, Duration::from_secs(5))] {
             for member in &family {
                 if member.is_alive()
-                    && let Some(pid) = i32::try_from(member.pid).ok().and_then(Pid::from_raw)
+                    && let Some(pid) = member.number()
                 {
                     let _ = rustix::process::kill_process(pid, signal);
                 }
@@ -72,6 +68,16 @@ impl Identity {
         }
         true
     }
+}
+
+/// What each of these and everything that belongs to it take at this moment, process by process; nothing if it is gone.
+pub fn usages(processes: &[Identity]) -> Vec<Vec<(Identity, Usage)>> {
+    let alive = |process: &Identity| process.number().filter(|_| process.is_alive());
+    let pids: Vec<Option<Pid>> = processes.iter().map(alive).collect();
+    let mut families = super::tree::families(&pids.iter().flatten().copied().collect::<Vec<_>>()).into_iter();
+    let usage = |member: Identity| Some((member, super::usage::of(member.number()?)));
+    let family = |pid: &Option<Pid>| pid.and_then(|_| families.next()).unwrap_or_default();
+    pids.iter().map(family).map(|family| family.into_iter().filter_map(usage).collect()).collect()
 }
 
 /// When the process began, and whether it has ended and only waits to be asked how.

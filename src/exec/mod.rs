@@ -38,7 +38,7 @@ pub use command::{CommandSpec, Ended, Exit, Invocation, Io, StartError, Stream, 
 pub use detach::{detach, leave_session};
 pub use environ::Environ;
 pub use jobserver::{Jobserver, Token};
-pub use leftover::Identity;
+pub use leftover::{Identity, usages};
 pub use processes::{Interrupt, Processes};
 pub use program::{ProgramError, Programs};
 pub use replace::replace;

@@ -116,15 +116,24 @@ pub(super) fn belonging_to(run: RunId, commands: &[(Number, Option<Pid>)]) -> Ve
 
 /// A process, what descends from it, what is in its group if it leads one, and what bears the same mark.
 pub(super) fn family(pid: Pid) -> Vec<super::Identity> {
+    families(&[pid]).pop().unwrap_or_default()
+}
+
+/// The family of each of these, seen at one moment.
+pub(super) fn families(pids: &[Pid]) -> Vec<Vec<super::Identity>> {
     let mut all = Vec::new();
     each(&mut |seen| all.push(seen));
+    pids.iter().map(|pid| family_among(&all, *pid)).collect()
+}
+
+fn family_among(all: &[Seen], pid: Pid) -> Vec<super::Identity> {
     let pid = pid.as_raw_nonzero().get();
     let number = |seen: &Seen| seen.pid.as_raw_nonzero().get();
     let mark = all.iter().find(|seen| number(seen) == pid).and_then(|seen| seen.mark);
     let mut found = vec![pid];
     loop {
         let before = found.len();
-        for seen in &all {
+        for seen in all {
             let own =
                 found.contains(&seen.parent) || seen.group == pid || (mark.is_some() && seen.mark == mark);
             if own && !found.contains(&number(seen)) {

@@ -13,7 +13,7 @@ use crate::preflight::{Ports, Status as Check};
 use crate::record::{STATE_DIR, log_name};
 use crate::service::probe::would_pass;
 use crate::service::spec::How;
-use crate::service::{Failure, Place, Session, SessionError, Spec, Status};
+use crate::service::{Failure, Place, Session, SessionError, Spec, State, Status};
 
 use super::run::{Ready, Request, chosen_environment};
 use super::target::{Asked, environment};
@@ -321,32 +321,39 @@ fn specs(context: &Context, project: &mut Project, chosen: &Chosen) -> Result<Ve
     Ok(nodes.filter_map(|(ix, service)| spec(&around, &ready.plan.graph, ix, service).ok()).collect())
 }
 
-/// Starts services again that are up, and waits until they are ready. With the values they have: others come with `up`.
-pub fn restart(project: &Project, chosen: &Chosen) -> Result<Vec<Status>, Problem> {
+/// Starts services again that are up, or were and have failed, and waits until they are ready: down in reverse order, then
+/// up, each when what it needs is there. With the values they have: others come with `up`. `came` is told of each.
+pub fn restart(project: &Project, chosen: &Chosen, came: &mut dyn FnMut(&Status)) -> Result<(), Problem> {
     let place = place(project, chosen.env.as_ref());
     let nothing = || Problem::usage("no service is up", Some("`envrun up` starts them".into()));
     let session = Session::attach(&place).map_err(problem)?.ok_or_else(nothing)?;
     let known = session.statuses(false).map_err(problem)?;
+    let is_there = |status: &&Status| matches!(status.state, State::Failed(_)) || !status.state.is_over();
     let labels: Vec<String> = match chosen.named {
         true => chosen.labels(),
-        false => known.iter().filter(|status| !status.state.is_over()).map(|it| it.label.clone()).collect(),
+        false => known.iter().filter(is_there).map(|status| status.label.clone()).collect(),
     };
-    if labels.is_empty() {
+    let order = session.restart(labels.clone()).map_err(problem)?;
+    if chosen.named
+        && let Some(label) = labels.iter().find(|label| !order.contains(label))
+    {
+        return Err(Problem::usage(
+            format!("`{label}` is not up"),
+            Some(format!("`envrun up {}` starts it", label.replacen('.', " ", 1))),
+        ));
+    }
+    if order.is_empty() {
         return Err(nothing());
     }
-    let mut again = Vec::new();
-    for label in &labels {
-        if !session.restart(label).map_err(problem)? {
-            return Err(Problem::usage(
-                format!("`{label}` is not up"),
-                Some(format!("`envrun up {}` starts it", label.replacen('.', " ", 1))),
-            ));
+    let mut failed = None;
+    for label in &order {
+        match waited(&session, label, &|| false) {
+            Ok(status) => came(&status),
+            // What came up first is the reason for the others.
+            Err(error) => failed = failed.or(Some(error)),
         }
     }
-    for label in &labels {
-        again.push(waited(&session, label, &|| false)?);
-    }
-    Ok(again)
+    failed.map_or(Ok(()), Err)
 }
 
 fn waited(session: &Session, label: &str, given_up: &dyn Fn() -> bool) -> Result<Status, Problem> {
@@ -420,7 +427,7 @@ pub fn list(project: &Project, env: Option<&EnvName>) -> Result<Vec<Listing>, Pr
                     let is_left = left.iter().any(|left| left.label == status.label);
                     if !status.state.is_over() && !is_left {
                         // Nobody saw its end.
-                        status.state = crate::service::State::Stopped;
+                        status.state = State::Stopped;
                         (status.process, status.ready) = (None, None);
                     }
                 }
@@ -463,15 +470,16 @@ impl Gauge {
         self.sessions().flat_map(|session| session.statuses(true).unwrap_or_default()).collect()
     }
 
-    /// Starts these again, as far as they are up; their labels.
+    /// Starts these again, down in reverse order and then up in order, also those that failed, or that somebody else
+    /// stopped; not those that are done. Returns when each has been started; their labels.
     pub fn restart(&self, labels: &[String]) -> Vec<String> {
         let mut again = Vec::new();
         for session in self.sessions() {
-            let up = session.statuses(false).unwrap_or_default().into_iter();
-            let up = up.filter(|status| !status.state.is_over() && labels.contains(&status.label));
-            again.extend(
-                up.map(|status| status.label).filter(|label| session.restart(label).unwrap_or(false)),
-            );
+            let known = session.statuses(false).unwrap_or_default().into_iter();
+            let meant = known
+                .filter(|status| status.state != State::Completed && labels.contains(&status.label))
+                .map(|status| status.label);
+            again.extend(session.restart(meant.collect()).unwrap_or_default());
         }
         again
     }

@@ -132,7 +132,7 @@ pub(super) fn service(state: &State) -> Option<(Ink, &'static str, String)> {
         State::Completed => (Ink::Faint, "completed", String::new()),
         State::Failed(trouble) => (Ink::Bad, "failed", format!(": {trouble}")),
         State::Stopped => (Ink::Faint, "stopped", String::new()),
-        State::Starting | State::Started | State::Stopping => return None,
+        State::Starting | State::Started | State::Stopping | State::Waiting => return None,
     })
 }
 

@@ -151,11 +151,11 @@ impl Keeper {
     }
 
     fn take(&mut self, fact: Fact) {
-        let asked = matches!(fact, Fact::Start | Fact::Restart);
+        let by_itself = fact == Fact::Time;
         for step in self.life.on(fact, Instant::now()) {
             match step {
                 Step::Tell => self.tell(),
-                Step::Launch => self.launch(asked),
+                Step::Launch => self.launch(by_itself),
                 Step::Probe => self.probe(),
                 Step::End => self.end(),
             }
@@ -167,7 +167,7 @@ impl Keeper {
         let state = self.life.state().clone();
         let now = self.clock.now();
         let restarts = self.life.restarts();
-        if state.is_over() || matches!(state, State::Pausing { .. }) {
+        if state.is_over() || matches!(state, State::Pausing { .. } | State::Waiting) {
             self.note_failing();
             lock(&self.ending).clear();
             if let Some(launch) = self.launch.take() {
@@ -185,32 +185,52 @@ impl Keeper {
                     entry.probe = None;
                 }
                 State::Ready => status.ready = Some(now),
-                State::Stopping | State::Pausing { .. } => status.ready = None,
+                State::Stopping => status.ready = None,
+                State::Waiting => (status.started, status.ready, status.process) = (Some(now), None, None),
+                State::Pausing { exit, .. } => {
+                    status.ready = None;
+                    status.last_exit = Some(exit.clone());
+                    status.failure =
+                        Some(Box::new(self.failure(exit.to_string(), entry.probe.clone(), exit)));
+                }
                 State::Stopped | State::Completed | State::Failed(_) => {
                     status.ready = None;
                     status.process = None;
                     if let State::Failed(Trouble::Ended { exit } | Trouble::Loop { exit, .. }) = &state {
                         status.last_exit = Some(exit.clone());
                     }
-                    if let State::Failed(trouble) = &state {
-                        let start_hint = match &status.last_exit {
-                            Some(Exit::NotStarted { hint, .. }) => hint.clone(),
-                            _ => None,
-                        };
-                        status.failure = Some(Box::new(Failure {
-                            reason: trouble.to_string(),
-                            lines: self.log.last_lines(),
-                            probe: entry.probe.clone(),
-                            hint: self.spec.hint.clone().or(start_hint),
-                            log: self.log.path(),
-                        }));
+                    status.failure = match &state {
+                        // It printed nothing: it was not there.
+                        State::Failed(trouble @ Trouble::Blocked { .. }) => {
+                            Some(Failure::plain(trouble.to_string()))
+                        }
+                        State::Failed(trouble) => {
+                            let exit = status.last_exit.clone().unwrap_or(Exit::Told);
+                            Some(self.failure(trouble.to_string(), entry.probe.clone(), &exit))
+                        }
+                        _ => None,
                     }
+                    .map(Box::new);
                 }
                 State::Started => {}
             }
             status.restarts = restarts;
             status.state = state;
         });
+    }
+
+    fn failure(&self, reason: String, probe: Option<String>, exit: &Exit) -> Failure {
+        let start_hint = match exit {
+            Exit::NotStarted { hint, .. } => hint.clone(),
+            _ => None,
+        };
+        Failure {
+            reason,
+            lines: self.log.last_lines(),
+            probe,
+            hint: self.spec.hint.clone().or(start_hint),
+            log: self.log.path(),
+        }
     }
 
     /// Keeps what the failing probe was answered last.
@@ -222,11 +242,16 @@ impl Keeper {
         }
     }
 
-    fn launch(&mut self, asked: bool) {
+    fn launch(&mut self, by_itself: bool) {
         self.launches += 1;
         let number = self.launches;
-        if asked && let Err(error) = self.log.begin(self.clock.now()) {
-            self.log.write(format!("envrun: this log is not kept: {error}\n").as_bytes(), self.clock.now());
+        let now = self.clock.now();
+        if by_itself {
+            let before = self.board.last_exit(&self.spec.label);
+            let before = before.map_or_else(String::new, |exit| format!("it {exit}; "));
+            self.log.again(&format!("{before}restart {}", self.life.restarts()), now);
+        } else if let Err(error) = self.log.begin(now) {
+            self.log.write(format!("envrun: this log is not kept: {error}\n").as_bytes(), now);
         }
         let voice = Voice::new(&self.spec);
         let notifies = self.spec.ready.probes.iter().any(|probe| probe.asks == Asks::Notify);

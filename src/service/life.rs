@@ -14,6 +14,7 @@
 //! * The time a service has to become ready runs from the moment it was asked for, across restarts; when it is over the
 //!   service is stopped and has failed.
 //! * A service that was ready for a minute has shown that it can: its restarts are counted anew.
+//! * What is started again together with others waits, when it is down, for its turn to come up.
 //! * A daemon's end is not seen: it is what its `stop` command makes of it.
 //!
 //! Invariant: no clock and no IO: the time comes with every fact.
@@ -39,6 +40,10 @@ pub enum Fact {
     Stop,
     /// Somebody wants it down and then up again.
     Restart,
+    /// Somebody wants it down, and up again when what it needs is: he says when.
+    Hold,
+    /// What it needs did not come up again: this service.
+    Blocked(String),
     /// It is up already: somebody started it before us.
     Adopt,
     /// Its first process is there; a daemon's `start` command succeeded.
@@ -72,9 +77,15 @@ enum Phase {
     Resting,
     Starting,
     Probing,
-    Ready { since: Instant },
-    Pausing { until: Instant },
+    Ready {
+        since: Instant,
+    },
+    Pausing {
+        until: Instant,
+    },
     Stopping,
+    /// Down, until its turn comes.
+    Waiting,
 }
 
 /// What follows when it is down.
@@ -82,6 +93,7 @@ enum Phase {
 enum Then {
     Rest,
     Start,
+    Wait,
     Fail,
 }
 
@@ -97,7 +109,7 @@ pub struct Life {
     deadline: Option<Instant>,
     /// Restarts in a row.
     row: u32,
-    /// Restarts in all.
+    /// Restarts since somebody wanted it up.
     restarts: u32,
     state: State,
 }
@@ -130,9 +142,14 @@ impl Life {
         &self.state
     }
 
-    /// How often it was started again by itself.
+    /// How often it was started again by itself since somebody wanted it up.
     pub fn restarts(&self) -> u32 {
         self.restarts
+    }
+
+    /// How many of these restarts followed each other without it being ready for a minute.
+    pub fn in_a_row(&self) -> u32 {
+        self.row
     }
 
     /// Whether nothing of it runs and nothing is going to.
@@ -145,14 +162,14 @@ impl Life {
         match self.phase {
             Phase::Pausing { until } => Some(self.deadline.map_or(until, |deadline| deadline.min(until))),
             Phase::Starting | Phase::Probing => self.deadline,
-            Phase::Resting | Phase::Ready { .. } | Phase::Stopping => None,
+            Phase::Resting | Phase::Ready { .. } | Phase::Stopping | Phase::Waiting => None,
         }
     }
 
     /// Takes a fact; the steps that follow from it.
     pub fn on(&mut self, fact: Fact, now: Instant) -> Vec<Step> {
         match (fact, self.phase) {
-            (Fact::Start, Phase::Resting) => self.begin(now),
+            (Fact::Start, Phase::Resting) | (Fact::Start | Fact::Restart, Phase::Waiting) => self.begin(now),
             // It is to come up again when it is down.
             (Fact::Start | Fact::Restart, Phase::Stopping) => {
                 self.then = Then::Start;
@@ -164,13 +181,21 @@ impl Life {
                 self.state = State::Ready;
                 vec![Step::Tell]
             }
+            (Fact::Hold, Phase::Stopping) => {
+                self.then = Then::Wait;
+                Vec::new()
+            }
+            (Fact::Hold, Phase::Resting | Phase::Pausing { .. }) => self.hold(),
+            (Fact::Hold, Phase::Waiting) => Vec::new(),
+            (Fact::Hold, _) => self.end(Then::Wait),
+            (Fact::Blocked(need), Phase::Waiting) => self.rest(State::Failed(Trouble::Blocked { need })),
             (Fact::Start | Fact::Adopt, _) => Vec::new(),
             (Fact::Stop, Phase::Resting) => Vec::new(),
             (Fact::Stop, Phase::Stopping) => {
                 self.then = Then::Rest;
                 Vec::new()
             }
-            (Fact::Stop, Phase::Pausing { .. }) => self.rest(State::Stopped),
+            (Fact::Stop, Phase::Pausing { .. } | Phase::Waiting) => self.rest(State::Stopped),
             (Fact::Restart, Phase::Pausing { .. }) => self.begin(now),
             (Fact::Stop, _) => self.end(Then::Rest),
             (Fact::Restart, _) => self.end(Then::Start),
@@ -200,7 +225,9 @@ impl Life {
                 vec![Step::Tell, Step::Launch]
             }
             // News of a life that is over, or time that has not come.
-            (Fact::Up | Fact::Passed | Fact::Ended(_) | Fact::Gone | Fact::Time, _) => Vec::new(),
+            (Fact::Up | Fact::Passed | Fact::Ended(_) | Fact::Gone | Fact::Time | Fact::Blocked(_), _) => {
+                Vec::new()
+            }
         }
     }
 
@@ -208,7 +235,7 @@ impl Life {
         self.phase = Phase::Starting;
         self.state = State::Starting;
         self.then = Then::Rest;
-        self.row = 0;
+        (self.row, self.restarts) = (0, 0);
         self.deadline = now.checked_add(self.timeout);
         vec![Step::Tell, Step::Launch]
     }
@@ -259,7 +286,7 @@ impl Life {
         self.row += 1;
         self.restarts += 1;
         self.phase = Phase::Pausing { until: now + pause };
-        self.state = State::Pausing { exit, pause, attempt: self.row };
+        self.state = State::Pausing { exit, pause, attempt: self.restarts };
         vec![Step::Tell]
     }
 
@@ -268,7 +295,16 @@ impl Life {
             Then::Rest => self.rest(State::Stopped),
             Then::Fail => self.rest(State::Failed(Trouble::NotReady { within: self.timeout })),
             Then::Start => self.begin(now),
+            Then::Wait => self.hold(),
         }
+    }
+
+    /// It is down, and comes up again when it is told.
+    fn hold(&mut self) -> Vec<Step> {
+        self.phase = Phase::Waiting;
+        self.deadline = None;
+        self.state = State::Waiting;
+        vec![Step::Tell]
     }
 
     fn rest(&mut self, state: State) -> Vec<Step> {

@@ -18,6 +18,8 @@ const KEPT: usize = 10;
 const LARGEST: u64 = 32 << 20;
 /// How many of the last lines are at hand when something goes wrong.
 pub const LINES: usize = 20;
+/// How the name ends of a file that goes on with the one before.
+const CONTINUED: &str = "+";
 /// A line longer than this is cut where it is shown.
 const LONGEST_LINE: usize = 2000;
 
@@ -49,7 +51,20 @@ impl LogWriter {
         let mut inner = self.lock();
         inner.last.clear();
         inner.open = false;
-        self.open(&mut inner, now)
+        self.open(&mut inner, now, "")
+    }
+
+    /// It is started again by itself: what follows is of another process, and so says a line of the file.
+    pub fn again(&self, what: &str, now: Timestamp) {
+        let mut inner = self.lock();
+        let open = if inner.open { "\n" } else { "" };
+        inner.last.clear();
+        inner.open = false;
+        let line = format!("{open}--- envrun: {what} at {}\n", moment(now).strftime("%Y-%m-%d %H:%M:%S UTC"));
+        if let Some(file) = &mut inner.file {
+            let _ = file.write_all(line.as_bytes());
+        }
+        inner.size += line.len() as u64;
     }
 
     /// Adds what was printed. That a full disk keeps it from the file must not end the service.
@@ -57,7 +72,7 @@ impl LogWriter {
         let mut inner = self.lock();
         inner.remember(bytes);
         if inner.size > LARGEST {
-            let _ = self.open(&mut inner, now);
+            let _ = self.open(&mut inner, now, CONTINUED);
         }
         if let Some(file) = &mut inner.file {
             let _ = file.write_all(bytes);
@@ -77,11 +92,9 @@ impl LogWriter {
         self.lock().path.clone()
     }
 
-    fn open(&self, inner: &mut Inner, now: Timestamp) -> Result<(), FsError> {
+    fn open(&self, inner: &mut Inner, now: Timestamp, kind: &str) -> Result<(), FsError> {
         fs::create_folder(&self.folder)?;
-        let moment = jiff::Timestamp::from_millisecond(i64::try_from(now.0).unwrap_or(i64::MAX))
-            .unwrap_or(jiff::Timestamp::MAX);
-        let name = format!("{}-{:03}.log", moment.strftime("%Y%m%d-%H%M%S"), now.0 % 1000);
+        let name = format!("{}-{:03}{kind}.log", moment(now).strftime("%Y%m%d-%H%M%S"), now.0 % 1000);
         let path = self.folder.join(&name);
         let file = File::options()
             .append(true)
@@ -101,14 +114,7 @@ impl LogWriter {
 
     /// Whoever cannot remove old files leaves them to the next.
     fn prune(&self) {
-        let Ok(entries) = std::fs::read_dir(&self.folder) else { return };
-        let mut logs: Vec<PathBuf> = entries
-            .flatten()
-            .map(|entry| entry.path())
-            .filter(|path| path.extension().is_some_and(|extension| extension == "log"))
-            .collect();
-        logs.sort();
-        for old in logs.iter().rev().skip(KEPT) {
+        for old in files(&self.folder).unwrap_or_default().iter().rev().skip(KEPT) {
             let _ = std::fs::remove_file(old);
         }
     }
@@ -142,20 +148,50 @@ impl Inner {
     }
 }
 
+fn moment(time: Timestamp) -> jiff::Timestamp {
+    let millis = i64::try_from(time.0).unwrap_or(i64::MAX);
+    jiff::Timestamp::from_millisecond(millis).unwrap_or(jiff::Timestamp::MAX)
+}
+
+/// The log files of a folder, the oldest first.
+fn files(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let entries = match std::fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    let paths = entries.flatten().map(|entry| entry.path());
+    let mut logs: Vec<PathBuf> =
+        paths.filter(|path| path.extension().is_some_and(|extension| extension == "log")).collect();
+    logs.sort();
+    Ok(logs)
+}
+
+/// When the start was that a file tells of, as its name says; nothing of one that goes on with another.
+fn start_of(path: &Path) -> Option<String> {
+    let name = path.file_stem()?.to_str()?;
+    let moment = jiff::civil::DateTime::strptime("%Y%m%d-%H%M%S", name.rsplit_once('-')?.0).ok()?;
+    (!name.ends_with(CONTINUED)).then(|| moment.strftime("%Y-%m-%d %H:%M:%S UTC").to_string())
+}
+
 /// The end of a service's newest log, and what is added to it.
 #[derive(Debug)]
 pub struct LogReader {
     folder: PathBuf,
     file: Option<(PathBuf, File)>,
+    /// Files that come after it.
+    next: VecDeque<PathBuf>,
 }
 
+/// How much is read at once.
+const PIECE: u64 = 1 << 20;
 /// How often it is looked whether something was added.
 const POLL: Duration = Duration::from_millis(100);
 
 impl LogReader {
     /// Reads below `folder`, beginning with the last `lines` of the newest file; `None`: with its beginning.
     pub fn new(folder: &Path, lines: Option<usize>) -> io::Result<Self> {
-        let mut reader = Self { folder: folder.to_path_buf(), file: None };
+        let mut reader = Self { folder: folder.to_path_buf(), file: None, next: VecDeque::new() };
         if let Some((path, mut file)) = reader.newest()? {
             if let Some(lines) = lines {
                 seek_to_last(&mut file, lines)?;
@@ -165,23 +201,44 @@ impl LogReader {
         Ok(reader)
     }
 
-    /// Whether there is anything to read.
-    pub fn is_there(&self) -> bool {
-        self.file.is_some()
+    /// Reads everything below `folder` that is still there, start by start.
+    pub fn all(folder: &Path) -> io::Result<Self> {
+        Ok(Self { folder: folder.to_path_buf(), file: None, next: files(folder)?.into() })
     }
 
-    /// Reads what is there; nothing at the end. Goes on with the next file when there is a newer one.
-    pub fn read(&mut self, into: &mut Vec<u8>) -> io::Result<()> {
+    /// Whether there is anything to read.
+    pub fn is_there(&self) -> bool {
+        self.file.is_some() || !self.next.is_empty()
+    }
+
+    /// Reads what is there; nothing at the end. Goes on with the next file when there is one: what it read is of another
+    /// start then, and it gives the moment of that.
+    pub fn read(&mut self, into: &mut Vec<u8>) -> io::Result<Option<String>> {
         if let Some((_, file)) = &mut self.file {
-            file.take(1 << 20).read_to_end(into)?;
+            file.take(PIECE).read_to_end(into)?;
         }
-        if into.is_empty()
-            && let Some((path, file)) = self.newest()?
-            && self.file.as_ref().is_none_or(|(known, _)| *known != path)
-        {
-            self.file.insert((path, file)).1.read_to_end(into)?;
+        if !into.is_empty() {
+            return Ok(None);
         }
-        Ok(())
+        let next = loop {
+            match self.next.pop_front() {
+                None => break self.newest()?,
+                Some(path) => match File::open(&path) {
+                    Ok(file) => break Some((path, file)),
+                    // Room was made for newer ones meanwhile.
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                    Err(error) => return Err(error),
+                },
+            }
+        };
+        let Some((path, file)) = next else { return Ok(None) };
+        if self.file.as_ref().is_some_and(|(known, _)| *known == path) {
+            return Ok(None);
+        }
+        let start = start_of(&path);
+        let (_, file) = self.file.insert((path, file));
+        file.take(PIECE).read_to_end(into)?;
+        Ok(start)
     }
 
     /// Waits a little: somebody else writes, and there is no event to wait for on every file system.

@@ -15,8 +15,10 @@
 //! Invariant: whatever a service started ends with it; a daemon of somebody else ends by its `stop` command.
 //! Invariant: values, which may be secret, are in memory and on a socket that only their owner may open, never in a file.
 
+mod again;
 mod keeper;
 pub mod life;
+mod load;
 pub mod log;
 mod place;
 pub mod probe;

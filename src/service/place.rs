@@ -1,21 +1,21 @@
 //! Where the services of an environment have their lock, their socket and their state: `.envrun/env/<env>/services/`.
 
-use std::fs::{File, TryLockError};
+use std::fs::File;
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::base::fs::{self, FsError};
+use crate::base::fs::{self, FileLock, FsError};
 use crate::exec::Identity;
 
 use super::state::Status;
 
 /// The version of the state file and of the wire.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 /// What stands for the environment in a project that has none.
 const NO_ENVIRONMENT: &str = "-";
@@ -85,20 +85,8 @@ impl Place {
     }
 
     /// Takes the lock, which is freed by the kernel when whoever has it ends; `None` if it is not free within that time.
-    pub fn lock(&self, within: Duration) -> Result<Option<File>, FsError> {
-        let path = self.folder.join("lock");
-        let fail = |error| FsError::new("lock", &path, error);
-        let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(fail)?;
-        let until = Instant::now() + within;
-        loop {
-            match file.try_lock() {
-                Ok(()) => return Ok(Some(file)),
-                Err(TryLockError::WouldBlock) if Instant::now() >= until => return Ok(None),
-                // Whoever has it is about to end: there is nothing to wait for that would tell.
-                Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(5)),
-                Err(TryLockError::Error(error)) => return Err(fail(error)),
-            }
-        }
+    pub fn lock(&self, within: Duration) -> Result<Option<FileLock>, FsError> {
+        FileLock::take_within(&self.folder.join("lock"), within)
     }
 
     /// Where the supervisor says what goes wrong with itself.

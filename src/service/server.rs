@@ -14,6 +14,7 @@ use crate::base::Clock;
 use crate::base::fs::FsError;
 use crate::exec::{Identity, Interrupt, Processes, Signals};
 
+use super::again::Marked;
 use super::place::{FORMAT, Place, Saved};
 use super::state::Status;
 use super::supervisor::{Subscription, Supervisor, Told};
@@ -121,6 +122,8 @@ struct Leases {
     /// By service, the sessions that need it.
     leases: BTreeMap<String, BTreeSet<u64>>,
     kept: BTreeSet<String>,
+    /// By service that somebody else stopped, the sessions that needed it.
+    lost: BTreeMap<String, BTreeSet<u64>>,
     /// Daemons that an earlier supervisor started, and nobody asked for since.
     leftovers: BTreeMap<String, Status>,
 }
@@ -191,7 +194,10 @@ impl Server {
                 server.stop(labels, specs);
                 Reply::Done
             })),
-            Request::Restart { label } => say(write, id, Reply::Known(self.supervisor.restart(&label))),
+            Request::Restart { labels } => apart(Box::new(move |server| {
+                let marked = server.wanted(labels);
+                Reply::Again(server.supervisor.take_turn(marked))
+            })),
             Request::Status { usage: true } => apart(Box::new(|server| {
                 let statuses = server.supervisor.statuses_with_usage();
                 Reply::Statuses(server.with_leftovers(statuses))
@@ -233,7 +239,12 @@ impl Server {
     fn release(&self, session: u64, labels: Option<&[String]>) {
         let mut free = Vec::new();
         let mut state = self.state();
-        let Leases { leases, kept, .. } = &mut *state;
+        let Leases { leases, kept, lost, .. } = &mut *state;
+        for (label, sessions) in &mut *lost {
+            if labels.is_none_or(|labels| labels.contains(label)) {
+                sessions.remove(&session);
+            }
+        }
         leases.retain(|label, sessions| {
             let meant = labels.is_none_or(|labels| labels.contains(label));
             if meant && sessions.remove(&session) && sessions.is_empty() && !kept.contains(label) {
@@ -246,6 +257,23 @@ impl Server {
             self.supervisor.stop(&free);
         }
         self.changed.notify_all();
+    }
+
+    /// Marks those of these services that somebody wants to be started again. Whoever lost one because somebody else
+    /// stopped it has it again.
+    fn wanted(&self, mut labels: Vec<String>) -> Marked {
+        let mut state = self.state();
+        if state.over {
+            labels.clear();
+        }
+        for label in &labels {
+            if let Some(sessions) = state.lost.remove(label).filter(|sessions| !sessions.is_empty()) {
+                state.leases.entry(label.clone()).or_default().extend(sessions);
+            }
+        }
+        labels.retain(|label| state.kept.contains(label) || state.leases.contains_key(label));
+        // Marked with the leases locked: whoever lets one go from now on takes the mark away, too.
+        self.supervisor.begin_turn(&labels)
     }
 
     /// Somebody wants these down, whoever needs them.
@@ -262,7 +290,9 @@ impl Server {
         }
         for label in &stopped {
             state.kept.remove(label);
-            state.leases.remove(label);
+            if let Some(sessions) = state.leases.remove(label) {
+                state.lost.entry(label.clone()).or_default().extend(sessions);
+            }
             self.supervisor.keep(label, false);
         }
         drop(state);

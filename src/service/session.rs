@@ -205,10 +205,13 @@ impl Session {
         self.ask(Request::Stop { labels, specs }).map(drop)
     }
 
-    /// Starts a service again; whether there is one of that name.
-    pub fn restart(&self, label: &str) -> Result<bool, SessionError> {
-        let reply = self.ask(Request::Restart { label: label.to_owned() })?;
-        Ok(matches!(reply, Reply::Known(true)))
+    /// Starts services again, those of them that somebody wants: down in reverse order, then up, each when what it needs
+    /// has come far enough. Returns when each has been started; their labels, in that order.
+    pub fn restart(&self, labels: Vec<String>) -> Result<Vec<String>, SessionError> {
+        match self.ask(Request::Restart { labels })? {
+            Reply::Again(order) => Ok(order),
+            _ => Err(SessionError::Gone),
+        }
     }
 
     /// What is known of all services; with what their processes take.

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::Digest;
 use crate::exec::Environ;
-use crate::model::Command;
+use crate::model::{Command, Gate};
 
 /// How long a service may take to become ready unless it says otherwise.
 pub const READY_TIMEOUT: Duration = Duration::from_secs(60);
@@ -49,8 +49,8 @@ pub struct Spec {
     pub urls: Vec<Link>,
     /// The ports it is told to use.
     pub ports: Vec<u16>,
-    /// The labels of the services it needs: they are stopped after it.
-    pub needs: Vec<String>,
+    /// The labels of the services it needs, and how far each has to be before it starts: they are stopped after it.
+    pub needs: BTreeMap<String, Gate>,
     /// Of everything that makes it what it is: one that runs with another identity is not this one.
     pub identity: Digest,
     /// Of what it depends on: what the tasks made that it needs, and the files that it watches. Nothing where nobody knows.

@@ -29,11 +29,13 @@ pub enum State {
         /// How long the pause is.
         #[serde(rename = "pause_ms", with = "millis")]
         pause: Duration,
-        /// Which restart in a row it is going to be.
+        /// Which restart it is going to be, counted since somebody wanted it up.
         attempt: u32,
     },
     /// It is being brought to its end.
     Stopping,
+    /// It is down, and is started again when what it needs is there.
+    Waiting,
     /// It was stopped, or never started.
     Stopped,
     /// It ended by itself, and well.
@@ -56,6 +58,7 @@ impl State {
             Self::Ready => "ready",
             Self::Pausing { .. } => "restarting",
             Self::Stopping => "stopping",
+            Self::Waiting => "waiting",
             Self::Stopped => "stopped",
             Self::Completed => "completed",
             Self::Failed(_) => "failed",
@@ -85,6 +88,11 @@ pub enum Trouble {
         #[serde(rename = "within_ms", with = "millis")]
         within: Duration,
     },
+    /// It was to be started again, and what it needs did not come up.
+    Blocked {
+        /// What it needs.
+        need: String,
+    },
 }
 
 impl fmt::Display for Trouble {
@@ -93,6 +101,9 @@ impl fmt::Display for Trouble {
             Self::Ended { exit } => write!(f, "{exit}"),
             Self::Loop { times: 1, exit } => write!(f, "{exit}, again after 1 restart"),
             Self::Loop { times, exit } => write!(f, "{exit}, again after {times} restarts"),
+            Self::Blocked { need } => {
+                write!(f, "not started again, because `{need}`, which it needs, is not up")
+            }
             Self::NotReady { within } => write!(f, "not ready within {}", show_duration(*within)),
         }
     }
@@ -158,18 +169,18 @@ pub struct Status {
     /// Its first process.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub process: Option<Identity>,
-    /// When it was started last.
+    /// When it was started last; since when it waits for that, if it does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started: Option<Timestamp>,
     /// Since when it can be used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ready: Option<Timestamp>,
-    /// How often it was started again by itself.
+    /// How often it was started again by itself since somebody wanted it up.
     pub restarts: u32,
     /// How its process ended last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_exit: Option<Exit>,
-    /// Of one that failed: what is known of that.
+    /// Of one that failed, or is started again because it did: what is known of that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<Box<Failure>>,
     /// Where to find it.

@@ -4,20 +4,21 @@
 //! see stands on the board: who waits for a service waits there, and who subscribed is told of every change.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::base::Clock;
-use crate::exec::{Interrupt, Stream, Usage};
+use crate::exec::{Interrupt, Stream};
 use crate::model::Gate;
 
 use super::keeper::{Keeper, Message};
 use super::life::Fact;
+use super::load::Loads;
 use super::log::LogWriter;
 use super::spec::{How, Spec};
 use super::state::{Exit, Failure, State, Status};
@@ -90,7 +91,7 @@ struct Listener {
 #[derive(Debug, Default)]
 pub(super) struct Board {
     entries: Mutex<BTreeMap<String, Entry>>,
-    changed: Condvar,
+    pub(super) changed: Condvar,
     listeners: Mutex<Vec<Listener>>,
 }
 
@@ -101,8 +102,8 @@ pub(super) struct Entry {
     /// The probe that failed last, and what it was answered.
     pub(super) probe: Option<String>,
     /// How often it was asked for something, and how many of these its keeper has taken in.
-    asked: u64,
-    handled: u64,
+    pub(super) asked: u64,
+    pub(super) handled: u64,
 }
 
 impl Board {
@@ -127,6 +128,11 @@ impl Board {
         }
     }
 
+    /// How its process ended last.
+    pub(super) fn last_exit(&self, label: &str) -> Option<Exit> {
+        self.entries().get(label).and_then(|entry| entry.status.last_exit.clone())
+    }
+
     /// Its keeper has taken in what it was asked for.
     pub(super) fn handled(&self, label: &str) {
         self.note(label, |entry| entry.handled += 1);
@@ -147,19 +153,19 @@ impl Board {
         });
     }
 
-    fn entries(&self) -> MutexGuard<'_, BTreeMap<String, Entry>> {
+    pub(super) fn entries(&self) -> MutexGuard<'_, BTreeMap<String, Entry>> {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// One service among the others.
-struct Kept {
-    spec: Spec,
+pub(super) struct Kept {
+    pub(super) spec: Spec,
     send: Sender<Message>,
     log: Arc<LogWriter>,
     thread: Option<JoinHandle<()>>,
-    /// What its processes had taken when that was asked last, and when.
-    sampled: Option<(Instant, Duration)>,
+    /// It is part of this turn of starting services again, and waits for its end, or for its beginning.
+    pub(super) turn: Option<u64>,
 }
 
 /// A set of services. Dropped, all of them are stopped.
@@ -167,6 +173,9 @@ pub struct Supervisor {
     board: Arc<Board>,
     clock: Clock,
     kept: Mutex<BTreeMap<String, Kept>>,
+    loads: Loads,
+    /// Counts the turns of starting services again.
+    pub(super) turns: AtomicU64,
     /// Daemons that an earlier supervisor of ours started and did not stop.
     owned: BTreeSet<String>,
 }
@@ -175,7 +184,8 @@ impl Supervisor {
     /// None yet. `owned` are daemons that are ours although we did not start them: an earlier supervisor did, and was
     /// killed.
     pub fn new(clock: Clock, owned: BTreeSet<String>) -> Arc<Self> {
-        Arc::new(Self { board: Arc::default(), clock, kept: Mutex::default(), owned })
+        let (board, kept, loads) = (Arc::default(), Mutex::default(), Loads::default());
+        Arc::new(Self { board, clock, kept, loads, turns: AtomicU64::new(0), owned })
     }
 
     /// Sees to it that a service is up, with these values: starts it, or starts it again if it runs with others.
@@ -204,6 +214,7 @@ impl Supervisor {
                     let _ = service.send.send(Message::Is(Box::new(spec.clone())));
                     service.spec = spec;
                 }
+                service.turn = None;
                 (begun, if over { Fact::Start } else { Fact::Restart })
             }
         };
@@ -221,20 +232,14 @@ impl Supervisor {
             let Some(entry) = entries.get(label) else {
                 return Err(Failure::plain(format!("`{label}` is not a service that is kept here")));
             };
-            let is_settled = entry.asked == entry.handled;
-            let come = match (&entry.status.state, gate) {
-                _ if !is_settled => false,
-                (State::Ready, Gate::Started | Gate::Ready) | (State::Started, Gate::Started) => true,
-                (State::Completed, Gate::Started | Gate::Completed) => true,
-                _ => false,
-            };
-            if come {
-                return Ok(entry.status.clone());
-            }
-            if is_settled && entry.status.state.is_over() {
-                let entry = entry.clone();
-                drop(entries);
-                return Err(self.failure(&entry));
+            match entry.come(gate) {
+                Some(true) => return Ok(entry.status.clone()),
+                Some(false) => {
+                    let entry = entry.clone();
+                    drop(entries);
+                    return Err(self.failure(&entry));
+                }
+                None => {}
             }
             if nobody_waits {
                 return Err(Failure::plain("nobody waits for it any longer".into()));
@@ -269,19 +274,12 @@ impl Supervisor {
         }
     }
 
-    /// Starts a service again, those that need it not; whether there is one of that name.
-    pub fn restart(&self, label: &str) -> bool {
-        let kept = self.kept();
-        let known = kept.contains_key(label);
-        if known {
-            self.ask(&kept, label, Fact::Restart);
-        }
-        known
-    }
-
     /// Stops these services, and whatever needs them first; returns when all of it is over.
     pub fn stop(&self, labels: &[String]) {
         let mut left = self.with_dependants(labels);
+        for (_, service) in self.kept().iter_mut().filter(|(label, _)| left.contains(*label)) {
+            service.turn = None;
+        }
         while !left.is_empty() {
             // Whatever nobody needs that is still there goes now, all of it at once.
             let now: Vec<String> = {
@@ -289,7 +287,7 @@ impl Supervisor {
                 let needed: BTreeSet<&String> = left
                     .iter()
                     .filter_map(|label| kept.get(label))
-                    .flat_map(|service| &service.spec.needs)
+                    .flat_map(|service| service.spec.needs.keys())
                     .collect();
                 let free = left.iter().filter(|label| !needed.contains(label)).cloned().collect::<Vec<_>>();
                 // A ring of needs cannot be, but must not keep us here.
@@ -298,9 +296,7 @@ impl Supervisor {
                 now
             };
             let over = |label: &String, entries: &BTreeMap<String, Entry>| {
-                entries
-                    .get(label)
-                    .is_none_or(|entry| entry.asked == entry.handled && entry.status.state.is_over())
+                entries.get(label).is_none_or(|entry| entry.is_settled() && entry.status.state.is_over())
             };
             let mut entries = self.board.entries();
             while !now.iter().all(|label| over(label, &entries)) {
@@ -334,46 +330,13 @@ impl Supervisor {
         self.board.entries().get(label).map(|entry| entry.status.clone())
     }
 
-    /// What is known of every service, and what their processes take. Looks twice within a tenth of a second, where it
-    /// has not looked before.
+    /// What is known of every service, and what their processes take.
     pub fn statuses_with_usage(&self) -> Vec<Status> {
-        const SAMPLE: Duration = Duration::from_millis(100);
-        let first = {
-            let kept = self.kept();
-            kept.values().any(|service| service.sampled.is_none())
-        };
-        let sample = || -> BTreeMap<String, Usage> {
-            let statuses = self.statuses();
-            let roots = statuses.iter().filter_map(|status| Some((status.label.clone(), status.process?)));
-            roots.map(|(label, process)| (label, process.usage())).collect()
-        };
-        let note = |usages: &BTreeMap<String, Usage>| -> BTreeMap<String, u32> {
-            let now = Instant::now();
-            let mut loads = BTreeMap::new();
-            for (label, service) in &mut *self.kept() {
-                let Some(usage) = usages.get(label) else {
-                    service.sampled = None;
-                    continue;
-                };
-                if let Some((then, cpu)) = service.sampled {
-                    let wall = now.saturating_duration_since(then).as_secs_f64().max(0.001);
-                    let share = usage.cpu.saturating_sub(cpu).as_secs_f64() / wall * 1000.0;
-                    loads.insert(label.clone(), share.round() as u32);
-                }
-                service.sampled = Some((now, usage.cpu));
-            }
-            loads
-        };
-        if first {
-            note(&sample());
-            std::thread::sleep(SAMPLE);
-        }
-        let usages = sample();
-        let loads = note(&usages);
+        let running = |status: Status| Some((status.label, status.process?));
+        let mut took = self.loads.look(&self.statuses().into_iter().filter_map(running).collect());
         let mut statuses = self.statuses();
         for status in &mut statuses {
-            status.usage = usages.get(&status.label).copied();
-            status.load = loads.get(&status.label).copied();
+            (status.usage, status.load) = took.remove(&status.label).unzip();
         }
         statuses
     }
@@ -394,10 +357,9 @@ impl Supervisor {
 
     /// Whether nothing runs and nothing is going to.
     pub fn is_idle(&self) -> bool {
-        self.board
-            .entries()
-            .values()
-            .all(|entry| entry.asked == entry.handled && entry.status.state.is_over())
+        let again = self.kept().values().any(|service| service.turn.is_some());
+        !again
+            && self.board.entries().values().all(|entry| entry.is_settled() && entry.status.state.is_over())
     }
 
     /// These services and all that need them.
@@ -409,7 +371,7 @@ impl Supervisor {
             let more: Vec<String> = kept
                 .iter()
                 .filter(|(label, service)| {
-                    !all.contains(*label) && service.spec.needs.iter().any(|need| all.contains(need))
+                    !all.contains(*label) && service.spec.needs.keys().any(|need| all.contains(need))
                 })
                 .map(|(label, _)| label.clone())
                 .collect();
@@ -459,11 +421,11 @@ impl Supervisor {
         let keeper = Keeper::new(spec.clone(), (&self.board, &log, &self.clock), send.clone(), owned);
         let thread = std::thread::Builder::new().name("keeper".to_owned());
         let thread = thread.spawn(move || keeper.keep(&receive)).ok();
-        Kept { spec, send, log, thread, sampled: None }
+        Kept { spec, send, log, thread, turn: None }
     }
 
     /// Asks a keeper for something; whoever looks at the board from now on sees that it was asked.
-    fn ask(&self, kept: &BTreeMap<String, Kept>, label: &str, fact: Fact) {
+    pub(super) fn ask(&self, kept: &BTreeMap<String, Kept>, label: &str, fact: Fact) {
         let Some(service) = kept.get(label) else { return };
         self.board.note(label, |entry| entry.asked += 1);
         if service.send.send(Message::Asked(fact)).is_err() {
@@ -476,7 +438,11 @@ impl Supervisor {
         }
     }
 
-    fn kept(&self) -> MutexGuard<'_, BTreeMap<String, Kept>> {
+    pub(super) fn board(&self) -> &Board {
+        &self.board
+    }
+
+    pub(super) fn kept(&self) -> MutexGuard<'_, BTreeMap<String, Kept>> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,4 +1,4 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -31,7 +31,7 @@ fn spec(dir: &Path, label: &str, run: &str) -> Spec {
         restart: Policy::default(),
         urls: Vec::new(),
         ports: Vec::new(),
-        needs: Vec::new(),
+        needs: BTreeMap::new(),
         identity: Digest::of(run.as_bytes()),
         content: None,
         hint: None,
@@ -176,11 +176,46 @@ fn what_is_wanted_while_it_stops_counts() {
     .assert_eq(&told(Policy::default(), &facts));
 }
 
+#[test]
+fn who_is_held_comes_up_when_he_is_told() {
+    let facts = [
+        (0, Fact::Start),
+        (1, Fact::Up),
+        (2, Fact::Passed),
+        (3, Fact::Hold),
+        (4, Fact::Gone),
+        (90_000, Fact::Time),
+        (90_001, Fact::Start),
+        (90_002, Fact::Hold),
+        (90_003, Fact::Gone),
+        (90_004, Fact::Blocked("db".into())),
+        (90_005, Fact::Hold),
+        (90_006, Fact::Stop),
+    ];
+    expect![[r#"
+        00000 starting launch
+        00001 started probe
+        00002 ready
+        00003 stopping end
+        00004 waiting
+        90000 waiting
+        90001 starting launch
+        90002 stopping end
+        90003 waiting
+        90004 failed: not started again, because `db`, which it needs, is not up
+        90005 waiting
+        90006 stopped
+    "#]]
+    .assert_eq(&told(Policy::default(), &facts));
+}
+
 fn any_fact() -> impl Strategy<Value = Fact> {
     prop_oneof![
         Just(Fact::Start),
         Just(Fact::Stop),
         Just(Fact::Restart),
+        Just(Fact::Hold),
+        Just(Fact::Blocked("db".into())),
         Just(Fact::Up),
         Just(Fact::Passed),
         Just(Fact::Gone),
@@ -228,9 +263,11 @@ proptest! {
                 }
             }
             prop_assert_eq!(life.is_resting(), life.state().is_over());
-            prop_assert_eq!(life.is_resting(), !running && !matches!(life.state(), State::Pausing { .. }));
+            let comes = matches!(life.state(), State::Pausing { .. } | State::Waiting);
+            prop_assert_eq!(life.is_resting(), !running && !comes);
             if let State::Pausing { attempt, .. } = life.state() {
-                prop_assert!(*attempt <= max && when != When::Never);
+                prop_assert!(life.in_a_row() <= max && when != When::Never);
+                prop_assert_eq!(*attempt, life.restarts());
             }
         }
     }
@@ -294,7 +331,7 @@ fn services_are_stopped_in_reverse_order() {
             "trap 'echo {label} >> order; exit 0' TERM; touch {label}.up; while :; do sleep 0.01; done"
         );
         let mut spec = spec(dir.path(), label, &run);
-        spec.needs = needs.split_whitespace().map(str::to_owned).collect();
+        spec.needs = needs.split_whitespace().map(|need| (need.to_owned(), Gate::Ready)).collect();
         spec.ready.probes = vec![probe(Asks::Exec(Command::Shell(format!("test -e {label}.up"))))];
         supervisor.up(spec);
         wait(&supervisor, label, Gate::Ready).unwrap();
@@ -304,6 +341,160 @@ fn services_are_stopped_in_reverse_order() {
     drop(supervisor);
     let order = std::fs::read_to_string(dir.path().join("order")).unwrap();
     assert_eq!(order, "web\napi\ndb\n");
+}
+
+/// A service that takes note of its beginning, of being ready a moment later, and of its end.
+fn noting(dir: &Path, label: &str, needs: &[(&str, Gate)]) -> Spec {
+    let run = format!(
+        "trap 'echo -{label} >> order; rm -f {label}.up; exit 0' TERM; echo +{label} >> order; test ! -e {label}.bad; \
+         sleep 0.2; echo ={label} >> order; touch {label}.up; while :; do sleep 0.01; done"
+    );
+    let mut spec = spec(dir, label, &run);
+    spec.needs = needs.iter().map(|(need, gate)| ((*need).to_owned(), *gate)).collect();
+    spec.ready.probes = vec![probe(Asks::Exec(Command::Shell(format!("test -e {label}.up"))))];
+    spec
+}
+
+fn up_in_order(supervisor: &Supervisor, specs: &[Spec]) {
+    for spec in specs {
+        supervisor.up(spec.clone());
+        wait(supervisor, &spec.label, Gate::Ready).unwrap();
+    }
+}
+
+#[test]
+fn services_are_started_again_in_order() {
+    let dir = tempfile::tempdir().unwrap();
+    let supervisor = Supervisor::new(Clock::System, BTreeSet::new());
+    let all = ["web", "log", "api", "db"].map(str::to_owned);
+    up_in_order(
+        &supervisor,
+        &[
+            noting(dir.path(), "db", &[]),
+            noting(dir.path(), "log", &[]),
+            noting(dir.path(), "api", &[("db", Gate::Ready)]),
+            noting(dir.path(), "web", &[("db", Gate::Ready), ("api", Gate::Started)]),
+        ],
+    );
+    std::fs::remove_file(dir.path().join("order")).unwrap();
+    let before: Vec<_> = supervisor.statuses().into_iter().map(|status| status.process).collect();
+    assert_eq!(supervisor.restart(&all), ["db", "log", "api", "web"]);
+    for label in &all {
+        wait(&supervisor, label, Gate::Ready).unwrap();
+    }
+    let order = std::fs::read_to_string(dir.path().join("order")).unwrap();
+    let at = |what: &str| order.lines().position(|line| line == what).expect(what);
+    for pair in ["-web -api", "-api -db", "-db +db", "=db +api", "=db +web", "+api +web", "-log +log"] {
+        let (first, second) = pair.split_once(' ').unwrap();
+        assert!(at(first) < at(second), "{pair}: {order}");
+    }
+    assert!(at("+web") < at("=api"), "`web` needs no more than a beginning of `api`: {order}");
+    for (status, before) in supervisor.statuses().iter().zip(before) {
+        assert_ne!(status.process, before);
+        assert_eq!(status.restarts, 0, "nothing of this was by itself");
+    }
+    // One alone: what needs it goes on.
+    std::fs::remove_file(dir.path().join("order")).unwrap();
+    assert_eq!(supervisor.restart(&["db".to_owned()]), ["db"]);
+    wait(&supervisor, "db", Gate::Ready).unwrap();
+    assert_eq!(std::fs::read_to_string(dir.path().join("order")).unwrap(), "-db\n+db\n=db\n");
+}
+
+#[test]
+fn what_needs_one_that_does_not_come_up_again_is_not_started() {
+    let dir = tempfile::tempdir().unwrap();
+    let supervisor = Supervisor::new(Clock::System, BTreeSet::new());
+    let both = ["api", "db"].map(str::to_owned);
+    up_in_order(
+        &supervisor,
+        &[noting(dir.path(), "db", &[]), noting(dir.path(), "api", &[("db", Gate::Ready)])],
+    );
+    std::fs::write(dir.path().join("db.bad"), "").unwrap();
+    supervisor.restart(&both);
+    assert_eq!(wait(&supervisor, "db", Gate::Ready).unwrap_err().reason, "ended with exit status 1");
+    let failure = wait(&supervisor, "api", Gate::Ready).unwrap_err();
+    assert_eq!(failure.reason, "not started again, because `db`, which it needs, is not up");
+    assert!(supervisor.is_idle());
+    // Both have failed, and both come when the reason is gone.
+    std::fs::remove_file(dir.path().join("db.bad")).unwrap();
+    supervisor.restart(&both);
+    both.iter().for_each(|label| drop(wait(&supervisor, label, Gate::Ready).unwrap()));
+}
+
+#[test]
+fn who_is_stopped_meanwhile_is_not_started_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let supervisor = Supervisor::new(Clock::System, BTreeSet::new());
+    let both = ["api", "db"].map(str::to_owned);
+    let slow = format!(
+        "trap 'touch ending; while test ! -e may; do sleep 0.01; done; exit 0' TERM; touch db.up; while :; do sleep 0.01; done"
+    );
+    let mut db = noting(dir.path(), "db", &[]);
+    db.how = How::Child { run: Command::Shell(slow), stop: None };
+    up_in_order(&supervisor, &[db, noting(dir.path(), "api", &[("db", Gate::Ready)])]);
+    let again = {
+        let (supervisor, both) = (supervisor.clone(), both.clone());
+        std::thread::spawn(move || supervisor.restart(&both))
+    };
+    while !dir.path().join("ending").exists() {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    assert_eq!(supervisor.status("api").unwrap().state, State::Waiting);
+    assert!(!supervisor.is_idle());
+    supervisor.stop(&["api".to_owned()]);
+    std::fs::write(dir.path().join("may"), "").unwrap();
+    again.join().unwrap();
+    wait(&supervisor, "db", Gate::Ready).unwrap();
+    assert_eq!(supervisor.status("api").unwrap().state, State::Stopped);
+}
+
+#[test]
+fn a_restart_by_itself_is_marked_in_its_log_and_another_start_has_a_log_of_its_own() {
+    let dir = tempfile::tempdir().unwrap();
+    let supervisor = Supervisor::new(Clock::System, BTreeSet::new());
+    let run = "echo x >> tries; echo try $(wc -l < tries); test $(wc -l < tries) -ge 2 || exit 7; touch up; exec sleep 1000";
+    let mut api = spec(dir.path(), "api", run);
+    api.ready.probes = vec![probe(Asks::Exec(Command::Shell("test -e up".into())))];
+    api.restart = Policy { when: When::OnFailure, max: 5 };
+    let told = supervisor.subscribe();
+    supervisor.up(api.clone());
+    wait(&supervisor, "api", Gate::Ready).unwrap();
+    let pausing =
+        std::iter::from_fn(|| told.next(Some(Duration::from_secs(60)))).find_map(|told| match told {
+            Told::Changed(status) if matches!(status.state, State::Pausing { .. }) => Some(status),
+            _ => None,
+        });
+    // A failure is told with its last words, also if it is started again.
+    let failure = pausing.expect("it was told").failure.unwrap();
+    assert_eq!(
+        (failure.reason.as_str(), &failure.lines[..]),
+        ("ended with exit status 7", &["try 1".to_owned()][..])
+    );
+    supervisor.restart(&["api".to_owned()]);
+    wait(&supervisor, "api", Gate::Ready).unwrap();
+    supervisor.stop_all();
+    let read = |mut reader: super::log::LogReader| {
+        let mut all = String::new();
+        loop {
+            let mut text = Vec::new();
+            let start = reader.read(&mut text).unwrap();
+            all.extend(start.iter().map(|_| "<start>\n"));
+            if text.is_empty() && start.is_none() {
+                return regex::Regex::new(r"\d{4}-.* UTC").unwrap().replace_all(&all, "<time>").into_owned();
+            }
+            all.push_str(&String::from_utf8(text).unwrap());
+        }
+    };
+    assert_eq!(read(super::log::LogReader::new(&api.logs, None).unwrap()), "try 3\n");
+    expect![[r#"
+        <start>
+        try 1
+        --- envrun: it ended with exit status 7; restart 1 at <time>
+        try 2
+        <start>
+        try 3
+    "#]]
+    .assert_eq(&read(super::log::LogReader::all(&api.logs).unwrap()));
 }
 
 #[test]

@@ -33,8 +33,8 @@ pub(super) enum Request {
     Release { labels: Vec<String> },
     /// Stop these, whoever needs them; all of them without a list. `specs` are of daemons that an earlier supervisor left.
     Stop { labels: Option<Vec<String>>, specs: Vec<Spec> },
-    /// Start one again.
-    Restart { label: String },
+    /// Start these again, those that somebody wants, in the order of what they need; say when each has been started.
+    Restart { labels: Vec<String> },
     /// What is known of all; with what their processes take.
     Status { usage: bool },
     /// From now on, tell what changes and what is printed.
@@ -73,7 +73,8 @@ pub(super) enum Reply {
     Begun(Begun),
     Come(Box<Status>),
     Failed(Box<Failure>),
-    Known(bool),
+    /// These were started again, in this order.
+    Again(Vec<String>),
     Statuses(Vec<Status>),
     Done,
     /// It was not understood.

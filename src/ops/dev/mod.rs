@@ -367,7 +367,7 @@ impl Session<'_> {
     /// A service changed while nothing ran.
     fn tell_service(&mut self, status: Status) {
         let Some(node) = self.told_as(&status.label) else { return };
-        if !self.ready.services.is_news(&status.label, &status.state, status.ready, true) {
+        if !self.ready.services.is_news(&status, true) {
             return;
         }
         let over = status.state.is_over();

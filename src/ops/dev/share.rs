@@ -8,7 +8,6 @@
 //! Invariant: a terminal that does not read misses output; it never makes the session wait.
 
 use std::collections::VecDeque;
-use std::fs::File;
 use std::io::{self, BufRead, BufReader, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
@@ -20,6 +19,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 use crate::base::Digest;
+use crate::base::fs::FileLock;
 use crate::event::{Event, RunState, Sequenced};
 use crate::plan::Plan;
 use crate::record::STATE_DIR;
@@ -64,7 +64,7 @@ pub(super) struct Seat {
     place: Place,
     listener: Option<UnixListener>,
     told: Told,
-    _lock: File,
+    _lock: FileLock,
 }
 
 /// A session of somebody else's that was joined.

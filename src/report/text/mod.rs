@@ -142,12 +142,12 @@ impl Text {
                 }
             }
             Event::ServiceChanged { node, state: service, failure, log, hint } => {
-                // Its last lines stand right above: no need to read them twice.
-                let seen = self.weave.spoke_last(*node);
+                self.weave.end_lines(*node, state.label(*node), &mut self.page);
+                // How many of its last lines stand right above: no need to read them twice.
+                let seen = self.weave.last_lines(*node);
                 if let Some((ink, verb, rest)) =
                     words::service(service).filter(|_| *service != State::Stopped || self.verbose)
                 {
-                    self.weave.end_lines(*node, state.label(*node), &mut self.page);
                     self.status(Some(*node), (ink, verb), state.label(*node), &rest);
                 }
                 if let Some(failure) = failure {
@@ -314,14 +314,15 @@ impl Text {
     /// What is known of a service that failed by itself: the last it printed, and what to look at.
     fn service_failure(
         &mut self,
-        (node, seen): (NodeIx, bool),
+        (node, seen): (NodeIx, usize),
         failure: &Failure,
         log: Option<&str>,
         hint: Option<&str>,
     ) {
         let Failure::Service { lines, probe, .. } = failure else { return };
         let bar = self.style.paint(Ink::Faint, self.style.bar());
-        let shown = if seen { &[] } else { &lines[lines.len().saturating_sub(LAST_LINES)..] };
+        let last = &lines[lines.len().saturating_sub(LAST_LINES)..];
+        let shown = if seen >= last.len() { &[] } else { last };
         for line in shown {
             let mut text = Vec::new();
             Filter::new(self.page.keep(Channel::Err)).pass(line.as_bytes(), &mut text);

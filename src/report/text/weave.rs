@@ -44,6 +44,8 @@ struct Strand {
     held: Held,
     /// The stretch in which it was shown first.
     shown: Option<u64>,
+    /// The stretch in which it was shown last, and how many lines of it that was.
+    latest: (u64, usize),
 }
 
 /// What is left of a node's output when it is over.
@@ -71,9 +73,10 @@ impl Weave {
         }
     }
 
-    /// Whether the last thing on the page was printed by this node.
-    pub(super) fn spoke_last(&self, node: NodeIx) -> bool {
-        self.speaker == Some(node) && self.strands.get(&node).is_some_and(|strand| strand.shown.is_some())
+    /// How many lines that this node printed stand at the very end of the page, with nothing of anybody else between.
+    pub(super) fn last_lines(&self, node: NodeIx) -> usize {
+        let latest = self.strands.get(&node).map(|strand| strand.latest);
+        latest.filter(|(stretch, _)| *stretch == self.stretch).map_or(0, |(_, lines)| lines)
     }
 
     /// Whether all that a node printed stands in one piece at the very end of the page.
@@ -97,6 +100,7 @@ impl Weave {
             open: Default::default(),
             held: Held::with_room(room),
             shown: None,
+            latest: (0, 0),
         }
     }
 
@@ -119,7 +123,7 @@ impl Weave {
             Output::Stream => {
                 let mut passed = Vec::with_capacity(bytes.len());
                 strand.filters[channel as usize].pass(bytes, &mut passed);
-                self.show(node, &mut strand);
+                self.show(node, &mut strand, passed.iter().filter(|byte| **byte == b'\n').count());
                 page.put(channel, &passed);
             }
             Output::Prefix => {
@@ -180,9 +184,11 @@ impl Weave {
         nodes
     }
 
-    fn show(&mut self, node: NodeIx, strand: &mut Strand) {
+    fn show(&mut self, node: NodeIx, strand: &mut Strand, lines: usize) {
         self.speak(Some(node));
         strand.shown.get_or_insert(self.stretch);
+        let before = if strand.latest.0 == self.stretch { strand.latest.1 } else { 0 };
+        strand.latest = (self.stretch, before + lines);
     }
 
     fn prefixed(
@@ -197,7 +203,7 @@ impl Weave {
         if lines.is_empty() {
             return;
         }
-        self.show(node, strand);
+        self.show(node, strand, lines.split_inclusive(|byte| *byte == b'\n').count());
         let style = page.style(channel);
         let pad = self.width.saturating_sub(label.width());
         let prefix = format!("{label}{:pad$} {}", "", style.bar());
@@ -222,7 +228,7 @@ impl Weave {
         if strand.held.bytes().is_empty() {
             return;
         }
-        self.show(node, strand);
+        self.show(node, strand, 0);
         if self.github {
             page.line(Channel::Out, format!("::group::output of {label}").as_bytes());
         } else {

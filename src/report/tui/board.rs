@@ -368,6 +368,6 @@ fn mark_of_service(state: &State) -> Mark {
         State::Failed(_) => Mark::Failed,
         State::Pausing { .. } => Mark::Trouble,
         State::Stopped => Mark::Skipped,
-        State::Starting | State::Started | State::Stopping => Mark::Running,
+        State::Starting | State::Started | State::Stopping | State::Waiting => Mark::Running,
     }
 }
