@@ -170,8 +170,8 @@ impl<'a> Visits<'a> {
 
     fn name(&self, visit: usize) -> &'a NodeName {
         let (room, place) = (self.room(visit), self.list[visit].place as usize);
-        let base = room.project.base.nodes.get_index(place).map(|(name, _)| name);
-        base.unwrap_or_else(|| room.extra[place - room.project.base.nodes.len()])
+        let base = &room.project.base.nodes;
+        base.name_at(place).unwrap_or_else(|| room.extra[place - base.len()])
     }
 
     pub fn project(&self, visit: usize) -> &'a ProjectName {
@@ -190,7 +190,7 @@ impl<'a> Visits<'a> {
     pub fn definition(&self, visit: usize) -> Option<&'a Node> {
         let own = self.side(visit).overlay.and_then(|scope| scope.nodes.get(self.name(visit)));
         let base = &self.room(visit).project.base.nodes;
-        own.or_else(|| base.get_index(self.list[visit].place as usize).map(|(_, node)| node))
+        own.or_else(|| base.at(self.list[visit].place as usize))
     }
 
     /// Whether the environment says something of its own about the node.

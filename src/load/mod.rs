@@ -92,6 +92,11 @@ impl Loaded {
         self.diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error)
     }
 
+    /// The root Envfile.
+    pub fn root_file(&self) -> &Path {
+        &self.sources.files()[0].path
+    }
+
     /// The resolved definition of a node in an environment, line by line.
     pub fn definition(&self, path: &NodePath, env: Option<&EnvName>) -> Option<Vec<Line>> {
         show::definition(self.declared.as_ref()?, &self.sources, path, env)

@@ -7,6 +7,9 @@
 //! Its *basis* is the digest of all these answers. Who knows it, and that nothing gives another answer since, by the stat
 //! of every file, need not have the files read again.
 //!
+//! The nodes, which are most of it, are not decoded when it is read: they stay packed behind the rest
+//! ([`Nodes`](crate::model::Nodes)), each to be decoded when somebody asks for it.
+//!
 //! Invariant: a snapshot that is torn, foreign or of another version is none; the texts are then read as if for the first
 //! time.
 
@@ -20,12 +23,12 @@ use crate::base::codec::{Put, Reader};
 use crate::base::fs::{self, FsError};
 use crate::base::{Digest, checksum};
 use crate::diag::SourceMap;
-use crate::model::Envfile;
+use crate::model::{Envfile, Nodes, Project};
 
 use super::{Loaded, Texts};
 
 /// The first bytes of a snapshot, the build's own name among them: another build may have other types, or other rules.
-const MAGIC: &str = concat!("envrun snapshot ", env!("ENVRUN_BUILD"), "\n");
+pub(super) const MAGIC: &str = concat!("envrun snapshot ", env!("ENVRUN_BUILD"), "\n");
 
 /// Something that was asked for while loading, and what the answer was.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,7 +50,37 @@ pub(super) struct Snapshot {
     pub(super) basis: [u8; 32],
     pub(super) asked: Vec<(PathBuf, Answer)>,
     pub(super) sources: Vec<Source>,
+    /// Its nodes are written apart.
     pub(super) envfile: Envfile,
+}
+
+impl Snapshot {
+    /// The body of a file: how long the head is, the head, and the nodes of each scope.
+    pub(super) fn encode(&self) -> Result<Vec<u8>, postcard::Error> {
+        let head = postcard::to_stdvec(self)?;
+        let mut body = Vec::new();
+        body.put_u32(u32::try_from(head.len()).map_err(|_| postcard::Error::SerializeBufferFull)?);
+        body.put(&head);
+        for scope in self.envfile.projects.values().flat_map(Project::scopes) {
+            scope.nodes.pack(&mut body)?;
+        }
+        Ok(body)
+    }
+
+    /// What the bytes of a file say whose body begins at `at`.
+    pub(super) fn decode(bytes: Vec<u8>, mut at: usize) -> Option<Self> {
+        let bytes = Arc::new(bytes);
+        let mut reader = Reader::new(bytes.get(at..)?);
+        let head = usize::try_from(reader.u32()?).ok().and_then(|length| reader.take(length))?;
+        let mut snapshot: Self = postcard::from_bytes(head).ok()?;
+        at = bytes.len() - reader.len();
+        for project in snapshot.envfile.projects.values_mut() {
+            for scope in std::iter::once(&mut project.base).chain(project.overlays.values_mut()) {
+                scope.nodes = Nodes::unpacked(&bytes, &mut at)?;
+            }
+        }
+        (at == bytes.len()).then_some(snapshot)
+    }
 }
 
 /// What a path answers now, and the text if it is a file.
@@ -95,7 +128,7 @@ impl Loaded {
         let basis = Digest::of(&postcard::to_stdvec(&answers).map_err(unwritable)?).0;
         let (sources, envfile) = (sources.collect(), self.envfile.clone());
         let snapshot = Snapshot { basis, asked: answers, sources, envfile };
-        let body = postcard::to_stdvec(&snapshot).map_err(unwritable)?;
+        let body = snapshot.encode().map_err(unwritable)?;
         let mut bytes = MAGIC.as_bytes().to_vec();
         bytes.put_u64(checksum(&body));
         bytes.put(&body);
@@ -120,7 +153,8 @@ impl Loaded {
         if checksum(body) != sum {
             return None;
         }
-        let snapshot: Snapshot = postcard::from_bytes(body).ok()?;
+        let at = bytes.len() - body.len();
+        let snapshot = Snapshot::decode(bytes, at)?;
         let basis = Digest(snapshot.basis);
         let is_known = known == Some(basis);
         let mut read: Vec<(&Path, Arc<str>)> = Vec::new();

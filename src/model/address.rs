@@ -313,7 +313,7 @@ impl Directory for Envfile {
         let project = self.projects.get(project)?;
         let scopes = || std::iter::once(&project.base).chain(project.overlays.values());
         scopes()
-            .find_map(|scope| scope.nodes.get_key_value(name).map(|(name, _)| name.clone()))
+            .find_map(|scope| scope.nodes.name_at(scope.nodes.get_index_of(name)?).cloned())
             .or_else(|| project.aliases.get(name).cloned())
     }
 

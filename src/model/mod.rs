@@ -12,6 +12,7 @@ mod constraint;
 mod deploy;
 mod name;
 mod node;
+mod nodes;
 mod render;
 mod requirement;
 mod secret;
@@ -26,6 +27,7 @@ pub use name::{EnvName, Gate, NodeName, NodePath, NodeRef, ProjectName, VarName}
 pub use node::{
     Action, ArgKind, ArgSpec, CacheMode, Command, Load, Node, Pool, Retry, RetryOn, Sandbox, Task, Unbuilt,
 };
+pub use nodes::Nodes;
 pub use render::{Content, Only, Render};
 pub use requirement::{Amount, Requirement, RequirementKind, merge_requirements};
 pub use secret::{Generate, Kept, Rotate, Secret, SecretSpec, Store, StoreFormat, StoreRef, lay_secrets};
@@ -38,7 +40,7 @@ use std::time::Duration;
 
 use indexmap::IndexMap;
 
-use crate::base::{RelPath, map};
+use crate::base::RelPath;
 use crate::diag::{Span, Spanned};
 
 /// Everything that the root Envfile and its includes say.
@@ -132,7 +134,8 @@ pub struct Project {
 #[derive(Debug, Clone, Default, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Scope {
     /// Tasks, services, deploys, snapshots. In an overlay: only those that differ from the base.
-    pub nodes: map::IndexMap<NodeName, Node>,
+    #[serde(skip)]
+    pub nodes: Nodes,
     /// Variables; `Var::value` is `None` for a required name, `Some(Value::Null)` takes an inherited name away.
     pub vars: IndexMap<VarName, Var>,
     /// Secrets by name, as written in this one block.
@@ -154,6 +157,11 @@ pub struct Scope {
 }
 
 impl Project {
+    /// Every scope: the base, then each overlay.
+    pub fn scopes(&self) -> impl Iterator<Item = &Scope> {
+        std::iter::once(&self.base).chain(self.overlays.values())
+    }
+
     /// The node of that name as `env` has it.
     pub fn node(&self, env: Option<&EnvName>, name: &NodeName) -> Option<&Node> {
         env.and_then(|env| self.overlays.get(env)?.nodes.get(name)).or_else(|| self.base.nodes.get(name))
@@ -161,6 +169,12 @@ impl Project {
 }
 
 impl Envfile {
+    /// Whether it was read from a compiled snapshot, and a node that somebody asked for was not whole there. Then there
+    /// seemed to be none, and what was made of that is worth nothing.
+    pub fn is_torn(&self) -> bool {
+        self.projects.values().flat_map(Project::scopes).any(|scope| scope.nodes.is_torn())
+    }
+
     /// The node at `path` as `env` has it.
     pub fn node(&self, env: Option<&EnvName>, path: &NodePath) -> Option<&Node> {
         self.projects.get(&path.project)?.node(env, &path.name)
@@ -170,8 +184,7 @@ impl Envfile {
     pub fn node_paths(&self) -> Vec<NodePath> {
         let mut paths = indexmap::IndexSet::new();
         for project in self.projects.values() {
-            let scopes = std::iter::once(&project.base).chain(project.overlays.values());
-            for name in scopes.flat_map(|scope| scope.nodes.keys()) {
+            for name in project.scopes().flat_map(|scope| scope.nodes.keys()) {
                 paths.insert(NodePath { project: project.name.clone(), name: name.clone() });
             }
         }

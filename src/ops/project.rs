@@ -102,6 +102,14 @@ impl Project {
         Ok(Self::of(load::load(&file, &texts)?, asked))
     }
 
+    /// Reads the texts after all, in place of a compiled snapshot that turned out not to be whole.
+    pub(super) fn read_texts(&mut self) -> Result<(), Problem> {
+        let file = self.loaded.root_file().to_path_buf();
+        self.loaded = load::load(&file, &load::Texts::Watched(Arc::clone(&self.asked)))?;
+        self.without_errors()?;
+        self.join_made()
+    }
+
     /// What the Envfile says.
     pub fn envfile(&self) -> &Envfile {
         &self.loaded.envfile

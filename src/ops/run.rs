@@ -659,6 +659,9 @@ pub(super) fn record_limits(project: &Project) -> record::Limits {
 
 /// `--set` gives values to names that are declared; another name is a mistake.
 pub(super) fn declared_sets(project: &Project, set: &[(String, String)]) -> Result<(), Problem> {
+    if set.is_empty() {
+        return Ok(());
+    }
     let envfile = project.envfile();
     let (mut known, mut secrets) = (BTreeSet::new(), BTreeSet::new());
     for project in envfile.projects.values() {
@@ -767,6 +770,22 @@ fn drawn_key() -> Result<SecretKey, FsError> {
 
 /// The graph of targets: for a run, or, without one, to look at.
 pub fn graph_of(
+    context: &Context,
+    project: &mut Project,
+    targets: &[Target],
+    set: &[(String, String)],
+    run: Option<&RunId>,
+) -> Result<(TaskGraph, Asked), Problem> {
+    let graph = graph_as_read(context, project, targets, set, run);
+    if !project.envfile().is_torn() {
+        return graph;
+    }
+    project.read_texts()?;
+    graph_as_read(context, project, targets, set, run)
+}
+
+/// The graph as far as what was read of the Envfile tells.
+fn graph_as_read(
     context: &Context,
     project: &mut Project,
     targets: &[Target],

@@ -1,5 +1,7 @@
 //! How long each node took when it was executed: for the critical path and for expected times.
 
+use std::cmp::Ordering;
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -7,18 +9,19 @@ use std::time::Duration;
 use super::{RecordError, STATE_DIR};
 use crate::base::Timestamp;
 use crate::base::fs::{read, write_atomic};
-use crate::base::map::IndexMap;
 
 /// A node that was not executed for so long is forgotten.
 const FORGET: Duration = Duration::from_secs(90 * 24 * 3600);
 
-/// Durations by label: a line `<milliseconds> <day> <label>` each. Only a hint: what cannot be read is not known, and of
-/// two runs that end at once the later one's word stands.
+/// Durations by label: a line `<milliseconds> <day> <label>` each, sorted by label. They are looked for in the text, which
+/// is not taken apart: a run of one task among ten thousand asks for one. Only a hint: what cannot be read is not known,
+/// and of two runs that end at once the later one's word stands.
 #[derive(Debug, Clone, Default)]
 pub struct Durations {
     path: PathBuf,
-    /// In the order of the file, which is sorted: nearly nothing is left to sort when it is written.
-    known: IndexMap<String, Known>,
+    text: String,
+    /// What was observed since.
+    new: BTreeMap<String, Known>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -33,49 +36,86 @@ impl Durations {
     pub fn load(root: &Path) -> Self {
         let path = root.join(STATE_DIR).join("state/durations");
         let bytes = read(&path).unwrap_or_default();
-        let text = String::from_utf8_lossy(&bytes);
-        Self { known: text.lines().filter_map(parse).collect(), path }
+        let text =
+            String::from_utf8(bytes).unwrap_or_else(|bad| String::from_utf8_lossy(bad.as_bytes()).into());
+        Self { text, path, new: BTreeMap::new() }
     }
 
     /// How long a node is expected to take.
     pub fn of(&self, label: &str) -> Option<Duration> {
-        self.known.get(label).map(|known| Duration::from_millis(known.ms))
+        self.known(label).map(|known| Duration::from_millis(known.ms))
+    }
+
+    fn known(&self, label: &str) -> Option<Known> {
+        self.new.get(label).copied().or_else(|| self.written(label))
+    }
+
+    /// What the text says of a label: halved until one line is left.
+    fn written(&self, label: &str) -> Option<Known> {
+        let mut rest = self.text.as_str();
+        while !rest.is_empty() {
+            let half = rest.floor_char_boundary(rest.len() / 2);
+            let start = rest[..half].rfind('\n').map_or(0, |at| at + 1);
+            let end = rest[start..].find('\n').map_or(rest.len(), |at| start + at + 1);
+            // A line that says nothing is as good a place to go on from as any.
+            let (found, known) = parse(rest[start..end].trim_end_matches('\n')).unwrap_or_default();
+            match found.cmp(label) {
+                Ordering::Equal => return known,
+                Ordering::Less => rest = &rest[end..],
+                Ordering::Greater => rest = &rest[..start],
+            }
+        }
+        None
     }
 
     /// Whether nothing is known of any node.
     pub fn is_empty(&self) -> bool {
-        self.known.is_empty()
+        self.text.is_empty() && self.new.is_empty()
     }
 
     /// Notes how long it took now. The newest time counts as much as all before it together: a machine that was busy
     /// once does not mislead for long, and neither does a task that has become quicker.
     pub fn observe(&mut self, label: &str, took: Duration, now: Timestamp) {
         let ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-        let known = Known { ms, day: day(now) };
-        self.known
-            .entry(label.to_owned())
-            .and_modify(|old| *old = Known { ms: old.ms / 2 + ms / 2 + (old.ms & ms & 1), ..known })
-            .or_insert(known);
+        let old = self.known(label).map_or(ms, |old| old.ms);
+        let known = Known { ms: old / 2 + ms / 2 + (old & ms & 1), day: day(now) };
+        self.new.insert(label.to_owned(), known);
     }
 
     /// Writes them back, atomically, without what nobody executed for a season.
     pub fn save(&self, now: Timestamp) -> Result<(), RecordError> {
         let oldest = day(now).saturating_sub(FORGET.as_secs() / 86_400);
-        let mut lines: Vec<_> = self.known.iter().filter(|(_, known)| known.day >= oldest).collect();
-        lines.sort_by_key(|(label, _)| *label);
-        let mut text = String::with_capacity(lines.len() * 32);
-        for (label, known) in lines.into_iter().filter(|(label, _)| !label.contains('\n')) {
+        let mut text = String::with_capacity(self.text.len() + 32 * self.new.len());
+        let mut new = self.new.iter().filter(|(label, _)| !label.contains('\n')).peekable();
+        let put = |text: &mut String, label: &str, known: &Known| {
             let _ = writeln!(text, "{} {} {label}", known.ms, known.day);
+        };
+        let mut before = "";
+        for line in self.text.split_inclusive('\n') {
+            let Some((label, Some(known))) = parse(line.trim_end_matches('\n')) else { continue };
+            // Out of order it would not be found.
+            if known.day < oldest || !before.is_empty() && label <= before {
+                continue;
+            }
+            before = label;
+            while let Some((label, known)) = new.next_if(|(name, _)| name.as_str() < label) {
+                put(&mut text, label, known);
+            }
+            match new.next_if(|(name, _)| name.as_str() == label) {
+                Some((label, known)) => put(&mut text, label, known),
+                None => text += line,
+            }
         }
+        new.for_each(|(label, known)| put(&mut text, label, known));
         Ok(write_atomic(&self.path, text.as_bytes())?)
     }
 }
 
-fn parse(line: &str) -> Option<(String, Known)> {
+fn parse(line: &str) -> Option<(&str, Option<Known>)> {
     let mut parts = line.splitn(3, ' ');
     let ms = parts.next()?.parse().ok()?;
     let day = parts.next()?.parse().ok()?;
-    Some((parts.next()?.to_owned(), Known { ms, day }))
+    Some((parts.next()?, Some(Known { ms, day })))
 }
 
 fn day(now: Timestamp) -> u64 {

@@ -154,9 +154,11 @@ fn a_long_chain_does_not_overflow_the_stack() {
     assert_eq!(graph[NodeIx(0)].label, "t0");
     // Closed to a ring.
     let first: NodeName = "t0".into();
-    let Some(Node::Task(task)) = envfile.projects[""].base.nodes.get_mut(&first) else { unreachable!() };
+    let nodes = &mut envfile.projects[""].base.nodes;
+    let Some(Node::Task(mut task)) = nodes.get(&first).cloned() else { unreachable!() };
     let last = NodeRef { path: target(COUNT - 1, None).path, env: None, state: None, span: nowhere() };
-    Arc::make_mut(task).needs.push(last);
+    Arc::make_mut(&mut task).needs.push(last);
+    nodes.insert(first, Node::Task(task));
     let wrong = build(&envfile, &[target(7, None)], &mut values(&envfile)).unwrap_err();
     assert_eq!(wrong.len(), 1);
     assert!(wrong[0].message.contains("… 99960 more …"), "{}", wrong[0].message);

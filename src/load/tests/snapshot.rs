@@ -165,6 +165,62 @@ fn a_damaged_snapshot_is_none() {
     }
 }
 
+/// Somebody put the checksum right: whatever the bytes are then, nothing panics, and a node that is not what it was is
+/// either another one or none, which is told.
+#[test]
+fn a_forged_snapshot_is_none_or_torn_or_another() {
+    use crate::base::{checksum, codec::Put};
+
+    let project = Project::new();
+    let loaded = project.compile();
+    let file = project.path("snapshot");
+    let good = std::fs::read(&file).unwrap();
+    let (mut none, mut torn, mut other) = (0, 0, 0);
+    let head = super::super::snapshot::MAGIC.len();
+    for at in head + 8..good.len() {
+        let mut bad = good.clone();
+        bad[at] ^= 1 << (at % 8);
+        let mut sum = Vec::new();
+        sum.put_u64(checksum(&bad[head + 8..]));
+        bad[head..head + 8].copy_from_slice(&sum);
+        std::fs::write(&file, &bad).unwrap();
+        let Some(read) = project.snapshot() else {
+            none += 1;
+            continue;
+        };
+        assert!(!read.envfile.is_torn(), "nobody looked yet");
+        if read.envfile == loaded.envfile {
+            continue;
+        }
+        let projects = read.envfile.projects.values();
+        let seen: usize =
+            projects.flat_map(|project| project.scopes()).map(|scope| scope.nodes.iter().count()).sum();
+        assert!(seen <= 7);
+        if read.envfile.is_torn() { torn += 1 } else { other += 1 }
+    }
+    assert!(none > 0 && torn > 0 && other > 0, "{none} none, {torn} torn, {other} other");
+}
+
+#[test]
+fn a_node_is_the_same_packed_and_unpacked_and_put_into_again() {
+    let project = Project::new();
+    let loaded = project.compile();
+    let read = project.snapshot().unwrap();
+    let (written, packed) = (&loaded.envfile.projects[""].base.nodes, &read.envfile.projects[""].base.nodes);
+    assert_eq!(packed.keys().collect::<Vec<_>>(), written.keys().collect::<Vec<_>>());
+    for (place, (name, node)) in written.iter().enumerate() {
+        assert_eq!(packed.get_index_of(name), Some(place));
+        assert_eq!((packed.at(place), packed.get(name.as_str())), (Some(node), Some(node)));
+    }
+    assert_eq!((packed.get("nobody"), packed.at(written.len()), packed.name_at(1 << 20)), (None, None, None));
+    let mut more = packed.clone();
+    let (name, node) = written.iter().next().unwrap();
+    more.insert("again".into(), node.clone());
+    more.insert(name.clone(), node.clone());
+    assert_eq!((more.len(), more.get_index_of("again")), (written.len() + 1, Some(written.len())));
+    assert!(*packed == *written && more != *written && !more.is_torn());
+}
+
 #[test]
 fn a_file_with_a_warning_is_not_compiled() {
     let project = Project::new();
