@@ -28,6 +28,7 @@
 //! | [`render`] | the content of files that other programs read |
 //! | [`event`] | what can happen in a run, and the fold over it |
 //! | [`record`] | run logs, history, durations, locks |
+//! | [`schedule`] | nodes that run at given times: when, what is due, and how other programs say it |
 //! | [`ledger`] | what went live where: the journal of every environment, and its lock |
 //! | [`snapshot`] | copies of data: saved, proved, numbered, kept |
 //! | [`report`] | listeners that find the words |
@@ -58,6 +59,7 @@ pub mod preflight;
 pub mod record;
 pub mod render;
 pub mod report;
+pub mod schedule;
 pub mod secret;
 pub mod service;
 pub mod snapshot;

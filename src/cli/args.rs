@@ -6,11 +6,16 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 mod plan;
 mod release;
+mod schedule;
 
 pub use plan::{ApplyArgs, PlanArgs};
 pub use release::{
     DeployArgs, DeployCommand, FinishArgs, HistoryArgs, HowArgs, ReleaseFormat, ReportArgs, ReportFormat,
     RollbackArgs, StatusArgs,
+};
+
+pub use schedule::{
+    ScheduleArgs, ScheduleCommand, ScheduleExportArgs, ScheduleListArgs, SchedulePlatform, ScheduleRunArgs,
 };
 
 /// A declarative build graph and task runner: environments, stages, tasks and deploys in one Envfile.kdl.
@@ -93,6 +98,8 @@ pub enum Command {
     Show(ShowArgs),
     /// Show the pipeline and what came of each stage, or run a stage
     Stage(StageArgs),
+    /// Run nodes at given times: what comes when, a runner, texts for other schedulers
+    Schedule(ScheduleArgs),
     /// Write the pipeline as a workflow of a CI system
     Ci(CiArgs),
     /// Print the version that a file says, or raise it

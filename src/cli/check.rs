@@ -1,14 +1,18 @@
 //! `envrun check`: everything that is wrong with the Envfile, at once.
 
 use crate::ops::check::check;
+use crate::ops::schedule::unattended;
 use crate::ops::{Problem, Project};
 
 use super::args::{CheckArgs, DiagnosticFormat};
 use super::{Invocation, terminal};
 
 pub fn run(invocation: &Invocation<'_>, args: &CheckArgs) -> Result<u8, Problem> {
-    let project = Project::open_with_errors(invocation.context, invocation.place.file.as_deref())?;
-    let diagnostics = check(&project);
+    let mut project = Project::open_with_errors(invocation.context, invocation.place.file.as_deref())?;
+    let mut diagnostics = check(&project);
+    if !crate::ops::has_errors(&diagnostics) {
+        diagnostics.extend(unattended(invocation.context, &mut project));
+    }
     let text = invocation.terminal.diagnostics(&diagnostics, project.sources(), args.format);
     // For people on standard error like every diagnostic; what a program asked for is data.
     match args.format {

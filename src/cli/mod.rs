@@ -27,6 +27,7 @@ mod report;
 mod restore;
 mod rollback;
 mod run;
+mod schedule;
 mod secret;
 mod semver;
 mod service;
@@ -137,6 +138,7 @@ fn command(context: &Context, terminal: &Terminal, place: Place, asked: Asked) -
         }
         Some(Command::List(args)) => list::run(&invocation, &args),
         Some(Command::Show(args)) => show::run(&invocation, &args),
+        Some(Command::Schedule(args)) => schedule::run(&invocation, &args),
         Some(Command::Ci(args)) => ci::run(&invocation, &args),
         Some(Command::Semver(args)) => semver::run(&invocation, &args),
         Some(Command::Stage(args)) => stage::run(&invocation, &args),

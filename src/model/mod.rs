@@ -15,6 +15,7 @@ mod node;
 mod nodes;
 mod render;
 mod requirement;
+mod schedule;
 mod secret;
 mod service;
 mod value;
@@ -30,6 +31,7 @@ pub use node::{
 pub use nodes::Nodes;
 pub use render::{Content, Only, Render};
 pub use requirement::{Amount, Requirement, RequirementKind, merge_requirements};
+pub use schedule::{Overlap, Schedule, Times};
 pub use secret::{Generate, Kept, Rotate, Secret, SecretSpec, Store, StoreFormat, StoreRef, lay_secrets};
 pub use service::{Probe, ProbeKind, Ready, Restart, Service, Url};
 pub use value::{Constraints, Dotenv, Value, Var, VarType};
@@ -58,6 +60,8 @@ pub struct Envfile {
     pub projects: IndexMap<ProjectName, Project>,
     /// Stages, in the order written; one of an included project is called `project:stage`.
     pub stages: IndexMap<NodeName, Stage>,
+    /// Nodes that run at given times, in the order written.
+    pub schedules: Vec<Schedule>,
     /// Pools: how many tasks of each may run at once.
     pub pools: IndexMap<String, Pool>,
     /// Limits and place of the local cache.

@@ -26,6 +26,7 @@ mod problem;
 mod project;
 mod rendered;
 pub mod run;
+pub mod schedule;
 pub mod seal;
 pub mod secret;
 pub mod semver;

@@ -22,6 +22,7 @@ const ROOMS: &[&str] = &[
     "render",
     "event",
     "record",
+    "schedule",
     "ledger",
     "snapshot",
     "report",

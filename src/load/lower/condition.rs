@@ -1,11 +1,10 @@
 //! Conditions.
 
 use globset::GlobBuilder;
-use jiff::tz::TimeZone;
 
 use crate::base::Window;
 use crate::base::unit::parse_duration;
-use crate::diag::{Diagnostic, Span};
+use crate::diag::{Diagnostic, Span, Spanned};
 use crate::model::{Condition, ConditionKind};
 use crate::syntax::ast::{Node, Value};
 use crate::syntax::words::Block;
@@ -115,15 +114,8 @@ impl Lower<'_> {
             }
         }
         let Some(prop) = node.prop("tz") else { return };
-        let Some(name) = prop.value.value.as_str() else { return };
-        // A machine without a database of time zones cannot say which there are.
-        if TimeZone::get(name).is_err() && TimeZone::get("Europe/Berlin").is_ok() {
-            let known: Vec<String> = jiff::tz::db().available().map(|zone| zone.to_string()).collect();
-            self.say(
-                Diagnostic::error("load/window", format!("there is no time zone `{name}`"))
-                    .at(prop.value.span, "")
-                    .maybe_help(crate::diag::did_you_mean(name, known.iter().map(String::as_str))),
-            );
+        if let Some(name) = prop.value.value.as_str() {
+            self.time_zone("load/window", Spanned::new(name, prop.value.span));
         }
     }
 }

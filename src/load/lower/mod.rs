@@ -13,6 +13,7 @@ mod pattern;
 mod reference;
 mod render;
 mod requirement;
+mod schedule;
 mod scope;
 mod secret;
 mod service;
@@ -84,7 +85,7 @@ pub(super) fn lower(declared: &Declared, sources: &SourceMap) -> (Envfile, Vec<D
     }
     lower.environments(&mut envfile);
     lower.stages(&mut envfile);
-    lower.loose_references();
+    lower.schedules(&mut envfile);
     (envfile, lower.diagnostics.into_inner())
 }
 

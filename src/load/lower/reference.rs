@@ -95,20 +95,6 @@ impl Lower<'_> {
         }
     }
 
-    /// References outside of nodes: schedules. They are checked, and nothing carries them out yet.
-    pub(super) fn loose_references(&self) {
-        for project in &self.declared.units.projects {
-            for &item in &project.items {
-                let node = self.declared.units.node(item);
-                let word = Word { node, unit: item.unit, env: None };
-                if node.name.value == "schedule" {
-                    self.references(&word);
-                    self.reference_prop(&word, "on-fail");
-                }
-            }
-        }
-    }
-
     /// The node that a property names.
     pub(super) fn reference_prop(&self, word: &Word<'_>, key: &str) -> Option<NodeRef> {
         let prop = word.node.prop(key)?;

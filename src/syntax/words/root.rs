@@ -112,7 +112,6 @@ pub static ROOT: Block = block("root", "The words that may stand at the root of 
         ])
         .rule(one_time)
         .many()
-        .unbuilt()
         .example("schedule \"prod.backup\" cron=\"30 2 * * *\" tz=\"Europe/Berlin\" catch-up=#true"),
     word("store", "a place where secrets are kept")
         .more(
