@@ -709,7 +709,7 @@ pub enum EnvCommand {
     #[command(
         override_usage = "envrun env exec [OPTIONS] [ENV] -- COMMAND [ARGS]…",
         after_help = "The command takes envrun's place: it has its terminal, hears its signals, and its end is envrun's. The \
-                      environment's guard is asked first."
+                      environment's guard is asked first, and for the word of its `confirm`."
     )]
     Exec(EnvExecArgs),
     /// Print an environment's values, secrets included, in a form that another program reads
@@ -789,6 +789,9 @@ pub struct EnvSyncArgs {
     /// Write nothing; show what would be done
     #[arg(short = 'n', long)]
     pub dry_run: bool,
+    /// Type the word that B's guard wants to be typed (`confirm`): for where there is no terminal
+    #[arg(long, value_name = "WORD")]
+    pub confirm: Vec<String>,
     /// Give B this value for a name that it lacks, whatever A has
     #[arg(short, long = "set", value_name = "NAME=VALUE")]
     pub set: Vec<String>,
@@ -853,8 +856,11 @@ pub struct EnvExecArgs {
     /// Whose values.
     #[command(flatten)]
     pub place: EnvPlace,
+    /// Type the word that the guard wants to be typed (`confirm`): for where there is no terminal
+    #[arg(long, value_name = "WORD")]
+    pub confirm: Vec<String>,
     /// The command and its arguments
-    #[arg(value_name = "COMMAND", last = true, required = true)]
+    #[arg(value_name = "COMMAND", last = true)]
     pub command: Vec<std::ffi::OsString>,
 }
 

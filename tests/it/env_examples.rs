@@ -97,6 +97,68 @@ fn staging_and_production_differ_in_what_is_written_down() {
 }
 
 #[test]
+fn what_this_machine_knows_of_one_environment_is_synced_to_another() {
+    let sandbox = example("multimodal-stack");
+    let all = ["development", "staging", "testing", "performance", "monitoring", "optimized"];
+    // Nobody lacks a variable that could be added: each can be synced with each, secrets are made.
+    for (from, to) in all.iter().flat_map(|from| all.iter().map(move |to| (from, to))).filter(|(a, b)| a != b)
+    {
+        sandbox.ok(&["env", "sync", from, to, "-n"]);
+    }
+    let development =
+        "MODEL_CACHE=/srv/models\nSHARED_MEMORY=8GiB\nPOSTGRES_PASSWORD=of-development\nUNKNOWN=1\n";
+    let staging = "# this machine\nSHARED_MEMORY=2GiB\nN8N_PASSWORD='of staging'\nONLY_HERE=yes\n";
+    sandbox.write("environments/development.env", development);
+    sandbox.write("environments/staging.env", staging);
+    let sync = ["env", "sync", "development", "staging"];
+    // One: the plan.
+    let plan = json(&sandbox, &[&sync[..], &["-n", "--format", "json"]].concat());
+    assert_eq!(plan["file"], "environments/staging.env");
+    assert_eq!(names(&plan["add"]), ["MODEL_CACHE"]);
+    assert_eq!(names(&plan["left"]), ["UNKNOWN", "OVERRIDE_FILE", "POSTGRES_PASSWORD"]);
+    assert_eq!(plan["secrets"].as_array().unwrap().len(), 8);
+    assert_eq!(sandbox.read("environments/staging.env"), staging);
+    // What staging may not have is refused, by name, and nothing was done: not even a secret was made.
+    sandbox.write(
+        "environments/development.env",
+        development.replace("MODEL_CACHE=/srv/models", "MODEL_CACHE="),
+    );
+    let refused = sandbox.run(&sync);
+    assert_eq!(refused.exit, 2, "{}", refused.text());
+    assert!(
+        refused.stderr.contains("environments/development.env:1") && refused.stderr.contains("MODEL_CACHE"),
+        "{}",
+        refused.text()
+    );
+    assert_eq!(sandbox.read("environments/staging.env"), staging);
+    assert!(
+        !sandbox.exists(".envrun/secrets/staging.env") && !sandbox.exists(".envrun/env/staging/snapshots")
+    );
+    sandbox.write("environments/development.env", development);
+    // Two to seven.
+    sandbox.ok(&sync);
+    let after = format!("{staging}# from development (envrun env sync)\nMODEL_CACHE=/srv/models\n");
+    assert_eq!(sandbox.read("environments/staging.env"), after);
+    let secrets = sandbox.read(".envrun/secrets/staging.env");
+    assert_eq!(secrets.lines().filter(|line| line.contains('=')).count(), 8, "{secrets}");
+    assert!(!secrets.contains("of-development") && !secrets.contains("N8N_PASSWORD"), "{secrets}");
+    let values = json(&sandbox, &["env", "export", "staging", "--format", "json"]);
+    assert_eq!(values["N8N_PASSWORD"], "of staging");
+    assert_eq!(values["SHARED_MEMORY"], "2GiB");
+    let copies = sandbox.root().join(".envrun/env/staging/snapshots");
+    let copy = std::fs::read_dir(copies).unwrap().next().unwrap().unwrap().path().join("1/data/0.env");
+    assert_eq!(std::fs::read_to_string(copy).unwrap(), staging);
+    // Nothing is left to do.
+    assert!(sandbox.ok(&sync).stdout.starts_with("staging lacks nothing that can be added"));
+    assert_eq!(sandbox.read(".envrun/secrets/staging.env"), secrets);
+    // Production's guard stands before all of it.
+    assert_eq!(sandbox.run(&["env", "sync", "staging", "production"]).exit, 3);
+    assert!(
+        !sandbox.exists("environments/production.env") && !sandbox.exists(".envrun/secrets/production.env")
+    );
+}
+
+#[test]
 fn exported_values_name_real_files_and_secrets_are_made_once() {
     let sandbox = example("multimodal-stack");
     for env in ["development", "staging", "testing", "performance", "monitoring", "optimized"] {

@@ -163,15 +163,115 @@ fn what_a_sync_cannot_do_is_told() {
         "#]]);
     sandbox.write(
         "Envfile.kdl",
-        "vars { A required=#false }\ndotenv \".env\" optional=#true\nenv \"a\"\nenv \"b\"\n",
+        "vars { A required=#false }\ndotenv \".env\" optional=#true\nenv \"a\" { vars { A \"1\" } }\nenv \"b\"\n",
     );
     sandbox.check(
         &["env", "sync", "a", "b"],
         expect![[r#"
         exit: 2
         --- stderr
-        error: `b` has no dotenv file of its own, and nothing else is synced
+        error: `b` lacks `A`, and has no dotenv file of its own that it could be added to
         hint: write `dotenv ".env.${ENVRUN_ENV}" optional=#true` at the root of the Envfile
     "#]],
     );
+}
+
+/// Without a dotenv file there is no variable to add; what else a sync does, it does.
+#[test]
+fn an_environment_without_a_dotenv_file_gets_its_secrets() {
+    let sandbox = Sandbox::new(
+        "vars { A 1 }\nsecrets { S generate=\"hex\" length=8; OLD generate=\"hex\" }\nenv \"a\"\nenv \"b\"\n",
+    );
+    sandbox.ok(&["env", "export", "a"]);
+    sandbox.write(".envrun/secrets/b.env", "OLD=kept\n");
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+    std::fs::set_permissions(sandbox.root().join(".envrun/secrets/b.env"), mode).unwrap();
+    sandbox.check(
+        &["env", "sync", "a", "b"],
+        expect![[r#"
+            exit: 0
+            --- stdout
+            a -> b
+              + S = ***  to be generated
+              = 2 names stay as they are
+            --- stderr
+            b is synced
+        "#]],
+    );
+    let [a, b] = ["a", "b"].map(|env| sandbox.read(&format!(".envrun/secrets/{env}.env")));
+    assert!(b.contains("OLD=kept\n") && b.contains("S=") && a != b, "{b}");
+    let again = sandbox.ok(&["env", "sync", "a", "b"]);
+    assert_eq!(again.stdout.lines().next(), Some("b lacks nothing that can be added from a"));
+    assert_eq!(sandbox.read(".envrun/secrets/b.env"), b);
+}
+
+/// A value that breaks B's type or limits is named, in the plan alone too, wherever it comes from.
+#[test]
+fn a_value_that_b_may_not_have_is_refused_by_name() {
+    let sandbox = Sandbox::with(&[
+        (
+            "Envfile.kdl",
+            "vars { (port)PORT required=#false; WORKERS required=#false; (enum)MODE required=#false one-of=\"x|y\" }\n\
+             dotenv \".env.${ENVRUN_ENV}\" optional=#true\nenv \"a\"\n\
+             env \"b\" { vars { WORKERS max=4 } }\n",
+        ),
+        (".env.b", "MODE=y\n"),
+    ]);
+    for (a, wrong) in [
+        ("PORT=70000\n", "70000"),
+        ("PORT=abc\n", "abc"),
+        ("WORKERS=9\n", "9"),
+        ("PORT=70000\nWORKERS=9\n", "70000"),
+    ] {
+        sandbox.write(".env.a", a);
+        for args in [&["env", "sync", "a", "b"][..], &["env", "sync", "a", "b", "-n"]] {
+            let ran = sandbox.run(args);
+            assert_eq!(ran.exit, 2, "{}", ran.text());
+            assert!(ran.stderr.contains(wrong) && ran.stderr.contains("`b` is as it was"), "{}", ran.text());
+            assert_eq!(sandbox.read(".env.b"), "MODE=y\n");
+            assert!(!sandbox.exists(".envrun/env/b/snapshots"));
+        }
+    }
+    // What B has itself is nobody's business, and `--set` is another value than A's.
+    sandbox.write(".env.a", "MODE=z\nPORT=70000\n");
+    sandbox.ok(&["env", "sync", "a", "b", "--set", "PORT=8080"]);
+    assert!(sandbox.read(".env.b").starts_with("MODE=y\n"));
+    assert!(sandbox.read(".env.b").ends_with("PORT=8080\n"));
+    // A value of B's own that it may not have is told, even if there is nothing to add.
+    sandbox.write(".env.b", "MODE=w\n");
+    sandbox.write(".env.a", "");
+    let ran = sandbox.run(&["env", "sync", "a", "b"]);
+    assert!(ran.exit == 2 && ran.stderr.contains("`w`"), "{}", ran.text());
+}
+
+/// What may change something asks for the word that B's guard wants; what only reads does not.
+#[test]
+fn a_confirmed_environment_is_not_changed_without_its_word() {
+    let sandbox = Sandbox::with(&[
+        (
+            "Envfile.kdl",
+            "vars { A required=#false }\nsecrets { S generate=\"hex\" }\ndotenv \".env.${ENVRUN_ENV}\" optional=#true\nenv \"a\"\n\
+             env \"b\" { guard { confirm \"b!\" hint=\"users see it\" } }\n",
+        ),
+        (".env.a", "A=1\n"),
+    ]);
+    sandbox.ok(&["env", "sync", "a", "b", "-n"]);
+    let ran = sandbox.run(&["env", "sync", "a", "b"]);
+    assert_eq!(ran.exit, 3, "{}", ran.text());
+    assert!(ran.stderr.contains("the word `b!` was not typed"), "{}", ran.text());
+    assert!(
+        ran.stderr.contains("hint: users see it; without a terminal, give `--confirm 'b!'`"),
+        "{}",
+        ran.text()
+    );
+    assert!(!sandbox.exists(".env.b") && !sandbox.exists(".envrun/secrets/b.env"));
+    sandbox.ok(&["env", "sync", "a", "b", "--confirm", "b!"]);
+    assert!(sandbox.read(".env.b").ends_with("A=1\n"));
+    let touch = ["--", "touch", "touched"];
+    let ran = sandbox.run(&[&["env", "exec", "b"][..], &touch].concat());
+    assert!(ran.exit == 3 && ran.stderr.contains("the word `b!` was not typed"), "{}", ran.text());
+    assert!(!sandbox.exists("touched"));
+    sandbox.ok(&[&["env", "exec", "b", "--confirm", "b!"][..], &touch].concat());
+    assert!(sandbox.exists("touched"));
+    sandbox.ok(&["env", "export", "b"]);
 }

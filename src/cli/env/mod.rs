@@ -10,6 +10,7 @@ mod sync;
 use crate::model::{EnvName, ProjectName};
 use crate::ops::env::exec::{become_command, lend};
 use crate::ops::env::{chosen, chosen_project};
+use crate::ops::run::Request;
 use crate::ops::{Problem, Project};
 
 use super::args::{EnvArgs, EnvCommand, EnvExecArgs, EnvPlace};
@@ -42,7 +43,17 @@ fn place(invocation: &Invocation<'_>, project: &Project, place: &EnvPlace) -> Re
 
 fn exec(invocation: &Invocation<'_>, project: &mut Project, args: &EnvExecArgs) -> Result<u8, Problem> {
     let (env, owner, set) = place(invocation, project, &args.place)?;
-    let lent = lend(invocation.context, project, &owner, env.as_ref(), &set)?;
+    if args.command.is_empty() {
+        let env = env.map(|env| format!(" {env}")).unwrap_or_default();
+        return Err(Problem::usage("which command?", Some(format!("`envrun env exec{env} -- COMMAND`"))));
+    }
+    let request = Request {
+        set,
+        confirm: args.confirm.clone(),
+        prompt: invocation.terminal.prompt(),
+        ..Request::default()
+    };
+    let lent = lend(invocation.context, project, &owner, env.as_ref(), &request)?;
     for missing in lent.notices.iter().chain(&lent.missing) {
         invocation.terminal.say(&format!("notice: {missing}"));
     }

@@ -4,7 +4,8 @@ use std::fmt::Write as _;
 use std::io::IsTerminal as _;
 
 use crate::ops::env::chosen_project;
-use crate::ops::env::sync::{Asked, Lacking, Plan, apply, generated, keep_secrets, plan};
+use crate::ops::env::sync::{Asked, Lacking, Plan, apply, foresee, generated, keep_secrets, permit, plan};
+use crate::ops::run::Request;
 use crate::ops::{Problem, Project, Refusal, target};
 
 use super::super::Invocation;
@@ -27,9 +28,14 @@ pub fn run(invocation: &Invocation<'_>, project: &Project, args: &EnvSyncArgs) -
         TextOrJson::Json => print(&json(&plan))?,
         TextOrJson::Text => print(&text(&plan, invocation.terminal))?,
     };
+    // What cannot be done is no less wrong for being only looked at.
+    foresee(invocation.context, project, &asked, &plan)?;
     if args.dry_run || plan.is_empty() {
         return Ok(0);
     }
+    let request =
+        Request { confirm: args.confirm.clone(), prompt: invocation.terminal.prompt(), ..Request::default() };
+    permit(invocation.context, project, &asked, &request)?;
     let mut secrets = generated(project, &asked, &plan)?;
     let to_ask: Vec<&Lacking> = plan.secrets.iter().filter(|lacking| !lacking.generated).collect();
     if !to_ask.is_empty() && !std::io::stdin().is_terminal() {
@@ -44,12 +50,12 @@ pub fn run(invocation: &Invocation<'_>, project: &Project, args: &EnvSyncArgs) -
     let done = apply(invocation.context, project, &asked, &plan, &secrets, &mut |secrets| {
         keep_secrets(invocation.context, project, &asked, secrets)
     })?;
-    invocation.terminal.say(&format!(
-        "{} is synced; as it was before: {} (copy {})",
-        plan.file,
-        done.at.display(),
-        done.snapshot
-    ));
+    invocation.terminal.say(&match &plan.file {
+        Some(file) => {
+            format!("{file} is synced; as it was before: {} (copy {})", done.at.display(), done.snapshot)
+        }
+        None => format!("{} is synced", plan.to),
+    });
     Ok(0)
 }
 
@@ -58,7 +64,7 @@ fn refusal(plan: &Plan, lacking: &Lacking) -> Refusal {
     Refusal {
         label: format!("env sync {} {}", plan.from, plan.to),
         reason: format!("{} lacks the secret {}, and there is nobody to ask", plan.to, lacking.name),
-        place: plan.file.clone(),
+        place: plan.file.clone().unwrap_or_else(|| plan.to.clone()),
         hint: Some(lacking.hint.clone()),
     }
 }
@@ -68,7 +74,10 @@ fn text(plan: &Plan, terminal: &Terminal) -> String {
     let heading = if plan.is_empty() {
         format!("{} lacks nothing that can be added from {}", plan.to, plan.from)
     } else {
-        format!("{} → {}: {}", plan.from, plan.to, plan.file)
+        match &plan.file {
+            Some(file) => format!("{} → {}: {file}", plan.from, plan.to),
+            None => format!("{} → {}", plan.from, plan.to),
+        }
     };
     let arrow = if terminal.unicode { heading } else { heading.replace('→', "->") };
     let _ = writeln!(out, "{}", terminal.bold_out(&arrow));

@@ -7,6 +7,7 @@ use crate::exec::{self, Environ};
 use crate::model::{EnvName, ProjectName};
 use crate::vars::{INVALID, Lookup};
 
+use super::super::run::Request;
 use super::super::{Context, Problem, Project, secret};
 use super::{EnvValues, guard};
 
@@ -21,18 +22,20 @@ pub struct Lent {
     pub notices: Vec<String>,
 }
 
-/// Puts together what a command in the environment sees. The environment's guard comes first: a command may do anything.
+/// Puts together what a command in the environment sees. The environment's guard comes first, with the words that it wants
+/// to be typed: a command may do anything.
 pub fn lend(
     context: &Context,
     project: &mut Project,
     owner: &ProjectName,
     env: Option<&EnvName>,
-    set: &[(String, String)],
+    request: &Request,
 ) -> Result<Lent, Problem> {
-    let values = EnvValues::read(context, project, env.cloned(), set)?;
+    let values = EnvValues::read(context, project, env.cloned(), &request.set)?;
     let values = values.of(owner).expect("the project was looked up");
     let what = env.map_or_else(|| "env exec".to_owned(), |env| format!("env exec {env}"));
     guard::ask(context, project, owner, env, values, &what)?;
+    guard::confirm(project, owner, env, &what, request)?;
     let opened = secret::open_all(context, project, values, secret::Missing::Make)?;
     let mut environ = Environ::new(&context.caller);
     let mut missing = Vec::new();

@@ -1,13 +1,14 @@
 //! An environment's guard, asked before something of it is given away.
 
 use crate::exec::Environ;
-use crate::model::{EnvName, Project as ModelProject, ProjectName};
+use crate::model::{Condition, ConditionKind, EnvName, Project as ModelProject, ProjectName};
 use crate::preflight::{Git, Surroundings, Verdict, check, remedy};
 use crate::record::STATE_DIR;
 use crate::vars::Values;
 
-use super::super::guard::live;
+use super::super::guard::{Asked, live};
 use super::super::probe::succeeds;
+use super::super::run::Request;
 use super::super::{Context, Problem, Project, Refusal};
 
 /// Asks every condition of the environment and of those it extends, in the project and those around it. All that do not
@@ -20,19 +21,7 @@ pub(in crate::ops) fn ask(
     values: &Values,
     what: &str,
 ) -> Result<(), Problem> {
-    let envfile = project.envfile();
-    let chain = env.and_then(|env| envfile.environments.get(env)).map_or(&[][..], |env| &env.chain);
-    let mut lineage: Vec<&ModelProject> = Vec::new();
-    let mut next = envfile.projects.get(owner);
-    while let Some(found) = next {
-        lineage.push(found);
-        next = found.outer.as_ref().and_then(|outer| envfile.projects.get(outer));
-    }
-    let conditions: Vec<_> = lineage
-        .into_iter()
-        .flat_map(|project| chain.iter().filter_map(|env| project.overlays.get(env)))
-        .flat_map(|scope| &scope.guard)
-        .collect();
+    let conditions = conditions(project, owner, env);
     if conditions.is_empty() {
         return Ok(());
     }
@@ -62,7 +51,7 @@ pub(in crate::ops) fn ask(
         plan: None,
         artefacts: None,
         live: &live(project.root()),
-        // Whoever only looks changes nothing that would have to be confirmed.
+        // Asked for last, and only by what may change something.
         confirmed: &|_| true,
         scratch: &project.root().join(STATE_DIR).join("tmp"),
     };
@@ -79,4 +68,45 @@ pub(in crate::ops) fn ask(
         })
         .collect();
     if refusals.is_empty() { Ok(()) } else { Err(Problem::Refused(refusals)) }
+}
+
+/// Asks for every word that the guard of the environment wants to be typed. When all else holds.
+pub(in crate::ops) fn confirm(
+    project: &Project,
+    owner: &ProjectName,
+    env: Option<&EnvName>,
+    what: &str,
+    request: &Request,
+) -> Result<(), Problem> {
+    let mut typed: Vec<&str> = Vec::new();
+    for condition in conditions(project, owner, env) {
+        let ConditionKind::Confirm(word) = &condition.kind else { continue };
+        if typed.contains(&word.as_str()) {
+            continue;
+        }
+        let asked = Asked {
+            word: word.clone(),
+            labels: vec![what.to_owned()],
+            place: project.sources().place(condition.span),
+            hint: condition.hint.clone(),
+        };
+        asked.ask(request).map_err(|refusal| Problem::Refused(vec![refusal]))?;
+        typed.push(word);
+    }
+    Ok(())
+}
+
+/// The conditions of an environment and of those it extends, in a project and those around it.
+fn conditions<'p>(project: &'p Project, owner: &ProjectName, env: Option<&EnvName>) -> Vec<&'p Condition> {
+    let envfile = project.envfile();
+    let chain = env.and_then(|env| envfile.environments.get(env)).map_or(&[][..], |env| &env.chain);
+    let mut lineage: Vec<&ModelProject> = Vec::new();
+    let mut next = envfile.projects.get(owner);
+    while let Some(found) = next {
+        lineage.push(found);
+        next = found.outer.as_ref().and_then(|outer| envfile.projects.get(outer));
+    }
+    let overlays =
+        lineage.into_iter().flat_map(|project| chain.iter().filter_map(|env| project.overlays.get(env)));
+    overlays.flat_map(|scope| &scope.guard).collect()
 }

@@ -14,38 +14,42 @@
 //! 6. the result is held to B's types and constraints, and nothing required may be missing;
 //! 7. the file is replaced as a whole.
 //!
+//! An environment without such a file lacks no variable that could be added to it; secrets that it lacks it gets all the same.
+//!
 //! Not added are: secrets and what is built from them; names that the Envfile does not declare for B; values that are built
 //! from others (`http://${HOST}` would carry A's host over); placeholders; what the caller's shell gives to A.
 //!
 //! Invariant: every line of B is there afterwards, and a name of B has the value that it had.
 //! Invariant: no value of A that is a secret is looked at beyond the question whether it is one.
 
+mod reader;
+mod secrets;
+
 use std::collections::BTreeSet;
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::Duration;
 
 use indexmap::IndexMap;
 use jiff::tz::TimeZone;
 use serde::Serialize;
 
 use crate::base::fs::{self, FileLock, FsError};
-use crate::diag::{Diagnostic, FileId, SourceMap};
-use crate::exec::Processes;
+use crate::diag::{Diagnostic, FileId};
 use crate::ledger;
 use crate::model::{EnvName, Keep, ProjectName, VarName, lay_secrets};
 use crate::preflight::is_placeholder;
-use crate::secret::generate;
 use crate::snapshot::{Archive, Meta, SnapshotError};
 use crate::vars::write::dotenv_line;
-use crate::vars::{DotenvFile, INVALID, Layer, Lookup, Request, Source, Values, dotenv, dotenv_files};
+use crate::vars::{INVALID, Layer, Lookup, Values, dotenv};
 
-use super::super::secret::{Missing, Place, Secrets, open_all};
+use super::super::run;
 use super::super::{Context, Problem, Project};
 use super::diff::{schema, scopes};
 use super::{guard, label, layer_word};
+use reader::{Reader, text_of};
+use secrets::lacking;
+pub use secrets::{KeepSecrets, Undo, generated, keep_secrets};
 
 /// What is asked for.
 #[derive(Debug, Clone)]
@@ -67,8 +71,8 @@ pub struct Plan {
     pub from: String,
     /// B.
     pub to: String,
-    /// B's own dotenv file, as it is written in the Envfile.
-    pub file: String,
+    /// B's own dotenv file, as it is written in the Envfile; `None` if it has none.
+    pub file: Option<String>,
     /// What is added to it.
     pub add: Vec<Added>,
     /// Names that both have, or only B, with B's own value: they stay.
@@ -78,7 +82,7 @@ pub struct Plan {
     /// Secrets that B lacks.
     pub secrets: Vec<Lacking>,
     #[serde(skip)]
-    path: PathBuf,
+    path: Option<PathBuf>,
     /// The whole file before and after; it was not there before if there is no text.
     #[serde(skip)]
     before: Option<String>,
@@ -120,10 +124,10 @@ pub struct Left {
     pub why: String,
 }
 
-/// What was done.
+/// The snapshot of B.
 #[derive(Debug, Serialize)]
 pub struct Done {
-    /// The number of B's snapshot.
+    /// Its number.
     pub snapshot: u64,
     /// Where it lies.
     pub at: PathBuf,
@@ -136,105 +140,11 @@ impl Plan {
     }
 }
 
-/// How long the commands of stores have after each step of an interrupt.
-const PATIENCE: Duration = Duration::from_secs(10);
-
 /// How many snapshots of an environment are kept.
 const KEPT: u32 = 20;
 
 /// What the snapshots of an environment's dotenv files are called; no node has a name with a blank in it.
 const SNAPSHOT: &str = "before sync";
-
-/// Values without what only the caller's shell knows: a name that nobody but the shell gives a value is one that the
-/// environment lacks.
-struct Reader<'a> {
-    project: &'a Project,
-    given: Source,
-    caller: Source,
-    /// Where the texts of dotenv files go; apart from the project's, which a plan does not change.
-    sources: SourceMap,
-}
-
-impl<'a> Reader<'a> {
-    fn new(context: &Context, project: &'a Project) -> Self {
-        Self {
-            project,
-            given: project.given(None, context.clock.now()),
-            caller: Arc::new(|_| None),
-            sources: project.sources().clone(),
-        }
-    }
-
-    fn request<'r>(
-        &'r self,
-        owner: &'r ProjectName,
-        env: &'r EnvName,
-        dotenv: &'r [DotenvFile],
-    ) -> Request<'r> {
-        Request {
-            envfile: self.project.envfile(),
-            project: owner,
-            env: Some(env),
-            dotenv,
-            set: &[],
-            given: Arc::clone(&self.given),
-            caller: Arc::clone(&self.caller),
-        }
-    }
-
-    /// The dotenv files of a project in an environment, and where they lie.
-    fn files(&self, owner: &ProjectName, env: &EnvName) -> Vec<(DotenvFile, PathBuf)> {
-        let files = dotenv_files(&self.request(owner, env, &[])).into_iter();
-        let folder = |file: &DotenvFile| {
-            let project = self.project.envfile().projects.get(&file.project);
-            project.map_or_else(
-                || self.project.root().to_path_buf(),
-                |project| project.dir.below(self.project.root()),
-            )
-        };
-        files.map(|file| (file.clone(), folder(&file).join(&file.path))).collect()
-    }
-
-    /// The values, with `instead` in the place of what a file holds. What is wrong with the files is an error.
-    fn values(
-        &mut self,
-        owner: &ProjectName,
-        env: &EnvName,
-        instead: Option<(&Path, &str)>,
-    ) -> Result<(Arc<Values>, Vec<Diagnostic>), Problem> {
-        let mut files = Vec::new();
-        let mut wrong = Vec::new();
-        for (mut file, path) in self.files(owner, env) {
-            let text = match instead.filter(|(instead, _)| *instead == path) {
-                Some((_, text)) => text.to_owned(),
-                None => match fs::read_if_there(&path)? {
-                    Some(bytes) => text_of(bytes, &path)?,
-                    None => String::new(),
-                },
-            };
-            let id = self.sources.add(file.path.as_str(), &path, text.as_str());
-            let (entries, errors) = dotenv::parse(id, &text);
-            wrong.extend(errors);
-            file.entries = entries;
-            files.push(file);
-        }
-        if !wrong.is_empty() {
-            return Err(self.problem(wrong));
-        }
-        let (values, wrong) = Values::resolve(&self.request(owner, env, &files));
-        Ok((Arc::new(values), wrong))
-    }
-
-    fn problem(&self, diagnostics: Vec<Diagnostic>) -> Problem {
-        Problem::Diagnostics { diagnostics, sources: Box::new(self.sources.clone()) }
-    }
-}
-
-fn text_of(bytes: Vec<u8>, path: &Path) -> Result<String, FsError> {
-    String::from_utf8(bytes).map_err(|_| {
-        FsError::new("read", path, std::io::Error::new(std::io::ErrorKind::InvalidData, "it is not UTF-8"))
-    })
-}
 
 /// Works out what a sync would do. Nothing is written.
 pub fn plan(context: &Context, project: &Project, asked: &Asked) -> Result<Plan, Problem> {
@@ -243,12 +153,9 @@ pub fn plan(context: &Context, project: &Project, asked: &Asked) -> Result<Plan,
         return Err(Problem::usage(format!("`{from}` and `{to}` are the same environment"), None));
     }
     let mut reader = Reader::new(context, project);
-    let own = own_files(&reader, owner, to)?;
-    let (file, path) = own.last().cloned().expect("there is one, or there was an error");
-    let before = match fs::read_if_there(&path)? {
-        Some(bytes) => Some(text_of(bytes, &path)?),
-        None => None,
-    };
+    let own = own_files(&reader, owner, to);
+    let (file, path) = own.last().cloned().unzip();
+    let before = text_at(path.as_deref())?;
     let (a, _) = reader.values(owner, from, None)?;
     let (b, _) = reader.values(owner, to, None)?;
     let lacking = lacking(context, project, asked, &b)?;
@@ -268,6 +175,7 @@ pub fn plan(context: &Context, project: &Project, asked: &Asked) -> Result<Plan,
         before,
         own,
     };
+    let mut wrong: Vec<Diagnostic> = Vec::new();
     for (name, value) in set {
         let has = |name: &str| match b.lookup(name) {
             Lookup::Missing(wrong) => wrong.code == INVALID,
@@ -293,11 +201,17 @@ pub fn plan(context: &Context, project: &Project, asked: &Asked) -> Result<Plan,
             Lookup::Missing(wrong) if wrong.code == INVALID => plan.kept.push(name.to_string()),
             _ if plan.add.iter().any(|added| added.name == name.as_str()) => {}
             _ => match worth_copying(&reader, &a, name) {
-                Some(Ok(added)) => plan.add.push(added),
-                Some(Err(why)) => plan.left.push(Left { name: name.to_string(), why }),
-                None => {}
+                Worth::Adding(added) => plan.add.push(added),
+                Worth::Leaving(why) => plan.left.push(Left { name: name.to_string(), why }),
+                Worth::Nothing => {}
+                // Several names may be built from the same one.
+                Worth::Refusing(why) if wrong.contains(&why) => {}
+                Worth::Refusing(why) => wrong.push(why),
             },
         }
+    }
+    if !wrong.is_empty() {
+        return Err(untouched(&reader, asked, wrong));
     }
     for (name, lookup) in b.iter() {
         // What a dotenv file of B holds and nobody declares.
@@ -327,35 +241,62 @@ pub fn plan(context: &Context, project: &Project, asked: &Asked) -> Result<Plan,
             plan.left.push(Left { name: name.to_string(), why: "a secret, which is never copied".into() });
         }
     }
+    if let (Some(added), None) = (plan.add.first(), &plan.file) {
+        return Err(Problem::usage(
+            format!(
+                "`{to}` lacks `{}`, and has no dotenv file of its own that it could be added to",
+                added.name
+            ),
+            Some("write `dotenv \".env.${ENVRUN_ENV}\" optional=#true` at the root of the Envfile".into()),
+        ));
+    }
     append(&mut plan);
     Ok(plan)
 }
 
-/// A's value, if it may be copied; why not; or nothing if A has none either.
-fn worth_copying(reader: &Reader<'_>, a: &Values, name: &VarName) -> Option<Result<Added, String>> {
+/// What becomes of a name that B lacks.
+enum Worth {
+    /// It gets A's value.
+    Adding(Added),
+    /// It gets none, and why.
+    Leaving(String),
+    /// A has none either.
+    Nothing,
+    /// A's value is not what it may be.
+    Refusing(Diagnostic),
+}
+
+/// Whether A's value may be copied.
+fn worth_copying(reader: &Reader<'_>, a: &Values, name: &VarName) -> Worth {
     if let Some(built) = a.declared(name.as_str()).and_then(|declared| declared.built) {
-        return Some(Err(format!("built from others: `{built}`")));
+        return Worth::Leaving(format!("built from others: `{built}`"));
     }
-    let Lookup::Value { text, origin, secret } = a.lookup(name.as_str()) else { return None };
+    let (text, origin, secret) = match a.lookup(name.as_str()) {
+        Lookup::Value { text, origin, secret } => (text, origin, secret),
+        Lookup::Missing(wrong) if wrong.code == INVALID => return Worth::Refusing((*wrong).clone()),
+        Lookup::Missing(_) | Lookup::Undeclared => return Worth::Nothing,
+    };
     if secret {
-        return Some(Err("built from a secret, which is never copied".into()));
+        return Worth::Leaving("built from a secret, which is never copied".into());
     }
     if matches!(origin.layer, Layer::Caller | Layer::Given) {
-        return Some(Err(format!("it comes from {}", layer_word(&origin.layer))));
+        return Worth::Leaving(format!("it comes from {}", layer_word(&origin.layer)));
     }
     if is_placeholder(&text) {
-        return Some(Err("a placeholder".into()));
+        return Worth::Leaving("a placeholder".into());
     }
     let from = origin.span.map_or_else(|| origin.layer.to_string(), |span| reader.sources.place(span));
-    Some(Ok(Added { name: name.to_string(), value: text.to_string(), from }))
+    Worth::Adding(Added { name: name.to_string(), value: text.to_string(), from })
+}
+
+/// The text of a file, if there is one.
+fn text_at(path: Option<&Path>) -> Result<Option<String>, FsError> {
+    let Some(path) = path else { return Ok(None) };
+    fs::read_if_there(path)?.map(|bytes| text_of(bytes, path)).transpose()
 }
 
 /// The dotenv files that an environment loads and no other does, as they are written and where they lie, in order.
-fn own_files(
-    reader: &Reader<'_>,
-    owner: &ProjectName,
-    env: &EnvName,
-) -> Result<Vec<(String, PathBuf)>, Problem> {
+fn own_files(reader: &Reader<'_>, owner: &ProjectName, env: &EnvName) -> Vec<(String, PathBuf)> {
     let others: BTreeSet<PathBuf> = reader
         .project
         .envfile()
@@ -364,19 +305,12 @@ fn own_files(
         .flat_map(|other| reader.files(owner, &other.name))
         .map(|(_, path)| path)
         .collect();
-    let own: Vec<_> = reader
+    reader
         .files(owner, env)
         .into_iter()
         .filter(|(file, path)| file.project == *owner && !others.contains(path))
         .map(|(file, path)| (file.path, path))
-        .collect();
-    if own.is_empty() {
-        return Err(Problem::usage(
-            format!("`{env}` has no dotenv file of its own, and nothing else is synced"),
-            Some("write `dotenv \".env.${ENVRUN_ENV}\" optional=#true` at the root of the Envfile".into()),
-        ));
-    }
-    Ok(own)
+        .collect()
 }
 
 /// The secrets of an environment.
@@ -411,17 +345,14 @@ pub fn apply<'u>(
     keep: KeepSecrets<'_, 'u>,
 ) -> Result<Done, Problem> {
     let _lock = lock(project.root(), &plan.to)?;
-    let now = match fs::read_if_there(&plan.path)? {
-        Some(bytes) => Some(text_of(bytes, &plan.path)?),
-        None => None,
-    };
-    if now != plan.before {
+    if text_at(plan.path.as_deref())? != plan.before {
         return Err(Problem::usage(
-            format!("`{}` was changed meanwhile", plan.file),
+            format!("`{}` was changed meanwhile", plan.file.as_deref().unwrap_or(&plan.to)),
             Some("nothing was done: run it again".into()),
         ));
     }
-    check(context, project, asked, plan, secrets)?;
+    let names: Vec<&str> = secrets.iter().map(|(name, _)| name.as_str()).collect();
+    check(context, project, asked, plan, &names)?;
     let done = snapshot(context, project, plan)?;
     let undo = if secrets.is_empty() { None } else { Some(keep(secrets)?) };
     if !plan.add.is_empty()
@@ -435,99 +366,6 @@ pub fn apply<'u>(
     Ok(done)
 }
 
-/// Stores the secrets that B lacked.
-pub type KeepSecrets<'k, 'u> = &'k mut dyn FnMut(&[(String, String)]) -> Result<Undo<'u>, Problem>;
-
-/// Takes away what was stored a moment ago.
-pub type Undo<'u> = Box<dyn FnOnce() -> Result<(), Problem> + 'u>;
-
-/// Stores secrets that B lacked, each where the Envfile says that it is kept. One that is there by now stays as it is. If one
-/// cannot be stored, those before it are taken out again.
-pub fn keep_secrets<'u>(
-    context: &'u Context,
-    project: &'u Project,
-    asked: &Asked,
-    secrets: &[(String, String)],
-) -> Result<Undo<'u>, Problem> {
-    let (values, _) = Reader::new(context, project).values(&asked.project, &asked.to, None)?;
-    let processes = Processes::new(PATIENCE);
-    let mut store = Secrets::new(context, project, &processes);
-    let kept = store.kept(&values).map_err(Problem::Store)?;
-    let mut stored: Vec<(Place, String)> = Vec::new();
-    for (name, value) in secrets {
-        let Some(kept) = kept.iter().find(|kept| kept.spec.secret.name.as_str() == name) else { continue };
-        let written = match store.value(kept) {
-            Ok(Some(_)) => continue,
-            Ok(None) => store.write(&kept.place, name, value),
-            Err(refused) => Err(refused),
-        };
-        if let Err(refused) = written {
-            forget(context, project, &stored)?;
-            return Err(Problem::Store(refused));
-        }
-        store.note_made(&kept.place, [name.as_str()]);
-        stored.push((kept.place.clone(), name.clone()));
-    }
-    processes.wait();
-    processes.finish();
-    Ok(Box::new(move || forget(context, project, &stored)))
-}
-
-fn forget(context: &Context, project: &Project, stored: &[(Place, String)]) -> Result<(), Problem> {
-    let processes = Processes::new(PATIENCE);
-    let mut store = Secrets::new(context, project, &processes);
-    for (place, name) in stored {
-        store.forget(place, std::slice::from_ref(name)).map_err(Problem::Store)?;
-    }
-    Ok(())
-}
-
-/// Values for the secrets that say how they are made.
-pub fn generated(project: &Project, asked: &Asked, plan: &Plan) -> Result<Vec<(String, String)>, Problem> {
-    let specs = project.envfile().secrets(Some(&asked.to));
-    let mut made = Vec::new();
-    for lacking in plan.secrets.iter().filter(|lacking| lacking.generated) {
-        let spec = specs.iter().find(|spec| spec.secret.name.as_str() == lacking.name);
-        let Some((how, length)) = spec.and_then(|spec| Some((spec.secret.generate?, spec.secret.length)))
-        else {
-            continue;
-        };
-        let value = generate(how, length).map_err(|error| Problem::System {
-            doing: "make a secret",
-            source: std::io::Error::other(error.to_string()),
-        })?;
-        made.push((lacking.name.clone(), value));
-    }
-    Ok(made)
-}
-
-/// The secrets that B must have and has not. B's guard is asked before its stores are.
-fn lacking(
-    context: &Context,
-    project: &Project,
-    asked: &Asked,
-    b: &Arc<Values>,
-) -> Result<Vec<Lacking>, Problem> {
-    if b.secrets().is_empty() {
-        return Ok(Vec::new());
-    }
-    guard::ask(context, project, &asked.project, Some(&asked.to), b, &format!("env sync {}", asked.to))?;
-    open_all(context, project, b, Missing::Leave)?;
-    let processes = Processes::new(PATIENCE);
-    let kept = Secrets::new(context, project, &processes).kept(b).map_err(Problem::Store)?;
-    let missing = kept.into_iter().filter(|kept| {
-        let name = kept.spec.secret.name.as_str();
-        matches!(b.lookup(name), Lookup::Missing(wrong) if wrong.code != INVALID)
-    });
-    Ok(missing
-        .map(|kept| Lacking {
-            name: kept.spec.secret.name.to_string(),
-            generated: kept.spec.secret.generate.is_some(),
-            hint: kept.hint(),
-        })
-        .collect())
-}
-
 /// One sync at a time.
 fn lock(root: &Path, env: &str) -> Result<FileLock, Problem> {
     let folder = ledger::folder(root, env);
@@ -538,13 +376,32 @@ fn lock(root: &Path, env: &str) -> Result<FileLock, Problem> {
     })
 }
 
-/// Holds the result to what B asks, and to what may not happen to B.
+/// Holds what a plan comes to, once its secrets are there, to what B asks.
+pub fn foresee(context: &Context, project: &Project, asked: &Asked, plan: &Plan) -> Result<(), Problem> {
+    let secrets: Vec<&str> = plan.secrets.iter().map(|lacking| lacking.name.as_str()).collect();
+    check(context, project, asked, plan, &secrets)
+}
+
+/// Asks B's guard for everything that a plan writes, and for the words that are to be typed.
+pub fn permit(
+    context: &Context,
+    project: &Project,
+    asked: &Asked,
+    request: &run::Request,
+) -> Result<(), Problem> {
+    let (values, _) = Reader::new(context, project).values(&asked.project, &asked.to, None)?;
+    let what = format!("env sync {}", asked.to);
+    guard::ask(context, project, &asked.project, Some(&asked.to), &values, &what)?;
+    guard::confirm(project, &asked.project, Some(&asked.to), &what, request)
+}
+
+/// Holds the result to what B asks, and to what may not happen to B. `secrets` are those that it lacked and gets.
 fn check(
     context: &Context,
     project: &Project,
     asked: &Asked,
     plan: &Plan,
-    secrets: &[(String, String)],
+    secrets: &[&str],
 ) -> Result<(), Problem> {
     let entries = |text: &str| dotenv::parse(FileId(0), text).0;
     let before = entries(plan.before.as_deref().unwrap_or_default());
@@ -558,7 +415,8 @@ fn check(
         "lines are only added, for names that were not there"
     );
     let mut reader = Reader::new(context, project);
-    let (values, mut wrong) = reader.values(&asked.project, &asked.to, Some((&plan.path, &plan.after)))?;
+    let (values, mut wrong) =
+        reader.values(&asked.project, &asked.to, plan.path.as_deref().map(|path| (path, &*plan.after)))?;
     for (name, lookup) in values.own() {
         let Lookup::Missing(missing) = lookup else { continue };
         let is_secret = values.declared(name.as_str()).is_some_and(|declared| declared.secret);
@@ -571,16 +429,18 @@ fn check(
             wrong.push((**missing).clone());
         }
     }
-    let gap = plan.secrets.iter().find(|lacking| !secrets.iter().any(|(name, _)| *name == lacking.name));
+    let gap = plan.secrets.iter().find(|lacking| !secrets.contains(&&*lacking.name));
     if let Some(gap) = gap.filter(|_| wrong.is_empty()) {
         return Err(Problem::usage(
             format!("`{}` lacks the secret `{}`", asked.to, gap.name),
             Some(gap.hint.clone()),
         ));
     }
-    if wrong.is_empty() {
-        return Ok(());
-    }
+    if wrong.is_empty() { Ok(()) } else { Err(untouched(&reader, asked, wrong)) }
+}
+
+/// What is wrong with values, and that nothing was done.
+fn untouched(reader: &Reader<'_>, asked: &Asked, mut wrong: Vec<Diagnostic>) -> Problem {
     let last = wrong.len() - 1;
     let help = wrong[last].help.take().map(|help| format!("{help}\n")).unwrap_or_default();
     wrong[last].help = Some(format!(
@@ -589,7 +449,7 @@ fn check(
         asked.from,
         asked.to
     ));
-    Err(reader.problem(wrong))
+    reader.problem(wrong)
 }
 
 /// Copies B's own files to where they stay.
@@ -623,7 +483,8 @@ fn snapshot(context: &Context, project: &Project, plan: &Plan) -> Result<Done, P
 
 /// Replaces B's file as a whole; its permissions stay, and a link leads where it led.
 fn replace(plan: &Plan) -> Result<(), FsError> {
-    let path = plan.path.canonicalize().unwrap_or_else(|_| plan.path.clone());
+    let Some(path) = &plan.path else { return Ok(()) };
+    let path = path.canonicalize().unwrap_or_else(|_| path.clone());
     let old = std::fs::metadata(&path).ok().map(|meta| meta.permissions());
     fs::write_atomic_with(&path, 0o600, |file| {
         file.write_all(plan.after.as_bytes())?;
