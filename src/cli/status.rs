@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
+use crate::ledger::Hold;
 use crate::ops::deploy::history::line;
 use crate::ops::deploy::status::{DeployStatus, Status, check, status};
 use crate::ops::deploy::words::{age, short, title};
@@ -52,8 +53,12 @@ fn as_text(invocation: &Invocation<'_>, status: &Status) -> String {
         let _ = writeln!(text, "  no deploy is declared here");
     }
     for deploy in &status.deploys {
-        let _ =
-            writeln!(text, "  {}  {}", deploy.node, state(deploy, now, status.holder.is_some(), &status.env));
+        let _ = writeln!(
+            text,
+            "  {}  {}",
+            deploy.node,
+            state(deploy, now, status.holder.as_ref().map(|holder| holder.hold), &status.env)
+        );
         let drift = deploy.drift.as_deref().unwrap_or_default();
         for line in drift.iter().take(TOLD) {
             let _ = writeln!(text, "    drift: {line}");
@@ -74,7 +79,7 @@ fn as_text(invocation: &Invocation<'_>, status: &Status) -> String {
     text
 }
 
-fn state(deploy: &DeployStatus, now: crate::base::Timestamp, locked: bool, env: &str) -> String {
+fn state(deploy: &DeployStatus, now: crate::base::Timestamp, hold: Option<Hold>, env: &str) -> String {
     let mut parts = Vec::new();
     match (&deploy.live, &deploy.broken) {
         (Some(live), _) => {
@@ -106,10 +111,17 @@ fn state(deploy: &DeployStatus, now: crate::base::Timestamp, locked: bool, env: 
         None => {}
     }
     if let Some(open) = &deploy.open {
-        let what = if locked { "goes on" } else { "was cut short" };
+        let what = match hold {
+            Some(Hold::Lock | Hold::Lives) => "goes on",
+            Some(Hold::Unknown) => "has no end",
+            None => "was cut short",
+        };
         parts.push(format!("{} {what}, {}", title(open), open.phase.word()));
-        if !locked {
-            parts.push(format!("`envrun deploy resume {env}` or `envrun deploy back {env}`"));
+        let ways = format!("`envrun deploy resume {env}` or `envrun deploy back {env}`");
+        match hold {
+            Some(Hold::Lock | Hold::Lives) => {}
+            Some(Hold::Unknown) => parts.push(format!("if nobody is at it: {ways}")),
+            None => parts.push(ways),
         }
     }
     parts.join("; ")

@@ -34,11 +34,12 @@ mod tree;
 mod usage;
 mod watch;
 
+pub use crate::base::Identity;
 pub use command::{CommandSpec, Ended, Exit, Invocation, Io, StartError, Stream, keep, run, run_fed};
 pub use detach::{detach, leave_session};
 pub use environ::Environ;
 pub use jobserver::{Jobserver, Token};
-pub use leftover::{Identity, usages};
+pub use leftover::usages;
 pub use processes::{Interrupt, Processes};
 pub use program::{ProgramError, Programs};
 pub use replace::replace;

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::base::{Digest, Timestamp};
+use crate::base::{Digest, Identity, Timestamp};
 use crate::cache::CacheKey;
 
 /// One line.
@@ -23,6 +23,17 @@ pub struct Entry {
 pub enum What {
     /// The environment is locked for a release.
     Began(Began),
+    /// A release that was cut short is in other hands: it is brought to its end, or taken back.
+    TakenUp {
+        /// Which.
+        release: u64,
+        /// By whom.
+        who: Who,
+        /// Doing what: `deploy resume prod`.
+        doing: String,
+        /// The run in whose records the output is.
+        run: String,
+    },
     /// A release came into its next phase.
     Reached(Reached),
     /// A release is over.
@@ -96,8 +107,9 @@ pub struct Who {
     pub user: String,
     /// The machine's.
     pub host: String,
-    /// The process.
-    pub pid: u32,
+    /// The process: its number, and what tells it from others of that number.
+    #[serde(flatten)]
+    pub process: Identity,
 }
 
 /// A release came into its next phase, and what was found out on the way there.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::base::Timestamp;
 
-use super::{Artefact, Began, Entry, Kind, Outcome, Phase, Saved, What};
+use super::{Artefact, Began, Entry, Holder, Kind, Outcome, Phase, Saved, What, Who};
 
 /// One deploy or rollback.
 #[derive(Debug, Clone, PartialEq)]
@@ -13,6 +13,8 @@ pub struct Release {
     pub began: Began,
     /// When.
     pub at: Timestamp,
+    /// Who took it up after it was cut short; the last one.
+    pub taken_up: Option<TakenUp>,
     /// How far it came.
     pub phase: Phase,
     /// When it came there.
@@ -29,6 +31,19 @@ pub struct Release {
     pub end: Option<End>,
     /// Its bytes need not be kept any longer.
     pub pruned: bool,
+}
+
+/// In whose hands a release came after it was cut short.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TakenUp {
+    /// Whose.
+    pub who: Who,
+    /// When.
+    pub at: Timestamp,
+    /// Doing what: `deploy resume prod`.
+    pub doing: String,
+    /// The run in whose records the output is.
+    pub run: String,
 }
 
 /// How a release ended.
@@ -63,6 +78,27 @@ impl Release {
     /// How long it took.
     pub fn took(&self) -> Option<Duration> {
         self.end.as_ref().map(|end| end.at.since(self.at))
+    }
+
+    /// Who is at work on it, or was last, by what its ledger says.
+    pub fn hands(&self, env: &str) -> Holder {
+        let Began { who, run, node, .. } = &self.began;
+        match &self.taken_up {
+            Some(TakenUp { who, at, doing, run }) => Holder {
+                who: who.clone(),
+                since: *at,
+                doing: doing.clone(),
+                run: run.clone(),
+                ..Holder::default()
+            },
+            None => Holder {
+                who: who.clone(),
+                since: self.at,
+                doing: format!("{env}.{node}"),
+                run: run.clone(),
+                ..Holder::default()
+            },
+        }
     }
 
     /// Whether it puts the same live as another one.
@@ -101,6 +137,7 @@ impl History {
             What::Began(began) => self.releases.push(Release {
                 began,
                 at: time,
+                taken_up: None,
                 phase: Phase::Locked,
                 since: time,
                 evidence: Vec::new(),
@@ -110,6 +147,11 @@ impl History {
                 end: None,
                 pruned: false,
             }),
+            What::TakenUp { release, who, doing, run } => {
+                if let Some(release) = self.find_mut(release) {
+                    release.taken_up = Some(TakenUp { who, at: time, doing, run });
+                }
+            }
             What::Reached(reached) => {
                 if let Some(release) = self.find_mut(reached.release) {
                     release.phase = reached.phase;

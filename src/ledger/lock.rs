@@ -34,20 +34,40 @@ pub struct Holder {
     pub doing: String,
     /// The run.
     pub run: String,
+    /// How that is known.
+    #[serde(default)]
+    pub hold: Hold,
     /// When this was read; not kept.
     #[serde(skip)]
     pub read: Timestamp,
 }
 
+/// How it is known that somebody has an environment.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Hold {
+    /// He has the lock of this checkout.
+    #[default]
+    Lock,
+    /// The ledger says so, and his process lives.
+    Lives,
+    /// The ledger says so, and whether he is still at it cannot be told from here.
+    Unknown,
+}
+
 impl fmt::Display for Holder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Who { user, host, pid } = &self.who;
+        let Who { user, host, process } = &self.who;
         if user.is_empty() {
             return f.write_str("another envrun");
         }
+        let pid = process.pid;
         write!(f, "{user}@{host} (process {pid}, `{}`) since {}", self.doing, moment(self.since))?;
         if self.read > self.since {
             write!(f, ", {} ago", show_duration(self.read.since(self.since)))?;
+        }
+        if self.hold == Hold::Unknown {
+            f.write_str("; whether that still goes on cannot be told from here")?;
         }
         Ok(())
     }

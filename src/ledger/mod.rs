@@ -22,6 +22,7 @@ mod footprint;
 mod history;
 mod lock;
 mod shared;
+mod standing;
 #[cfg(test)]
 mod tests;
 mod transaction;
@@ -31,9 +32,10 @@ use std::path::{Path, PathBuf};
 pub use entry::{Artefact, Began, Entry, Kind, Origin, Outcome, Phase, Reached, Saved, What, Who};
 pub use file::LedgerError;
 pub use footprint::Footprint;
-pub use history::{End, History, Release};
-pub use lock::{Holder, Locked};
+pub use history::{End, History, Release, TakenUp};
+pub use lock::{Hold, Holder, Locked};
 pub use shared::refresh;
+pub use standing::Standing;
 pub use transaction::{Course, Fact, Step, Transaction};
 
 use crate::record::STATE_DIR;

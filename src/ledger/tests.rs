@@ -5,13 +5,17 @@ use proptest::prelude::*;
 
 use super::file::read;
 use super::*;
-use crate::base::{Clock, Digest, Timestamp};
+use crate::base::{Clock, Digest, Identity, Timestamp};
 
 const NOW: Timestamp = Timestamp(1_795_210_381_250);
 
 fn holder(user: &str) -> Holder {
     Holder {
-        who: Who { user: user.into(), host: "here".into(), pid: 7 },
+        who: Who {
+            user: user.into(),
+            host: "here".into(),
+            process: Identity { pid: 7, ..Identity::default() },
+        },
         since: NOW,
         doing: "prod.deploy".into(),
         ..Holder::default()
@@ -98,6 +102,53 @@ fn one_holds_the_lock_and_the_other_hears_who() {
     drop(locked);
     assert_eq!(super::holder(dir.path(), "prod"), None);
     Locked::take(dir.path(), "prod", &holder("bob"), &clock, None).unwrap();
+}
+
+#[test]
+fn whether_a_release_goes_on_is_said_only_where_it_can_be_known() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path();
+    let own = Who { user: "ada".into(), host: "here".into(), process: Identity::own() };
+    let mut child = std::process::Command::new("sleep").arg("1000").spawn().unwrap();
+    let process = Identity::of(child.id()).unwrap();
+    let open = |who: &Who| {
+        let mut history = History::default();
+        let began = Began { who: who.clone(), ..began(1, "abc", None) };
+        history.take(Entry { seq: 0, time: NOW, what: What::Began(began) });
+        history.releases()[0].clone()
+    };
+    let theirs = Who { process, ..own.clone() };
+    assert_eq!(open(&theirs).standing(root, &own), Standing::GoesOn);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_eq!(open(&theirs).standing(root, &own), Standing::CutShort);
+    assert_eq!(open(&own).standing(root, &own), Standing::CutShort, "nobody is at work twice");
+    // The same name and number in another container, and on another machine.
+    let contained = Who { process: Identity { space: process.space + 1, ..process }, ..own.clone() };
+    let elsewhere = Who { process: Identity { pid: process.pid, ..Identity::default() }, ..own.clone() };
+    if cfg!(target_os = "linux") {
+        assert_eq!(open(&contained).standing(root, &own), Standing::Unknown);
+        assert_eq!(open(&elsewhere).standing(root, &own), Standing::Unknown);
+    }
+    let there = Who { host: "there".into(), ..elsewhere.clone() };
+    assert_eq!(open(&there).standing(root, &own), Standing::Unknown);
+    // What was begun in this folder had its lock, and that is free.
+    fs::create_dir_all(crate::record::runs_dir(root).join(began(1, "abc", None).run)).unwrap();
+    assert_eq!(open(&contained).standing(root, &own), Standing::CutShort);
+    assert_eq!(open(&elsewhere).standing(root, &own), Standing::CutShort, "the machine was started again");
+    assert_eq!(open(&there).standing(root, &own), Standing::Unknown, "two machines, one folder");
+}
+
+#[test]
+fn who_takes_a_release_up_has_it() {
+    let mut history = sketch(&["1 a live", "2 b"]);
+    let bob = Who { user: "bob".into(), ..Who::default() };
+    let doing = "deploy back prod".to_owned();
+    let what = What::TakenUp { release: 2, who: bob.clone(), doing: doing.clone(), run: "r".into() };
+    assert_eq!(history.open().next().unwrap().hands("prod").doing, "prod.deploy");
+    history.take(Entry { seq: 9, time: NOW, what });
+    let hands = history.open().next().unwrap().hands("prod");
+    assert_eq!((hands.who, hands.doing), (bob, doing));
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use crate::base::fs::FsError;
 use crate::diag::{Diagnostic, Severity, SourceMap};
 use crate::exec::StartError;
-use crate::ledger::{LedgerError, Release};
+use crate::ledger::{Hold, LedgerError, Release};
 use crate::load::LoadError;
 use crate::record::{RecordError, StageBookError};
 use crate::service::{Failure, SessionError};
@@ -238,9 +238,15 @@ impl Problem {
                 "`envrun deploy resume {env}` brings it to its end, `envrun deploy back {env}` takes it back"
             )),
             Self::Ledger(LedgerError::Ref(error)) => error.hint(),
-            Self::Ledger(LedgerError::Held { .. }) => {
-                Some("wait until that one is over; if its machine is gone, `envrun deploy resume` or `back` ends it".into())
-            }
+            Self::Ledger(LedgerError::Held { env, holder }) => Some(match holder.hold {
+                Hold::Lock | Hold::Lives => {
+                    format!("wait until that one is over; `envrun status {env}` says how it is")
+                }
+                Hold::Unknown => format!(
+                    "ask {}; if it is over, `envrun deploy resume {env}` brings it to its end, `envrun deploy back {env}` takes it back",
+                    holder.who.user
+                ),
+            }),
             Self::Ledger(LedgerError::Overtaken { env }) => {
                 Some(format!("`envrun status {env}` says who it is; wait until that one is over"))
             }

@@ -4,15 +4,15 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use crate::base::{Digest, Timestamp};
+use crate::base::{Digest, Identity};
 use crate::cache::LocalStore;
 use crate::engine::deploy::{Attempt, Bytes, Deployment, Deployments, Gate, Proof};
 use crate::engine::surroundings::{Surroundings, scope_conditions};
 use crate::fingerprint::SecretKey;
 use crate::graph::{ConfiguredTask, NodeIx, Target};
 use crate::ledger::{
-    self, Artefact, Began, Course, Holder, Kind, Locked, Origin, Outcome, Phase, Reached, Release, Saved,
-    What, Who,
+    self, Artefact, Began, Course, Hold, Holder, Kind, Locked, Origin, Outcome, Phase, Reached, Release,
+    Saved, Standing, What, Who,
 };
 use crate::model::{ConditionKind, Deploy, EnvName, Node, ProjectName};
 use crate::plan::{Force, Limits, OnFailure, Plan};
@@ -244,7 +244,7 @@ fn untouched(context: &Context, project: &Project, plan: &Plan) -> Result<(), Pr
         }
         let history = history_of(project, env)?;
         if let Some(release) = super::open(&history) {
-            return Err(Problem::Unfinished { env: env.to_owned(), release: Box::new(release.clone()) });
+            return Err(in_the_way(context, project, env, release));
         }
     }
     Ok(())
@@ -293,7 +293,7 @@ impl Preparation<'_> {
             };
             let since = self.context.clock.now();
             let run = self.run.to_string();
-            let holder = Holder { who: self.who.clone(), since, doing, run, read: Timestamp(0) };
+            let holder = Holder { who: self.who.clone(), since, doing, run, ..Holder::default() };
             let clock = &self.context.clock;
             let mut locked = match Locked::take(project.root(), &env, &holder, clock, remote(project)) {
                 Err(error) if self.job.is_emergency() && error.is_of_the_remote() => {
@@ -307,22 +307,28 @@ impl Preparation<'_> {
             };
             let open: Vec<Release> =
                 locked.history().open().filter(|release| Some(release.id()) != ours).cloned().collect();
-            let taken_up = ours.and_then(|id| locked.history().open().find(|release| release.id() == id));
-            if let Some(release) = taken_up
-                && remote(project).is_some()
-                && release.began.who.host == self.who.host
-                && goes_on(release, &self.who)
-            {
-                return Err(held(&env, release, clock.now()));
+            if let Some(id) = ours {
+                let Some(release) = locked.history().open().find(|release| release.id() == id) else {
+                    return Err(Problem::usage(
+                        format!("release {id} of `{env}` came to its end meanwhile"),
+                        Some(format!("`envrun status {env}` shows what is live there")),
+                    ));
+                };
+                if let Some(problem) = goes_on(self.context, project, &env, release) {
+                    return Err(problem);
+                }
+                // Nobody takes it up a second time, and everybody can read in whose hands it is.
+                let (who, doing, run) = (self.who.clone(), holder.doing.clone(), holder.run.clone());
+                locked.write(What::TakenUp { release: id, who, doing, run })?;
             }
             for release in open {
-                // In another checkout it may still go on: the one whose line is there has the environment.
-                if remote(project).is_some() && goes_on(&release, &self.who) {
-                    return Err(held(&env, &release, clock.now()));
-                }
                 // An emergency takes the way that is left: what was cut short is given up for it.
-                if !self.job.is_emergency() {
-                    return Err(Problem::Unfinished { env, release: Box::new(release) });
+                let problem = match self.job.is_emergency() {
+                    true => goes_on(self.context, project, &env, &release),
+                    false => Some(in_the_way(self.context, project, &env, &release)),
+                };
+                if let Some(problem) = problem {
+                    return Err(problem);
                 }
                 let outcome = if release.phase.touched() { Outcome::Broken } else { Outcome::Abandoned };
                 let reason = Some("it was given up for an emergency rollback".to_owned());
@@ -750,33 +756,34 @@ pub(super) fn remote(project: &Project) -> Option<&str> {
     project.envfile().state.as_ref().map(|remote| remote.value.as_str())
 }
 
-/// Whether a release that another checkout began may still go on: its process lives, or nobody here can know.
-pub(super) fn goes_on(release: &Release, who: &Who) -> bool {
-    let theirs = &release.began.who;
-    if theirs.host != who.host {
-        return true;
+/// What a release without an end keeps others from, when nobody has the lock here: somebody is, or may be, at work on it,
+/// or it was cut short.
+pub(super) fn in_the_way(context: &Context, project: &Project, env: &str, release: &Release) -> Problem {
+    match at_work(context, project, env, release) {
+        Some(holder) => held(env, holder),
+        None => Problem::Unfinished { env: env.to_owned(), release: Box::new(release.clone()) },
     }
-    let pid = i32::try_from(theirs.pid).ok().and_then(rustix::process::Pid::from_raw);
-    // One that belongs to somebody else may not be signalled, and lives.
-    let lives = |pid| !matches!(rustix::process::test_kill_process(pid), Err(rustix::io::Errno::SRCH));
-    theirs.pid != who.pid && pid.is_some_and(lives)
 }
 
-/// Another checkout has the environment.
-pub(super) fn held(env: &str, release: &Release, now: Timestamp) -> Problem {
-    let holder = Box::new(holder(env, release, now));
-    ledger::LedgerError::Held { env: env.to_owned(), holder }.into()
+/// Somebody is surely at work on a release: nobody takes it out of his hands. Where that cannot be told from here, it is
+/// for people to say.
+pub(super) fn goes_on(context: &Context, project: &Project, env: &str, release: &Release) -> Option<Problem> {
+    let holder = at_work(context, project, env, release)?;
+    (holder.hold == Hold::Lives).then(|| held(env, holder))
 }
 
-/// Who is at work on a release, by what its ledger says.
-pub(super) fn holder(env: &str, release: &Release, now: Timestamp) -> Holder {
-    Holder {
-        who: release.began.who.clone(),
-        since: release.at,
-        doing: format!("{env}.{}", release.began.node),
-        run: release.began.run.clone(),
-        read: now,
-    }
+/// Who is at work on a release without an end, or may be, by what its ledger says. Nobody has the lock here.
+pub(super) fn at_work(context: &Context, project: &Project, env: &str, release: &Release) -> Option<Holder> {
+    let hold = match release.standing(project.root(), &who(context)) {
+        Standing::GoesOn => Hold::Lives,
+        Standing::Unknown => Hold::Unknown,
+        Standing::CutShort => return None,
+    };
+    Some(Holder { hold, read: context.clock.now(), ..release.hands(env) })
+}
+
+fn held(env: &str, holder: Holder) -> Problem {
+    ledger::LedgerError::Held { env: env.to_owned(), holder: Box::new(holder) }.into()
 }
 
 /// Who deploys: the person behind a CI job, or the user.
@@ -786,7 +793,7 @@ pub(in crate::ops) fn who(context: &Context) -> Who {
     Who {
         user: user.unwrap_or_else(|| "somebody".to_owned()),
         host: context.host.clone(),
-        pid: std::process::id(),
+        process: Identity::own(),
     }
 }
 

@@ -1,7 +1,7 @@
 //! A release that was cut short, brought to an end: on, or back.
 
 use crate::engine::dispatcher::Ending;
-use crate::ledger::{Began, History, Holder, Kind, Locked, Outcome, Release, What};
+use crate::ledger::{Began, History, Holder, Kind, LedgerError, Locked, Outcome, Release, What};
 use crate::model::Node;
 use crate::record::RunId;
 use crate::report::Reporters;
@@ -9,7 +9,7 @@ use crate::report::Reporters;
 use super::super::run::{Request, Rest, graph_of, local_store, run};
 use super::super::target::Asked;
 use super::super::{Context, Problem, Project, Refusal};
-use super::begin::{Job, goal, goes_on, held, remote, who};
+use super::begin::{Job, goal, goes_on, remote, who};
 use super::words::{short, title};
 use super::{history_of, open, refresh};
 
@@ -48,9 +48,13 @@ pub fn finish(
             Some(format!("`envrun status {env}` shows what is live there")),
         ));
     };
-    let who = who(context);
-    if remote(project).is_some() && release.began.who.host == who.host && goes_on(&release, &who) {
-        return Err(held(env.as_str(), &release, context.clock.now()));
+    if let Some(mut holder) = crate::ledger::holder(project.root(), env.as_str()) {
+        holder.read = context.clock.now();
+        let (env, holder) = (env.to_string(), Box::new(holder));
+        return Err(LedgerError::Held { env, holder }.into());
+    }
+    if let Some(problem) = goes_on(context, project, env.as_str(), &release) {
+        return Err(problem);
     }
     let label = format!("{env}.{}", release.began.node);
     if !release.phase.touched() {

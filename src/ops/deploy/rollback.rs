@@ -6,7 +6,7 @@ use crate::report::Reporters;
 
 use super::super::run::{Request, Rest, run};
 use super::super::{Context, Problem, Project, Refusal};
-use super::begin::Job;
+use super::begin::{Job, in_the_way};
 use super::finish::asked;
 use super::words::{short, title};
 use super::{history_of, open, refresh_for};
@@ -87,7 +87,7 @@ pub fn rollback(
             holder.read = context.clock.now();
             return Err(crate::ledger::LedgerError::Held { env, holder: Box::new(holder) }.into());
         }
-        return Err(Problem::Unfinished { env, release: Box::new(release.clone()) });
+        return Err(in_the_way(context, project, &env, release));
     }
     let target = match &asked_for.to {
         Some(to) => named(project, &env, &node, &history, to)?,

@@ -91,11 +91,7 @@ pub fn status(context: &Context, project: &Project, env: Option<&str>) -> Result
         }
         deploys.extend(unsound(&history));
         // In another checkout it may go on: nobody here has the lock then.
-        let elsewhere = || {
-            let mut open = history.open().filter(|_| begin::remote(project).is_some());
-            let release = open.find(|release| begin::goes_on(release, &begin::who(context)))?;
-            Some(begin::holder(&env, release, context.clock.now()))
-        };
+        let elsewhere = || history.open().find_map(|open| begin::at_work(context, project, &env, open));
         let holder = ledger::holder(project.root(), &env).or_else(elsewhere);
         let services = services(project, &env)?;
         let changed = super::super::rendered::changed(project, &env);
