@@ -26,6 +26,7 @@ pub fn run(invocation: &Invocation<'_>, args: &DoctorArgs) -> Result<u8, Problem
         }
         DoctorFormat::Github => render::render(&report.diagnostics(), project.sources(), Style::Github),
     };
+    report.chosen.iter().for_each(|chosen| invocation.terminal.using(chosen));
     terminal::print(&text).map_err(|source| Problem::System { doing: "write to standard output", source })?;
     let refused = report.status == Status::Fail || (args.strict && report.status == Status::Warn);
     Ok(if refused { EXIT_REFUSED } else { 0 })

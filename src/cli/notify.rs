@@ -96,6 +96,7 @@ mod tests {
             targets: vec!["build".into(), "test".into()],
             jobs: 1,
             dry_run: false,
+            chosen: None,
             nodes: Vec::new().into(),
         }));
         reporters.tell(Event::RunFinished(RunFinished { exit: 0, took: Duration::from_secs(seconds) }));

@@ -3,7 +3,8 @@
 use std::io::{BufRead, IsTerminal};
 
 use crate::base::unit::{show_duration, show_size};
-use crate::ops::run::{Request, chosen_environment};
+use crate::ops::matching::chosen_environment;
+use crate::ops::run::Request;
 use crate::ops::snapshot::{choose, restore};
 use crate::ops::{Problem, Project, Refusal};
 

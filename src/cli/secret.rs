@@ -14,10 +14,9 @@ use rustix::termios::{LocalModes, OptionalActions, Termios};
 
 use crate::base::fs::{FsError, temporary_name};
 use crate::exec::{Processes, Signals};
-use crate::model::EnvName;
-use crate::ops::env::chosen;
+use crate::model::{EnvName, Rotate};
 use crate::ops::secret::{
-    Edit, Listed, Rotated, Rotation, generate_missing, get, list, rotate, set, show_age,
+    Edit, Listed, OVERDUE, Rotated, Rotation, generate_missing, get, list, rotate, set, show_age,
 };
 use crate::ops::target::environment;
 use crate::ops::{Problem, Project};
@@ -25,6 +24,7 @@ use crate::record::STATE_DIR;
 use crate::report::Reporters;
 
 use super::args::{OutputStyle, SecretArgs, SecretCommand, TextOrJson};
+use super::env::chosen;
 use super::{Invocation, terminal};
 
 /// A store is not used as it is.
@@ -43,7 +43,7 @@ pub fn run(invocation: &Invocation<'_>, args: &SecretArgs) -> Result<u8, Problem
     let project = &mut project;
     match &args.command {
         SecretCommand::List(args) => {
-            let env = chosen(context, project, args.environment.as_deref())?;
+            let env = chosen(invocation, project, args.environment.as_deref())?;
             let rows = list(context, project, env)?;
             match args.format {
                 TextOrJson::Json => print(&super::env::json(&rows))?,
@@ -71,7 +71,7 @@ pub fn run(invocation: &Invocation<'_>, args: &SecretArgs) -> Result<u8, Problem
             print(&format!("{value}\n"))
         }
         SecretCommand::Generate(args) => {
-            let env = chosen(context, project, args.environment.as_deref())?;
+            let env = chosen(invocation, project, args.environment.as_deref())?;
             let said = generate_missing(context, project, env)?;
             if said.is_empty() {
                 invocation.terminal.say("nothing is missing that could be made");
@@ -84,7 +84,7 @@ pub fn run(invocation: &Invocation<'_>, args: &SecretArgs) -> Result<u8, Problem
             rotated(invocation, project, env.as_ref(), names, args.due)
         }
         SecretCommand::Edit(args) => {
-            let env = chosen(context, project, args.environment.as_deref())?;
+            let env = chosen(invocation, project, args.environment.as_deref())?;
             edit(invocation, project, env)
         }
     }
@@ -109,7 +109,7 @@ fn words<'w>(
         [first, rest @ ..] if envfile.environments.contains_key(first.as_str()) || !rest.is_empty() => {
             Ok((Some(environment(envfile, first)?), rest))
         }
-        _ => Ok((chosen(invocation.context, project, None)?, words)),
+        _ => Ok((chosen(invocation, project, None)?, words)),
     }
 }
 
@@ -318,8 +318,12 @@ fn text(rows: &[Listed], bold: impl Fn(&str) -> String) -> String {
         let due = match row.due_in_seconds {
             Some(left) if left >= 0 => format!("in {}", duration(left.unsigned_abs())),
             Some(over) => format!("overdue {}", duration(over.unsigned_abs())),
+            None if row.present && matches!(row.rotate, Some(Rotate::After(_))) => "unknown".into(),
             None => "-".into(),
         };
+        // What stands under DUE is not said twice.
+        let is_due = row.due_in_seconds.is_some_and(|left| left < 0);
+        let problem = row.problem.clone().filter(|problem| !is_due || !problem.starts_with(OVERDUE));
         vec![
             name,
             if row.present {
@@ -333,7 +337,7 @@ fn text(rows: &[Listed], bold: impl Fn(&str) -> String) -> String {
             row.from.clone(),
             row.age_seconds.map_or_else(|| "-".into(), duration),
             due,
-            row.problem.clone().unwrap_or_default(),
+            problem.unwrap_or_default(),
         ]
     };
     let rows: Vec<_> = rows.iter().map(cells).collect();

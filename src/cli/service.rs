@@ -6,7 +6,7 @@ use std::io::Write as _;
 use crate::base::Timestamp;
 use crate::base::unit::{parse_duration, show_duration, show_size};
 use crate::ops::run::{Request, run as run_request};
-use crate::ops::service::{self, Listing, choose};
+use crate::ops::service::{self, Chosen, Listing, choose};
 use crate::ops::{Problem, Project};
 use crate::plan::OnFailure;
 use crate::report::Reporters;
@@ -19,11 +19,18 @@ use super::run::pairs;
 use super::terminal::Stay;
 use super::{Invocation, terminal};
 
+/// The services that are meant; if `match` chose their environment, that is told.
+fn meant(invocation: &Invocation<'_>, project: &Project, words: &[String]) -> Result<Chosen, Problem> {
+    let chosen = choose(invocation.context, project, words)?;
+    chosen.chosen.iter().for_each(|chosen| invocation.terminal.using(chosen));
+    Ok(chosen)
+}
+
 /// `envrun up`.
 pub fn up(invocation: &Invocation<'_>, args: &UpArgs) -> Result<u8, Problem> {
     let context = invocation.context;
     let mut project = Project::open(context, invocation.place.file.as_deref())?;
-    let chosen = choose(context, &project, &args.words)?;
+    let chosen = meant(invocation, &project, &args.words)?;
     let request = Request {
         env: chosen.env.as_ref().map(ToString::to_string),
         set: pairs(&args.set)?,
@@ -52,7 +59,7 @@ pub fn up(invocation: &Invocation<'_>, args: &UpArgs) -> Result<u8, Problem> {
 /// `envrun down`.
 pub fn down(invocation: &Invocation<'_>, args: &DownArgs) -> Result<u8, Problem> {
     let mut project = Project::open(invocation.context, invocation.place.file.as_deref())?;
-    let chosen = choose(invocation.context, &project, &args.words)?;
+    let chosen = meant(invocation, &project, &args.words)?;
     let stopped = service::down(invocation.context, &mut project, &chosen)?;
     if stopped.is_empty() {
         invocation.terminal.say("no service is up");
@@ -66,7 +73,7 @@ pub fn down(invocation: &Invocation<'_>, args: &DownArgs) -> Result<u8, Problem>
 /// `envrun restart`.
 pub fn restart(invocation: &Invocation<'_>, args: &RestartArgs) -> Result<u8, Problem> {
     let project = Project::open(invocation.context, invocation.place.file.as_deref())?;
-    let chosen = choose(invocation.context, &project, &args.words)?;
+    let chosen = meant(invocation, &project, &args.words)?;
     service::restart(&project, &chosen, &mut |status| {
         invocation.terminal.say(&format!("{} ready{}", status.label, urls(status)));
     })?;
@@ -76,7 +83,7 @@ pub fn restart(invocation: &Invocation<'_>, args: &RestartArgs) -> Result<u8, Pr
 /// `envrun wait`.
 pub fn wait(invocation: &Invocation<'_>, args: &WaitArgs) -> Result<u8, Problem> {
     let project = Project::open(invocation.context, invocation.place.file.as_deref())?;
-    let chosen = choose(invocation.context, &project, &args.words)?;
+    let chosen = meant(invocation, &project, &args.words)?;
     let timeout = match &args.timeout {
         None => None,
         Some(text) => Some(parse_duration(text).ok_or_else(|| {
@@ -184,7 +191,7 @@ fn urls(status: &Status) -> String {
 /// `envrun logs`.
 pub fn logs(invocation: &Invocation<'_>, args: &LogsArgs) -> Result<u8, Problem> {
     let project = Project::open(invocation.context, invocation.place.file.as_deref())?;
-    let chosen = choose(invocation.context, &project, &args.words)?;
+    let chosen = meant(invocation, &project, &args.words)?;
     let system = |source| Problem::System { doing: "read the logs", source };
     let mut readers = Vec::new();
     for (name, folder) in service::logs(&project, &chosen) {

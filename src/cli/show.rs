@@ -1,6 +1,8 @@
 //! `envrun show`: what a target comes to, each line with its place.
 
 use crate::load::Line;
+use crate::model::EnvName;
+use crate::ops::matching::{Choice, choice};
 use crate::ops::target::target;
 use crate::ops::{Problem, Project};
 
@@ -9,13 +11,20 @@ use super::{Invocation, terminal};
 
 pub fn run(invocation: &Invocation<'_>, args: &ShowArgs) -> Result<u8, Problem> {
     let project = Project::open(invocation.context, invocation.place.file.as_deref())?;
+    let choice = choice(invocation.context, &project, None)?;
     let (node, env, lines) = match args.stage {
         true => stage(&project, &args.target)?,
-        false => match node(&project, &args.target) {
+        false => match node(&project, &args.target, choice.as_ref().map(|choice| &choice.env)) {
             Err(problem) => stage(&project, &args.target).map_err(|_| problem)?,
             found => found?,
         },
     };
+    if let Some(chosen) =
+        choice.as_ref().and_then(Choice::told).filter(|chosen| env.as_ref() == Some(&chosen.env))
+        && target(project.envfile(), &args.target, None).is_ok_and(|(target, _)| target.env.is_none())
+    {
+        invocation.terminal.using(&chosen);
+    }
     let text = if args.json {
         let lines: Vec<_> =
             lines.iter().map(|line| serde_json::json!({ "text": line.text, "place": line.place })).collect();
@@ -49,9 +58,8 @@ pub fn run(invocation: &Invocation<'_>, args: &ShowArgs) -> Result<u8, Problem> 
 /// What is shown: a name, an environment, lines.
 type Shown = (String, Option<String>, Vec<Line>);
 
-fn node(project: &Project, name: &str) -> Result<Shown, Problem> {
-    let default = project.envfile().default_env.as_ref().map(|env| env.value.clone());
-    let (found, _) = target(project.envfile(), name, default.as_ref())?;
+fn node(project: &Project, name: &str, env: Option<&EnvName>) -> Result<Shown, Problem> {
+    let (found, _) = target(project.envfile(), name, env)?;
     // One that was made from a pattern is written as the pattern is.
     let environments = &project.envfile().environments;
     let made_from = found.env.as_ref().and_then(|env| environments.get(env)?.made_from.as_ref());

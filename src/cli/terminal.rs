@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::diag::render::{self, Style as DiagnosticStyle};
 use crate::diag::{Diagnostic, SourceMap};
+use crate::event::Chosen;
 use crate::ops::guard::Prompt;
 use crate::ops::{Context, Problem};
 use crate::report::{self, Panes, Screen, Sink, Style};
@@ -256,6 +257,11 @@ impl Terminal {
                 Some(line.trim_end_matches(['\r', '\n']).to_owned())
             }))
         })
+    }
+
+    /// Which environment is meant although nobody named one, and why.
+    pub fn using(&self, chosen: &Chosen) {
+        self.say(&format!("using {} because {}", chosen.env, chosen.because));
     }
 
     /// One line or more on standard error. If nobody listens there is nobody to tell.

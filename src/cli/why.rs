@@ -34,6 +34,9 @@ pub fn run(invocation: &Invocation<'_>, args: &WhyArgs) -> Result<u8, Problem> {
         (None, true) => first_text(&explanation),
         (None, false) => text(&explanation),
     };
+    if let Some(chosen) = &explanation.chosen {
+        invocation.terminal.using(chosen);
+    }
     terminal::print(&invocation.context.redactor.text(&text))
         .map_err(|source| Problem::System { doing: "write to standard output", source })?;
     Ok(0)

@@ -21,7 +21,7 @@ use crate::event::Failure;
 use crate::graph::{ConfiguredTask, Loaded, NodeIx};
 use crate::ledger::{self, History};
 use crate::model::{Command, Load, Node, Snapshot};
-use crate::preflight::Verdict;
+use crate::preflight::{Verdict, person};
 use crate::record::STATE_DIR;
 use crate::snapshot::{Archive, Copy, Meta, SnapshotError, clone_tree, contents, create_private};
 use crate::vars::{Form, TaskValues};
@@ -77,12 +77,11 @@ impl Saver<'_, '_> {
         let archive = self.archive();
         let draft = archive.draft()?;
         self.carry(&save.value, &draft.data())?;
-        let caller = |names: [&str; 2]| names.iter().find_map(|name| self.caller(name)).unwrap_or_default();
         let meta = Meta {
             revision: self.around.git.revision().ok(),
             why: why.to_owned(),
             run: self.around.run.to_string(),
-            user: caller(["USER", "LOGNAME"]),
+            user: person(self.around.root, &|name| self.caller(name)),
             host: self.around.host.to_owned(),
         };
         let copy = draft.finish(self.around.clock, meta, |data| match &self.snapshot.verify {

@@ -202,8 +202,20 @@ pub struct RunStarted {
     pub jobs: usize,
     /// Nothing is executed; reasons are told.
     pub dry_run: bool,
+    /// The environment of targets that name none, where its `match` chose it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chosen: Option<Chosen>,
     /// Every node of the graph; `NodeIx` is the place in this list. Shared, because every listener keeps it.
     pub nodes: Arc<[NodeInfo]>,
+}
+
+/// An environment that nobody named.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Chosen {
+    /// Which.
+    pub env: String,
+    /// Why, in words that stand after "because".
+    pub because: String,
 }
 
 /// A node as reporters know it.

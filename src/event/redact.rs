@@ -42,6 +42,9 @@ impl Event {
                 redactor.clean(&mut notice.message);
                 notice.hint.iter_mut().for_each(|hint| redactor.clean(hint));
             }
+            Self::RunStarted(started) => {
+                started.chosen.iter_mut().for_each(|chosen| redactor.clean(&mut chosen.because));
+            }
             Self::NodePhase { about, .. } => redactor.clean(about),
             Self::ServiceChanged { failure, hint, .. } => {
                 failure.iter_mut().for_each(|failure| failure.redact(redactor));

@@ -96,10 +96,11 @@ fn nodes() -> impl Strategy<Value = Arc<[NodeInfo]>> {
 }
 
 fn run_started() -> impl Strategy<Value = Event> {
-    (words(), vec(words(), 0..3), 1usize..9, any::<bool>(), nodes()).prop_map(
-        |(root, targets, jobs, dry_run, nodes)| {
-            let (run, envrun) = ("20261120-213301-4f2a".to_owned(), "0.1.0".to_owned());
-            Event::RunStarted(RunStarted { format: FORMAT, run, envrun, root, targets, jobs, dry_run, nodes })
+    let chosen = option::of((words(), words()).prop_map(|(env, because)| Chosen { env, because }));
+    (words(), vec(words(), 0..3), 1usize..9, any::<bool>(), chosen, nodes()).prop_map(
+        |(root, targets, jobs, dry_run, chosen, nodes)| {
+            let (run, envrun, format) = ("20261120-213301-4f2a".to_owned(), "0.1.0".to_owned(), FORMAT);
+            Event::RunStarted(RunStarted { format, run, envrun, root, targets, jobs, dry_run, chosen, nodes })
         },
     )
 }
@@ -324,6 +325,7 @@ fn what_is_left() {
         targets: Vec::new(),
         jobs: 2,
         dry_run: false,
+        chosen: None,
         nodes: ["a", "b", "c", "d"].map(info).into(),
     };
     let start = |node| Event::NodeStarted {

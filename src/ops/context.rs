@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::base::Clock;
+use crate::preflight::person;
 use crate::secret::Redactor;
 
 /// What surrounds the program: folders, the caller's variables, the clock, the machine.
@@ -30,6 +31,11 @@ pub struct Context {
 }
 
 impl Context {
+    /// Who is at work in the project at `root`.
+    pub fn person(&self, root: &Path) -> String {
+        person(root, &|name| self.caller_text(name))
+    }
+
     /// The caller's value of a variable, if it is UTF-8.
     pub fn caller_text(&self, name: &str) -> Option<String> {
         self.caller.get(OsStr::new(name))?.to_str().map(str::to_owned)

@@ -11,7 +11,8 @@ use std::time::Duration;
 use indexmap::IndexMap;
 use serde::Serialize;
 
-use crate::diag::{Diagnostic, FileId, Span};
+use crate::diag::{Diagnostic, FileId, SourceMap, Span};
+use crate::event;
 use crate::exec::{Environ, Processes};
 use crate::model::{
     EnvName, Envfile, Node, NodeName, Project as ModelProject, ProjectName, Requirement, Task, Value,
@@ -22,8 +23,9 @@ use crate::secret::redact::SHORTEST;
 use crate::vars::{Layer, Lookup, TaskValues, Values};
 
 use super::env::guard;
-use super::run::{self, chosen_environment};
-use super::secret::{Missing, Secrets, State, Wanted, show_age};
+use super::matching::choice;
+use super::run;
+use super::secret::{Missing, Refused, Secrets, State, Wanted, cut_short, show_age};
 use super::target::environment;
 use super::values::{AllValues, NO_DOTENV};
 use super::{Context, Problem, Project};
@@ -33,6 +35,9 @@ use super::{Context, Problem, Project};
 pub struct Report {
     /// The worst of all.
     pub status: Status,
+    /// The environment that is looked at, where its `match` chose it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub chosen: Option<event::Chosen>,
     /// The project and the machine first, then each environment.
     pub groups: Vec<Group>,
 }
@@ -107,7 +112,7 @@ pub(super) fn doctor_with(
     names: &[String],
     set: &[(String, String)],
 ) -> Result<Report, Problem> {
-    let environments = environments(context, project, names)?;
+    let (environments, chosen) = environments(context, project, names)?;
     let root = project.root().to_path_buf();
     let machine = Machine::look(&root, (context.cores)());
     let caller = Environ::new(&context.caller);
@@ -123,7 +128,8 @@ pub(super) fn doctor_with(
         drafts.extend(dotenv(project, &all));
         let mut secrets = Secrets::new(context, project, &processes);
         for (name, values) in all.projects {
-            let around = Around { context, envfile: project.envfile(), root: &root, env: env.as_ref() };
+            let (envfile, sources) = (project.envfile(), project.sources());
+            let around = Around { context, envfile, sources, root: &root, env: env.as_ref() };
             let Some(model) = project.envfile().projects.get(&name) else { continue };
             let mut about_secrets = Vec::new();
             around.secrets(project, model, &values, &mut secrets, &mut about_secrets);
@@ -162,7 +168,7 @@ pub(super) fn doctor_with(
         .collect();
     let checks = groups.iter().flat_map(|group| &group.checks);
     let status = checks.map(|check| check.status).max().unwrap_or(Status::Pass);
-    Ok(Report { status, groups })
+    Ok(Report { status, chosen, groups })
 }
 
 /// The environments that are looked at.
@@ -170,7 +176,7 @@ fn environments(
     context: &Context,
     project: &Project,
     names: &[String],
-) -> Result<Vec<Option<EnvName>>, Problem> {
+) -> Result<(Vec<Option<EnvName>>, Option<event::Chosen>), Problem> {
     let envfile = project.envfile();
     if !names.is_empty() {
         let mut found: Vec<Option<EnvName>> = Vec::new();
@@ -180,13 +186,14 @@ fn environments(
                 found.push(env);
             }
         }
-        return Ok(found);
+        return Ok((found, None));
     }
-    if let Some(env) = chosen_environment(context, project, &run::Request::default())? {
-        return Ok(vec![Some(env)]);
+    if let Some(choice) = choice(context, project, None)? {
+        let told = choice.told();
+        return Ok((vec![Some(choice.env)], told));
     }
     let all: Vec<_> = envfile.concrete_environments().map(|env| Some(env.name.clone())).collect();
-    Ok(if all.is_empty() { vec![None] } else { all })
+    Ok((if all.is_empty() { vec![None] } else { all }, None))
 }
 
 /// Dotenv files that cannot be read, or of which some lines cannot.
@@ -211,11 +218,17 @@ fn dotenv(project: &Project, all: &AllValues) -> Vec<Draft> {
 struct Around<'a> {
     context: &'a Context,
     envfile: &'a Envfile,
+    sources: &'a SourceMap,
     root: &'a Path,
     env: Option<&'a EnvName>,
 }
 
 impl Around<'_> {
+    /// `file:line` of a span.
+    fn place(&self, span: Span) -> String {
+        self.sources.place(span)
+    }
+
     /// The rows of `requires` of a project, and those of its nodes.
     fn requirements(&self, project: &ModelProject, values: &Arc<Values>, drafts: &mut Vec<Draft>) {
         let chain = self
@@ -271,7 +284,7 @@ impl Around<'_> {
         for row in rows {
             drafts.push(Draft {
                 kind: row.word(),
-                name: row.title(),
+                name: Question::title(row, &sight, self.root),
                 node: node.map(str::to_owned),
                 span: Some(row.span),
                 hint: row.hint.clone(),
@@ -310,22 +323,24 @@ impl Around<'_> {
         let examined = match secrets.examine(values) {
             Ok(examined) => examined,
             Err(refused) => {
-                let mut finding = Finding::fail(refused.to_string());
-                finding.hint = refused.hint;
-                return tell("store", refused.store, None, finding);
+                return tell("store", refused.store.clone(), None, unreadable(&refused));
             }
         };
+        let cut_short = cut_short(self.root, self.env);
         let mut unread = Vec::new();
         for one in examined.iter().filter(|one| one.kept.spec.project == model.name) {
             let secret = &one.kept.spec.secret;
             let env = self.env.map_or(String::new(), |env| format!(" {env}"));
+            let is_cut_short = cut_short.iter().any(|name| name == secret.name.as_str());
             let finding = match &one.state {
+                State::Present { .. } if is_cut_short => Finding::warn(
+                    "a rotation of it was cut short: its owner may have the old value or the new one",
+                )
+                .hint(format!("`envrun secret rotate{env} --due` brings it to an end")),
                 State::Unread(refused) => {
                     if !unread.contains(refused) {
                         unread.push(refused.clone());
-                        let mut finding = Finding::fail(refused.reason.clone());
-                        finding.hint = refused.hint.clone();
-                        tell("store", refused.store.clone(), Some(secret.span), finding);
+                        tell("store", refused.store.clone(), Some(secret.span), unreadable(refused));
                     }
                     continue;
                 }
@@ -373,9 +388,9 @@ impl Around<'_> {
                     {
                         continue;
                     }
-                    let mut finding = Finding::fail(wrong.message.clone());
-                    finding.hint = wrong.help.clone();
-                    tell(span, finding);
+                    let otherwise = || format!("give {name} another value: {}", self.place(span));
+                    let hint = wrong.help.clone().unwrap_or_else(otherwise);
+                    tell(span, Finding::fail(wrong.message.clone()).hint(hint));
                 }
                 Lookup::Value { text, secret, origin } => {
                     let span = origin.span.unwrap_or(declared.span);
@@ -537,11 +552,21 @@ fn unsaved(project: &Project, env: Option<&EnvName>, of: &ProjectName) -> Vec<Dr
     unsaved.collect()
 }
 
+/// A store that cannot be read.
+fn unreadable(refused: &Refused) -> Finding {
+    let hint = refused.hint.clone();
+    Finding::fail(refused.reason.clone()).hint(hint.unwrap_or_else(|| match refused.place.as_str() {
+        "" => "correct what it says, or keep the secret elsewhere".to_owned(),
+        place => format!("correct it: {place}"),
+    }))
+}
+
 /// Whether a folder, or the nearest one above it that is there, can be written to. Nothing is made to find out.
 fn writable(folder: &Path) -> Finding {
     let shown = folder.display();
     let Some(nearest) = folder.ancestors().find(|folder| folder.exists()) else {
-        return Finding::fail(format!("{shown} cannot be made"));
+        return Finding::fail(format!("{shown} cannot be made"))
+            .hint("name another folder in `ENVRUN_CACHE_DIR`");
     };
     match rustix::fs::access(nearest, rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK) {
         Ok(()) if nearest.is_dir() => Finding::pass(shown.to_string()),

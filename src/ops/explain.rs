@@ -4,7 +4,7 @@ use std::sync::mpsc;
 
 use crate::engine::action::Actions;
 use crate::engine::dispatcher;
-use crate::event::{NodeState, OutcomeKind};
+use crate::event::{Chosen, NodeState, OutcomeKind};
 use crate::graph::query::{self, Selection};
 use crate::graph::{NodeIx, TaskGraph};
 use crate::record::{Recorded, manifest_at};
@@ -19,6 +19,8 @@ use super::{Context, Problem, Project};
 pub struct Explanation {
     /// The node that was asked about.
     pub label: String,
+    /// The environment that it is asked about in, where `match` chose it.
+    pub chosen: Option<Chosen>,
     /// What would become of it.
     pub outcome: Option<OutcomeKind>,
     /// Every difference, in words that stand after "because"; empty if there is none.
@@ -102,6 +104,7 @@ pub fn explain(
     };
     Ok(Explanation {
         label: graph[target].label.clone(),
+        chosen: ready.chosen.clone(),
         outcome: outcome(target),
         reasons: if would_run(target) { actions.reasons(target) } else { Vec::new() },
         upstream: upstream.into_iter().map(|node| (graph[node].label.clone(), first_reason(node))).collect(),

@@ -432,8 +432,7 @@ pub(super) fn note_broken(
         .iter()
         .map(|refusal| format!("`{}`: {} ({})", refusal.label, refusal.reason, refusal.place))
         .collect();
-    let user = ["USER", "LOGNAME"].iter().find_map(|name| context.caller_text(name));
-    let who = format!("{}@{}", user.as_deref().unwrap_or("somebody"), context.host);
+    let who = format!("{}@{}", context.person(project.root()), context.host);
     let broken = GlassBroken { reason, who, passed };
     if !broken.passed.is_empty() {
         let targets = request.targets.iter().map(|target| target.name.clone()).collect();
@@ -561,7 +560,11 @@ fn questions<'n, 'r>(
     let asked = rows.filter_map(|requirement| {
         if plan.limits.dry_run { requirement.without_effort() } else { Some(requirement.clone()) }
     });
-    asked.map(|asked| (&node.label, Question::of(&asked, &sight), asked)).collect()
+    let named = |asked: Requirement| {
+        let name = Some(Question::title(&asked, &sight, around.root));
+        (&node.label, Question::of(&asked, &sight), Requirement { name, ..asked })
+    };
+    asked.map(named).collect()
 }
 
 /// What the environment of a deploy requires of the machine: the doctor is asked by itself before anything goes live.

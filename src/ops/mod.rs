@@ -19,7 +19,7 @@ pub mod guard;
 pub mod import;
 pub mod init;
 pub mod list;
-mod matching;
+pub mod matching;
 pub mod plan;
 mod probe;
 mod problem;

@@ -32,13 +32,14 @@ use crate::plan::{Force, Limits, OnFailure, Plan};
 use crate::preflight::{Git, Live};
 use crate::record::{self, Durations, ManifestLog, RecordError, Recorder, RunId, STATE_DIR};
 use crate::report::Reporters;
-use crate::vars::{Layer, Lookup, SecretId, Source};
+use crate::vars::{Layer, Lookup, SecretId, Source, TaskValues};
 
 use super::deploy::{self, Job};
 use super::guard::{Admitted, Prompt, admit_with, live, merged};
+use super::matching::{Choice, choice, chosen_environment};
 use super::plan::{self, Frozen};
 use super::seal::{Answer, Asked, Broken, seal_answer};
-use super::target::{self, environment, targets};
+use super::target::{self, targets};
 use super::values::{AskedNames, ValueReader, caller_source};
 use super::{Context, Problem, Project, has_errors};
 
@@ -112,6 +113,8 @@ pub struct Ready {
     pub(super) store: LocalStore,
     pub(super) git: Git,
     pub(super) services: Services,
+    /// The environment of targets that name none, where its `match` chose it and something reads it.
+    pub chosen: Option<event::Chosen>,
     /// What hashes secrets in this run.
     secrets: SecretKey,
     /// Every time that something was live in an environment.
@@ -149,8 +152,16 @@ impl Ready {
         request: &Request,
         sketch: bool,
     ) -> Result<Self, Problem> {
-        let env = chosen_environment(context, project, request)?;
-        let mut targets = targets(context, project.envfile(), &request.targets, env.as_ref())?;
+        let choice = choice(context, project, request.env.as_deref())?;
+        let env = choice.as_ref().map(|choice| &choice.env);
+        let mut targets = targets(context, project.envfile(), &request.targets, env)?;
+        let chosen = choice.as_ref().and_then(Choice::told).filter(|_| {
+            let names_env = |asked: &target::Asked| {
+                let alone = target::target(project.envfile(), &asked.name, None);
+                alone.is_ok_and(|(target, _)| target.env.is_some())
+            };
+            !request.targets.iter().all(names_env)
+        });
         if let Some(stage) = &request.stage {
             targets.iter_mut().for_each(|target| target.stage = Some(stage.clone()));
         }
@@ -182,6 +193,9 @@ impl Ready {
             dry_run: request.dry_run,
         };
         let plan = Plan::new(graph, &project.envfile().pools, limits, |label| durations.of(label));
+        // What reads nothing of its environment is the same in all of them.
+        let is_read = plan.graph.iter().any(|(_, node)| node.env.as_ref() == env);
+        let chosen = chosen.filter(|_| is_read);
 
         let state = root.join(STATE_DIR);
         // A tree that cannot be written may be read: the recorder has said so already.
@@ -213,6 +227,7 @@ impl Ready {
             durations,
             jobserver,
             asked,
+            chosen,
         })
     }
 
@@ -323,7 +338,8 @@ impl Ready {
         if let Some(recorder) = self.recorder.take() {
             reporters.record(recorder);
         }
-        reporters.tell(Event::RunStarted(started(&self.plan, &self.run, project, request)));
+        let started = started(&self.plan, &self.run, project, request);
+        reporters.tell(Event::RunStarted(RunStarted { chosen: self.chosen.clone(), ..started }));
         if let Some(error) = self.unrecorded.take() {
             let message = format!("this run is not recorded: {error}");
             reporters.tell(Event::Notice(Notice { node: None, message, hint: None }));
@@ -559,15 +575,23 @@ pub(super) fn shadowed(context: &Context, plan: &Plan) -> Vec<Notice> {
     for (ix, node) in plan.graph.iter() {
         for name in &*node.reads {
             let Some(callers) = context.caller_text(name.as_str()) else { continue };
-            if !seen.insert((name.clone(), node.env.clone())) {
+            let own = node.task.vars.contains_key(name).then(|| node.label.clone());
+            if !seen.insert((name.clone(), node.env.clone(), own)) {
                 continue;
             }
-            let Lookup::Value { text, origin, secret } = node.values.lookup(name.as_str()) else { continue };
-            let by_envfile = matches!(origin.layer, Layer::Root | Layer::Env(_) | Layer::Dotenv(_));
+            // The node's own variables win over those of its environment.
+            let found = match node.task.vars.contains_key(name) {
+                true => TaskValues::new(&node.values, &node.task, Vec::new()).lookup(name.as_str()),
+                false => node.values.lookup(name.as_str()),
+            };
+            let Lookup::Value { text, origin, secret } = found else { continue };
+            let by_envfile =
+                matches!(origin.layer, Layer::Root | Layer::Env(_) | Layer::Dotenv(_) | Layer::Task);
             // A value built on the caller's (`PATH "bin:${PATH}"`) passes nothing over.
             if by_envfile && !secret && !text.contains(&callers) {
                 let who = match origin.layer {
                     Layer::Root => "the Envfile".to_owned(),
+                    Layer::Task => format!("the `vars` of `{}`", node.label),
                     layer => layer.to_string(),
                 };
                 let message = format!("{name} of your shell is not used: {who} gives it");
@@ -617,22 +641,6 @@ pub(super) fn collect(store: &LocalStore, changed: usize) {
     if changed > 0 && store.is_collection_due() {
         let _ = store.collect();
     }
-}
-
-/// The environment of targets that name none: `-e`, the project's default, or the first whose `match` holds.
-pub fn chosen_environment(
-    context: &Context,
-    project: &Project,
-    request: &Request,
-) -> Result<Option<EnvName>, Problem> {
-    let envfile = project.envfile();
-    if let Some(name) = &request.env {
-        return environment(envfile, name).map(Some);
-    }
-    if let Some(default) = &envfile.default_env {
-        return Ok(Some(default.value.clone()));
-    }
-    super::matching::matching_environment(context, project)
 }
 
 /// The local store, where the Envfile or the context puts it.
@@ -718,6 +726,7 @@ pub(super) fn started(plan: &Plan, run: &RunId, project: &Project, request: &Req
         targets: request.targets.iter().map(|target| target.name.clone()).collect(),
         jobs: plan.limits.jobs.get(),
         dry_run: plan.limits.dry_run,
+        chosen: None,
         nodes: plan.graph.iter().map(info).collect(),
     }
 }

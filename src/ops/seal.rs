@@ -215,6 +215,7 @@ pub fn tell(context: &Context, sealed: Sealed, mut reporters: Reporters) {
         targets: sealed.targets,
         jobs: sealed.jobs,
         dry_run: false,
+        chosen: None,
         nodes: sealed.nodes.into(),
     }));
     for (nodes, outcome) in [(up_to_date, Outcome::UpToDate), (grouped, Outcome::Grouped)] {

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::engine::service::{Hold, service_of, spec};
 use crate::engine::surroundings::Surroundings;
+use crate::event;
 use crate::graph::{ConfiguredTask, NodeIx};
 use crate::model::{EnvName, Node};
 use crate::plan::Plan;
@@ -15,7 +16,8 @@ use crate::service::probe::would_pass;
 use crate::service::spec::How;
 use crate::service::{Failure, Place, Session, SessionError, Spec, State, Status};
 
-use super::run::{Ready, Request, chosen_environment};
+use super::matching::{Choice, choice};
+use super::run::{Ready, Request};
 use super::target::{Asked, environment};
 use super::{Context, Problem, Project, Refusal};
 
@@ -28,6 +30,8 @@ pub struct Chosen {
     pub names: Vec<String>,
     /// They were named one by one.
     pub named: bool,
+    /// The environment, if nobody named it and its `match` chose it.
+    pub chosen: Option<event::Chosen>,
 }
 
 impl Chosen {
@@ -45,6 +49,7 @@ fn label(env: Option<&EnvName>, name: &str) -> String {
 pub fn choose(context: &Context, project: &Project, words: &[String]) -> Result<Chosen, Problem> {
     let envfile = project.envfile();
     let mut rest = words;
+    let mut chosen = None;
     let named_env =
         words.first().filter(|word| envfile.environments.contains_key(&EnvName::from(word.as_str())));
     let env = match named_env {
@@ -52,7 +57,11 @@ pub fn choose(context: &Context, project: &Project, words: &[String]) -> Result<
             rest = &words[1..];
             Some(environment(envfile, word)?)
         }
-        None => chosen_environment(context, project, &Request::default())?,
+        None => {
+            let choice = choice(context, project, None)?;
+            chosen = choice.as_ref().and_then(Choice::told);
+            choice.map(|choice| choice.env)
+        }
     };
     let mut env = env;
     let mut names = Vec::new();
@@ -86,7 +95,8 @@ pub fn choose(context: &Context, project: &Project, words: &[String]) -> Result<
     if !named {
         names = services(project, env.as_ref());
     }
-    Ok(Chosen { env, names, named })
+    let chosen = chosen.filter(|chosen| env.as_ref().is_some_and(|env| env.as_str() == chosen.env));
+    Ok(Chosen { env, names, named, chosen })
 }
 
 /// The services that an environment has.

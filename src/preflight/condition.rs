@@ -143,14 +143,12 @@ fn ask(kind: &ConditionKind, around: &Surroundings<'_>) -> Result<bool, String> 
             }
         }
         ConditionKind::Set(names) => {
-            let missing =
-                names.iter().find(|name| (around.variable)(name).is_none_or(|value| value.is_empty()));
-            missing.map_or(Ok(true), |name| Err(format!("{name} is not set")))
+            let missing = unset(names, around);
+            or(missing.is_empty(), &|| format!("{} {} not set", all(&missing), are(&missing)))
         }
         ConditionKind::Unset(names) => {
-            let present =
-                names.iter().find(|name| (around.variable)(name).is_some_and(|value| !value.is_empty()));
-            present.map_or(Ok(true), |name| Err(format!("{name} is set")))
+            let present = set(names, around);
+            or(present.is_empty(), &|| format!("{} {} set", all(&present), are(&present)))
         }
         ConditionKind::Os(names) => {
             let here = std::env::consts::OS;
@@ -163,8 +161,10 @@ fn ask(kind: &ConditionKind, around: &Surroundings<'_>) -> Result<bool, String> 
             or(any_matches(globs, host)?, &|| format!("the host is {host}, not {}", list(globs)))
         }
         ConditionKind::File(paths) => {
-            let missing = paths.iter().find(|path| !(around.exists)(path));
-            missing.map_or(Ok(true), |path| Err(format!("{path} does not exist")))
+            let missing: Vec<&str> =
+                paths.iter().map(String::as_str).filter(|path| !(around.exists)(path)).collect();
+            let do_not = if missing.len() == 1 { "does not" } else { "do not" };
+            or(missing.is_empty(), &|| format!("{} {do_not} exist", all(&missing)))
         }
         ConditionKind::Approval { .. } => {
             approval(kind, around).map_or(Ok(true), |approval| approval?.holds())
@@ -250,8 +250,8 @@ pub fn remedy(condition: &Condition, around: &Surroundings<'_>) -> Option<String
             )
         }
         ConditionKind::Deployed { env, .. } => format!("deploy this revision to {env} first"),
-        ConditionKind::Set(names) => format!("give {} a value", names.join(", ")),
-        ConditionKind::Unset(names) => format!("`unset {}`", names.join(" ")),
+        ConditionKind::Set(names) => format!("give {} a value", all(&unset(names, around))),
+        ConditionKind::Unset(names) => format!("`unset {}`", set(names, around).join(" ")),
         ConditionKind::Ci(true) => "it is for CI to run".into(),
         ConditionKind::Ci(false) => "run it by hand, outside of CI".into(),
         ConditionKind::Window { spans, .. } => format!("wait for {}", spans.join(" or ")),
@@ -307,4 +307,30 @@ fn any_matches(globs: &[String], name: &str) -> Result<bool, String> {
 
 fn list(words: &[String]) -> String {
     words.join(" or ")
+}
+
+/// Those that have no value, or an empty one.
+fn unset<'n>(names: &'n [String], around: &Surroundings<'_>) -> Vec<&'n str> {
+    let is_unset = |name: &&str| (around.variable)(name).is_none_or(|value| value.is_empty());
+    names.iter().map(String::as_str).filter(is_unset).collect()
+}
+
+/// Those that have a value.
+fn set<'n>(names: &'n [String], around: &Surroundings<'_>) -> Vec<&'n str> {
+    let is_set = |name: &&str| (around.variable)(name).is_some_and(|value| !value.is_empty());
+    names.iter().map(String::as_str).filter(is_set).collect()
+}
+
+/// `A`, `A and B`, `A, B and C`.
+fn all(words: &[&str]) -> String {
+    match words {
+        [first @ .., before, last] => {
+            first.iter().map(|word| format!("{word}, ")).collect::<String>() + &format!("{before} and {last}")
+        }
+        _ => words.concat(),
+    }
+}
+
+fn are(words: &[&str]) -> &'static str {
+    if words.len() == 1 { "is" } else { "are" }
 }

@@ -119,6 +119,12 @@ impl Git {
         }
     }
 
+    /// The name of whoever commits here, or else the address, as far as git knows.
+    pub fn committer(&self) -> Option<String> {
+        let known = |key| self.ask(&["config", key]).ok().filter(|value| !value.is_empty());
+        known("user.name").or_else(|| known("user.email"))
+    }
+
     /// Whether git would leave a path out; `None` where there is no repository, or no git to ask.
     pub fn ignores(&self, path: &Path) -> Option<bool> {
         Some(!self.ignored(&[path])?.is_empty())

@@ -201,7 +201,10 @@ fn measured(
 ) -> Finding {
     let found = match found {
         Ok(found) => found,
-        Err(reason) => return Finding::warn(format!("it cannot be told: {reason}")),
+        Err(reason) => {
+            return Finding::warn(format!("it cannot be told: {reason}"))
+                .hint("look for yourself whether there is enough");
+        }
     };
     let lacks =
         |wanted: Option<u64>| wanted.filter(|wanted| found.saturating_add(tolerance(*wanted)) < *wanted);
@@ -251,7 +254,8 @@ fn tool(program: &str, wanted: Option<&str>, path: Option<&OsStr>, dir: &Path, w
     };
     let Some(range) = wanted else { return Finding::pass(found.display().to_string()) };
     let Some(range) = VersionRange::parse(range) else {
-        return Finding::fail(format!("`{range}` is not a version requirement"));
+        return Finding::fail(format!("`{range}` is not a version requirement"))
+            .hint("write one such as `>=2.1`, or several: `>=2.1, <3`");
     };
     let mut words = vec![found.display().to_string()];
     words.extend(version_words(program).iter().map(|&word| word.to_owned()));
@@ -261,7 +265,10 @@ fn tool(program: &str, wanted: Option<&str>, path: Option<&OsStr>, dir: &Path, w
     }
     let said = match listen(Invocation::Argv(&words), world.root, &environ, VERSION_LIMIT, world) {
         Ok((_, said)) => said,
-        Err(reason) => return asked(Finding::fail(format!("`{asking}` {reason}"))),
+        Err(reason) => {
+            return asked(Finding::fail(format!("`{asking}` {reason}")))
+                .hint(format!("see what is wrong by hand, or install `{program}` anew"));
+        }
     };
     match Version::find(&said.out).or_else(|| Version::find(&said.err)) {
         Some(version) if range.matches(&version) => asked(Finding::pass(version.to_string())),
@@ -293,8 +300,6 @@ fn succeeds(command: &Command, dir: &Path, environ: &Environ, shell: &Shell, wor
         Ok(ended) => ended,
         Err(reason) => return Finding::fail(format!("it {reason}")).hint(by_hand()),
     };
-    let last =
-        |text: &str| text.lines().rev().map(str::trim).find(|line| !line.is_empty()).map(str::to_owned);
     let reason = match exit {
         Exit::Status(0) => return Finding::pass("succeeds"),
         Exit::Status(status) => format!("exit status {status}"),
@@ -302,8 +307,46 @@ fn succeeds(command: &Command, dir: &Path, environ: &Environ, shell: &Shell, wor
         Exit::TimedOut => format!("not over after {} seconds", EXEC_LIMIT.as_secs()),
         Exit::Cancelled => "interrupted".to_owned(),
     };
-    let said = last(&said.err).or_else(|| last(&said.out)).map_or(String::new(), |line| format!(": {line}"));
+    // What a program prints while it works ends with what it could not do.
+    let last =
+        |text: &str| text.lines().rev().map(str::trim).find(|line| !line.is_empty()).map(str::to_owned);
+    let told = telling(&said.err).map(str::to_owned).or_else(|| last(&said.out));
+    let said = told.map_or(String::new(), |line| format!(": {line}"));
     Finding::fail(format!("{reason}{said}")).hint(by_hand())
+}
+
+/// The line that says most of what went wrong: the first that speaks of a failure, or else the first that does not only
+/// warn. A Python program tells its failure last.
+fn telling(text: &str) -> Option<&str> {
+    const SIGNS: &[&str] = &[
+        "error",
+        "fatal",
+        "fail",
+        "cannot",
+        "can't",
+        "could not",
+        "couldn't",
+        "unable",
+        "denied",
+        "refused",
+        "not found",
+        "no such",
+        "invalid",
+        "missing",
+        "unknown",
+        "unauthorized",
+        "forbidden",
+        "timed out",
+    ];
+    let mut lines = text.lines().map(str::trim).filter(|line| line.chars().any(char::is_alphanumeric));
+    if text.lines().any(|line| line.starts_with("Traceback (most recent call last)")) {
+        return lines.next_back();
+    }
+    let lower = |line: &str| line.to_lowercase();
+    let is_warning = |line: &str| lower(line).starts_with("warn");
+    let speaks = |line: &&str| !is_warning(line) && SIGNS.iter().any(|sign| lower(line).contains(sign));
+    let found = lines.clone().find(speaks).or_else(|| lines.clone().find(|line| !is_warning(line)));
+    found.or_else(|| lines.next())
 }
 
 /// What a command printed.
@@ -344,4 +387,35 @@ fn listen(
     .map_err(|error| format!("could not be started: {error}"))?;
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     Ok((ended.exit, Said { out: text(&out), err: text(&err) }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::telling;
+
+    #[test]
+    fn the_line_that_tells() {
+        for (text, expected) in [
+            ("", None),
+            ("\n  \n---\n", None),
+            ("nothing is there\n", Some("nothing is there")),
+            ("looking\nnothing is there\n", Some("looking")),
+            (
+                "ERROR: Cannot connect to the Docker daemon at unix:///var/run/docker.sock.\nerrors pretty printing info\n",
+                Some("ERROR: Cannot connect to the Docker daemon at unix:///var/run/docker.sock."),
+            ),
+            (
+                "WARNING: error reporting is off\nconnecting …\n  permission denied\nbye\n",
+                Some("permission denied"),
+            ),
+            ("warning: old\n", Some("warning: old")),
+            ("warning: old\nhello\n", Some("hello")),
+            (
+                "Traceback (most recent call last):\n  File \"a.py\", line 1\n    raise Error()\nKeyError: 'x'\n",
+                Some("KeyError: 'x'"),
+            ),
+        ] {
+            assert_eq!(telling(text), expected, "{text}");
+        }
+    }
 }

@@ -28,6 +28,25 @@ impl Question {
         Self::filled(requirement, sight).unwrap_or_else(Self::Known)
     }
 
+    /// What a requirement is called in a report: its name, or what it asks for with every variable filled in. A path is
+    /// shown as it is from `root`.
+    pub fn title(requirement: &Requirement, sight: &Sight<'_>, root: &Path) -> String {
+        let text = match &requirement.kind {
+            RequirementKind::File(text) | RequirementKind::Reach(text) => text,
+            RequirementKind::Tool { program, .. } => program,
+            _ => return requirement.title(),
+        };
+        let filled = sight.values.interpolate_named(text, Form::Text, requirement.span);
+        match (&requirement.name, &requirement.kind, filled) {
+            (None, RequirementKind::File(_), Ok(path)) => {
+                let path = sight.dir.join(path);
+                path.strip_prefix(root).unwrap_or(&path).display().to_string()
+            }
+            (None, _, Ok(text)) => text,
+            _ => requirement.title(),
+        }
+    }
+
     fn filled(requirement: &Requirement, sight: &Sight<'_>) -> Result<Self, Finding> {
         let fill = |text: &str, form| fill(sight.values, text, form, requirement.span);
         let search_path = || sight.environ.get("PATH").map(ToOwned::to_owned);
@@ -73,8 +92,5 @@ fn fill(values: &TaskValues, text: &str, form: Form, span: Span) -> Result<Strin
 
 fn unknown(message: &str, help: Option<&str>) -> Finding {
     let finding = Finding::fail(message);
-    match help {
-        Some(help) => finding.hint(help),
-        None => finding,
-    }
+    finding.hint(help.unwrap_or("give the variable a value that is allowed"))
 }

@@ -214,7 +214,7 @@ fn amounts_are_those_of_the_machine_handed_in() {
         Fail: 16.0 GiB, wanted at least 17.0 GiB (use a machine with more memory)
         Pass: 4, wanted at least 4
         Fail: 4, wanted at least 5 (use a machine with more processors)
-        Warn: it cannot be told: it is not mounted
+        Warn: it cannot be told: it is not mounted (look for yourself whether there is enough)
         Fail: $OS, wanted plan9 (run it on a machine of that kind)
     "#]]
     .assert_eq(&findings(&questions, Path::new("/")).replace(here, "$OS"));

@@ -30,6 +30,7 @@ fn started(labels: &[&str]) -> Event {
         targets: vec!["build".to_owned()],
         jobs: 2,
         dry_run: false,
+        chosen: None,
         nodes: labels.iter().map(|label| info(label)).collect(),
     })
 }

@@ -85,6 +85,7 @@ impl Script {
             targets: vec!["check".to_owned()],
             jobs: 2,
             dry_run: false,
+            chosen: None,
             nodes: labels.iter().map(info).collect(),
         };
         Self(vec![(0, Event::RunStarted(started))])

@@ -23,8 +23,8 @@ pub const SHORTEST: usize = 6;
 const MASK: &[u8] = b"***";
 /// A line of a secret with several is looked for by itself from this length on.
 const LONG_LINE: usize = 20;
-/// Tools break base64 after 64 or 76 characters; what goes over a line break has this many characters before it.
-const BEFORE_BREAK: usize = 16;
+/// What goes over a line break has this many characters before it: else a line would be held back because of its last letter.
+const BEFORE_BREAK: usize = 4;
 
 /// Every secret that was read so far. Cheap to share; costs one look at a flag as long as there is none.
 #[derive(Clone, Default)]
@@ -251,7 +251,7 @@ impl Patterns {
     fn ranges(&self, text: &[u8]) -> Vec<Range<usize>> {
         let mut ranges = Vec::new();
         self.plain.each(text, &mut |range| ranges.push(range));
-        if self.broken.search.is_some() && memchr::memchr(b'\n', text).is_some() {
+        if self.broken.search.is_some() && memchr::memchr2(b'\n', b'\r', text).is_some() {
             let (joined, places) = joined(text);
             self.broken.each(&joined, &mut |range| {
                 let (start, end) = (places[range.start], places[range.end - 1] + 1);
@@ -274,14 +274,14 @@ impl Patterns {
     /// Where that begins which may be the beginning of a form.
     fn partial(&self, text: &[u8]) -> usize {
         let plain = self.plain.partial(text);
-        if self.broken.search.is_none() || memchr::memchr(b'\n', text).is_none() {
+        if self.broken.search.is_none() || memchr::memchr2(b'\n', b'\r', text).is_none() {
             return plain;
         }
         let (joined, places) = joined(text);
         let mut at = self.broken.partial(&joined);
         // What has too few characters before its line break is not looked for.
         while at < joined.len() {
-            let breaks = text[places[at]..].contains(&b'\n');
+            let breaks = text[places[at]..].iter().any(|byte| matches!(byte, b'\n' | b'\r'));
             if !breaks || goes_on(&places, at, joined.len()) || before_break(text, places[at]) >= BEFORE_BREAK
             {
                 break;
@@ -342,9 +342,9 @@ fn forms(value: &str, plain: &mut BTreeSet<Vec<u8>>, broken: &mut BTreeSet<Vec<u
     for alphabet in [STANDARD, URL_SAFE] {
         for shift in 0..3 {
             for form in base64_inside(value.as_bytes(), shift, alphabet) {
-                if form.len() > BEFORE_BREAK {
-                    broken.insert(form.clone());
-                }
+                // Where fewer characters stand before the break, what comes behind it is found by itself.
+                let after = (0..BEFORE_BREAK).filter_map(|at| form.get(at..));
+                broken.extend(after.filter(|form| form.len() > SHORTEST).map(<[u8]>::to_vec));
                 add(form);
             }
         }
@@ -505,6 +505,31 @@ mod tests {
         for at in 0..text.len() {
             let (a, b) = text.split_at(at);
             assert_eq!(streamed(&redactor, &[a, b]), b"c2VjcmV0: ***\n", "{at}");
+        }
+    }
+
+    #[test]
+    fn base64_is_found_however_its_lines_are_broken() {
+        let secret = "Sup3r-S3cret-Value-0123456789";
+        let redactor = redactor(&[secret]);
+        for before in 0..12 {
+            let whole = ["user-name-12:".get(..before).unwrap(), secret, "!"].concat();
+            let [_, _, code] = base64_inside(whole.as_bytes(), 0, STANDARD);
+            for width in 4..30 {
+                for end in ["\n", "\r\n"] {
+                    let lines: Vec<&str> =
+                        code.chunks(width).map(|line| std::str::from_utf8(line).unwrap()).collect();
+                    let text = lines.join(end) + end;
+                    let shown = redactor.text(&text).into_owned();
+                    let seen = shown.bytes().filter(|byte| !b"*\r\n".contains(byte)).count();
+                    // What stands before it, with the letters that it shares, what stands behind it, and what may stand
+                    // before the first break.
+                    let most = before.div_ceil(3) * 4 + 4 + BEFORE_BREAK - 1;
+                    assert!(shown.contains("***") && seen <= most, "{before} {width} {seen} {text}{shown}");
+                    let (a, b) = text.as_bytes().split_at(text.len() / 2);
+                    assert_eq!(streamed(&redactor, &[a, b]), shown.as_bytes(), "{before} {width}");
+                }
+            }
         }
     }
 

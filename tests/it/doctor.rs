@@ -66,7 +66,7 @@ fn every_check_answers_and_none_stops_the_others() {
           FAIL missing.conf      it does not exist
               hint: make it, or correct the path
           ok   greeting          succeeds
-          FAIL echo looking >&2; echo nothing is there >&2; exit 3  exit status 3: nothing is there
+          FAIL echo looking >&2; echo nothing is there >&2; exit 3  exit status 3: looking
               hint: see what is wrong by hand: echo looking >&2; echo nothing is there >&2; exit 3
           ok   GREETING          set
           FAIL NOBODY_SETS_THIS  not set
@@ -263,25 +263,25 @@ env "prod" extends="base"
     let stable = |text: String| text.replace(&sandbox.root().display().to_string(), "$ROOT");
     expect![[r#"
         uat
-          ok   sometool      2.34.1, wanted >=2
-          ok   silent        $ROOT/bin/silent
-          ok   a             there
-          ok   login         succeeds
-          ok   here          there
-          ok   here (api:t)  there"#]]
+          ok   sometool          2.34.1, wanted >=2
+          ok   silent            $ROOT/bin/silent
+          ok   a                 there
+          ok   login             succeeds
+          ok   api/here          there
+          ok   api/here (api:t)  there"#]]
     .assert_eq(&stable(group(&ran, "uat")));
     expect![[r#"
         prod
-          FAIL sometool      2.34.1, wanted >=3
+          FAIL sometool          2.34.1, wanted >=3
               hint: base
-          ok   silent        $ROOT/bin/silent
-          ok   a             there
-          FAIL login         exit status 1
+          ok   silent            $ROOT/bin/silent
+          ok   a                 there
+          FAIL login             exit status 1
               hint: log in
-          ok   here          there
-          FAIL there         it does not exist
+          ok   api/here          there
+          FAIL api/there         it does not exist
               hint: in api
-          ok   here (api:t)  there"#]]
+          ok   api/here (api:t)  there"#]]
     .assert_eq(&stable(group(&ran, "prod")));
 }
 
@@ -601,4 +601,45 @@ fn a_value_that_is_not_allowed_is_shown_and_is_an_error() {
         assert_eq!(ran.exit, 2, "{number} {}", ran.text());
         assert!(ran.stdout.contains(&format!("`{number}` is not a number")), "{}", ran.text());
     }
+}
+
+#[test]
+fn a_row_shows_what_is_looked_for_and_every_bad_one_says_what_to_do() {
+    let sandbox = Sandbox::new(
+        r#"
+vars { NAME "prod"; (port)PORT 1; HOST "127.0.0.1"; TOOL "no-such-tool"; BAD 5 max=9; (url)LINK }
+secrets { TOKEN }
+requires {
+    file "conf/${NAME}.conf"
+    file "${HOME}/x"
+    reach "${HOST}:${PORT}"
+    tool "${TOOL}"
+    exec "echo one; echo 'ERROR: no daemon' >&2; echo see the manual >&2; exit 2" name="daemon"
+    set "NOBODY"
+}
+task "t" { dir "sub"; requires { file "${NAME}.txt" }; run "true" }
+"#,
+    );
+    std::fs::create_dir(sandbox.root().join("sub")).unwrap();
+    sandbox.write(".env", "");
+    let ran = sandbox.run(&["doctor"]);
+    for row in [
+        "conf/prod.conf",
+        "127.0.0.1:1 ",
+        "no-such-tool",
+        "sub/prod.txt (t)",
+        "exit status 2: ERROR: no daemon",
+    ] {
+        assert!(ran.stdout.contains(row), "{row} {}", ran.text());
+    }
+    let json = sandbox.run(&["doctor", "--format", "json"]);
+    let json: serde_json::Value = serde_json::from_str(&json.stdout).unwrap();
+    for check in
+        json["groups"].as_array().unwrap().iter().flat_map(|group| group["checks"].as_array().unwrap())
+    {
+        assert!(check["status"] == "pass" || check["hint"].is_string(), "{check}");
+    }
+    // A run that is refused names the same.
+    let ran = sandbox.run(&["t"]);
+    assert!(ran.stderr.contains("it requires sub/prod.txt: it does not exist"), "{}", ran.text());
 }

@@ -41,6 +41,7 @@ mod journal;
 #[cfg(target_os = "linux")]
 mod kill;
 mod load;
+mod matching;
 mod model;
 mod ninja;
 #[cfg(target_os = "linux")]

@@ -289,6 +289,13 @@ fn a_rotation_that_was_killed_is_told_of_and_brought_to_an_end() {
             told.text()
         );
         assert!(told.stderr.contains("`envrun secret rotate dev --due`"), "{point}: {}", told.text());
+        if number == 0 {
+            let doctor = sandbox.run(&["doctor", "dev"]);
+            let said = "a rotation of it was cut short: its owner may have the old value or the new one";
+            assert!(doctor.stdout.contains(said), "{}", doctor.text());
+            let list = sandbox.ok(&["secret", "list", "dev"]);
+            assert!(list.stdout.contains("a rotation was cut short"), "{}", list.text());
+        }
         let ran = sandbox.ok(&["secret", "rotate", "dev", "--due"]);
         assert!(ran.stderr.contains("was ended in the middle"), "{point}: {}", ran.text());
         assert_eq!(sandbox.read("owner").trim(), value(), "{point}: {}", ran.text());

@@ -676,3 +676,34 @@ store "age" {
     assert!(!holds(&stored, "second value") && !holds(&stored, b.trim_end()));
     assert!(!sandbox.exists(".envrun/secrets/.env"));
 }
+
+#[test]
+fn a_list_says_once_what_is_overdue_and_what_nobody_knows() {
+    let sandbox = Sandbox::with(&[
+        (
+            "Envfile.kdl",
+            "secrets { OLD generate=\"hex\" rotate=\"30d\"; NEW generate=\"hex\" rotate=\"30d\"; HAND rotate=\"30d\" }\nenv \"dev\"",
+        ),
+        (".envrun/secrets/dev.env", "HAND=put-there-by-hand\n"),
+    ]);
+    for path in [".envrun/secrets", ".envrun/secrets/dev.env"] {
+        let mode = if path.ends_with("env") { 0o600 } else { 0o700 };
+        std::fs::set_permissions(sandbox.root().join(path), std::fs::Permissions::from_mode(mode)).unwrap();
+    }
+    sandbox.ok(&["secret", "generate", "dev"]);
+    let made = sandbox.read(".envrun/env/dev/secrets.json");
+    let mut made: serde_json::Value = serde_json::from_str(&made).unwrap();
+    // Thirty days and half a second before the other.
+    made["OLD"] = (made["NEW"].as_u64().unwrap() - 30 * 86_400_000 - 500).into();
+    sandbox.write(".envrun/env/dev/secrets.json", made.to_string());
+    let list = sandbox.ok(&["secret", "list", "dev"]).stdout;
+    let row = |name: &str| list.lines().find(|line| line.starts_with(name)).unwrap().to_owned();
+    assert!(row("OLD").contains("overdue") && row("OLD").matches("overdue").count() == 1, "{list}");
+    assert!(row("NEW").contains("in 29d") && !row("NEW").contains("overdue"), "{list}");
+    assert!(row("HAND").ends_with("unknown"), "{list}");
+    let json = sandbox.ok(&["secret", "list", "dev", "--format", "json"]).stdout;
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    let old = json.as_array().unwrap().iter().find(|row| row["name"] == "OLD").unwrap();
+    assert!(old["due_in_seconds"].as_i64().unwrap() < 0, "{old}");
+    assert!(old["problem"].as_str().unwrap().starts_with("overdue for"), "{old}");
+}

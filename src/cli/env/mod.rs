@@ -9,7 +9,8 @@ mod sync;
 
 use crate::model::{EnvName, ProjectName};
 use crate::ops::env::exec::{become_command, lend};
-use crate::ops::env::{chosen, chosen_project};
+use crate::ops::env::{self, chosen_project};
+use crate::ops::matching::Choice;
 use crate::ops::run::Request;
 use crate::ops::{Problem, Project};
 
@@ -37,8 +38,19 @@ pub fn run(invocation: &Invocation<'_>, args: EnvArgs) -> Result<u8, Problem> {
 type Placed = (Option<EnvName>, ProjectName, Vec<(String, String)>);
 
 fn place(invocation: &Invocation<'_>, project: &Project, place: &EnvPlace) -> Result<Placed, Problem> {
-    let env = chosen(invocation.context, project, place.environment.as_deref())?;
+    let env = chosen(invocation, project, place.environment.as_deref())?;
     Ok((env, chosen_project(project, place.project.as_deref())?, pairs(&place.set)?))
+}
+
+/// The environment that was named, or else the one that is meant; if its `match` chose it, that is told.
+pub(super) fn chosen(
+    invocation: &Invocation<'_>,
+    project: &Project,
+    name: Option<&str>,
+) -> Result<Option<EnvName>, Problem> {
+    let choice = env::chosen(invocation.context, project, name)?;
+    choice.as_ref().and_then(Choice::told).iter().for_each(|chosen| invocation.terminal.using(chosen));
+    Ok(choice.map(|choice| choice.env))
 }
 
 fn exec(invocation: &Invocation<'_>, project: &mut Project, args: &EnvExecArgs) -> Result<u8, Problem> {

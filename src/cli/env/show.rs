@@ -2,16 +2,16 @@
 
 use std::fmt::Write as _;
 
+use crate::ops::env::EnvValues;
 use crate::ops::env::ports::{ClashKind, PortTable, ports};
 use crate::ops::env::show::{Shown, ShownValue, in_words, show};
-use crate::ops::env::{EnvValues, chosen};
 use crate::ops::{Problem, Project, target};
 
 use super::super::Invocation;
 use super::super::args::{EnvShowArgs, TextOrJson};
 use super::super::run::pairs;
 use super::super::terminal::Terminal;
-use super::{json, print, table};
+use super::{chosen, json, print, table};
 
 pub fn run(invocation: &Invocation<'_>, project: &mut Project, args: &EnvShowArgs) -> Result<u8, Problem> {
     let context = invocation.context;
@@ -44,10 +44,10 @@ pub fn run(invocation: &Invocation<'_>, project: &mut Project, args: &EnvShowArg
     }
     let mut environments = Vec::new();
     for name in &args.environments {
-        environments.push(chosen(context, project, Some(name))?);
+        environments.push(chosen(invocation, project, Some(name))?);
     }
     if environments.is_empty() {
-        environments.push(chosen(context, project, None)?);
+        environments.push(chosen(invocation, project, None)?);
     }
     let (mut shown, mut problems) = (Vec::new(), Vec::new());
     for env in environments {

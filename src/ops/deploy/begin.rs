@@ -1,6 +1,7 @@
 //! Deploys of a run, made ready before anything of it begins.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -95,7 +96,7 @@ pub fn begin(
         run,
         job: &request.job,
         break_glass: request.break_glass.as_deref(),
-        who: who(context),
+        who: who(context, project.root()),
         locks: BTreeMap::new(),
         ids: BTreeMap::new(),
         refusals: Vec::new(),
@@ -774,7 +775,7 @@ pub(super) fn goes_on(context: &Context, project: &Project, env: &str, release: 
 
 /// Who is at work on a release without an end, or may be, by what its ledger says. Nobody has the lock here.
 pub(super) fn at_work(context: &Context, project: &Project, env: &str, release: &Release) -> Option<Holder> {
-    let hold = match release.standing(project.root(), &who(context)) {
+    let hold = match release.standing(project.root(), &who(context, project.root())) {
         Standing::GoesOn => Hold::Lives,
         Standing::Unknown => Hold::Unknown,
         Standing::CutShort => return None,
@@ -786,15 +787,9 @@ fn held(env: &str, holder: Holder) -> Problem {
     ledger::LedgerError::Held { env: env.to_owned(), holder: Box::new(holder) }.into()
 }
 
-/// Who deploys: the person behind a CI job, or the user.
-pub(in crate::ops) fn who(context: &Context) -> Who {
-    let names = ["GITHUB_ACTOR", "GITLAB_USER_LOGIN", "SUDO_USER", "USER", "LOGNAME"];
-    let user = names.iter().find_map(|name| context.caller_text(name).filter(|user| !user.is_empty()));
-    Who {
-        user: user.unwrap_or_else(|| "somebody".to_owned()),
-        host: context.host.clone(),
-        process: Identity::own(),
-    }
+/// Who deploys.
+pub(in crate::ops) fn who(context: &Context, root: &Path) -> Who {
+    Who { user: context.person(root), host: context.host.clone(), process: Identity::own() }
 }
 
 /// Everything a release ships, in words: `package 3f2a1b9c0d4e`.

@@ -140,7 +140,7 @@ fn close(
     how: Finish,
 ) -> Result<(), Problem> {
     let holder = Holder {
-        who: who(context),
+        who: who(context, project.root()),
         since: context.clock.now(),
         doing: format!("deploy back {env}"),
         run: RunId::draw(context.clock.now()).to_string(),

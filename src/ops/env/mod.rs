@@ -26,9 +26,9 @@ use crate::diag::Diagnostic;
 use crate::model::{EnvName, ProjectName, VarType};
 use crate::vars::{INVALID, Layer, Lookup, Values};
 
-use super::run::{self, chosen_environment};
+use super::matching::{Choice, choice};
+use super::run;
 use super::secret;
-use super::target::environment;
 use super::values::AllValues;
 use super::{Context, Problem, Project};
 
@@ -128,12 +128,9 @@ impl EnvValues {
 }
 
 /// The environment that was named; without a name the one that a run would choose, or none where none is declared.
-pub fn chosen(context: &Context, project: &Project, name: Option<&str>) -> Result<Option<EnvName>, Problem> {
-    if let Some(name) = name {
-        return environment(project.envfile(), name).map(Some);
-    }
-    if let Some(env) = chosen_environment(context, project, &run::Request::default())? {
-        return Ok(Some(env));
+pub fn chosen(context: &Context, project: &Project, name: Option<&str>) -> Result<Option<Choice>, Problem> {
+    if let Some(choice) = choice(context, project, name)? {
+        return Ok(Some(choice));
     }
     let known: Vec<String> =
         project.envfile().concrete_environments().map(|env| format!("`{}`", env.name)).collect();

@@ -90,7 +90,7 @@ pub(super) fn look(
     // What is not under version control counts only where it is named.
     let tree = WorkTree::look(project.root(), &|_| true, context.clock.now()).ok();
     let changes = tree.as_ref().filter(|_| reads_anything);
-    let who = super::super::deploy::who(context);
+    let who = super::super::deploy::who(context, project.root());
     let mut frozen = Frozen {
         format: FORMAT,
         envrun: env!("CARGO_PKG_VERSION").to_owned(),

@@ -37,8 +37,8 @@ use super::{Context, Problem, Project};
 
 pub use examine::{Examined, State, show_age};
 pub use place::{Place, Refused};
-pub use rotate::{Rotated, Rotation, rotate};
-pub use tend::{Edit, Listed, generate_missing, get, list, set};
+pub use rotate::{Rotated, Rotation, cut_short, rotate};
+pub use tend::{Edit, Listed, OVERDUE, generate_missing, get, list, set};
 pub use unseal::{Unsealed, Wants, unseal};
 
 /// Reads, makes and writes secrets for one invocation.

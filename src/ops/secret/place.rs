@@ -372,7 +372,11 @@ impl Secrets<'_> {
         match failed {
             None => Ok(()),
             Some((finding, requirement)) => {
-                let reason = format!("it requires {}: {}", requirement.title(), finding.reason());
+                let reason = format!(
+                    "it requires {}: {}",
+                    Question::title(requirement, &sight, self.root),
+                    finding.reason()
+                );
                 Err(self.refused(store, reason, requirement.hint.clone().or(finding.hint)))
             }
         }

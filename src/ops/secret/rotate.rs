@@ -106,7 +106,7 @@ impl Pending {
 }
 
 /// The secrets of an environment whose rotation was cut short: nobody rotates, and candidates are there.
-pub(super) fn cut_short(root: &Path, env: Option<&EnvName>) -> Vec<String> {
+pub fn cut_short(root: &Path, env: Option<&EnvName>) -> Vec<String> {
     let pending = Pending::of(root, env);
     if !pending.new.path().exists() {
         return Vec::new();

@@ -13,6 +13,7 @@ use crate::vars::write::dotenv_line;
 
 use super::super::env::{EnvValues, guard};
 use super::super::{Context, Problem, Project};
+use super::rotate::cut_short;
 use super::{Kept, Missing, PATIENCE, Secrets, State, Wanted, show_age};
 
 /// A secret of an environment, as `secret list` tells it: never its value.
@@ -100,11 +101,15 @@ pub(super) fn with_secrets<T>(
     done
 }
 
+/// How it is said that a secret should have been replaced by now.
+pub const OVERDUE: &str = "overdue for";
+
 /// Every secret of an environment. Where the environment's guard refuses, its stores are not read.
 pub fn list(context: &Context, project: &mut Project, env: Option<EnvName>) -> Result<Vec<Listed>, Problem> {
     let values = EnvValues::read(context, project, env, &[])?;
     with_secrets(context, project, |secrets| {
         let mut rows = Vec::new();
+        let cut_short = cut_short(project.root(), values.env.as_ref());
         for (owner, values) in &values.projects {
             if values.secrets().is_empty() {
                 continue;
@@ -148,7 +153,9 @@ pub fn list(context: &Context, project: &mut Project, env: Option<EnvName>) -> R
                 let mut row = row(&one.kept);
                 row.age_seconds = one.age.map(|age| age.as_secs());
                 let seconds = |time: Duration| i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
-                row.due_in_seconds = one.left.map(|left| left.map_or_else(|over| -seconds(over), seconds));
+                // One that is overdue for less than a second is overdue.
+                row.due_in_seconds =
+                    one.left.map(|left| left.map_or_else(|over| -seconds(over).max(1), seconds));
                 match one.state {
                     State::Present { from, placeholder, short } => {
                         row.present = true;
@@ -156,9 +163,15 @@ pub fn list(context: &Context, project: &mut Project, env: Option<EnvName>) -> R
                         row.problem = match (placeholder, short, one.left) {
                             (true, _, _) => Some("a placeholder".into()),
                             (_, true, _) => Some("too short to be hidden in what is printed".into()),
-                            (_, _, Some(Err(over))) => Some(format!("overdue for {}", show_age(over))),
+                            (_, _, Some(Err(over))) => Some(format!("{OVERDUE} {}", show_age(over))),
                             _ => None,
                         };
+                        if cut_short.contains(&row.name) {
+                            row.problem = Some(
+                                "a rotation was cut short: its owner may have the old value or the new one"
+                                    .into(),
+                            );
+                        }
                     }
                     State::Generated => row.from = "not made yet".into(),
                     State::Optional => row.from = "not set".into(),

@@ -227,7 +227,7 @@ pub fn run_stage(
     let git = Git::new(project.root());
     let mut record = StageRecord::new(name, &standing.work_tree.revision, standing.work_tree.changes.clone());
     record.env = stage.env.as_ref().map(|env| env.value.to_string());
-    record.who = who(context, &git);
+    record.who = who(context, &git, project.root());
     record.host.clone_from(&context.host);
     record.began = context.clock.now();
     record.run = crate::record::RunId::draw(record.began).to_string();
@@ -329,20 +329,19 @@ fn outcome(ending: &Ending, proof: &Proof) -> (StageOutcome, Option<String>) {
 }
 
 /// Who runs this: the CI system's word first, because there git knows nobody.
-fn who(context: &Context, git: &Git) -> String {
+fn who(context: &Context, git: &Git, root: &std::path::Path) -> String {
     let caller = |name: &str| context.caller_text(name).filter(|value| !value.is_empty());
     caller("GITHUB_ACTOR")
         .or_else(|| caller("GITLAB_USER_LOGIN"))
         .or_else(|| git.who())
-        .or_else(|| caller("USER"))
-        .unwrap_or_else(|| "somebody".into())
+        .unwrap_or_else(|| context.person(root))
 }
 
 /// The environment that a stage runs in: its own, or the one that a target without one has.
 fn environment(context: &Context, project: &Project, stage: &Stage) -> Result<Option<EnvName>, Problem> {
     match &stage.env {
         Some(env) => Ok(Some(env.value.clone())),
-        None => super::run::chosen_environment(context, project, &Request::default()),
+        None => super::matching::chosen_environment(context, project, &Request::default()),
     }
 }
 

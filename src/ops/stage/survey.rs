@@ -67,7 +67,7 @@ impl Survey {
                 Some((state_label(node), StageInputs { files, values: values_of(node, scene) }))
             })
             .collect();
-        let default = super::super::run::chosen_environment(context, project, &Request::default())?;
+        let default = super::super::matching::chosen_environment(context, project, &Request::default())?;
         let mut inputs = BTreeMap::new();
         for stage in &stages {
             let env = stage.env.as_ref().map(|env| &env.value).or(default.as_ref());

@@ -35,6 +35,7 @@ fn run_started(labels: &[&str]) -> Event {
         targets: Vec::new(),
         jobs: 4,
         dry_run: false,
+        chosen: None,
         nodes: labels.iter().map(info).collect(),
     })
 }

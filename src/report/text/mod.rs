@@ -95,6 +95,10 @@ impl Text {
                 let tasks = started.nodes.iter().filter(|node| !node.group);
                 let labels = tasks.map(|node| &*node.label);
                 self.weave = Weave::new(self.output, self.github, labels);
+                if let Some(chosen) = &started.chosen {
+                    let because = self.faint(&format!(" because {}", chosen.because));
+                    self.status(None, (Ink::Begin, "using"), &chosen.env, &because);
+                }
             }
             Event::NodeStarted { node, because, commands, dir, .. } => {
                 let because = format!(" because {}", words::because(because));

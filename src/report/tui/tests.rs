@@ -38,6 +38,7 @@ impl Told {
             targets: Vec::new(),
             jobs: 4,
             dry_run: false,
+            chosen: None,
             nodes: labels.iter().map(info).collect(),
         }));
     }

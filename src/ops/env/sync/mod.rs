@@ -470,7 +470,7 @@ fn snapshot(context: &Context, project: &Project, plan: &Plan) -> Result<Done, P
     fs::write_atomic_with(&data.join("files.json"), 0o400, |file| file.write_all(text.as_bytes()))?;
     let meta = Meta {
         why: format!("before a sync from {}", plan.from),
-        user: context.caller_text("USER").unwrap_or_default(),
+        user: context.person(project.root()),
         host: context.host.clone(),
         ..Meta::default()
     };
