@@ -202,6 +202,39 @@ fn candidates(invocation: &Invocation<'_>, words: &[String]) -> Vec<Candidate> {
         });
         return found;
     }
+    if subcommand.is_some_and(|command| command.get_name() == "schedule") {
+        let platforms = || {
+            let export = subcommand.and_then(|command| command.find_subcommand("export"));
+            let platform = export.into_iter().flat_map(clap::Command::get_positionals).next();
+            platform.map(clap::Arg::get_possible_values).unwrap_or_default()
+        };
+        let about = |value: &clap::builder::PossibleValue| {
+            value.get_help().map(ToString::to_string).unwrap_or_default()
+        };
+        let words: Vec<Candidate> = match rest.get(1).map(String::as_str) {
+            _ if current.starts_with('-') => Vec::new(),
+            None => {
+                let verbs = subcommand.into_iter().flat_map(clap::Command::get_subcommands);
+                verbs
+                    .map(|verb| {
+                        let about = verb.get_about().map(ToString::to_string).unwrap_or_default();
+                        Candidate::new(verb.get_name(), about)
+                    })
+                    .collect()
+            }
+            Some("export") if rest.len() == 2 => {
+                platforms().iter().map(|value| Candidate::new(value.get_name(), about(value))).collect()
+            }
+            Some("export") => complete::schedules(envfile),
+            Some(_) => Vec::new(),
+        };
+        for word in words.into_iter().filter(|word| word.word.starts_with(current)) {
+            if !found.contains(&word) {
+                found.push(word);
+            }
+        }
+        return found;
+    }
     if subcommand.is_some_and(|command| command.get_name() == "stage") {
         if !current.starts_with('-') {
             found.extend(complete::stages(envfile, current));

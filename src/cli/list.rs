@@ -50,6 +50,7 @@ fn text(listing: &Listing, all: bool, bold: impl Fn(&str) -> String) -> String {
             row(&mut out, &stage.name, width, &[stage.desc.as_deref().unwrap_or_default(), &runs]);
         }
     }
+    let schedules = schedules(listing, &bold);
     let mut groups: IndexMap<&str, Vec<&ListedNode>> = IndexMap::new();
     for node in listing.nodes.iter().filter(|node| all || !node.hidden) {
         let plural = match node.kind {
@@ -78,6 +79,25 @@ fn text(listing: &Listing, all: bool, bold: impl Fn(&str) -> String) -> String {
             };
             row(&mut out, name, width, &[node.desc.as_deref().unwrap_or_default(), &only]);
         }
+    }
+    if !schedules.is_empty() {
+        if !out.is_empty() {
+            out.push('\n');
+        }
+        out.push_str(&schedules);
+    }
+    out
+}
+
+/// What runs at given times.
+fn schedules(listing: &Listing, bold: impl Fn(&str) -> String) -> String {
+    let mut out = String::new();
+    if !listing.schedules.is_empty() {
+        let _ = writeln!(out, "{}", bold("schedules"));
+    }
+    let width = listing.schedules.iter().map(|one| one.node.chars().count()).max().unwrap_or(0);
+    for schedule in &listing.schedules {
+        row(&mut out, &schedule.node, width, &[&schedule.times]);
     }
     out
 }

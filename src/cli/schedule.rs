@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use crate::base::unit::show_duration;
 use crate::base::{Timestamp, fs};
-use crate::ops::schedule::{LastRun, Listed, Listing, Ran, Told, Wanted, export, list, run as run_schedules};
+use crate::ops::schedule::{
+    LastRun, Listed, Listing, Ran, Told, Wanted, export, list, none, run as run_schedules,
+};
 use crate::ops::{Problem, Project};
 use crate::schedule::Went;
 use crate::schedule::export::{File, Platform};
@@ -29,6 +31,11 @@ fn show(invocation: &Invocation<'_>, args: &ScheduleListArgs) -> Result<u8, Prob
     let text = if args.json {
         let json = serde_json::to_string_pretty(&listing).expect("plain data has a JSON form");
         format!("{json}\n")
+    } else if listing.schedules.is_empty() {
+        let none = none(&project);
+        let hint = none.hint().map(|hint| format!("\nhint: {hint}")).unwrap_or_default();
+        invocation.terminal.say(&format!("{none}{hint}"));
+        return Ok(0);
     } else {
         let now = invocation.context.clock.now();
         text(&listing, now, |text| invocation.terminal.bold_out(text))

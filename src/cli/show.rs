@@ -64,7 +64,8 @@ fn node(project: &Project, name: &str, env: Option<&EnvName>) -> Result<Shown, P
     let environments = &project.envfile().environments;
     let made_from = found.env.as_ref().and_then(|env| environments.get(env)?.made_from.as_ref());
     let written = made_from.or(found.env.as_ref());
-    let lines = project.loaded.definition(&found.path, written).unwrap_or_default();
+    let mut lines = project.loaded.definition(&found.path, written).unwrap_or_default();
+    lines.extend(project.loaded.schedules(&found.path, found.env.as_ref()));
     Ok((found.path.to_string(), found.env.as_ref().map(ToString::to_string), lines))
 }
 

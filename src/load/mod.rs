@@ -40,7 +40,7 @@ use std::path::{Path, PathBuf};
 
 use crate::base::Digest;
 use crate::diag::{Diagnostic, Severity, SourceMap};
-use crate::model::{EnvName, Envfile, NodePath};
+use crate::model::{EnvName, Envfile, NodePath, Schedule};
 
 pub use texts::{Listed, Texts};
 
@@ -100,6 +100,18 @@ impl Loaded {
     /// The resolved definition of a node in an environment, line by line.
     pub fn definition(&self, path: &NodePath, env: Option<&EnvName>) -> Option<Vec<Line>> {
         show::definition(self.declared.as_ref()?, &self.sources, path, env)
+    }
+
+    /// The schedules of a node in an environment, as they are written, line by line.
+    pub fn schedules(&self, path: &NodePath, env: Option<&EnvName>) -> Vec<Line> {
+        let of = |schedule: &&Schedule| {
+            schedule.node.path == *path && schedule.node.env.as_ref().is_none_or(|of| Some(of) == env)
+        };
+        let line = |schedule: &Schedule| Line {
+            text: self.sources.snippet(schedule.span).trim_end_matches([';', '\n', '\r', ' ']).to_owned(),
+            place: self.sources.place(schedule.span),
+        };
+        self.envfile.schedules.iter().filter(of).map(line).collect()
     }
 
     /// The definition of a stage, line by line.

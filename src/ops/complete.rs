@@ -64,6 +64,12 @@ pub fn stages(envfile: &Envfile, prefix: &str) -> Vec<Candidate> {
     stages.map(|stage| Candidate::new(stage.name.as_str(), stage.desc.clone().unwrap_or_default())).collect()
 }
 
+/// Nodes that have a schedule, with its times.
+pub fn schedules(envfile: &Envfile) -> Vec<Candidate> {
+    let schedules = envfile.schedules.iter();
+    schedules.map(|schedule| Candidate::new(schedule.label(), schedule.times.to_string())).collect()
+}
+
 /// What may stand behind the words of `envrun env`: environments, patterns, a pattern's arguments.
 pub fn environment_words(envfile: &Envfile, words: &[String], prefix: &str) -> Vec<Candidate> {
     let of = |is: fn(&Environment) -> bool| {

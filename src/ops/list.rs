@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::model::{ArgKind, EnvName, Envfile, Node, NodePath, Stage};
+use crate::model::{ArgKind, EnvName, Envfile, Node, NodePath, Schedule, Stage};
 
 /// Everything an Envfile offers, in the order written.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -17,6 +17,18 @@ pub struct Listing {
     pub stages: Vec<ListedStage>,
     /// Every node.
     pub nodes: Vec<ListedNode>,
+    /// What runs at given times.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub schedules: Vec<ListedSchedule>,
+}
+
+/// A node that runs at given times.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ListedSchedule {
+    /// What runs: `prod.db`.
+    pub node: String,
+    /// At which times: `30 2 * * * Europe/Berlin`, `every 30s`.
+    pub times: String,
 }
 
 /// A stage of the pipeline.
@@ -116,7 +128,21 @@ pub fn list(envfile: &Envfile, filter: Option<&str>) -> Listing {
         (None, None) => true,
     };
     let stages = super::stage::in_order(envfile).into_iter().filter(is_wanted).map(stage).collect();
-    Listing { project: envfile.name.as_ref().map(|name| name.value.clone()), environments, stages, nodes }
+    let is_of = |schedule: &&Schedule| match (&chosen, filter) {
+        (Some(env), _) => schedule.node.env.as_ref().is_none_or(|of| of == env),
+        (None, Some(filter)) => schedule.label().contains(filter),
+        (None, None) => true,
+    };
+    let schedule =
+        |schedule: &Schedule| ListedSchedule { node: schedule.label(), times: schedule.times.to_string() };
+    let schedules = envfile.schedules.iter().filter(is_of).map(schedule).collect();
+    Listing {
+        project: envfile.name.as_ref().map(|name| name.value.clone()),
+        environments,
+        stages,
+        nodes,
+        schedules,
+    }
 }
 
 fn stage(stage: &Stage) -> ListedStage {

@@ -12,6 +12,8 @@ mod agenda;
 mod book;
 mod due;
 pub mod export;
+#[cfg(test)]
+mod tests;
 
 pub use agenda::{Agenda, LATE, Step};
 pub use book::{Book, Entry, Last, Went};

@@ -59,6 +59,7 @@ mod rotate;
 mod run;
 mod sandbox;
 #[cfg(unix)]
+mod schedule;
 mod screen;
 #[cfg(unix)]
 mod seal;

@@ -12,7 +12,7 @@ use crate::ops::{Context, Problem, Project};
 use crate::record::{Recorded, runs};
 use crate::schedule::{Book, Due, Went};
 
-use super::{lock_file, none};
+use super::lock_file;
 
 /// So many records are looked through for runs that no runner started.
 const LOOKED_AT: usize = 300;
@@ -70,9 +70,6 @@ pub struct LastRun {
 /// Lists the schedules of a project.
 pub fn list(context: &Context, project: &Project) -> Result<Listing, Problem> {
     let schedules = &project.envfile().schedules;
-    if schedules.is_empty() {
-        return Err(none(project));
-    }
     let root = project.root();
     let runner = FileLock::is_taken(&lock_file(root))
         .then(|| read_text(&Book::folder(root).join("runner")).unwrap_or_default().trim().to_owned());

@@ -31,8 +31,8 @@ fn lock_file(root: &Path) -> std::path::PathBuf {
     Book::folder(root).join("runner.lock")
 }
 
-/// The Envfile has no schedule.
-fn none(project: &Project) -> Problem {
+/// That the Envfile has no schedule.
+pub fn none(project: &Project) -> Problem {
     let file = project.sources().files().first().map(|file| file.name.to_string()).unwrap_or_default();
     Problem::usage(
         format!("{file} has no schedule"),

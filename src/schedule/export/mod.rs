@@ -10,6 +10,8 @@ mod crontab;
 mod github;
 mod kubernetes;
 mod systemd;
+#[cfg(test)]
+mod tests;
 mod zone;
 
 use std::collections::BTreeMap;
