@@ -47,12 +47,14 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use crate::base::Clock;
-use crate::ops::{Context, Problem};
+use crate::ops::{Context, Problem, outer};
 use crate::secret::Redactor;
 
 use args::{Cli, Command, Place};
 use terminal::Terminal;
 
+/// What was asked for, or an Envfile, is wrong.
+const EXIT_WRONG: u8 = 2;
 /// A bug in envrun.
 const EXIT_BUG: u8 = 70;
 
@@ -89,6 +91,7 @@ pub fn main() -> ExitCode {
         }
     };
     let terminal = Terminal::new(&context, place.color, keys);
+    let is_nearest = place.file.is_none();
     let done = command(&context, &terminal, place, asked);
     terminal.close();
     match done {
@@ -96,6 +99,15 @@ pub fn main() -> ExitCode {
         Err(problem) => {
             let problem = help::or_command(problem);
             terminal.problem(&problem);
+            // What is not there may be in what includes it.
+            if is_nearest
+                && problem.exit() == EXIT_WRONG
+                && let Some((folder, name)) = outer(&context)
+            {
+                terminal.say(&format!(
+                    "hint: {folder}/Envfile.kdl includes this project as `{name}`: `envrun -C {folder}` begins there"
+                ));
+            }
             ExitCode::from(problem.exit())
         }
     }

@@ -62,7 +62,11 @@ pub fn down(invocation: &Invocation<'_>, args: &DownArgs) -> Result<u8, Problem>
     let chosen = meant(invocation, &project, &args.words)?;
     let stopped = service::down(invocation.context, &mut project, &chosen)?;
     if stopped.is_empty() {
-        invocation.terminal.say("no service is up");
+        let elsewhere = service::up_elsewhere(&project, chosen.env.as_ref());
+        let hint: String =
+            elsewhere.iter().map(|env| format!("\nhint: in `{env}` there is: `envrun down {env}`")).collect();
+        let whose = chosen.env.as_ref().map(|env| format!(" in `{env}`")).unwrap_or_default();
+        invocation.terminal.say(&format!("no service is up{whose}{hint}"));
     }
     for label in stopped {
         invocation.terminal.say(&format!("{label} stopped"));

@@ -38,4 +38,4 @@ pub mod values;
 
 pub use context::Context;
 pub use problem::{Problem, Refusal, has_errors};
-pub use project::Project;
+pub use project::{Project, outer};

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use crate::base::Digest;
 use crate::diag::{Diagnostic, SourceMap};
 use crate::load::{self, Loaded};
-use crate::model::Envfile;
+use crate::model::{Envfile, ProjectName};
 use crate::preflight::{Git, Ignored};
 use crate::record::{RunId, STATE_DIR};
 use crate::vars::Source;
@@ -160,4 +160,24 @@ pub fn root_file(context: &Context, file: Option<&Path>, texts: &load::Texts) ->
         }
     };
     Ok(file.canonicalize().unwrap_or(file))
+}
+
+/// The folder above, as the way there from the context's, whose Envfile includes the project around it, and what it calls
+/// that; the outermost. Asked only by who explains why something is not there: it reads every Envfile on the way.
+pub fn outer(context: &Context) -> Option<(String, ProjectName)> {
+    let texts = load::Texts::Disk;
+    let inner = root_file(context, None, &texts).ok()?;
+    let folder = inner.parent()?;
+    let above = folder.ancestors().skip(1).map(|dir| dir.join(load::FILE_NAME));
+    let includes = |file: PathBuf| {
+        let loaded = texts.is_file(&file).then(|| load::load(&file, &texts).ok())??;
+        let projects = loaded.envfile.projects.values();
+        let found = projects
+            .filter(|it| !it.name.as_str().is_empty())
+            .find(|it| it.dir.below(&loaded.root) == folder)?;
+        Some((loaded.root, found.name.clone()))
+    };
+    let (root, name) = above.filter_map(includes).last()?;
+    let down = context.cwd.canonicalize().ok()?.strip_prefix(root).ok()?.components().count();
+    Some((vec![".."; down].join("/"), name))
 }

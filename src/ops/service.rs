@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use crate::diag::did_you_mean;
 use crate::engine::service::{Hold, service_of, spec};
 use crate::engine::surroundings::Surroundings;
 use crate::event;
 use crate::graph::{ConfiguredTask, NodeIx};
-use crate::model::{EnvName, Node};
+use crate::model::{EnvName, Envfile, Node};
 use crate::plan::Plan;
 use crate::preflight::{Ports, Status as Check};
 use crate::record::{STATE_DIR, log_name};
@@ -67,7 +68,8 @@ pub fn choose(context: &Context, project: &Project, words: &[String]) -> Result<
     let mut names = Vec::new();
     for word in rest {
         // `dev.api` names the environment too.
-        let (target, _) = super::target::target(envfile, word, env.as_ref())?;
+        let (target, _) = super::target::target(envfile, word, env.as_ref())
+            .map_err(|problem| neither(envfile, env.as_ref(), problem))?;
         match envfile.node(target.env.as_ref(), &target.path) {
             Some(Node::Service(_)) => {}
             Some(other) => {
@@ -99,9 +101,32 @@ pub fn choose(context: &Context, project: &Project, words: &[String]) -> Result<
     Ok(Chosen { env, names, named, chosen })
 }
 
+/// A word that is no node may be meant for an environment.
+fn neither(envfile: &Envfile, env: Option<&EnvName>, problem: Problem) -> Problem {
+    let Problem::NoNode { text } = &problem else { return problem };
+    let environments: Vec<&str> = envfile.concrete_environments().map(|env| env.name.as_str()).collect();
+    let services = services_of(envfile, env);
+    let known = environments.iter().copied().chain(services.iter().map(String::as_str));
+    let hint = did_you_mean(text, known).unwrap_or_else(|| "`envrun list` shows what there is".into());
+    Problem::usage(format!("there is no environment and no service `{text}`"), Some(hint))
+}
+
+/// The environments in which services are up, other than the chosen one.
+pub fn up_elsewhere(project: &Project, chosen: Option<&EnvName>) -> Vec<EnvName> {
+    let places = Place::all(&project.root().join(STATE_DIR)).into_iter();
+    places
+        .filter_map(|(env, place)| Some((env.as_deref().map(EnvName::from)?, place)))
+        .filter(|(env, place)| Some(env) != chosen && !leftovers(place).is_empty())
+        .map(|(env, _)| env)
+        .collect()
+}
+
 /// The services that an environment has.
 fn services(project: &Project, env: Option<&EnvName>) -> Vec<String> {
-    let envfile = project.envfile();
+    services_of(project.envfile(), env)
+}
+
+fn services_of(envfile: &Envfile, env: Option<&EnvName>) -> Vec<String> {
     let is_service =
         |path: &&crate::model::NodePath| matches!(envfile.node(env, path), Some(Node::Service(_)));
     let paths = envfile.node_paths();

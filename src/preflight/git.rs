@@ -125,11 +125,6 @@ impl Git {
         known("user.name").or_else(|| known("user.email"))
     }
 
-    /// Whether git would leave a path out; `None` where there is no repository, or no git to ask.
-    pub fn ignores(&self, path: &Path) -> Option<bool> {
-        Some(!self.ignored(&[path])?.is_empty())
-    }
-
     /// Those of the paths that git would leave out, asked in one go; `None` where there is no repository, or no git to ask.
     pub fn ignored<'p>(&self, paths: &[&'p Path]) -> Option<HashSet<&'p Path>> {
         if !self.root.ancestors().any(|folder| folder.join(".git").exists()) {

@@ -56,11 +56,13 @@ impl Ignored {
         let mut paths: Vec<PathBuf> = asked.expected.drain().filter(|other| other != path).collect();
         paths.push(path.to_path_buf());
         // Looked at before git does, so that a change in between is noticed the next time.
+        let alone = || Some(!self.git.ignored(&[path])?.is_empty());
         let Some(rests_on) = paths.iter().map(|path| self.rests_on(path)).collect::<Option<Vec<_>>>() else {
-            return self.git.ignores(path);
+            return alone();
         };
         let files: Vec<&Path> = paths.iter().map(PathBuf::as_path).collect();
-        let Some(found) = self.git.ignored(&files) else { return self.git.ignores(path) };
+        // One of the others may lie where git answers nothing.
+        let Some(found) = self.git.ignored(&files) else { return alone() };
         let found: HashSet<PathBuf> = found.into_iter().map(Path::to_path_buf).collect();
         let answers = paths.into_iter().zip(rests_on).map(|(path, rests_on)| {
             let ignored = found.contains(&path);

@@ -783,3 +783,33 @@ fn an_interactive_command_that_ends_by_ctrl_c_interrupts_the_run() {
     assert_eq!(ran.exit, 130, "{}", ran.text());
     assert!(!sandbox.exists("then"));
 }
+
+/// An included project is its own root in its own folder; what is missing there may be in what includes it.
+#[test]
+fn the_nearest_envfile_is_the_root_and_who_includes_it_is_named() {
+    let sandbox = Sandbox::with(&[
+        (
+            "Envfile.kdl",
+            "include \"services/*\"\nenv \"prod\"\nvars { WHO \"all\" }\ntask \"a\" { run \"echo $WHO\" }\n",
+        ),
+        ("services/api/Envfile.kdl", "vars { WHO \"api\" }\ntask \"a\" { run \"echo $WHO\" }\n"),
+        ("services/api/src/x", ""),
+        ("services/lonely/Envfile.kdl", "task \"b\" { run \"true\" }\n"),
+    ]);
+    let inside = |args: &[&str]| sandbox.run(&[&["-C", "services/api/src"], args].concat());
+    assert!(inside(&["a", "-o", "stream"]).text().contains("api"));
+    let hint =
+        "hint: ../../../Envfile.kdl includes this project as `api`: `envrun -C ../../..` begins there\n";
+    for args in [&["prod.a"][..], &["nothing"], &["env", "show", "prod"]] {
+        let ran = inside(args);
+        assert_eq!(ran.exit, 2, "{}", ran.text());
+        assert!(ran.stderr.ends_with(hint), "{}", ran.text());
+    }
+    // The root of all has nobody around it, and whoever names a file knows where to begin.
+    for args in [&["nothing"][..], &["-f", "services/api/Envfile.kdl", "nothing"]] {
+        assert!(!sandbox.run(args).stderr.contains("includes this project"));
+    }
+    // One that stands above and does not include it is none of its business.
+    sandbox.write("Envfile.kdl", "include \"services/api\"\ntask \"a\" { run \"true\" }\n");
+    assert!(!sandbox.run(&["-C", "services/lonely", "nothing"]).stderr.contains("includes this project"));
+}

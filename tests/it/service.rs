@@ -689,3 +689,24 @@ task "test" {{ needs "web"; run "busybox wget -q -O got http://127.0.0.1:$WEB_PO
     assert!(ran.stderr.contains("web stopped"), "{}", ran.stderr);
     assert_eq!(engine.containers(), 0);
 }
+
+/// Where no environment was named and none is the default, nothing is guessed; where something is up is told.
+#[test]
+fn down_says_where_something_is_up() {
+    let sandbox = Sandbox::new(
+        "env \"dev\"\nenv \"staging\"\nservice \"sleeper\" { run \"sleep 600\"; ready { exec \"true\"; every \"50ms\" } }\n",
+    );
+    sandbox.ok(&["up", "dev"]);
+    let nothing = sandbox.ok(&["down"]).stderr;
+    assert_eq!(nothing, "no service is up\nhint: in `dev` there is: `envrun down dev`\n");
+    let nothing = sandbox.ok(&["down", "staging"]).stderr;
+    assert_eq!(nothing, "no service is up in `staging`\nhint: in `dev` there is: `envrun down dev`\n");
+    let unknown = sandbox.run(&["down", "stagin"]);
+    assert_eq!(unknown.exit, 2);
+    assert_eq!(
+        unknown.stderr,
+        "error: there is no environment and no service `stagin`\nhint: did you mean `staging`?\n"
+    );
+    assert_eq!(sandbox.ok(&["down", "dev"]).stderr, "dev.sleeper stopped\n");
+    assert_eq!(sandbox.ok(&["down", "dev"]).stderr, "no service is up in `dev`\n");
+}
