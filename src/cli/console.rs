@@ -215,7 +215,7 @@ impl Console {
                 console.say("nothing stays up");
             }
         };
-        self.say("stopped, and started again");
+        self.say("the services are stopped, and started again");
         if std::thread::Builder::new().name("again".to_owned()).spawn(again).is_err() {
             self.say("no thread for that");
         }

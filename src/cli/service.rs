@@ -79,7 +79,7 @@ pub fn restart(invocation: &Invocation<'_>, args: &RestartArgs) -> Result<u8, Pr
     let project = Project::open(invocation.context, invocation.place.file.as_deref())?;
     let chosen = meant(invocation, &project, &args.words)?;
     service::restart(&project, &chosen, &mut |status| {
-        invocation.terminal.say(&format!("{} ready{}", status.label, urls(status)));
+        invocation.terminal.say(&format!("{} {}{}", status.label, status.state.word(), urls(status)));
     })?;
     Ok(0)
 }
@@ -95,7 +95,7 @@ pub fn wait(invocation: &Invocation<'_>, args: &WaitArgs) -> Result<u8, Problem>
         })?),
     };
     for status in service::wait(&project, &chosen, timeout)? {
-        invocation.terminal.say(&format!("{} ready{}", status.label, urls(&status)));
+        invocation.terminal.say(&format!("{} {}{}", status.label, status.state.word(), urls(&status)));
     }
     Ok(0)
 }

@@ -283,7 +283,7 @@ impl Serve<'_> {
         let (dir, command) = (configured.task.dir.value.clone(), spec.how.command().display());
         lock(&services.told).insert(label.clone(), None);
         let mut begun = session.up(spec)?;
-        if begun == Begun::Already && self.forced && !session.restart(vec![label.clone()])?.is_empty() {
+        if begun == Begun::Already && self.forced && !session.restart(vec![label.clone()], true)?.is_empty() {
             begun = Begun::Again;
         }
         let started = Message::Started { node, because: because(begun), commands: vec![command], dir };

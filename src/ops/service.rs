@@ -356,19 +356,19 @@ fn specs(context: &Context, project: &mut Project, chosen: &Chosen) -> Result<Ve
     Ok(nodes.filter_map(|(ix, service)| spec(&around, &ready.plan.graph, ix, service).ok()).collect())
 }
 
-/// Starts services again that are up, or were and have failed, and waits until they are ready: down in reverse order, then
+/// Starts services again that are up, or were and have ended by themselves, and waits until they are ready: down in reverse order, then
 /// up, each when what it needs is there. With the values they have: others come with `up`. `came` is told of each.
 pub fn restart(project: &Project, chosen: &Chosen, came: &mut dyn FnMut(&Status)) -> Result<(), Problem> {
     let place = place(project, chosen.env.as_ref());
     let nothing = || Problem::usage("no service is up", Some("`envrun up` starts them".into()));
     let session = Session::attach(&place).map_err(problem)?.ok_or_else(nothing)?;
     let known = session.statuses(false).map_err(problem)?;
-    let is_there = |status: &&Status| matches!(status.state, State::Failed(_)) || !status.state.is_over();
+    let is_there = |status: &&Status| status.state != State::Stopped;
     let labels: Vec<String> = match chosen.named {
         true => chosen.labels(),
         false => known.iter().filter(is_there).map(|status| status.label.clone()).collect(),
     };
-    let order = session.restart(labels.clone()).map_err(problem)?;
+    let order = session.restart(labels.clone(), chosen.named).map_err(problem)?;
     if chosen.named
         && let Some(label) = labels.iter().find(|label| !order.contains(label))
     {
@@ -382,24 +382,17 @@ pub fn restart(project: &Project, chosen: &Chosen, came: &mut dyn FnMut(&Status)
     }
     let mut failed = None;
     for label in &order {
-        match waited(&session, label, &|| false) {
-            Ok(status) => came(&status),
-            // What came up first is the reason for the others.
-            Err(error) => failed = failed.or(Some(error)),
+        match session.watch(label, &|| false).map_err(problem)? {
+            Some(Ok(status)) => came(&status),
+            Some(Err(failure)) => {
+                let failure = Box::new(failure);
+                // The first that did not come up is the reason of the others.
+                failed.get_or_insert(Problem::Service { label: label.to_owned(), failure });
+            }
+            None => {}
         }
     }
     failed.map_or(Ok(()), Err)
-}
-
-fn waited(session: &Session, label: &str, given_up: &dyn Fn() -> bool) -> Result<Status, Problem> {
-    match session.watch(label, given_up).map_err(problem)? {
-        Some(Ok(status)) => Ok(status),
-        Some(Err(failure)) => Err(Problem::Service { label: label.to_owned(), failure: Box::new(failure) }),
-        None => Err(Problem::Service {
-            label: label.to_owned(),
-            failure: Box::new(Failure::plain("not ready in time".into())),
-        }),
-    }
 }
 
 /// Waits until services are ready. Nothing is started.
@@ -511,10 +504,8 @@ impl Gauge {
         let mut again = Vec::new();
         for session in self.sessions() {
             let known = session.statuses(false).unwrap_or_default().into_iter();
-            let meant = known
-                .filter(|status| status.state != State::Completed && labels.contains(&status.label))
-                .map(|status| status.label);
-            again.extend(session.restart(meant.collect()).unwrap_or_default());
+            let meant = known.map(|status| status.label).filter(|label| labels.contains(label));
+            again.extend(session.restart(meant.collect(), false).unwrap_or_default());
         }
         again
     }

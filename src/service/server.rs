@@ -172,8 +172,10 @@ impl Server {
                 drop(state);
                 say(write, id, Reply::Begun(begun));
             }
-            Request::Wait { label, gate, watch } => apart(Box::new(move |server| {
-                let gone = || if watch { server.state().over } else { !server.is_there(session, &label) };
+            Request::Wait { label, gate } => apart(Box::new(move |server| {
+                let watches = gate.is_none();
+                let gate = gate.unwrap_or_else(|| server.supervisor.aim(&label));
+                let gone = || if watches { server.state().over } else { !server.is_there(session, &label) };
                 match server.supervisor.wait(&label, gate, &gone) {
                     Ok(status) => Reply::Come(Box::new(status)),
                     Err(failure) => Reply::Failed(Box::new(failure)),
@@ -194,8 +196,8 @@ impl Server {
                 server.stop(labels, specs);
                 Reply::Done
             })),
-            Request::Restart { labels } => apart(Box::new(move |server| {
-                let marked = server.wanted(labels);
+            Request::Restart { labels, named } => apart(Box::new(move |server| {
+                let marked = server.wanted(labels, named);
                 Reply::Again(server.supervisor.take_turn(marked))
             })),
             Request::Status { usage: true } => apart(Box::new(|server| {
@@ -261,11 +263,9 @@ impl Server {
 
     /// Marks those of these services that somebody wants to be started again. Whoever lost one because somebody else
     /// stopped it has it again.
-    fn wanted(&self, mut labels: Vec<String>) -> Marked {
+    fn wanted(&self, mut labels: Vec<String>, named: bool) -> Marked {
         let mut state = self.state();
-        if state.over {
-            labels.clear();
-        }
+        labels.retain(|label| !state.over && (named || !self.supervisor.is_done(label)));
         for label in &labels {
             if let Some(sessions) = state.lost.remove(label).filter(|sessions| !sessions.is_empty()) {
                 state.leases.entry(label.clone()).or_default().extend(sessions);

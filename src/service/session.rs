@@ -157,27 +157,27 @@ impl Session {
         gate: Gate,
         given_up: &dyn Fn() -> bool,
     ) -> Result<Option<Result<Status, Failure>>, SessionError> {
-        self.wait_or_watch(label, gate, false, given_up)
+        self.wait_or_watch(label, Some(gate), given_up)
     }
 
-    /// Waits until a service is ready that somebody else wants.
+    /// Waits until a service that somebody else wants has come as far as it is to: ready, or completed if that is what
+    /// others need of it.
     pub fn watch(
         &self,
         label: &str,
         given_up: &dyn Fn() -> bool,
     ) -> Result<Option<Result<Status, Failure>>, SessionError> {
-        self.wait_or_watch(label, Gate::Ready, true, given_up)
+        self.wait_or_watch(label, None, given_up)
     }
 
     fn wait_or_watch(
         &self,
         label: &str,
-        gate: Gate,
-        watch: bool,
+        gate: Option<Gate>,
         given_up: &dyn Fn() -> bool,
     ) -> Result<Option<Result<Status, Failure>>, SessionError> {
         const LOOK: Duration = Duration::from_millis(20);
-        let answer = self.begin(Request::Wait { label: label.to_owned(), gate, watch })?;
+        let answer = self.begin(Request::Wait { label: label.to_owned(), gate })?;
         loop {
             return match answer.recv_timeout(LOOK) {
                 Ok(Reply::Come(status)) => Ok(Some(Ok(*status))),
@@ -206,9 +206,10 @@ impl Session {
     }
 
     /// Starts services again, those of them that somebody wants: down in reverse order, then up, each when what it needs
-    /// has come far enough. Returns when each has been started; their labels, in that order.
-    pub fn restart(&self, labels: Vec<String>) -> Result<Vec<String>, SessionError> {
-        match self.ask(Request::Restart { labels })? {
+    /// has come far enough. Returns when each has been started; their labels, in that order. Of those that were not
+    /// `named` one by one, what has done what it is there for is left alone.
+    pub fn restart(&self, labels: Vec<String>, named: bool) -> Result<Vec<String>, SessionError> {
+        match self.ask(Request::Restart { labels, named })? {
             Reply::Again(order) => Ok(order),
             _ => Err(SessionError::Gone),
         }

@@ -362,6 +362,18 @@ impl Supervisor {
             && self.board.entries().values().all(|entry| entry.is_settled() && entry.status.state.is_over())
     }
 
+    /// How far a service is to come: one that another needs completed is there to be done, any other to be ready.
+    pub fn aim(&self, label: &str) -> Gate {
+        let is_to_end = |service: &Kept| service.spec.needs.get(label) == Some(&Gate::Completed);
+        if self.kept().values().any(is_to_end) { Gate::Completed } else { Gate::Ready }
+    }
+
+    /// Whether a service has completed, and was to.
+    pub fn is_done(&self, label: &str) -> bool {
+        self.aim(label) == Gate::Completed
+            && self.status(label).is_some_and(|status| status.state == State::Completed)
+    }
+
     /// These services and all that need them.
     fn with_dependants(&self, labels: &[String]) -> BTreeSet<String> {
         let kept = self.kept();

@@ -25,8 +25,8 @@ pub(super) enum Request {
     Hello { format: u32 },
     /// Have this service up, as long as this session is there.
     Up { spec: Box<Spec> },
-    /// Say when a service has come that far, or why it has not; whoever only watches needs not want it.
-    Wait { label: String, gate: Gate, watch: bool },
+    /// Say when a service has come that far, or why it has not; as far as it is to come, to whoever only watches.
+    Wait { label: String, gate: Option<Gate> },
     /// These stay up when the session ends.
     Keep { labels: Vec<String> },
     /// This session does not need these any longer; say when they are down, unless others need them.
@@ -34,7 +34,8 @@ pub(super) enum Request {
     /// Stop these, whoever needs them; all of them without a list. `specs` are of daemons that an earlier supervisor left.
     Stop { labels: Option<Vec<String>>, specs: Vec<Spec> },
     /// Start these again, those that somebody wants, in the order of what they need; say when each has been started.
-    Restart { labels: Vec<String> },
+    /// `named`: also what has done what it is there for.
+    Restart { labels: Vec<String>, named: bool },
     /// What is known of all; with what their processes take.
     Status { usage: bool },
     /// From now on, tell what changes and what is printed.
