@@ -2,6 +2,8 @@
 
 #[cfg(target_os = "linux")]
 mod ade_platform;
+#[cfg(target_os = "linux")]
+mod again;
 #[cfg(unix)]
 mod approval;
 #[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]

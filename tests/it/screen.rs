@@ -14,7 +14,7 @@ use crate::sandbox::{Sandbox, need};
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A shell on a terminal, and somebody in front of it.
-struct Person {
+pub struct Person {
     script: Child,
     keys: ChildStdin,
     screen: Receiver<Vec<u8>>,
@@ -25,7 +25,7 @@ struct Person {
 
 impl Person {
     /// In front of a shell of 80 columns and 24 lines, in the sandbox.
-    fn sits_down(sandbox: &Sandbox, term: &str) -> Self {
+    pub fn sits_down(sandbox: &Sandbox, term: &str) -> Self {
         let mut script = Command::new("script");
         let shell = "exec bash --norc --noprofile -i";
         script.args(["-qec", shell, "/dev/null"]).current_dir(sandbox.root()).env_clear();
@@ -50,13 +50,13 @@ impl Person {
         person
     }
 
-    fn types(&mut self, keys: &str) {
+    pub fn types(&mut self, keys: &str) {
         self.keys.write_all(keys.as_bytes()).unwrap();
     }
 
     /// Waits for a text; what came before it.
     #[track_caller]
-    fn sees(&mut self, text: &str) -> String {
+    pub fn sees(&mut self, text: &str) -> String {
         loop {
             if let Some(at) = self.seen.find(text) {
                 let rest = self.seen.split_off(at + text.len());
@@ -72,7 +72,7 @@ impl Person {
 
     /// The shell has the terminal, with a line that is edited and echoed.
     #[track_caller]
-    fn has_a_usable_shell(&mut self) {
+    pub fn has_a_usable_shell(&mut self) {
         self.types("stty -a | tr ' ;' '\\n\\n' | grep -x -e icanon -e echo | sort | tr '\\n' +; echo end\r");
         self.sees("echo+icanon+end");
         self.sees("sh> ");

@@ -37,14 +37,14 @@ server.serve_forever()
 "#;
 
 /// A project of its own with its own ports; whatever its supervisor keeps ends with it.
-struct Project {
-    sandbox: Sandbox,
+pub struct Project {
+    pub sandbox: Sandbox,
     db: u16,
     api: u16,
 }
 
 impl Project {
-    fn new(more: &str) -> Option<Self> {
+    pub fn new(more: &str) -> Option<Self> {
         if !need("python3", "python3") {
             return None;
         }
@@ -79,12 +79,12 @@ task "test" {{ needs "api"; run "echo tested >> order" }}
         );
     }
 
-    fn order(&self) -> Vec<String> {
+    pub fn order(&self) -> Vec<String> {
         let text = std::fs::read_to_string(self.sandbox.root().join("order")).unwrap_or_default();
         text.lines().map(str::to_owned).collect()
     }
 
-    fn get(&self) -> String {
+    pub fn get(&self) -> String {
         use std::io::{Read, Write};
         let mut stream = TcpStream::connect(("127.0.0.1", self.api)).unwrap();
         stream.write_all(b"GET / HTTP/1.0\r\n\r\n").unwrap();
@@ -93,11 +93,11 @@ task "test" {{ needs "api"; run "echo tested >> order" }}
         text.rsplit("\r\n").next().unwrap().to_owned()
     }
 
-    fn pids(&self) -> Vec<u32> {
+    pub fn pids(&self) -> Vec<u32> {
         processes_in(&self.sandbox.root())
     }
 
-    fn ps(&self) -> serde_json::Value {
+    pub fn ps(&self) -> serde_json::Value {
         serde_json::from_str(&self.sandbox.ok(&["ps", "--format", "json"]).stdout).unwrap()
     }
 
@@ -109,7 +109,7 @@ task "test" {{ needs "api"; run "echo tested >> order" }}
 
     /// Nothing of the project runs, nothing listens, and the lock is free.
     #[track_caller]
-    fn is_clean(&self, why: &str) {
+    pub fn is_clean(&self, why: &str) {
         let until = Instant::now() + Duration::from_secs(20);
         while !self.pids().is_empty() && Instant::now() < until {
             std::thread::sleep(Duration::from_millis(5));
@@ -143,7 +143,7 @@ impl Drop for Project {
     }
 }
 
-fn pid_of(pid: u32) -> Pid {
+pub fn pid_of(pid: u32) -> Pid {
     Pid::from_raw(pid.cast_signed()).unwrap()
 }
 
@@ -331,7 +331,7 @@ fn a_crash_loop_stops_at_max_and_its_status_is_kept() {
 }
 
 /// An attached `up`, after its services are ready.
-fn attached(project: &Project) -> Child {
+pub fn attached(project: &Project) -> Child {
     let mut command = project.sandbox.command(&["up", "--attach"]);
     let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
