@@ -213,8 +213,9 @@ impl Restore<'_> {
             OutputKind::File { digest, size, mode } => {
                 let temporary = match hit.places[at] {
                     Place::Loose => {
-                        let staged = self.staged.iter().find(|(staged, _)| *staged == at);
-                        staged.expect("every loose file was staged").1.clone()
+                        // They were staged in order.
+                        let staged = self.staged.binary_search_by_key(&at, |(staged, _)| *staged);
+                        self.staged[staged.expect("every loose file was staged")].1.clone()
                     }
                     Place::Inline(start) => {
                         let bytes = slice(&hit.inline, start, *size);
@@ -306,6 +307,17 @@ impl Restore<'_> {
 
     fn walk_to(&self, wanted: &RelPath) -> Result<OwnedFd, RestoreError> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        // Most folders are there, and no link leads to them: then one call says so.
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        {
+            use rustix::fs::ResolveFlags;
+
+            let whole = if wanted.is_root() { b"." } else { wanted.as_bytes() };
+            let strictly = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+            if let Ok(fd) = rustix::fs::openat2(self.root.fd(), whole, flags, Mode::empty(), strictly) {
+                return Ok(fd);
+            }
+        }
         let mut at = RelPath::root();
         let mut fd = rustix::fs::openat(self.root.fd(), ".", flags, Mode::empty())
             .map_err(|error| write_error(self.root, &at, error))?;

@@ -61,7 +61,9 @@ impl State {
     /// Reads good records.
     pub(super) fn parse(loaded: Records) -> Self {
         let mut state = Self::default();
-        for (kind, range) in loaded.payloads.iter().flat_map(|range| sections(&loaded.bytes, range.clone())) {
+        let all = || loaded.payloads.iter().flat_map(|range| sections(&loaded.bytes, range.clone()));
+        state.tasks.reserve(all().filter(|(kind, _)| *kind == TASK).count());
+        for (kind, range) in all() {
             let payload = &loaded.bytes[range.clone()];
             match kind {
                 PATHS => read_paths(payload, &mut state.table),
@@ -69,7 +71,9 @@ impl State {
                 TASK => {
                     let mut from = Reader::new(payload);
                     let Some(label) = from.text() else { continue };
-                    state.attempts.remove(label);
+                    if !state.attempts.is_empty() {
+                        state.attempts.remove(label);
+                    }
                     state.tasks.insert(label.into(), Kept::Loaded(range.end - from.len()..range.end));
                 }
                 ATTEMPT => {

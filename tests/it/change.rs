@@ -183,6 +183,43 @@ fn names_that_are_no_text() {
     sandbox.ok(&["cache", "ls"]);
 }
 
+/// The file that `PATH` leads to is the same whatever it starts; what it says of itself is not.
+#[test]
+fn what_a_shim_starts_is_seen_by_what_it_says() {
+    let envfile = r#"
+task "version" { cache #false; outputs "made/version"; run "./shim --version > made/version" }
+task "by-content" { inputs "x"; outputs "made/content"; tools "./shim"; run "./shim x > made/content" }
+task "by-version" { needs "version"; inputs "x"; outputs "made/by"; run "./shim x > made/by" }
+"#;
+    let shim = "#!/bin/sh\necho \"$(cat chosen)\" \"$1\"\n";
+    let sandbox = Sandbox::with(&[
+        ("Envfile.kdl", envfile),
+        ("x", "x"),
+        ("chosen", "one"),
+        ("shim", shim),
+        ("made/.keep", ""),
+    ]);
+    sh(&sandbox, "chmod +x shim");
+    let says = |word: &str| {
+        let ran = sandbox.ok(&["by-version"]);
+        assert_eq!(sandbox.read("made/by"), format!("{word} x\n"), "{}", ran.text());
+        ran.stderr
+    };
+    says("one");
+    assert!(says("one").contains("1 executed, 1 up to date"));
+    sandbox.write("chosen", "two");
+    assert!(says("two").contains("because the output of `version` changed"));
+    sandbox.write("chosen", "one");
+    assert!(says("one").contains("restored by-version"));
+    // The shim itself is a program like any other.
+    sandbox.ok(&["by-content"]);
+    assert!(sandbox.ok(&["by-content"]).stderr.contains("1 up to date"));
+    sandbox.write("shim", &shim.replace("$1", "new $1"));
+    let ran = sandbox.ok(&["by-content"]);
+    assert!(ran.stderr.contains("shim") && ran.stderr.contains("1 executed"), "{}", ran.text());
+    assert_eq!(sandbox.read("made/content"), "one new x\n");
+}
+
 fn is_large() -> bool {
     std::env::var_os("ENVRUN_LARGE").is_some()
 }
