@@ -360,6 +360,16 @@ impl FileLock {
         Self::take_within(path, Self::MOMENT)
     }
 
+    /// Locks a file, which is made if it is not there; `None` if somebody else has it at this very moment.
+    pub fn try_take(path: &Path) -> Result<Option<Self>, FsError> {
+        Self::take_within(path, Duration::ZERO)
+    }
+
+    /// The file, for who wants to write down who has it.
+    pub fn file(&self) -> &File {
+        &self.0
+    }
+
     /// Locks a file that may become free within that time: whoever has it is about to end. `None` if it does not.
     pub fn take_within(path: &Path, patience: Duration) -> Result<Option<Self>, FsError> {
         let error = |error| FsError::new("lock", path, error);

@@ -1,6 +1,6 @@
 //! `envrun deploy resume|back`: a deploy that was cut short, brought to an end.
 
-use crate::ops::deploy::{Finish, Finished, finish};
+use crate::ops::deploy::{Finish, Finished, finish, mend};
 use crate::ops::run::Request;
 use crate::ops::{Problem, Project};
 use crate::report::Reporters;
@@ -13,6 +13,12 @@ pub fn run(invocation: &Invocation<'_>, args: &DeployArgs) -> Result<u8, Problem
     let (how, args) = match &args.command {
         DeployCommand::Resume(args) => (Finish::Resume, args),
         DeployCommand::Back(args) => (Finish::Back, args),
+        DeployCommand::Mend(args) => {
+            let project = Project::open_to_run(invocation.context, invocation.place.file.as_deref())?;
+            let told = mend(invocation.context, &project, &args.env)?;
+            told.iter().for_each(|line| invocation.terminal.say(line));
+            return Ok(0);
+        }
     };
     let mut project = Project::open_to_run(invocation.context, invocation.place.file.as_deref())?;
     let mut request = request(&args.how)?;

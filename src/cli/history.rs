@@ -4,16 +4,19 @@ use std::fmt::Write as _;
 
 use crate::base::unit::show_duration;
 use crate::ledger::{Kind, Release};
-use crate::ops::deploy::history::{line, releases};
+use crate::ops::deploy::history::{Overview, line, releases};
 use crate::ops::deploy::words::{moment, short, table};
 use crate::ops::{Problem, Project};
 
 use super::args::HistoryArgs;
+use super::status::warn;
 use super::{Invocation, terminal};
 
 pub fn run(invocation: &Invocation<'_>, args: &HistoryArgs) -> Result<u8, Problem> {
     let project = Project::open_to_run(invocation.context, invocation.place.file.as_deref())?;
-    let mut found = releases(invocation.context, &project, args.env.as_deref())?;
+    let Overview { releases: mut found, warnings, .. } =
+        releases(invocation.context, &project, args.env.as_deref())?;
+    warn(invocation, &warnings);
     found.truncate(args.limit.unwrap_or(usize::MAX));
     let mut text = String::new();
     if args.json {

@@ -5,10 +5,10 @@ use crate::base::unit::parse_duration;
 use crate::ledger::Release;
 use crate::ops::deploy::history::releases;
 use crate::ops::deploy::report::{figures, prometheus, text};
-use crate::ops::deploy::status::status;
 use crate::ops::{Problem, Project};
 
 use super::args::{ReportArgs, ReportFormat};
+use super::status::warn;
 use super::{Invocation, terminal};
 
 pub fn run(invocation: &Invocation<'_>, args: &ReportArgs) -> Result<u8, Problem> {
@@ -27,12 +27,14 @@ pub fn run(invocation: &Invocation<'_>, args: &ReportArgs) -> Result<u8, Problem
         }
     };
     let found = releases(invocation.context, &project, args.env.as_deref())?;
-    let all: Vec<_> = status(invocation.context, &project, args.env.as_deref())?
+    warn(invocation, &found.warnings);
+    let all: Vec<_> = found
+        .environments
         .iter()
-        .map(|status| {
+        .map(|env| {
             let of_env: Vec<&Release> =
-                found.iter().filter(|(env, _)| *env == status.env).map(|(_, release)| release).collect();
-            figures(&status.env, &of_env, since)
+                found.releases.iter().filter(|(of, _)| of == env).map(|(_, release)| release).collect();
+            figures(env, &of_env, since)
         })
         .collect();
     let text = match args.format {

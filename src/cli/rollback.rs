@@ -30,7 +30,7 @@ pub fn run(invocation: &Invocation<'_>, args: &RollbackArgs) -> Result<u8, Probl
 }
 
 fn list(invocation: &Invocation<'_>, project: &Project, args: &RollbackArgs) -> Result<u8, Problem> {
-    let place = candidates(project, &args.what)?;
+    let place = candidates(invocation.context, project, &args.what)?;
     let found = place.history.candidates(&place.node);
     let mut text = String::new();
     if args.format == ReleaseFormat::Json {

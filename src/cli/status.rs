@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::ledger::Hold;
 use crate::ops::deploy::history::line;
-use crate::ops::deploy::status::{DeployStatus, Status, check, status};
+use crate::ops::deploy::status::{DeployStatus, Overview, Status, check, status};
 use crate::ops::deploy::words::{age, short, title};
 use crate::ops::{Problem, Project};
 
@@ -19,7 +19,9 @@ const TOLD: usize = 10;
 
 pub fn run(invocation: &Invocation<'_>, args: &StatusArgs) -> Result<u8, Problem> {
     let mut project = Project::open_to_run(invocation.context, invocation.place.file.as_deref())?;
-    let mut found = status(invocation.context, &project, args.env.as_deref())?;
+    let Overview { environments: mut found, warnings } =
+        status(invocation.context, &project, args.env.as_deref())?;
+    warn(invocation, &warnings);
     if args.check {
         let request = request(&args.how)?;
         check(invocation.context, &mut project, &mut found, &request, &mut || {
@@ -38,6 +40,14 @@ pub fn run(invocation: &Invocation<'_>, args: &StatusArgs) -> Result<u8, Problem
     }
     terminal::print(&text).map_err(|source| Problem::System { doing: "write to standard output", source })?;
     Ok(u8::from(found.iter().any(Status::is_bad)))
+}
+
+/// Says what may be missing from what is shown.
+pub fn warn(invocation: &Invocation<'_>, warnings: &[(String, Option<String>)]) {
+    for (warning, hint) in warnings {
+        let hint = hint.as_ref().map(|hint| format!("\nhint: {hint}")).unwrap_or_default();
+        invocation.terminal.say(&format!("warning: {warning}{hint}"));
+    }
 }
 
 fn as_text(invocation: &Invocation<'_>, status: &Status) -> String {

@@ -669,7 +669,7 @@ fn exit_of(failure: &Failure) -> u8 {
         Failure::Refused { .. } => 3,
         Failure::WentBack { .. } => 5,
         Failure::Broken { .. } => EXIT_BROKEN,
-        Failure::Unfinished { .. } => 7,
+        Failure::Unfinished { .. } | Failure::Lost { .. } => 7,
         _ => 1,
     }
 }

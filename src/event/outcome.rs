@@ -208,6 +208,16 @@ pub enum Failure {
         /// Why it does not go on, in words.
         reason: String,
     },
+    /// A deploy was stopped half way, because somebody else has it by now: what becomes of it is not for this run to say
+    /// (exit status 7).
+    Lost {
+        /// The environment.
+        env: String,
+        /// The phase it was in here.
+        phase: String,
+        /// Who has it, in words.
+        reason: String,
+    },
 }
 
 impl Failure {
@@ -224,7 +234,8 @@ impl Failure {
             | Self::Refused { .. }
             | Self::WentBack { .. }
             | Self::Broken { .. }
-            | Self::Unfinished { .. } => None,
+            | Self::Unfinished { .. }
+            | Self::Lost { .. } => None,
         }
     }
 

@@ -70,7 +70,8 @@ impl Failure {
             Self::Outputs { reason }
             | Self::Io { reason }
             | Self::WentBack { reason, .. }
-            | Self::Unfinished { reason, .. } => redactor.clean(reason),
+            | Self::Unfinished { reason, .. }
+            | Self::Lost { reason, .. } => redactor.clean(reason),
             Self::Broken { reason, back, .. } => {
                 redactor.clean(reason);
                 redactor.clean(back);

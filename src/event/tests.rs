@@ -61,6 +61,7 @@ fn failure() -> impl Strategy<Value = Failure> {
             phase,
             reason
         }),
+        (words(), words(), words()).prop_map(|(env, phase, reason)| Failure::Lost { env, phase, reason }),
     ]
 }
 

@@ -96,6 +96,11 @@ impl RefStore {
         }
     }
 
+    /// The same, with less patience: for one command, and for a change that others are always quicker with.
+    pub fn within(self, limit: Duration) -> Self {
+        Self { git: Git::new(&self.root, limit), patience: limit, ..self }
+    }
+
     /// The whole name of the ref.
     pub fn reference(&self) -> &str {
         &self.reference
@@ -163,10 +168,27 @@ impl RefStore {
     pub fn update<E: From<RefError>>(
         &self,
         message: &str,
+        change: impl FnMut(&Tip) -> Result<Vec<Write>, E>,
+    ) -> Result<Tip, E> {
+        self.update_on(None, message, change)
+    }
+
+    /// The same, tried first on what the remote had when it was last seen: if it moved since, it does not take the push, and
+    /// the change is worked out again on what it has now. So nothing is asked where nothing is new.
+    ///
+    /// # Errors
+    /// As [`RefStore::update`].
+    pub fn update_on<E: From<RefError>>(
+        &self,
+        known: Option<Tip>,
+        message: &str,
         mut change: impl FnMut(&Tip) -> Result<Vec<Write>, E>,
     ) -> Result<Tip, E> {
         let began = Instant::now();
-        let mut tip = self.fetch()?;
+        let mut tip = match known {
+            Some(tip) => tip,
+            None => self.fetch()?,
+        };
         let mut tries = 0;
         loop {
             let writes = change(&tip)?;

@@ -54,6 +54,17 @@ pub enum What {
         /// Which.
         releases: Vec<u64>,
     },
+    /// The ledger was damaged, or had other lines than the shared one: this is what could be brought together.
+    Mended {
+        /// Who did it.
+        who: Who,
+        /// The file that keeps what was there before, in the environment's folder.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        kept: Option<String>,
+        /// How many lines could not be read.
+        #[serde(default)]
+        lost: usize,
+    },
 }
 
 /// How a release began.
@@ -86,6 +97,10 @@ pub struct Began {
     pub who: Who,
     /// The run in whose records the output is.
     pub run: String,
+    /// The number that it had in the checkout that began it, if that was not the shared one at the time: its line stands
+    /// behind others that are younger.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub was: Option<u64>,
     /// Why gates were passed without being asked, if they were: it is recorded for ever.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub break_glass: Option<String>,

@@ -9,7 +9,8 @@ use crate::base::fs::{self, FsError};
 
 use crate::gitref::RefError;
 
-use super::{Entry, Holder};
+use super::difference::Difference;
+use super::{Entry, Hold, Holder};
 
 /// Its name in the environment's folder.
 pub(super) const NAME: &str = "ledger.jsonl";
@@ -38,18 +39,27 @@ pub enum LedgerError {
     /// The ref that shares it cannot be read or written.
     #[error(transparent)]
     Ref(RefError),
-    /// Another checkout wrote its line first.
-    #[error("another checkout began to change `{env}` at the same moment")]
+    /// Another checkout wrote its lines first, and is done already.
+    #[error("`{env}` was changed from another checkout at the same moment: {what}")]
     Overtaken {
         /// The environment.
         env: String,
+        /// What was done there, in words.
+        what: String,
+    },
+    /// While a release was at work, somebody else took it over.
+    #[error("release {release} of `{env}` was taken out of the hands of this run by {by}")]
+    TakenOver {
+        /// The environment.
+        env: String,
+        /// The release.
+        release: u64,
+        /// Who did, and what.
+        by: String,
     },
     /// Both have lines that the other has not.
-    #[error("`{}` and the ledger that is shared through git have different lines", path.display())]
-    Diverged {
-        /// The file.
-        path: PathBuf,
-    },
+    #[error("{}", .0.in_words())]
+    Diverged(Box<Difference>),
     /// Somebody else changes the environment.
     #[error("environment `{env}` is locked by {holder}")]
     Held {
@@ -61,10 +71,42 @@ pub enum LedgerError {
 }
 
 impl LedgerError {
+    /// What to do.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Ref(error) => error.hint(),
+            Self::Held { env, holder } => Some(match holder.hold {
+                Hold::Lock | Hold::Lives => {
+                    format!("wait until that one is over; `envrun status {env}` says how it is")
+                }
+                Hold::Unknown => format!(
+                    "ask {}; if it is over, `envrun deploy resume {env}` brings it to its end, `envrun deploy back {env}` takes it back",
+                    holder.who.user
+                ),
+            }),
+            Self::Overtaken { env, .. } => {
+                Some(format!("`envrun status {env}` says what is live there now; then run it again"))
+            }
+            Self::TakenOver { env, .. } => Some(format!(
+                "`envrun status {env}` says what is live there by now; speak with whoever has it before you change it"
+            )),
+            Self::Diverged(difference) => Some(mend_hint(&difference.env)),
+            Self::Damaged { path, .. } => {
+                let env = path.parent()?.file_name()?.to_str()?;
+                Some(mend_hint(env))
+            }
+            Self::Fs(_) => None,
+        }
+    }
+
     /// Whether all is well here, and only the remote is away or has other lines.
     pub fn is_of_the_remote(&self) -> bool {
-        matches!(self, Self::Ref(_) | Self::Diverged { .. })
+        matches!(self, Self::Ref(_) | Self::Diverged(_))
     }
+}
+
+fn mend_hint(env: &str) -> String {
+    format!("`envrun deploy mend {env}` brings together what can be read, and keeps what was there beside it")
 }
 
 /// What a chain of lines ends in.
@@ -80,10 +122,15 @@ pub(super) struct Tail {
 
 /// Reads every whole line. What follows the last of them was cut short by a crash: the step it speaks of never began.
 pub(super) fn read(path: &Path) -> Result<(Vec<Entry>, Tail), LedgerError> {
-    let Some(bytes) = fs::read_if_there(path)? else { return Ok((Vec::new(), Tail::default())) };
+    let bytes = fs::read_if_there(path)?.unwrap_or_default();
+    chain(&bytes).map_err(|(line, reason)| LedgerError::Damaged { path: path.to_path_buf(), line, reason })
+}
+
+/// The whole lines of a ledger's bytes; or which line is damaged, from 1, and how.
+pub(super) fn chain(bytes: &[u8]) -> Result<(Vec<Entry>, Tail), (usize, String)> {
     let mut entries = Vec::new();
     let mut tail = Tail::default();
-    let mut rest = &bytes[..];
+    let mut rest = bytes;
     while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
         let is_last = !rest[end + 1..].contains(&b'\n');
         match parse(&rest[..end], &tail) {
@@ -93,14 +140,43 @@ pub(super) fn read(path: &Path) -> Result<(Vec<Entry>, Tail), LedgerError> {
             }
             // A crash of the machine can leave the last line in its full length and without its bytes.
             Err(_) if is_last => break,
-            Err(reason) => {
-                let (path, line) = (path.to_path_buf(), entries.len() + 1);
-                return Err(LedgerError::Damaged { path, line, reason });
-            }
+            Err(reason) => return Err((entries.len() + 1, reason)),
         }
         rest = &rest[end + 1..];
     }
     Ok((entries, tail))
+}
+
+/// Every line that can be understood by itself, whatever stands before it, and how many cannot.
+pub(super) fn salvage(bytes: &[u8]) -> (Vec<Entry>, usize) {
+    let (mut entries, mut lost) = (Vec::new(), 0);
+    for line in bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+        match serde_json::from_slice(line) {
+            Ok(entry) => entries.push(entry),
+            Err(_) => lost += 1,
+        }
+    }
+    (entries, lost)
+}
+
+/// Entries as the lines of a ledger, behind those that end in `tail`.
+pub(super) fn lines(tail: &Tail, entries: impl IntoIterator<Item = Entry>) -> Vec<u8> {
+    let mut tail = tail.clone();
+    let mut bytes = Vec::new();
+    for entry in entries {
+        let (text, sum) = line(&tail.sum, &Entry { seq: tail.next, ..entry });
+        bytes.extend_from_slice(text.as_bytes());
+        tail = Tail { sum, len: tail.len + text.len() as u64, next: tail.next + 1 };
+    }
+    bytes
+}
+
+/// The line of an entry, and its checksum.
+fn line(before: &str, entry: &Entry) -> (String, String) {
+    let json = serde_json::to_string(entry).expect("entries have only text for keys");
+    let body = json.strip_suffix('}').expect("an entry is an object");
+    let sum = checksum(before, body);
+    (format!("{body}{MARK}{sum}\"}}\n"), sum)
 }
 
 fn parse(line: &[u8], tail: &Tail) -> Result<(Entry, String), String> {
@@ -146,25 +222,22 @@ impl Writer {
         self.tail.next
     }
 
-    /// The line of an entry, and its checksum.
-    fn line(&self, entry: &Entry) -> (String, String) {
-        let json = serde_json::to_string(entry).expect("entries have only text for keys");
-        let body = json.strip_suffix('}').expect("an entry is an object");
-        let sum = checksum(&self.tail.sum, body);
-        (format!("{body}{MARK}{sum}\"}}\n"), sum)
+    /// How long it is.
+    pub(super) fn len(&self) -> usize {
+        usize::try_from(self.tail.len).unwrap_or(usize::MAX)
     }
 
     /// What the file would be with an entry behind it; without one, what it is.
     pub(super) fn whole(&self, entry: Option<&Entry>) -> Result<Vec<u8>, LedgerError> {
         let mut whole = fs::read(&self.path)?;
-        whole.truncate(usize::try_from(self.tail.len).unwrap_or(usize::MAX));
-        whole.extend(entry.map(|entry| self.line(entry).0).unwrap_or_default().into_bytes());
+        whole.truncate(self.len());
+        whole.extend(entry.map(|entry| line(&self.tail.sum, entry).0).unwrap_or_default().into_bytes());
         Ok(whole)
     }
 
     /// Appends a line; it is on the disk when this returns.
     pub(super) fn append(&mut self, entry: &Entry) -> Result<(), LedgerError> {
-        let (line, sum) = self.line(entry);
+        let (line, sum) = line(&self.tail.sum, entry);
         let error = |error| FsError::new("write", &self.path, error);
         let written = self.file.write_all(line.as_bytes()).and_then(|()| self.file.sync_data());
         if let Err(reason) = written {

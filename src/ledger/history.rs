@@ -134,19 +134,25 @@ impl History {
     /// Takes the next entry in. One that speaks of a release that never began says nothing.
     pub fn take(&mut self, Entry { time, what, .. }: Entry) {
         match what {
-            What::Began(began) => self.releases.push(Release {
-                began,
-                at: time,
-                taken_up: None,
-                phase: Phase::Locked,
-                since: time,
-                evidence: Vec::new(),
-                artefacts: Vec::new(),
-                snapshots: Vec::new(),
-                values: None,
-                end: None,
-                pruned: false,
-            }),
+            What::Began(began) => {
+                let release = Release {
+                    began,
+                    at: time,
+                    taken_up: None,
+                    phase: Phase::Locked,
+                    since: time,
+                    evidence: Vec::new(),
+                    artefacts: Vec::new(),
+                    snapshots: Vec::new(),
+                    values: None,
+                    end: None,
+                    pruned: false,
+                };
+                // One that was brought in later stands where it belongs by its time.
+                let is_joined = release.began.was.is_some();
+                let younger = self.releases.iter().position(|other| is_joined && other.at > time);
+                self.releases.insert(younger.unwrap_or(self.releases.len()), release);
+            }
             What::TakenUp { release, who, doing, run } => {
                 if let Some(release) = self.find_mut(release) {
                     release.taken_up = Some(TakenUp { who, at: time, doing, run });
@@ -167,6 +173,7 @@ impl History {
                     release.end = Some(End { outcome, at: time, reason, logs });
                 }
             }
+            What::Mended { .. } => {}
             What::Pruned { releases } => {
                 for id in releases {
                     if let Some(release) = self.find_mut(id) {
@@ -184,6 +191,11 @@ impl History {
     /// Every release, oldest first.
     pub fn releases(&self) -> &[Release] {
         &self.releases
+    }
+
+    /// The same, for who wants to keep them.
+    pub fn into_releases(self) -> Vec<Release> {
+        self.releases
     }
 
     /// The release of that number.

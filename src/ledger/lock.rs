@@ -8,20 +8,21 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::base::fs::{self, FsError};
+use crate::base::fs::{self, FileLock, FsError};
 use crate::base::unit::show_duration;
 use crate::base::{Clock, Timestamp};
 
 use super::file::{self, LedgerError, Writer};
 use super::shared::Shared;
-use super::{Entry, History, What, Who, folder};
+use super::{Entry, History, What, Who, folder, mend};
 
-/// How often a lock that is taken is tried again.
-const TRIES: u32 = 10;
-/// How often at most, while whoever took it has not yet written who he is.
-const TRIES_UNNAMED: u32 = 400;
-/// And how long after.
-const BETWEEN: Duration = Duration::from_millis(5);
+/// The file's name in the environment's folder.
+pub(super) const NAME: &str = "lock";
+
+/// For how long a lock that is taken is tried again: whoever only asks who has it, has it for a moment himself.
+const PATIENCE: Duration = Duration::from_millis(50);
+/// For how long, if whoever took it has not yet written who he is.
+const UNNAMED: Duration = Duration::from_secs(2);
 
 /// Who holds a lock.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,14 +56,23 @@ pub enum Hold {
     Unknown,
 }
 
-impl fmt::Display for Holder {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Holder {
+    /// Who, doing what, since when.
+    pub fn name(&self) -> String {
         let Who { user, host, process } = &self.who;
         if user.is_empty() {
-            return f.write_str("another envrun");
+            return "another envrun".to_owned();
         }
-        let pid = process.pid;
-        write!(f, "{user}@{host} (process {pid}, `{}`) since {}", self.doing, moment(self.since))?;
+        format!("{user}@{host} (process {}, `{}`) since {}", process.pid, self.doing, moment(self.since))
+    }
+}
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name())?;
+        if self.who.user.is_empty() {
+            return Ok(());
+        }
         if self.read > self.since {
             write!(f, ", {} ago", show_duration(self.read.since(self.since)))?;
         }
@@ -74,10 +84,24 @@ impl fmt::Display for Holder {
 }
 
 /// Date and time in UTC, to the second.
-fn moment(time: Timestamp) -> String {
+pub(super) fn moment(time: Timestamp) -> String {
     let millis = i64::try_from(time.0).unwrap_or(i64::MAX);
     let moment = jiff::Timestamp::from_millisecond(millis).unwrap_or(jiff::Timestamp::MAX);
     moment.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
+}
+
+/// How the ledger of an environment is shared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sharing<'r> {
+    /// It is not.
+    Alone,
+    /// Through a git ref of this remote: nothing begins that others do not know of.
+    Through(&'r str),
+    /// The same, told when all is over: an emergency does not wait for a remote, and does not stop for a ledger that is
+    /// damaged.
+    Afterwards(&'r str),
+    /// The emergency of one who shares it with nobody.
+    AloneInAHurry,
 }
 
 /// An environment that is ours to change, and its ledger, open to be written.
@@ -88,74 +112,106 @@ pub struct Locked {
     history: History,
     writer: Writer,
     shared: Option<Shared>,
+    /// Lines are shared when all is over, not one by one.
+    is_afterwards: bool,
     /// Why the last lines are not shared, if they are not.
-    unshared: Option<String>,
-    /// Locked as long as it is open.
-    lock: File,
+    unshared: Option<LedgerError>,
+    /// What was found to be wrong, and does not stop an emergency.
+    warnings: Vec<String>,
+    /// As long as it is there, nobody else changes the environment.
+    _lock: Acquired,
 }
 
-impl Drop for Locked {
+/// The lock of an environment, with the name of its holder in it.
+#[derive(Debug)]
+pub(super) struct Acquired(FileLock);
+
+impl Drop for Acquired {
     fn drop(&mut self) {
         // Whoever comes upon the next holder before he has written his name shall not read this one's.
-        let _ = self.lock.set_len(0);
-        // Now, also if a child that is about to become another program still shares it.
-        let _ = self.lock.unlock();
+        let _ = self.0.file().set_len(0);
+    }
+}
+
+/// Locks an environment, or says who has it.
+pub(super) fn acquire(
+    root: &Path,
+    env: &str,
+    holder: &Holder,
+    clock: &Clock,
+) -> Result<Acquired, LedgerError> {
+    let folder = folder(root, env);
+    fs::create_folder(&folder)?;
+    ignore(root)?;
+    let path = folder.join(NAME);
+    let mut patience = PATIENCE;
+    loop {
+        if let Some(lock) = FileLock::take_within(&path, patience)? {
+            let lock = Acquired(lock);
+            // In one write: whoever reads meanwhile sees the old holder or the new one, or text that is none.
+            let text = serde_json::to_vec(holder).expect("a holder has only text for keys");
+            let mut file = lock.0.file();
+            let written = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| file.write_all(&text));
+            written.map_err(|error| FsError::new("lock", &path, error))?;
+            return Ok(lock);
+        }
+        let held = File::open(&path).ok().and_then(|mut lock| read_holder(&mut lock));
+        if held.is_none() && patience < UNNAMED {
+            patience = UNNAMED;
+            continue;
+        }
+        let holder = Holder { read: clock.now(), ..held.unwrap_or_default() };
+        return Err(LedgerError::Held { env: env.to_owned(), holder: Box::new(holder) });
     }
 }
 
 impl Locked {
-    /// Locks an environment, or says who has it. With a `remote` its ledger is shared: what others wrote is taken over first.
+    /// Locks an environment, or says who has it. Of a shared ledger, what others wrote is taken over first.
     pub fn take(
         root: &Path,
         env: &str,
         holder: &Holder,
         clock: &Clock,
-        remote: Option<&str>,
+        sharing: Sharing<'_>,
     ) -> Result<Self, LedgerError> {
-        let folder = folder(root, env);
-        fs::create_folder(&folder)?;
-        ignore(root)?;
-        let path = folder.join("lock");
-        let error = |error| FsError::new("lock", &path, error);
-        let open = File::options().read(true).write(true).create(true).truncate(false).open(&path);
-        let mut lock = open.map_err(error)?;
-        let mut tries = 0;
-        while let Err(reason) = lock.try_lock() {
-            match reason {
-                TryLockError::Error(reason) => return Err(error(reason).into()),
-                // Whoever only asks who has it, has it for a moment himself.
-                TryLockError::WouldBlock if tries < TRIES => {
-                    tries += 1;
-                    std::thread::sleep(BETWEEN);
-                }
-                TryLockError::WouldBlock => {
-                    let held = read_holder(&mut lock);
-                    if held.is_none() && tries < TRIES_UNNAMED {
-                        tries += 1;
-                        std::thread::sleep(BETWEEN);
-                        continue;
-                    }
-                    let mut holder = held.unwrap_or_default();
-                    holder.read = clock.now();
-                    return Err(LedgerError::Held { env: env.to_owned(), holder: Box::new(holder) });
-                }
-            }
-        }
-        // In one write: whoever reads meanwhile sees the old holder or the new one, or text that is none.
-        let text = serde_json::to_vec(holder).expect("a holder has only text for keys");
-        let written = lock.set_len(0).and_then(|()| lock.rewind()).and_then(|()| lock.write_all(&text));
-        written.map_err(error)?;
-        let path = folder.join(file::NAME);
-        let shared = remote.map(|remote| Shared::new(root, remote, env));
-        if let Some(shared) = &shared {
+        let lock = acquire(root, env, holder, clock)?;
+        let path = folder(root, env).join(file::NAME);
+        let mut shared = match sharing {
+            Sharing::Alone | Sharing::AloneInAHurry => None,
+            Sharing::Through(remote) => Some(Shared::new(root, remote, env)),
+            Sharing::Afterwards(remote) => Some(Shared::new(root, remote, env).in_a_hurry()),
+        };
+        let is_urgent = matches!(sharing, Sharing::Afterwards(_) | Sharing::AloneInAHurry);
+        let mut warnings = Vec::new();
+        if !is_urgent && let Some(shared) = &mut shared {
             shared.pull(&path)?;
         }
-        let (entries, tail) = file::read(&path)?;
+        let (entries, tail) = match file::read(&path) {
+            Err(error @ LedgerError::Damaged { .. }) if is_urgent => {
+                let (mended, _) = mend::mended(&path, &[], holder, clock)?;
+                let kept = mended.kept.as_deref().unwrap_or(&path).display();
+                warnings.push(format!(
+                    "{error}; the emergency goes on with what could be read, and {kept} keeps what was there"
+                ));
+                file::read(&path)?
+            }
+            other => other?,
+        };
         let writer = Writer::open(&path, tail)?;
-        let history = History::of(entries);
-        let mut locked =
-            Self { env: env.to_owned(), clock: clock.clone(), history, writer, shared, unshared: None, lock };
-        locked.share(None)?;
+        let mut locked = Self {
+            env: env.to_owned(),
+            clock: clock.clone(),
+            history: History::of(entries),
+            writer,
+            shared,
+            is_afterwards: is_urgent,
+            unshared: None,
+            warnings,
+            _lock: lock,
+        };
+        if !is_urgent {
+            locked.share(None)?;
+        }
         Ok(locked)
     }
 
@@ -169,21 +225,29 @@ impl Locked {
         &self.history
     }
 
-    /// Why the last lines are not shared with others, if they are not: the next who locks the environment here shares them.
-    pub fn unshared(&self) -> Option<&str> {
-        self.unshared.as_deref()
+    /// What is wrong and did not stop an emergency; each once.
+    pub fn warnings(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.warnings)
     }
 
-    /// Of one that was locked without its remote: why that is so. The next who locks the environment here shares what is written.
-    pub fn alone(mut self, error: &LedgerError) -> Self {
-        self.unshared = Some(error.to_string());
-        self
+    /// Shares what is not shared yet. Why that cannot be done, if it cannot: the next who locks the environment here shares
+    /// it.
+    pub fn settle(&mut self) -> Option<LedgerError> {
+        if self.is_afterwards
+            && let Err(error) = self.share(None)
+        {
+            self.unshared = Some(error);
+        }
+        self.unshared.take()
     }
 
     /// Shares what is written, and an entry that is not yet.
     fn share(&mut self, entry: Option<&Entry>) -> Result<(), LedgerError> {
-        if let Some(shared) = &self.shared {
-            shared.push(&self.env, &self.writer.whole(entry)?)?;
+        if let Some(shared) = &mut self.shared {
+            let whole = self.writer.whole(entry)?;
+            // What is written already is known to be ours only; a new line is what others may forestall.
+            let new = if entry.is_some() { self.writer.len() } else { whole.len() };
+            shared.push(&whole, new)?;
             self.unshared = None;
         }
         Ok(())
@@ -193,12 +257,15 @@ impl Locked {
     pub fn write(&mut self, what: What) -> Result<(), LedgerError> {
         let entry = Entry { seq: self.writer.next(), time: self.clock.now(), what };
         match &entry.what {
+            _ if self.is_afterwards => {}
             // Nothing begins that others do not know of.
-            What::Began(_) => self.share(Some(&entry))?,
+            What::Began(_) | What::TakenUp { .. } => self.share(Some(&entry))?,
             What::Reached(reached) if !reached.phase.touched() => {}
+            // Behind its end a release is nobody's: whoever writes something there that others do not know is soon alone.
+            What::Pruned { .. } | What::Mended { .. } => self.share(Some(&entry))?,
             // What has begun is brought to its end, whether or not the remote can be reached meanwhile.
-            _ => match self.share(Some(&entry)) {
-                Err(LedgerError::Ref(error)) => self.unshared = Some(error.to_string()),
+            What::Reached(_) | What::Ended { .. } => match self.share(Some(&entry)) {
+                Err(error @ LedgerError::Ref(_)) => self.unshared = Some(error),
                 other => other?,
             },
         }
@@ -210,7 +277,7 @@ impl Locked {
 
 /// Who holds the lock in this folder, if anybody does.
 pub(super) fn holder(folder: &Path) -> Option<Holder> {
-    let mut lock = File::options().read(true).open(folder.join("lock")).ok()?;
+    let mut lock = File::options().read(true).open(folder.join(NAME)).ok()?;
     match lock.try_lock_shared() {
         Err(TryLockError::WouldBlock) => Some(read_holder(&mut lock).unwrap_or_default()),
         Ok(()) | Err(TryLockError::Error(_)) => None,
@@ -225,7 +292,7 @@ fn read_holder(lock: &mut File) -> Option<Holder> {
 }
 
 /// What envrun keeps below a project is nothing for git.
-fn ignore(root: &Path) -> Result<(), FsError> {
+pub(super) fn ignore(root: &Path) -> Result<(), FsError> {
     let ignore = root.join(crate::record::STATE_DIR).join(".gitignore");
     if ignore.exists() { Ok(()) } else { fs::write_atomic(&ignore, b"*\n") }
 }

@@ -16,25 +16,30 @@
 //! Invariant: only the holder of the lock writes; everybody reads, at any time.
 //! Invariant: [`Transaction`] and [`History`] do no IO and read no clock.
 
+mod difference;
 mod entry;
 mod file;
 mod footprint;
 mod history;
 mod lock;
+mod mend;
 mod shared;
 mod standing;
 #[cfg(test)]
 mod tests;
 mod transaction;
 
+use lock::moment;
 use std::path::{Path, PathBuf};
 
+pub use difference::Difference;
 pub use entry::{Artefact, Began, Entry, Kind, Origin, Outcome, Phase, Reached, Saved, What, Who};
 pub use file::LedgerError;
 pub use footprint::Footprint;
 pub use history::{End, History, Release, TakenUp};
-pub use lock::{Hold, Holder, Locked};
-pub use shared::refresh;
+pub use lock::{Hold, Holder, Locked, Sharing};
+pub use mend::{Mended, mend};
+pub use shared::{last_asked, refresh};
 pub use standing::Standing;
 pub use transaction::{Course, Fact, Step, Transaction};
 
@@ -49,6 +54,13 @@ pub fn folder(root: &Path, env: &str) -> PathBuf {
 pub fn history(root: &Path, env: &str) -> Result<History, LedgerError> {
     let (entries, _) = file::read(&folder(root, env).join(file::NAME))?;
     Ok(History::of(entries))
+}
+
+/// As much of it as can be read, whatever is damaged: for an emergency, and for looking. How many lines cannot be read.
+pub fn readable(root: &Path, env: &str) -> Result<(History, usize), LedgerError> {
+    let bytes = crate::base::fs::read_if_there(&folder(root, env).join(file::NAME))?.unwrap_or_default();
+    let (entries, lost) = file::salvage(&bytes);
+    Ok((History::of(entries), lost))
 }
 
 /// The environments of a project that have a ledger, sorted.

@@ -23,7 +23,7 @@ fn holder(user: &str) -> Holder {
 }
 
 fn take(root: &Path) -> Locked {
-    Locked::take(root, "prod", &holder("ada"), &Clock::manual(NOW), None).unwrap()
+    Locked::take(root, "prod", &holder("ada"), &Clock::manual(NOW), Sharing::Alone).unwrap()
 }
 
 fn began(release: u64, revision: &str, previous: Option<u64>) -> Began {
@@ -39,6 +39,7 @@ fn began(release: u64, revision: &str, previous: Option<u64>) -> Began {
         data: Vec::new(),
         who: Who::default(),
         run: "20261120-213301-0fa0".into(),
+        was: None,
         break_glass: None,
     }
 }
@@ -94,14 +95,14 @@ fn one_holds_the_lock_and_the_other_hears_who() {
     let locked = take(dir.path());
     assert_eq!(super::holder(dir.path(), "prod").unwrap().who.user, "ada");
     let clock = Clock::manual(Timestamp(NOW.0 + 90_000));
-    let refused = Locked::take(dir.path(), "prod", &holder("bob"), &clock, None).unwrap_err();
+    let refused = Locked::take(dir.path(), "prod", &holder("bob"), &clock, Sharing::Alone).unwrap_err();
     assert_eq!(
         refused.to_string(),
         "environment `prod` is locked by ada@here (process 7, `prod.deploy`) since 2026-11-20 21:33:01 UTC, 1m30s ago"
     );
     drop(locked);
     assert_eq!(super::holder(dir.path(), "prod"), None);
-    Locked::take(dir.path(), "prod", &holder("bob"), &clock, None).unwrap();
+    Locked::take(dir.path(), "prod", &holder("bob"), &clock, Sharing::Alone).unwrap();
 }
 
 #[test]
@@ -241,6 +242,85 @@ fn keep_never_lets_go_what_is_live_or_gone_back_to() {
     assert_eq!(history.prunable("deploy", 1), [1, 2, 3, 4]);
     let broken = sketch(&["1 a live", "2 b live", "3 c broken"]);
     assert_eq!(broken.prunable("deploy", 1), [1, 3]);
+}
+
+/// What a mended ledger says, and what was done to come there.
+fn mended(root: &Path, there: &[u8]) -> (Mended, History, Vec<u8>) {
+    let path = folder(root, "prod").join("ledger.jsonl");
+    let (mended, whole) = super::mend::mended(&path, there, &holder("ada"), &Clock::manual(NOW)).unwrap();
+    assert_eq!(fs::read(&path).unwrap(), whole);
+    let history = history(root, "prod").unwrap();
+    (mended, history, whole)
+}
+
+#[test]
+fn two_ledgers_that_parted_are_brought_together_and_nothing_is_lost() {
+    let [here, there] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+    let file = |root: &Path| folder(root, "prod").join("ledger.jsonl");
+    let clock = Clock::manual(NOW);
+    let take = |root: &Path| Locked::take(root, "prod", &holder("ada"), &clock, Sharing::Alone).unwrap();
+    let release = |root: &Path, id, revision: &str, previous| {
+        clock.advance(std::time::Duration::from_secs(60));
+        let mut locked = take(root);
+        locked.write(What::Began(began(id, revision, previous))).unwrap();
+        locked.write(ended(id, Outcome::Live)).unwrap();
+    };
+    release(here.path(), 1, "a", None);
+    fs::create_dir_all(folder(there.path(), "prod")).unwrap();
+    fs::copy(file(here.path()), file(there.path())).unwrap();
+    // An emergency here while the remote is away, and then a deploy there.
+    release(here.path(), 2, "b", Some(1));
+    release(there.path(), 2, "c", Some(1));
+    let shared = fs::read(file(there.path())).unwrap();
+    let before = fs::read(file(here.path())).unwrap();
+    let difference = super::difference::Difference::of("prod", "origin", &before, &shared);
+    assert_eq!((difference.common, difference.here.len(), difference.there.len()), (2, 1, 1));
+    assert!(difference.in_words().contains("only here: deploy 2 of revision b"), "{}", difference.in_words());
+    let (done, history, whole) = mended(here.path(), &shared);
+    assert_eq!((&done.numbers[..], done.added, done.lost, done.left), (&[(2, 3)][..], 2, 0, 0));
+    assert_eq!(fs::read(done.kept.unwrap()).unwrap(), before);
+    assert!(whole.starts_with(&shared), "what is shared is not changed");
+    // The deploy there was later: it is what is live, and what happened here is told where it belongs.
+    assert_eq!(history.live("deploy").unwrap().began.revision, "c");
+    let order: Vec<u64> = history.releases().iter().map(Release::id).collect();
+    assert_eq!((order, history.next_id()), (vec![1, 3, 2], 4));
+    assert_eq!(history.release(3).unwrap().began.was, Some(2));
+    // Once more there is nothing to do.
+    assert_eq!(mended(here.path(), &shared).0, Mended::default());
+}
+
+#[test]
+fn of_a_damaged_ledger_everything_is_kept_that_can_be_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = folder(dir.path(), "prod").join("ledger.jsonl");
+    let mut locked = take(dir.path());
+    for id in 1..4 {
+        locked.write(What::Began(began(id, &format!("r{id}"), None))).unwrap();
+        locked.write(ended(id, Outcome::Live)).unwrap();
+    }
+    drop(locked);
+    let whole = fs::read_to_string(&path).unwrap();
+    let lines: Vec<&str> = whole.split_inclusive('\n').collect();
+    let damaged = format!("{}{}{}", lines[..2].concat(), "\0\0\0 nothing\n", lines[3..].concat());
+    fs::write(&path, &damaged).unwrap();
+    assert!(matches!(history(dir.path(), "prod"), Err(LedgerError::Damaged { line: 3, .. })));
+    // The shared copy has it.
+    let (done, known, _) = mended(dir.path(), whole.as_bytes());
+    assert_eq!((done.lost, known.live("deploy").unwrap().id(), known.releases().len()), (1, 3, 3));
+    // There is none.
+    fs::write(&path, &damaged).unwrap();
+    let (done, known, _) = mended(dir.path(), b"");
+    assert_eq!((done.lost, known.live("deploy").unwrap().id(), known.releases().len()), (1, 3, 2));
+    assert_eq!(fs::read_to_string(done.kept.unwrap()).unwrap(), damaged);
+    // An emergency does not stop for it.
+    fs::write(&path, &damaged).unwrap();
+    let clock = Clock::manual(NOW);
+    let urgent = Sharing::AloneInAHurry;
+    let mut locked = Locked::take(dir.path(), "prod", &holder("ada"), &clock, urgent).unwrap();
+    assert!(locked.warnings()[0].contains("line 3 is not what envrun wrote"));
+    locked.write(What::Began(began(4, "r1", Some(3)))).unwrap();
+    drop(locked);
+    assert_eq!(history(dir.path(), "prod").unwrap().open().count(), 1);
 }
 
 fn outcome() -> impl Strategy<Value = Outcome> {

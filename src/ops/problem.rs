@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use crate::base::fs::FsError;
 use crate::diag::{Diagnostic, Severity, SourceMap};
 use crate::exec::StartError;
-use crate::ledger::{Hold, LedgerError, Release};
+use crate::ledger::{LedgerError, Release};
 use crate::load::LoadError;
 use crate::record::{RecordError, StageBookError};
 use crate::service::{Failure, SessionError};
@@ -205,7 +205,11 @@ impl Problem {
             }
             Self::Stages(StageBookError::Fs(_)) | Self::Unshared { .. } => 1,
             Self::Unfinished { .. }
-            | Self::Ledger(LedgerError::Held { .. } | LedgerError::Overtaken { .. }) => 7,
+            | Self::Ledger(
+                LedgerError::Held { .. } | LedgerError::Overtaken { .. } | LedgerError::TakenOver { .. },
+            ) => 7,
+            // Whether anything may begin, nobody can say.
+            Self::Ledger(LedgerError::Ref(_) | LedgerError::Diverged(_) | LedgerError::Damaged { .. }) => 3,
             Self::Snapshot(SnapshotError::None { .. }) => 2,
             Self::Snapshot(SnapshotError::Busy(_)) => 7,
             Self::Ledger(_) | Self::Snapshot(_) => 1,
@@ -237,19 +241,7 @@ impl Problem {
             Self::Unfinished { env, .. } => Some(format!(
                 "`envrun deploy resume {env}` brings it to its end, `envrun deploy back {env}` takes it back"
             )),
-            Self::Ledger(LedgerError::Ref(error)) => error.hint(),
-            Self::Ledger(LedgerError::Held { env, holder }) => Some(match holder.hold {
-                Hold::Lock | Hold::Lives => {
-                    format!("wait until that one is over; `envrun status {env}` says how it is")
-                }
-                Hold::Unknown => format!(
-                    "ask {}; if it is over, `envrun deploy resume {env}` brings it to its end, `envrun deploy back {env}` takes it back",
-                    holder.who.user
-                ),
-            }),
-            Self::Ledger(LedgerError::Overtaken { env }) => {
-                Some(format!("`envrun status {env}` says who it is; wait until that one is over"))
-            }
+            Self::Ledger(error) => error.hint(),
             Self::Service { failure, .. } => failure.hint.clone(),
             Self::Session(error) => error.hint(),
             _ => None,

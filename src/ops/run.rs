@@ -458,8 +458,12 @@ pub(super) fn carry_out(
     if let Some(begun) = &mut begun {
         begun.guarded(&ready.surroundings(context, project, request), &evidence)?;
     }
+    let warnings = begun.as_mut().map(|begun| std::mem::take(&mut begun.warnings)).unwrap_or_default();
     let deployments = begun.map(|begun| begun.deployments);
     ready.begin(project, request, &mut reporters);
+    for message in warnings {
+        reporters.tell(Event::Notice(Notice { node: None, message, hint: None }));
+    }
     if !request.dry_run {
         note_made(context, project, &ready.plan);
     }

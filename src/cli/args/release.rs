@@ -20,6 +20,16 @@ pub enum DeployCommand {
     Resume(FinishArgs),
     /// Put what was live before live again
     Back(FinishArgs),
+    /// Put a ledger in order that is damaged, or that differs from the shared one
+    Mend(MendArgs),
+}
+
+/// `envrun deploy mend`.
+#[derive(Debug, Args)]
+pub struct MendArgs {
+    /// Of which environment
+    #[arg(value_name = "ENV")]
+    pub env: String,
 }
 
 /// `envrun deploy resume|back`.

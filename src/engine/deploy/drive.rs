@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 use crate::event::{Failure, Notice, Outcome as NodeOutcome, Stream};
 use crate::exec::Interrupt;
 use crate::graph::{ConfiguredTask, NodeIx};
-use crate::ledger::{self, Artefact, Fact, Footprint, Outcome, Reached, Saved, Step, Transaction, What};
+use crate::ledger::{
+    self, Artefact, Fact, Footprint, LedgerError, Outcome, Reached, Saved, Step, Transaction, What,
+};
 use crate::model::VarType;
 
 use super::super::action::Actions;
@@ -43,6 +45,8 @@ impl Actions<'_> {
             why: String::new(),
             back_why: None,
             refused: Vec::new(),
+            is_lost: false,
+            hint: None,
             saved: deployment.saved.clone(),
             deadline: None,
             logs: Vec::new(),
@@ -69,6 +73,10 @@ struct Drive<'a> {
     /// Why going back failed.
     back_why: Option<String>,
     refused: Vec<String>,
+    /// Somebody else has the release by now.
+    is_lost: bool,
+    /// What to do, where the ledger knows.
+    hint: Option<String>,
     /// Data that was saved before anything was changed.
     saved: Vec<Saved>,
     /// When the time for the attempt is over.
@@ -86,7 +94,7 @@ impl Drive<'_> {
         }
         loop {
             let fact = match step {
-                Step::End(outcome) => return self.end(outcome),
+                Step::End(outcome) => return self.end(outcome, &transaction),
                 Step::Leave => return self.unfinished(&transaction),
                 // Guards were asked before anything began.
                 Step::Guard | Step::Begin => Fact::Done,
@@ -100,7 +108,7 @@ impl Drive<'_> {
             step = transaction.on(fact);
             if !matches!(step, Step::End(_) | Step::Leave) && !self.reach(&transaction) {
                 // The ledger does not take the phase: nothing of it is begun.
-                if before.touched() {
+                if before.touched() || self.is_lost {
                     return self.unfinished(&Transaction::at(deployment.course, before));
                 }
                 return NodeOutcome::Failed {
@@ -118,8 +126,7 @@ impl Drive<'_> {
         let found = std::mem::replace(&mut self.found, Reached::new(release, phase));
         let reached = Reached { phase, ..found };
         if let Err(error) = self.deployments.write(&self.deployment.env, What::Reached(reached)) {
-            self.say(&format!("the ledger cannot be written: {error}"));
-            self.why = error.to_string();
+            self.unwritten(&error);
             return false;
         }
         let held = |attempt: &Attempt| {
@@ -365,7 +372,19 @@ impl Drive<'_> {
         }
     }
 
-    fn end(&mut self, outcome: Outcome) -> NodeOutcome {
+    /// The ledger does not take a line: somebody took the release over, or the disk does not.
+    fn unwritten(&mut self, error: &LedgerError) {
+        let message = match error {
+            LedgerError::TakenOver { .. } => error.to_string(),
+            _ => format!("the ledger cannot be written: {error}"),
+        };
+        self.say(&message);
+        self.is_lost = matches!(error, LedgerError::TakenOver { .. } | LedgerError::Diverged(_));
+        self.why = message;
+        self.hint = error.hint();
+    }
+
+    fn end(&mut self, outcome: Outcome, transaction: &Transaction) -> NodeOutcome {
         let deployment = self.deployment;
         self.keep_log(false);
         if outcome == Outcome::Broken && self.back_why.is_none() && deployment.back.is_none() {
@@ -380,19 +399,9 @@ impl Drive<'_> {
         let (release, logs) = (deployment.release, self.logs.clone());
         let ended = What::Ended { release, outcome, reason, logs: logs.clone() };
         if let Err(error) = self.deployments.write(&deployment.env, ended) {
-            self.say(&format!("the ledger cannot be written: {error}"));
-            self.why = error.to_string();
-            let failure = Failure::Unfinished {
-                env: deployment.env.clone(),
-                phase: deployment.phase.word().to_owned(),
-                reason: self.why.clone(),
-            };
-            return NodeOutcome::Failed { failure, log: None, hint: None };
-        }
-        let unshared = self.deployments.lock(&deployment.env).unshared().map(str::to_owned);
-        if let Some(reason) = unshared {
-            let message = format!("other checkouts do not know of this yet: {reason}");
-            self.actions.notice(self.ear.node, &self.ear.send, message, None);
+            self.unwritten(&error);
+            self.back_why = None;
+            return self.unfinished(transaction);
         }
         match outcome {
             Outcome::Live => self.leave_footprint(&deployment.forward),
@@ -403,6 +412,12 @@ impl Drive<'_> {
             self.after_live();
         } else {
             self.name_data(outcome);
+        }
+        let unshared = self.deployments.lock(&deployment.env).settle();
+        if let Some(error) = unshared {
+            let message = format!("other checkouts do not know of this yet: {error}");
+            let hint = error.hint().unwrap_or_else(|| "the next deploy from here shares it".to_owned());
+            self.actions.notice(self.ear.node, &self.ear.send, message, Some(hint));
         }
         let failure = match outcome {
             Outcome::Live => return NodeOutcome::Succeeded { stored: false },
@@ -494,12 +509,13 @@ impl Drive<'_> {
 
     fn unfinished(&mut self, transaction: &Transaction) -> NodeOutcome {
         self.keep_log(transaction.phase() == ledger::Phase::GoingBack);
-        let failure = Failure::Unfinished {
-            env: self.deployment.env.clone(),
-            phase: transaction.phase().word().to_owned(),
-            reason: self.back_why.clone().unwrap_or_else(|| self.why.clone()),
+        let (env, phase) = (self.deployment.env.clone(), transaction.phase().word().to_owned());
+        let reason = self.back_why.clone().unwrap_or_else(|| self.why.clone());
+        let failure = match self.is_lost {
+            true => Failure::Lost { env, phase, reason },
+            false => Failure::Unfinished { env, phase, reason },
         };
-        NodeOutcome::Failed { failure, log: None, hint: None }
+        NodeOutcome::Failed { failure, log: None, hint: self.hint.take() }
     }
 
     /// Writes what was printed into the environment's own log: that of a run is gone long before the release is.

@@ -13,7 +13,7 @@ use crate::fingerprint::SecretKey;
 use crate::graph::{ConfiguredTask, NodeIx, Target};
 use crate::ledger::{
     self, Artefact, Began, Course, Hold, Holder, Kind, Locked, Origin, Outcome, Phase, Reached, Release,
-    Saved, Standing, What, Who,
+    Saved, Sharing, Standing, What, Who,
 };
 use crate::model::{ConditionKind, Deploy, EnvName, Node, ProjectName};
 use crate::plan::{Force, Limits, OnFailure, Plan};
@@ -64,6 +64,8 @@ pub struct Begun {
     pub deployments: Deployments,
     /// What speaks against them already.
     pub refusals: Vec<Refusal>,
+    /// What is wrong, and does not stop an emergency.
+    pub warnings: Vec<String>,
     key: SecretKey,
 }
 
@@ -84,7 +86,10 @@ pub fn begin(
     let deploys: Vec<NodeIx> =
         plan.graph.iter().filter(|(_, node)| is_changing(node)).map(|(ix, _)| ix).collect();
     if !deploys.is_empty() {
-        super::refresh_for(project, request.job.is_emergency())?;
+        // An emergency asked a moment ago, when it looked for what to go back to.
+        if !request.job.is_emergency() {
+            super::refresh_of(context, project, &rests_on(project, plan, &deploys))?;
+        }
     }
     untouched(context, project, plan)?;
     if deploys.is_empty() {
@@ -98,6 +103,7 @@ pub fn begin(
         break_glass: request.break_glass.as_deref(),
         who: who(context, project.root()),
         locks: BTreeMap::new(),
+        warnings: Vec::new(),
         ids: BTreeMap::new(),
         refusals: Vec::new(),
         store: local_store(context, Some(project)),
@@ -122,13 +128,13 @@ pub fn begin(
             list.insert(ix, deployment);
         }
     }
-    let Preparation { locks, refusals, store, key, .. } = begun;
+    let Preparation { locks, warnings, refusals, store, key, .. } = begun;
     let locks = locks.into_iter().map(|(env, locked)| (env, Mutex::new(locked))).collect();
     let deployments = Deployments { list, locks, store };
     for (env, began) in lines {
         deployments.write(&env, What::Began(began))?;
     }
-    Ok(Some(Begun { deployments, refusals, key }))
+    Ok(Some(Begun { deployments, refusals, warnings, key }))
 }
 
 impl Begun {
@@ -224,6 +230,26 @@ impl Begun {
     }
 }
 
+/// The environments whose ledgers decide whether these deploys may begin, and with what.
+fn rests_on(project: &Project, plan: &Plan, deploys: &[NodeIx]) -> BTreeSet<String> {
+    let mut environments = BTreeSet::new();
+    for ix in deploys {
+        let node = &plan.graph[*ix];
+        environments.extend(node.env.as_ref().map(ToString::to_string));
+        if let Some(Node::Deploy(deploy)) = &node.special
+            && let Some(from) = &deploy.from
+        {
+            environments.insert(from.value.to_string());
+        }
+        let guards = scope_conditions(project.envfile(), node, |scope| &scope.guard);
+        environments.extend(guards.chain(&node.task.guard).filter_map(|condition| match &condition.kind {
+            ConditionKind::Deployed { env, .. } => Some(env.to_string()),
+            _ => None,
+        }));
+    }
+    environments
+}
+
 /// Nothing that changes an environment begins while a release of it is open. What a release itself starts may.
 fn untouched(context: &Context, project: &Project, plan: &Plan) -> Result<(), Problem> {
     let changing = plan.graph.iter().filter(|(_, node)| node.task.mutates && node.kind() != "deploy");
@@ -260,6 +286,8 @@ struct Preparation<'a> {
     break_glass: Option<&'a str>,
     who: Who,
     locks: BTreeMap<String, Locked>,
+    /// What is wrong, and does not stop an emergency.
+    warnings: Vec<String>,
     /// The numbers that this run gave away, by environment.
     ids: BTreeMap<String, u64>,
     refusals: Vec<Refusal>,
@@ -296,12 +324,9 @@ impl Preparation<'_> {
             let run = self.run.to_string();
             let holder = Holder { who: self.who.clone(), since, doing, run, ..Holder::default() };
             let clock = &self.context.clock;
-            let mut locked = match Locked::take(project.root(), &env, &holder, clock, remote(project)) {
-                Err(error) if self.job.is_emergency() && error.is_of_the_remote() => {
-                    Locked::take(project.root(), &env, &holder, clock, None)?.alone(&error)
-                }
-                other => other?,
-            };
+            let sharing = sharing(project, self.job.is_emergency());
+            let mut locked = Locked::take(project.root(), &env, &holder, clock, sharing)?;
+            self.warnings.extend(locked.warnings());
             let ours = match self.job {
                 Job::Resume(id) | Job::Back(id) => Some(*id),
                 Job::Deploy | Job::Rollback { .. } | Job::Restore(_) => None,
@@ -432,6 +457,7 @@ impl Preparation<'_> {
             },
             who: self.who.clone(),
             run: self.run.to_string(),
+            was: None,
             break_glass: self
                 .break_glass
                 .map(str::to_owned)
@@ -488,6 +514,7 @@ impl Preparation<'_> {
             data: Vec::new(),
             who: self.who.clone(),
             run: self.run.to_string(),
+            was: None,
             break_glass: None,
         });
         let node = node.clone();
@@ -755,6 +782,16 @@ pub(super) fn hand_down(plan: &mut Plan, ix: NodeIx, given: Vec<(String, String)
 /// The remote through whose git ref ledgers are shared, if they are.
 pub(super) fn remote(project: &Project) -> Option<&str> {
     project.envfile().state.as_ref().map(|remote| remote.value.as_str())
+}
+
+/// How ledgers are shared.
+pub(super) fn sharing(project: &Project, emergency: bool) -> Sharing<'_> {
+    match (remote(project), emergency) {
+        (Some(remote), false) => Sharing::Through(remote),
+        (Some(remote), true) => Sharing::Afterwards(remote),
+        (None, false) => Sharing::Alone,
+        (None, true) => Sharing::AloneInAHurry,
+    }
 }
 
 /// What a release without an end keeps others from, when nobody has the lock here: somebody is, or may be, at work on it,

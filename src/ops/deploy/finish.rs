@@ -9,9 +9,9 @@ use crate::report::Reporters;
 use super::super::run::{Request, Rest, graph_of, local_store, run};
 use super::super::target::Asked;
 use super::super::{Context, Problem, Project, Refusal};
-use super::begin::{Job, goal, goes_on, remote, who};
+use super::begin::{Job, goal, goes_on, sharing, who};
 use super::words::{short, title};
-use super::{history_of, open, refresh};
+use super::{history_of, open, refresh_of};
 
 /// Which end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,7 +40,7 @@ pub fn finish(
     reporters: Reporters,
 ) -> Result<Finished, Problem> {
     let env = super::super::target::environment(project.envfile(), env)?;
-    refresh(project)?;
+    refresh_of(context, project, &[env.to_string()].into())?;
     let history = history_of(project, env.as_str())?;
     let Some(release) = open(&history).cloned() else {
         return Err(Problem::usage(
@@ -146,7 +146,7 @@ fn close(
         run: RunId::draw(context.clock.now()).to_string(),
         ..Holder::default()
     };
-    let mut locked = Locked::take(project.root(), env, &holder, &context.clock, remote(project))?;
+    let mut locked = Locked::take(project.root(), env, &holder, &context.clock, sharing(project, false))?;
     // Whoever held the lock until now may have come further.
     let still =
         locked.history().release(release.id()).is_some_and(|now| now.end.is_none() && !now.phase.touched());

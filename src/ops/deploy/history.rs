@@ -5,7 +5,7 @@ use serde::Serialize;
 use crate::ledger::{Artefact, Release, Saved, Who};
 
 use super::super::{Context, Problem, Project};
-use super::{history_of, status};
+use super::{history_to_look_at, refresh_to_look, status};
 
 /// One release, as programs see it.
 #[derive(Debug, Serialize)]
@@ -45,6 +45,10 @@ pub struct Line<'a> {
     break_glass: Option<&'a str>,
     logs: &'a [String],
     kept: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    taken_up_by: Option<&'a Who>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    was: Option<u64>,
 }
 
 /// A release as programs see it.
@@ -79,22 +83,36 @@ pub fn line<'a>(env: &'a str, release: &'a Release) -> Line<'a> {
         break_glass: began.break_glass.as_deref(),
         logs: end.map_or(&[], |end| &end.logs),
         kept: !release.pruned,
+        taken_up_by: release.taken_up.as_ref().map(|taken_up| &taken_up.who),
+        was: began.was,
     }
 }
 
-/// Every release of an environment, or of all of them, newest first.
-pub fn releases(
-    context: &Context,
-    project: &Project,
-    env: Option<&str>,
-) -> Result<Vec<(String, Release)>, Problem> {
+/// The releases of environments.
+pub struct Overview {
+    /// The environments that were looked at.
+    pub environments: Vec<String>,
+    /// Their releases, newest first, each with its environment.
+    pub releases: Vec<(String, Release)>,
+    /// Why that may not be all, and what to do.
+    pub warnings: Vec<(String, Option<String>)>,
+}
+
+/// Every release of an environment, or of all of them.
+pub fn releases(context: &Context, project: &Project, env: Option<&str>) -> Result<Overview, Problem> {
+    let mut warnings = refresh_to_look(context, project);
+    let environments = status::environments(project, env)?;
     let mut all = Vec::new();
-    for status in status::status(context, project, env)? {
-        let history = history_of(project, &status.env)?;
-        all.extend(history.releases().iter().map(|release| (status.env.clone(), release.clone())));
+    for env in &environments {
+        let history = history_to_look_at(project, env, &mut warnings)?;
+        all.extend(history.into_releases().into_iter().map(|release| (env.clone(), release)));
     }
-    all.sort_by(|(env_a, a), (env_b, b)| {
-        b.at.cmp(&a.at).then_with(|| env_a.cmp(env_b)).then_with(|| b.id().cmp(&a.id()))
-    });
-    Ok(all)
+    // Within an environment the ledger knows the order, whatever the clocks of machines say.
+    all.reverse();
+    if environments.len() > 1 {
+        all.sort_by(|(env_a, a), (env_b, b)| {
+            b.at.cmp(&a.at).then_with(|| env_a.cmp(env_b)).then_with(|| b.id().cmp(&a.id()))
+        });
+    }
+    Ok(Overview { environments, releases: all, warnings })
 }

@@ -12,6 +12,7 @@ mod bytes;
 mod finish;
 mod foresee;
 pub mod history;
+mod mend;
 pub mod report;
 mod rollback;
 pub mod status;
@@ -20,14 +21,17 @@ pub mod words;
 pub use begin::{Job, shipped};
 pub use finish::{Finish, Finished, finish};
 pub use foresee::{Foreseen, foresee};
+pub use mend::mend;
 pub use rollback::{Rollback, candidates, rollback};
 
 pub(in crate::ops) use begin::who;
 pub(super) use begin::{Begun, begin};
 
-use crate::ledger::{self, History, Release};
+use std::collections::BTreeSet;
 
-use super::{Problem, Project};
+use crate::ledger::{self, History, LedgerError, Release};
+
+use super::{Context, Problem, Project};
 
 /// How many revisions stay ready to go back to where a deploy does not say.
 pub const KEEP: u32 = 5;
@@ -37,20 +41,62 @@ pub(super) fn history_of(project: &Project, env: &str) -> Result<History, Proble
     Ok(ledger::history(project.root(), env)?)
 }
 
-/// Takes over what other checkouts wrote, where ledgers are shared.
-pub(super) fn refresh(project: &Project) -> Result<(), Problem> {
+/// Takes over what other checkouts wrote, where ledgers are shared, and gives what is wrong with single environments.
+fn refresh(
+    context: &Context,
+    project: &Project,
+    is_urgent: bool,
+) -> Result<Vec<(String, LedgerError)>, LedgerError> {
     match begin::remote(project) {
-        Some(remote) => Ok(ledger::refresh(project.root(), remote)?),
+        Some(remote) => ledger::refresh(project.root(), remote, context.clock.now(), is_urgent),
+        None => Ok(Vec::new()),
+    }
+}
+
+/// The same for those whose ledgers are rested on: what is wrong with one of them refuses; with others, it is no matter.
+pub(super) fn refresh_of(
+    context: &Context,
+    project: &Project,
+    environments: &BTreeSet<String>,
+) -> Result<(), Problem> {
+    let troubles = refresh(context, project, false)?;
+    match troubles.into_iter().find(|(env, _)| environments.contains(env)) {
+        Some((_, error)) => Err(error.into()),
         None => Ok(()),
     }
 }
 
-/// The same before an emergency, which goes on with what is known here: a remote that is away, or that tells something else,
-/// does not keep production down.
-pub(super) fn refresh_for(project: &Project, emergency: bool) -> Result<(), Problem> {
-    match refresh(project) {
-        Err(Problem::Ledger(error)) if emergency && error.is_of_the_remote() => Ok(()),
-        other => other,
+/// The same for looking: what is known here is shown, and what is wrong is a warning, with what to do.
+pub(super) fn refresh_to_look(context: &Context, project: &Project) -> Vec<(String, Option<String>)> {
+    match refresh(context, project, false) {
+        Ok(troubles) => {
+            let diverged = troubles.into_iter().filter(|(_, error)| error.is_of_the_remote());
+            diverged.map(|(_, error)| (error.to_string(), error.hint())).collect()
+        }
+        Err(error) => {
+            let hint = error.hint();
+            let age = match ledger::last_asked(project.root()) {
+                Some(asked) => format!("is {} old", words::age(context.clock.now(), asked)),
+                None => "is of this checkout alone".to_owned(),
+            };
+            vec![(format!("{error}; what is shown {age}"), hint)]
+        }
+    }
+}
+
+/// As much of a history as can be read, for looking; with a warning if that is not all.
+pub(super) fn history_to_look_at(
+    project: &Project,
+    env: &str,
+    warnings: &mut Vec<(String, Option<String>)>,
+) -> Result<History, Problem> {
+    match ledger::history(project.root(), env) {
+        Err(error @ LedgerError::Damaged { .. }) => {
+            let (history, _) = ledger::readable(project.root(), env)?;
+            warnings.push((format!("{error}; what can be read is shown"), error.hint()));
+            Ok(history)
+        }
+        other => Ok(other?),
     }
 }
 

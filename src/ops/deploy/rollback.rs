@@ -9,7 +9,7 @@ use super::super::{Context, Problem, Project, Refusal};
 use super::begin::{Job, in_the_way};
 use super::finish::asked;
 use super::words::{short, title};
-use super::{history_of, open, refresh_for};
+use super::{history_of, open, refresh, refresh_of};
 
 /// What `rollback` is asked for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -35,7 +35,7 @@ pub struct Place {
 }
 
 /// Finds the deploy that `what` names: the only one of an environment, or one by its name.
-fn place(project: &Project, what: &str, emergency: bool) -> Result<Place, Problem> {
+fn place(context: &Context, project: &Project, what: &str, emergency: bool) -> Result<Place, Problem> {
     let envfile = project.envfile();
     let (env, named) = match envfile.environments.contains_key(what) {
         true => (super::super::target::environment(envfile, what)?, None),
@@ -48,8 +48,17 @@ fn place(project: &Project, what: &str, emergency: bool) -> Result<Place, Proble
         },
     };
     let env = env.to_string();
-    refresh_for(project, emergency)?;
-    let history = history_of(project, &env)?;
+    let history = match emergency {
+        false => {
+            refresh_of(context, project, &[env.clone()].into())?;
+            history_of(project, &env)?
+        }
+        true => {
+            // A remote that is away, or that tells something else, does not keep production down; nor does a damaged line.
+            let _ = refresh(context, project, true);
+            crate::ledger::readable(project.root(), &env)?.0
+        }
+    };
     let nodes = history.nodes();
     let node = match (named, &nodes[..]) {
         (Some(node), _) if nodes.contains(&node.as_str()) => node,
@@ -68,8 +77,8 @@ fn place(project: &Project, what: &str, emergency: bool) -> Result<Place, Proble
 }
 
 /// The releases that can be gone back to, newest first.
-pub fn candidates(project: &Project, what: &str) -> Result<Place, Problem> {
-    place(project, what, false)
+pub fn candidates(context: &Context, project: &Project, what: &str) -> Result<Place, Problem> {
+    place(context, project, what, false)
 }
 
 /// Puts an earlier release back.
@@ -80,7 +89,7 @@ pub fn rollback(
     request: &Request,
     reporters: Reporters,
 ) -> Result<(Ending, Rest), Problem> {
-    let Place { env, node, history } = place(project, &asked_for.what, asked_for.emergency)?;
+    let Place { env, node, history } = place(context, project, &asked_for.what, asked_for.emergency)?;
     if let Some(release) = open(&history).filter(|_| !asked_for.emergency) {
         // Whoever is at it just now says so himself.
         if let Some(mut holder) = crate::ledger::holder(project.root(), &env) {

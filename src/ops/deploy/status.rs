@@ -9,7 +9,15 @@ use super::super::run::{Request, run};
 use super::super::{Context, Problem, Project};
 use super::begin;
 use super::finish::asked;
-use super::{history_of, refresh};
+use super::{history_to_look_at, refresh_to_look};
+
+/// What is known of environments.
+pub struct Overview {
+    /// Each of them.
+    pub environments: Vec<Status>,
+    /// Why that may not be all, and what to do.
+    pub warnings: Vec<(String, Option<String>)>,
+}
 
 /// What is known of one environment.
 pub struct Status {
@@ -64,16 +72,13 @@ impl DeployStatus {
 }
 
 /// Looks at environments: the one that is named, or all that have a deploy.
-pub fn status(context: &Context, project: &Project, env: Option<&str>) -> Result<Vec<Status>, Problem> {
-    let environments: Vec<String> = match env {
-        Some(env) => vec![super::super::target::environment(project.envfile(), env)?.to_string()],
-        None => all(project),
-    };
-    refresh(project)?;
+pub fn status(context: &Context, project: &Project, env: Option<&str>) -> Result<Overview, Problem> {
+    let mut warnings = refresh_to_look(context, project);
+    let environments = environments(project, env)?;
     let git = Git::new(project.root());
     let mut found = Vec::new();
     for env in environments {
-        let history = history_of(project, &env)?;
+        let history = history_to_look_at(project, &env, &mut warnings)?;
         let mut nodes: Vec<String> = declared(project, &env);
         nodes.extend(history.nodes().into_iter().map(str::to_owned));
         nodes.dedup();
@@ -97,7 +102,15 @@ pub fn status(context: &Context, project: &Project, env: Option<&str>) -> Result
         let changed = super::super::rendered::changed(project, &env);
         found.push(Status { env, deploys, holder, services, changed });
     }
-    Ok(found)
+    Ok(Overview { environments: found, warnings })
+}
+
+/// The environments to look at: the one that is named, or all that have a deploy or a ledger.
+pub(super) fn environments(project: &Project, env: Option<&str>) -> Result<Vec<String>, Problem> {
+    Ok(match env {
+        Some(env) => vec![super::super::target::environment(project.envfile(), env)?.to_string()],
+        None => all(project),
+    })
 }
 
 /// What is not as the release left it that is live; unknown where that was not looked at.

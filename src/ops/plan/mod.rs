@@ -127,8 +127,11 @@ pub fn apply(
 /// Makes a dry run ready, with what other checkouts wrote of the environments that it deploys to.
 fn ready(context: &Context, project: &mut Project, request: &Request) -> Result<Ready, Problem> {
     let ready = Ready::new(context, project, request)?;
-    if ready.plan.graph.iter().any(|(_, node)| node.kind() == "deploy") {
-        super::deploy::refresh(project)?;
+    let deploys = ready.plan.graph.iter().filter(|(_, node)| node.kind() == "deploy");
+    let environments: std::collections::BTreeSet<String> =
+        deploys.filter_map(|(_, node)| node.env.as_ref().map(ToString::to_string)).collect();
+    if !environments.is_empty() {
+        super::deploy::refresh_of(context, project, &environments)?;
     }
     Ok(ready)
 }
