@@ -86,7 +86,7 @@ fn text(listing: &Listing, now: Timestamp, bold: impl Fn(&str) -> String) -> Str
 fn last_words(last: &LastRun) -> String {
     let took = last.took_ms.map(|took| format!(" in {}", show_duration(Duration::from_millis(took))));
     let mut words = format!("{} {}{}", local(last.began), last.result, took.unwrap_or_default());
-    let is_good = last.result == Went::Succeeded.word();
+    let is_good = [Went::Succeeded.word(), Went::Skipped.word()].contains(&last.result);
     match (&last.why, &last.run) {
         (Some(why), _) => {
             let _ = write!(words, ": {why}");
@@ -183,6 +183,9 @@ fn ran_words(ran: &Ran) -> String {
         let _ = write!(line, "; it caught up on {}", times(ran.missed + 1));
     } else if ran.missed > 0 {
         let _ = write!(line, "; {} before it missed", times(ran.missed));
+    }
+    if ran.left_out > 0 {
+        let _ = write!(line, "; {} left out meanwhile", times(ran.left_out));
     }
     if let Some((label, went, why)) = &ran.on_fail {
         let why = why.as_ref().map(|why| format!(": {why}")).unwrap_or_default();

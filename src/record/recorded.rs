@@ -105,6 +105,23 @@ impl Recorded {
         })
     }
 
+    /// What was asked for: its first line, without what is kept beside it.
+    pub fn targets(&self) -> Result<Vec<String>, RecordError> {
+        let path = self.dir.join("events.jsonl");
+        let read = |error| FsError::new("read", &path, error);
+        let mut line = String::new();
+        BufReader::new(File::open(&path).map_err(read)?).read_line(&mut line).map_err(read)?;
+        let Line { event, .. } = serde_json::from_str(&line).map_err(|error| RecordError::Damaged {
+            path: path.clone(),
+            line: 1,
+            reason: error.to_string(),
+        })?;
+        Ok(match event.event {
+            Event::RunStarted(started) => started.targets,
+            _ => Vec::new(),
+        })
+    }
+
     /// All of it, folded.
     pub fn state(&self) -> Result<RunState, RecordError> {
         let mut state = RunState::new();

@@ -24,6 +24,8 @@ pub enum Went {
     Refused,
     /// Somebody stopped it.
     Interrupted,
+    /// Nothing was to be done: its `when` did not hold.
+    Skipped,
 }
 
 impl Went {
@@ -44,6 +46,7 @@ impl Went {
             Self::Failed => "failed",
             Self::Refused => "refused",
             Self::Interrupted => "interrupted",
+            Self::Skipped => "skipped",
         }
     }
 }

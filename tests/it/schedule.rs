@@ -123,6 +123,33 @@ fn it_runs_what_is_due_and_goes_on_after_failures() {
 }
 
 #[test]
+fn a_run_that_goes_on_is_told_of_once_and_what_is_skipped_is_no_success() {
+    let sandbox = Sandbox::new(
+        "task \"slow\" { run \"until test -e go; do sleep 0.05; done\" }\ntask \"never\" { when { set \"NOPE\" }; run \"true\" }\n\
+         schedule \"slow\" every=\"1s\"\nschedule \"never\" every=\"1s\"\n",
+    );
+    let mut runner = Runner::start(&sandbox);
+    runner.wait_for("`slow` left out");
+    for _ in 0..2 {
+        runner.wait_for("`never` skipped");
+    }
+    sandbox.write("go", "");
+    let over = runner.wait_for("`slow` succeeded");
+    assert!(over.contains(" left out meanwhile"), "{over}");
+    assert_eq!(
+        runner.said.iter().filter(|line| line.contains("`slow` left out")).count(),
+        1,
+        "{:?}",
+        runner.said
+    );
+    runner.signal(Signal::TERM);
+    assert!([0, 130].contains(&runner.end()));
+    sandbox.ok(&["never"]);
+    let list = sandbox.ok(&["schedule"]).stdout;
+    assert!(list.lines().any(|line| line.starts_with("never ") && line.contains(" skipped in ")), "{list}");
+}
+
+#[test]
 fn a_runner_that_has_nothing_to_do_stops_well() {
     let sandbox = Sandbox::new(&format!("task \"a\" {{ run \"true\" }}\nschedule \"a\" {NEVER}\n"));
     for signal in [Signal::TERM, Signal::INT] {

@@ -71,18 +71,19 @@ impl Around {
             owner: None,
             watch: None,
         };
-        let (mut first, mut errors) = (FirstLine::default(), Vec::new());
+        let (mut heard, mut errors) = (Heard::default(), Vec::new());
         let ended = exec::run(&spec, &self.processes, &mut |stream, bytes| match stream {
-            Stream::Stdout => first.hear(bytes),
+            Stream::Stdout => heard.hear(bytes),
             Stream::Stderr => {
                 let room = HEARD.saturating_sub(errors.len());
                 errors.extend_from_slice(&bytes[..bytes.len().min(room)]);
             }
         });
         let took = self.clock.now().since(began);
-        let run = first.run();
+        let run = heard.run.take();
         let (went, why) = match ended {
             Ok(ended) => match ended.exit {
+                Exit::Status(0) if heard.is_skipped() => (Went::Skipped, None),
                 Exit::Status(status) => {
                     let went = Went::of(status);
                     (went, (went != Went::Succeeded).then(|| self.why(&run, &errors, status)))
@@ -120,50 +121,110 @@ impl Around {
     }
 }
 
-/// The first line of what a run tells, which names its record; the rest is in there.
+/// What is taken of the events that a run tells: the name of its record, and whether it did anything. All else is in there.
 #[derive(Debug, Default)]
-struct FirstLine {
-    bytes: Vec<u8>,
-    is_whole: bool,
+struct Heard {
+    line: Vec<u8>,
+    run: Option<String>,
+    /// Nodes that were skipped.
+    skipped: usize,
+    /// Nodes that ended in any other way, but for those that others stand for.
+    others: usize,
 }
 
-impl FirstLine {
+/// Lines that say how a node ended and are longer than this carry what it printed: it was not skipped.
+const LONGEST: usize = 64 * 1024;
+
+impl Heard {
     fn hear(&mut self, bytes: &[u8]) {
-        if self.is_whole {
-            return;
+        for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
+            // The first line lists all nodes, and is read whatever it takes.
+            if self.run.is_none() || self.line.len() < LONGEST {
+                self.line.extend_from_slice(piece);
+            }
+            if piece.ends_with(b"\n") {
+                self.take_line();
+                self.line.clear();
+            }
         }
-        let end = bytes.iter().position(|byte| *byte == b'\n');
-        self.is_whole = end.is_some();
-        self.bytes.extend_from_slice(&bytes[..end.unwrap_or(bytes.len())]);
     }
 
-    fn run(&self) -> Option<String> {
+    fn take_line(&mut self) {
         #[derive(serde::Deserialize)]
-        struct Started {
-            run: String,
+        struct Line {
+            event: String,
+            run: Option<String>,
+            outcome: Option<Outcome>,
         }
-        let started: Started = serde_json::from_slice(&self.bytes).ok()?;
-        RunId::parse(&started.run).map(|id| id.to_string())
+        #[derive(serde::Deserialize)]
+        struct Outcome {
+            kind: String,
+        }
+        let is_wanted = |line: &[u8]| {
+            let beginning = &line[..line.len().min(128)];
+            ["run-started", "node-finished"]
+                .iter()
+                .any(|event| beginning.windows(event.len()).any(|window| window == event.as_bytes()))
+        };
+        if !is_wanted(&self.line) {
+            return;
+        }
+        let Ok(line) = serde_json::from_slice::<Line>(&self.line) else {
+            self.others += 1;
+            return;
+        };
+        match (line.event.as_str(), line.outcome) {
+            ("run-started", _) => {
+                self.run = line.run.and_then(|run| RunId::parse(&run)).map(|id| id.to_string());
+            }
+            ("node-finished", Some(outcome)) => match outcome.kind.as_str() {
+                "skipped" => self.skipped += 1,
+                "grouped" => {}
+                _ => self.others += 1,
+            },
+            _ => {}
+        }
+    }
+
+    /// Whether all that the run did was to find that nothing was to be done.
+    fn is_skipped(&self) -> bool {
+        self.skipped > 0 && self.others == 0
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::FirstLine;
+    use super::Heard;
+
+    const STARTED: &[u8] =
+        b"{\"seq\":0,\"event\":\"run-started\",\"run\":\"20261121-095022-1b15\",\"nodes\":[]}\n";
+
+    fn finished(kind: &str) -> String {
+        format!("{{\"seq\":1,\"event\":\"node-finished\",\"node\":0,\"outcome\":{{\"kind\":\"{kind}\"}}}}\n")
+    }
 
     #[test]
-    fn the_first_line_names_the_run_however_it_comes() {
-        let mut first = FirstLine::default();
-        for bytes in [
-            &b"{\"event\":\"run-started\",\"run\":\"20261121-"[..],
-            b"095022-1b15\"}\n{\"run\":",
-            b"\"x\"}\n",
-        ] {
-            first.hear(bytes);
+    fn the_record_is_named_however_the_bytes_come() {
+        for size in [1, 7, 1000] {
+            let mut heard = Heard::default();
+            STARTED.chunks(size).for_each(|piece| heard.hear(piece));
+            assert_eq!(heard.run.as_deref(), Some("20261121-095022-1b15"));
         }
-        assert_eq!(first.run().as_deref(), Some("20261121-095022-1b15"));
-        let mut other = FirstLine::default();
+        let mut other = Heard::default();
         other.hear(b"warning: something\n");
-        assert_eq!(other.run(), None);
+        assert_eq!(other.run, None);
+    }
+
+    #[test]
+    fn what_was_only_skipped_did_nothing() {
+        let heard = |kinds: &[&str]| {
+            let mut heard = Heard::default();
+            heard.hear(STARTED);
+            heard.hear(format!("{{\"event\":\"output\",\"data\":\"{}\"}}\n", "x".repeat(1 << 20)).as_bytes());
+            kinds.iter().for_each(|kind| heard.hear(finished(kind).as_bytes()));
+            heard.is_skipped()
+        };
+        assert!(heard(&["skipped"]) && heard(&["skipped", "grouped"]));
+        assert!(!heard(&[]) && !heard(&["succeeded"]) && !heard(&["skipped", "up-to-date"]));
     }
 }

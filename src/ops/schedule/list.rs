@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::base::Timestamp;
 use crate::base::fs::{FileLock, read_text};
-use crate::event::Event;
+use crate::event::{Counts, OutcomeKind};
 use crate::ops::{Context, Problem, Project};
 use crate::record::{Recorded, runs};
 use crate::schedule::{Book, Due, Went};
@@ -132,9 +132,8 @@ fn recorded(root: &Path, labels: &[String]) -> BTreeMap<String, LastRun> {
             break;
         }
         let Ok(run) = Recorded::open(root, id.as_str()) else { continue };
-        let first = run.events().ok().and_then(|mut events| events.next()?.ok());
-        let Some(Event::RunStarted(started)) = first.map(|told| told.event) else { continue };
-        let wanted = labels.iter().filter(|label| started.targets.contains(label));
+        let Ok(targets) = run.targets() else { continue };
+        let wanted = labels.iter().filter(|label| targets.contains(label));
         let wanted: Vec<&String> = wanted.filter(|label| !found.contains_key(*label)).collect();
         if wanted.is_empty() {
             continue;
@@ -143,6 +142,7 @@ fn recorded(root: &Path, labels: &[String]) -> BTreeMap<String, LastRun> {
         let last = LastRun {
             began: summary.began,
             result: match summary.exit {
+                Some(0) if only_skipped(&summary.counts) => Went::Skipped.word(),
                 Some(exit) => Went::of(i32::from(exit)).word(),
                 None if summary.live => "going on",
                 None => "cut short",
@@ -156,4 +156,12 @@ fn recorded(root: &Path, labels: &[String]) -> BTreeMap<String, LastRun> {
         }
     }
     found
+}
+
+/// Whether all that a run did was to find that nothing was to be done.
+fn only_skipped(counts: &Counts) -> bool {
+    let there = [OutcomeKind::UpToDate, OutcomeKind::Restored, OutcomeKind::AlreadyDone];
+    counts.of(OutcomeKind::Skipped) > 0
+        && counts.executed() == 0
+        && there.iter().all(|kind| counts.of(*kind) == 0)
 }

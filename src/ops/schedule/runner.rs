@@ -1,5 +1,6 @@
 //! The runner: a loop that starts what is due.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
@@ -45,7 +46,7 @@ pub enum Told {
     Unreadable(Problem),
     /// A run is over.
     Ran(Ran),
-    /// A time was left out, because an earlier run goes on.
+    /// A time was left out, because an earlier run goes on. Told once for each run: how many they were is told at its end.
     Skipped {
         /// The node.
         label: String,
@@ -105,6 +106,8 @@ pub struct Ran {
     pub missed: u32,
     /// It was run late, to catch up.
     pub late: bool,
+    /// How many times were left out while it went on.
+    pub left_out: u32,
     /// What ran because it failed, how that came out, and why not well.
     pub on_fail: Option<(String, Went, Option<String>)>,
 }
@@ -148,6 +151,7 @@ pub fn run(context: &Context, file: Option<&Path>, tell: &mut dyn FnMut(Told)) -
         agenda: Agenda::default(),
         book,
         running: Vec::new(),
+        left_out: BTreeMap::new(),
         is_stopping: false,
         was_cut: false,
         is_book_lost: false,
@@ -195,6 +199,8 @@ struct Runner<'a> {
     book: Book,
     /// The nodes that are running.
     running: Vec<String>,
+    /// How many times of each were left out since its last run was over.
+    left_out: BTreeMap<String, u32>,
     is_stopping: bool,
     /// A run was stopped before its end.
     was_cut: bool,
@@ -261,7 +267,15 @@ impl Runner<'_> {
     fn carry_out(&mut self, step: Step, send: &Sender<Heard>) {
         match step {
             Step::Run { schedule, due, missed, late } => self.start(schedule, due, (missed, late), send),
-            Step::Skip { schedule, due } => (self.tell)(Told::Skipped { label: schedule.label(), due }),
+            Step::Skip { schedule, due } => {
+                let label = schedule.label();
+                let count = self.left_out.entry(label.clone()).or_default();
+                *count += 1;
+                // A run that hangs is told of once, not every second.
+                if *count == 1 {
+                    (self.tell)(Told::Skipped { label, due });
+                }
+            }
             Step::Wait { schedule, due } => (self.tell)(Told::Waits { label: schedule.label(), due }),
             Step::Missed { schedule, first, count } => {
                 (self.tell)(Told::Missed { label: schedule.label(), first, count });
@@ -295,13 +309,14 @@ impl Runner<'_> {
                 why: Some(format!("it could not be started: {error}")),
                 missed: how.0,
                 late: how.1,
+                left_out: 0,
                 on_fail: None,
             };
             let _ = send.send(Heard::Over(Box::new((schedule, ran, began))));
         }
     }
 
-    fn over(&mut self, schedule: &Schedule, ran: Ran, began: Timestamp, send: &Sender<Heard>) {
+    fn over(&mut self, schedule: &Schedule, mut ran: Ran, began: Timestamp, send: &Sender<Heard>) {
         if let Some(at) = self.running.iter().position(|label| *label == ran.label) {
             self.running.swap_remove(at);
         }
@@ -320,6 +335,7 @@ impl Runner<'_> {
         );
         self.save();
         let label = ran.label.clone();
+        ran.left_out = self.left_out.remove(&label).unwrap_or_default();
         (self.tell)(Told::Ran(ran));
         let next = self.agenda.over(&label);
         if let Some(step) = next.filter(|_| !self.is_stopping) {
@@ -366,5 +382,5 @@ fn one(around: &Around, schedule: &Schedule, due: Timestamp, (missed, late): (u3
         let result = around.run(&label);
         (label, result.went, result.why)
     });
-    Ran { label, due, ended: around.now(), took, went, run, why, missed, late, on_fail }
+    Ran { label, due, ended: around.now(), took, went, run, why, missed, late, left_out: 0, on_fail }
 }

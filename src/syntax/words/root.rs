@@ -100,15 +100,20 @@ pub static ROOT: Block = block("root", "The words that may stand at the root of 
     DEPLOY_WORD,
     SNAPSHOT_WORD,
     word("schedule", "a node that runs at given times")
+        .more(
+            "`envrun schedule run` runs it on this machine, `envrun schedule export` writes it for systemd, cron, GitHub or Kubernetes, \
+             `envrun schedule list` says what comes next: `docs/schedules.md`. Nobody is there to type the word of a `confirm`: such a run \
+             is refused.",
+        )
         .args(&[one("node", Kind::Reference)])
         .props(&[
-            prop("cron", Kind::Word, "the times, in five fields (or six, with seconds)"),
-            prop("every", Kind::Duration, "the time between two runs"),
+            prop("cron", Kind::Word, "the times, in five fields (or six, with the second first): `*`, numbers, names, `a-b`, `*/n`, lists, `L` for the last day of a month"),
+            prop("every", Kind::Duration, "the time from one run to the next, from a second up, counted from 1970 in UTC"),
             prop("tz", Kind::Word, "the time zone of `cron`, by its IANA name"),
             prop("catch-up", Kind::Bool, "`#true`: run once for any number of missed times"),
-            prop("jitter", Kind::Duration, "begin up to this much later"),
+            prop("jitter", Kind::Duration, "begin up to this much later; shorter than the time between two runs"),
             prop("overlap", Kind::OneOf(&["skip", "queue", "allow"]), "what happens while the last run goes on; skip without it"),
-            prop("on-fail", Kind::Reference, "the task that runs when it failed"),
+            prop("on-fail", Kind::Reference, "the task that runs when it failed or was refused; in the environment of `<node>` if it names none"),
         ])
         .rule(one_time)
         .many()
