@@ -789,6 +789,9 @@ pub struct EnvSyncArgs {
     /// Write nothing; show what would be done
     #[arg(short = 'n', long)]
     pub dry_run: bool,
+    /// Do not ask whether to go on; a word that B's guard wants is asked for all the same
+    #[arg(short, long)]
+    pub yes: bool,
     /// Type the word that B's guard wants to be typed (`confirm`): for where there is no terminal
     #[arg(long, value_name = "WORD")]
     pub confirm: Vec<String>,

@@ -5,6 +5,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::diag::FileId;
 use crate::vars::dotenv;
+#[cfg(unix)]
+use crate::vars::write::misread;
 
 fn variable(name: &str, value: &str, secret: bool) -> Variable {
     Variable { name: name.to_owned(), ty: None, value: Content::Text(value.into()), secret }
@@ -31,6 +33,27 @@ fn values(variables: &[Variable]) -> Vec<(String, String)> {
         _ => String::new(),
     };
     variables.iter().map(|variable| (variable.name.clone(), text(variable))).collect()
+}
+
+/// Whether a dotenv line can say the value to a shell.
+#[cfg(unix)]
+fn is_readable(variable: &Variable) -> bool {
+    !matches!(&variable.value, Content::Text(text) if misread(text) == Some("most programs"))
+}
+
+/// What `sh` makes of a file of assignments; it gets nothing else, and may run nothing.
+#[cfg(unix)]
+fn by_sh(text: &str, wanted: &[(String, String)]) -> Vec<(String, String)> {
+    let names: String = wanted.iter().map(|(name, _)| format!(" \"${name}\"")).collect();
+    let script = format!(
+        "set -eu\nPATH=/nowhere\n{text}\nif [ {} -gt 0 ]; then printf '%s\\0'{names}; fi\n",
+        wanted.len()
+    );
+    let output = std::process::Command::new("/bin/sh").args(["-c", &script]).env_clear().output().unwrap();
+    assert!(output.status.success(), "{text:?}: {}", String::from_utf8_lossy(&output.stderr));
+    let read = String::from_utf8(output.stdout).unwrap();
+    let read = read.split('\0').map(str::to_owned);
+    wanted.iter().map(|(name, _)| name.clone()).zip(read).collect()
 }
 
 proptest! {
@@ -76,6 +99,23 @@ proptest! {
                 prop_assert!(!text.contains(line), "{}", text);
             }
         }
+    }
+}
+
+#[cfg(unix)]
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    /// A whole file is read back by an independent program too, which executes nothing of it.
+    #[test]
+    fn a_shell_reads_back_what_is_rendered(variables in variables()) {
+        let wanted = values(&variables);
+        let file = format(&Form::Shell, &variables).unwrap();
+        prop_assert_eq!(&by_sh(&file.text, &wanted), &wanted, "{}", file.text);
+        let variables: Vec<Variable> = variables.into_iter().filter(is_readable).collect();
+        let wanted = values(&variables);
+        let file = format(&Form::Dotenv, &variables).unwrap();
+        prop_assert_eq!(&by_sh(&file.text, &wanted), &wanted, "{}", file.text);
     }
 }
 

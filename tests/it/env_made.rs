@@ -187,6 +187,15 @@ fn a_patterns_arguments_are_checked() {
         "#]],
     );
     assert!(listed(&sandbox).is_empty());
+    sandbox.check(
+        &["env", "create", "pr-12"],
+        expect![[r#"
+        exit: 2
+        --- stderr
+        error: there is no pattern `pr-12` to make an environment from
+        hint: `envrun env create pr 12` makes `pr-12`
+    "#]],
+    );
     // What was said in so many words is not turned into something else.
     for (name, better) in [("../x", "x"), ("Review/7", "review-7")] {
         let ran = sandbox.run(&["env", "create", "pr", "7", "--name", name]);
@@ -208,6 +217,46 @@ fn a_patterns_arguments_are_checked() {
     assert!(
         sandbox.ok(&["env", "create", "pr", "--number=12", "--name", "twelve"]).stdout.ends_with("twelve\n")
     );
+}
+
+#[test]
+fn an_argument_that_makes_no_name_is_refused() {
+    let pattern =
+        "env \"Feature\" ephemeral=#true { arg \"branch\" }\ntask \"a\" { run \"echo $ARG_BRANCH\" }\n";
+    let sandbox = Sandbox::new(pattern);
+    for (branch, better) in [("x/../y", "feature-x-y"), ("main ", "feature-main"), ("é", "feature")] {
+        let ran = sandbox.run(&["env", "create", "Feature", branch]);
+        assert_eq!(ran.exit, 2, "{}", ran.text());
+        assert!(ran.stderr.contains(&format!("hint: `--name {better}` would be one")), "{}", ran.text());
+    }
+    assert!(listed(&sandbox).is_empty() && !sandbox.exists(".envrun/env/feature-x-y"));
+    // The argument itself may be anything, under a name of its own.
+    sandbox.ok(&["env", "create", "Feature", "x/y", "--name", "x-y"]);
+    assert_eq!(listed(&sandbox)["x-y"]["args"]["branch"], "x/y");
+    assert!(sandbox.ok(&["env", "create", "Feature", "Login"]).stdout.ends_with("feature-login\n"));
+}
+
+#[test]
+fn an_environment_has_a_name_that_a_folder_may_have() {
+    let sandbox = Sandbox::new(
+        "env \"pr-*\" ephemeral=#true { arg \"name\" }\nenv \"a/b\"\nenv \"..\"\nenv \"größe_1-x\"\nenv \"-x\"\n",
+    );
+    let ran = sandbox.run(&["check"]);
+    assert_eq!(ran.exit, 2, "{}", ran.text());
+    for wrong in [
+        "`\"pr-*\"` is not a name",
+        "`\"a/b\"` is not a name",
+        "`\"..\"` is not a name",
+        "`\"-x\"` is not a name",
+    ] {
+        assert!(ran.text().contains(wrong), "{wrong}: {}", ran.text());
+    }
+    assert!(
+        ran.text().contains("a pattern is called `pr`: `envrun env create pr 7` makes `pr-7`"),
+        "{}",
+        ran.text()
+    );
+    assert!(!ran.text().contains("größe"), "{}", ran.text());
 }
 
 #[test]

@@ -39,8 +39,12 @@ fn a_sync_asks_for_what_is_missing() {
         (".env.dev", "HOST=here\n"),
         (".env.prod", "OTHER=stays\n"),
     ]);
+    let go = "go on? [y/N] ";
+    let (exit, said) = on_terminal(&sandbox, &["env", "sync", "dev", "prod"], &[(go, "\n")], false);
+    assert!(exit == 3 && said.contains("nothing was changed"), "{said}");
+    assert_eq!(sandbox.read(".env.prod"), "OTHER=stays\n");
     let asks = [("TOKEN in prod (not shown): ", "typed-by-hand-42\n")];
-    let (exit, said) = on_terminal(&sandbox, &["env", "sync", "dev", "prod"], &asks, true);
+    let (exit, said) = on_terminal(&sandbox, &["env", "sync", "dev", "prod", "-y"], &asks, true);
     assert_eq!(exit, 0, "{said}");
     // The plan comes first.
     assert!(said.find("HOST").unwrap() < said.find("not shown").unwrap(), "{said}");
@@ -48,10 +52,15 @@ fn a_sync_asks_for_what_is_missing() {
     assert_eq!(sandbox.read(".env.prod"), "OTHER=stays\n# from dev (envrun env sync)\nHOST=here\n");
     assert_eq!(sandbox.ok(&["secret", "get", "prod", "TOKEN"]).stdout, format!("{SECRET}\n"));
     assert_eq!(sandbox.ok(&["secret", "get", "prod", "MADE"]).stdout.trim().len(), 64);
+    sandbox.write(".env.prod", "OTHER=stays\n");
+    let (exit, said) = on_terminal(&sandbox, &["env", "sync", "dev", "prod"], &[(go, "y\n")], false);
+    assert_eq!(exit, 0, "{said}");
+    assert_eq!(sandbox.read(".env.prod"), "OTHER=stays\n# from dev (envrun env sync)\nHOST=here\n");
     // Who gives up leaves everything as it was.
     std::fs::remove_file(sandbox.root().join(".envrun/secrets/prod.env")).unwrap();
     sandbox.write(".env.prod", "OTHER=stays\n");
-    let (exit, _) = on_terminal(&sandbox, &["env", "sync", "dev", "prod"], &[(asks[0].0, "\u{3}")], true);
+    let (exit, _) =
+        on_terminal(&sandbox, &["env", "sync", "dev", "prod", "-y"], &[(asks[0].0, "\u{3}")], true);
     assert_eq!(exit, 130);
     assert_eq!(sandbox.read(".env.prod"), "OTHER=stays\n");
     assert!(!sandbox.exists(".envrun/secrets/prod.env"));

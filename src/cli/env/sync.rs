@@ -15,6 +15,9 @@ use super::super::secret;
 use super::super::terminal::Terminal;
 use super::{json, print};
 
+/// Somebody said no.
+const EXIT_NO: u8 = 3;
+
 pub fn run(invocation: &Invocation<'_>, project: &Project, args: &EnvSyncArgs) -> Result<u8, Problem> {
     let asked = Asked {
         from: target::environment(project.envfile(), &args.from)?,
@@ -35,7 +38,16 @@ pub fn run(invocation: &Invocation<'_>, project: &Project, args: &EnvSyncArgs) -
     }
     let request =
         Request { confirm: args.confirm.clone(), prompt: invocation.terminal.prompt(), ..Request::default() };
-    permit(invocation.context, project, &asked, &request)?;
+    let is_confirmed = permit(invocation.context, project, &asked, &request)?;
+    // Whoever typed a word, or sits at no terminal, has said what is wanted.
+    let has_reader = std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
+    if !args.yes && !is_confirmed && has_reader {
+        let answer = request.prompt.as_ref().and_then(|prompt| (prompt.0)("go on? [y/N] "));
+        if !answer.is_some_and(|answer| matches!(answer.trim().to_lowercase().as_str(), "y" | "yes")) {
+            invocation.terminal.say("nothing was changed");
+            return Ok(EXIT_NO);
+        }
+    }
     let mut secrets = generated(project, &asked, &plan)?;
     let to_ask: Vec<&Lacking> = plan.secrets.iter().filter(|lacking| !lacking.generated).collect();
     if !to_ask.is_empty() && !std::io::stdin().is_terminal() {

@@ -70,14 +70,14 @@ pub(in crate::ops) fn ask(
     if refusals.is_empty() { Ok(()) } else { Err(Problem::Refused(refusals)) }
 }
 
-/// Asks for every word that the guard of the environment wants to be typed. When all else holds.
+/// Asks for every word that the guard of the environment wants to be typed, when all else holds. Whether there was one.
 pub(in crate::ops) fn confirm(
     project: &Project,
     owner: &ProjectName,
     env: Option<&EnvName>,
     what: &str,
     request: &Request,
-) -> Result<(), Problem> {
+) -> Result<bool, Problem> {
     let mut typed: Vec<&str> = Vec::new();
     for condition in conditions(project, owner, env) {
         let ConditionKind::Confirm(word) = &condition.kind else { continue };
@@ -93,7 +93,7 @@ pub(in crate::ops) fn confirm(
         asked.ask(request).map_err(|refusal| Problem::Refused(vec![refusal]))?;
         typed.push(word);
     }
-    Ok(())
+    Ok(!typed.is_empty())
 }
 
 /// The conditions of an environment and of those it extends, in a project and those around it.

@@ -46,6 +46,9 @@ pub struct Asked {
 /// Runs nodes of a project, and gives the exit status.
 pub type Run<'r> = &'r mut dyn FnMut(&mut Project, Vec<target::Asked>) -> Result<u8, Problem>;
 
+/// How long a name may be: as long as a label in the name of a host.
+const LONGEST: usize = 63;
+
 /// Ports are drawn from these: above the well-known ones, below those that systems give to clients.
 const PORTS: std::ops::Range<u16> = 20_000..32_000;
 
@@ -125,6 +128,13 @@ pub fn pattern(envfile: &Envfile, name: &str) -> Result<EnvName, Problem> {
         return Ok(pattern.name.clone());
     }
     let known: Vec<&str> = patterns().map(|env| env.name.as_str()).collect();
+    let made = known.iter().find_map(|known| Some((known, name.strip_prefix(*known)?.strip_prefix('-')?)));
+    if let Some((pattern, rest)) = made.filter(|(_, rest)| !rest.is_empty()) {
+        return Err(Problem::usage(
+            format!("there is no pattern `{name}` to make an environment from"),
+            Some(format!("`envrun env create {pattern} {rest}` makes `{name}`")),
+        ));
+    }
     let hint = crate::diag::did_you_mean(name, known.iter().copied()).unwrap_or_else(|| match &known[..] {
         [] => "the Envfile declares none: `env \"pr\" ephemeral=#true { arg \"number\" }`".to_owned(),
         known => format!(
@@ -148,31 +158,31 @@ fn name(
     let name = match (asked, values) {
         (Some(name), _) => name.to_owned(),
         (None, []) => {
-            let free = (1..).map(|number| format!("{pattern}-{number}")).find(|name| !is_taken(name));
+            let free =
+                (1..).map(|number| format!("{pattern}-{number}").to_lowercase()).find(|name| !is_taken(name));
             free.expect("there are more numbers than environments")
         }
-        (None, values) => format!("{pattern}-{}", values.join("-")),
+        (None, values) => format!("{pattern}-{}", values.join("-")).to_lowercase(),
     };
-    // It is part of addresses, paths, host names and labels. What arguments make is turned into one that may be; what was
-    // said in so many words is not turned into something else.
-    let slug: String = name
-        .to_lowercase()
-        .chars()
-        .map(|c| if c.is_ascii_alphanumeric() || c == '-' || c == '_' { c } else { '-' })
-        .collect();
-    let slug = slug.trim_matches('-');
-    if slug.is_empty() || slug.len() > 63 {
+    // It is part of addresses, paths, host names and labels, so what is given is not silently turned into something else.
+    let fits = |c: char| if c.is_ascii_alphanumeric() || c == '_' { c } else { '-' };
+    let words: String = name.to_lowercase().chars().map(fits).collect();
+    let slug = words.split('-').filter(|word| !word.is_empty()).collect::<Vec<_>>().join("-");
+    let is_name = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '_');
+    if name.is_empty() || name.len() > LONGEST || name.starts_with('-') || !name.chars().all(is_name) {
+        let better = !slug.is_empty() && slug.len() <= LONGEST;
         return Err(Problem::usage(
-            format!("`{name}` makes no name of an environment"),
-            Some("name it with `--name`: small letters, digits, `-` and `_`, 63 at most".into()),
+            format!(
+                "`{name}` is no name of an environment: small letters, digits, `-` and `_`, {LONGEST} at most"
+            ),
+            Some(if better {
+                format!("`--name {slug}` would be one")
+            } else {
+                "`--name` gives it one".into()
+            }),
         ));
     }
-    if asked.is_some_and(|asked| asked != slug) {
-        return Err(Problem::usage(
-            format!("`{name}` is no name of an environment: small letters, digits, `-` and `_`, 63 at most"),
-            Some(format!("`--name {slug}` would be one")),
-        ));
-    }
+    let slug = name.as_str();
     if is_taken(slug) {
         let other = "`--name` gives another one another name";
         let hint = match list.environments.contains_key(slug) {

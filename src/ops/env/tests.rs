@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::super::{Context, Project};
-use super::sync::{Asked, apply, plan};
+use super::sync::{Asked, apply, keep_secrets, plan};
 use crate::base::Clock;
 use crate::diag::FileId;
 use crate::vars::dotenv;
@@ -34,11 +34,20 @@ enum Said {
     Nothing,
     Variable,
     WithDefault,
+    OfA,
+    OfB,
     Secret,
 }
 
 fn said() -> impl Strategy<Value = Said> {
-    prop_oneof![Just(Said::Nothing), Just(Said::Variable), Just(Said::WithDefault), Just(Said::Secret)]
+    prop_oneof![
+        Just(Said::Nothing),
+        Just(Said::Variable),
+        Just(Said::WithDefault),
+        Just(Said::OfA),
+        Just(Said::OfB),
+        Just(Said::Secret)
+    ]
 }
 
 fn held() -> impl Strategy<Value = Vec<(usize, String)>> {
@@ -65,23 +74,41 @@ proptest! {
         said in proptest::collection::vec(said(), 6),
         a in held(),
         b in held(),
+        stored in proptest::collection::btree_map(0_usize..6, "[a-z$'\"#]{1,8}", 0..4),
         is_there in proptest::bool::weighted(0.8),
         ends_in_newline in any::<bool>(),
     ) {
         let dir = tempfile::tempdir().unwrap();
         let (mut vars, mut secrets) = (String::new(), String::new());
+        let (mut of_a, mut of_b) = (String::new(), String::new());
         for (at, said) in said.iter().enumerate() {
             match said {
                 Said::Nothing => {}
                 Said::Variable => vars.push_str(&format!("N{at} required=#false\n")),
                 Said::WithDefault => vars.push_str(&format!("N{at} \"default\"\n")),
+                Said::OfA | Said::OfB => {
+                    vars.push_str(&format!("N{at} required=#false\n"));
+                    let of = if *said == Said::OfA { &mut of_a } else { &mut of_b };
+                    of.push_str(&format!("N{at} \"written-{at}\"\n"));
+                }
                 Said::Secret => secrets.push_str(&format!("N{at}\n")),
             }
         }
         let envfile = format!(
-            "vars {{\n{vars}OTHER 1\n}}\nsecrets {{\n{secrets}ALWAYS\n}}\ndotenv \".env.${{ENVRUN_ENV}}\" optional=#true\nenv \"a\"\nenv \"b\"\n"
+            "vars {{\n{vars}OTHER 1\n}}\nsecrets {{\n{secrets}ALWAYS\n}}\ndotenv \".env.${{ENVRUN_ENV}}\" optional=#true\nenv \"a\" {{ vars {{\n{of_a}}} }}\nenv \"b\" {{ vars {{\n{of_b}}} }}\n"
         );
         std::fs::write(dir.path().join("Envfile.kdl"), envfile).unwrap();
+        // B's own store, with some of the secrets in it.
+        let store = dir.path().join(".envrun/secrets/b.env");
+        let stored: Vec<(usize, String)> = stored.into_iter().filter(|(at, _)| said[*at] == Said::Secret).collect();
+        let stored_text: String = stored.iter().map(|(at, value)| dotenv_line(&format!("N{at}"), value)).collect();
+        if !stored.is_empty() {
+            let open = |mode| std::os::unix::fs::PermissionsExt::from_mode(mode);
+            std::fs::create_dir_all(store.parent().unwrap()).unwrap();
+            std::fs::set_permissions(store.parent().unwrap(), open(0o700)).unwrap();
+            std::fs::write(&store, &stored_text).unwrap();
+            std::fs::set_permissions(&store, open(0o600)).unwrap();
+        }
         std::fs::write(dir.path().join(".env.a"), file(&a, &said, true)).unwrap();
         let mut before = file(&b, &said, false);
         if !ends_in_newline {
@@ -98,10 +125,8 @@ proptest! {
         let asked = Asked { from: "a".into(), to: "b".into(), project: "".into(), set: Vec::new() };
         let plan = plan(&context, &project, &asked).unwrap();
         let made: Vec<(String, String)> = plan.secrets.iter().map(|lacking| (lacking.name.clone(), "made".into())).collect();
-        let mut stored = Vec::new();
         let done = apply(&context, &project, &asked, &plan, &made, &mut |secrets| {
-            stored.extend(secrets.iter().map(|(name, _)| name.clone()));
-            Ok(Box::new(|| Ok(())))
+            keep_secrets(&context, &project, &asked, secrets)
         });
         let done = done.unwrap();
         let after = std::fs::read_to_string(&path).unwrap_or_default();
@@ -111,17 +136,37 @@ proptest! {
         for (name, value) in &old {
             prop_assert_eq!(new.get(name), Some(value), "{}", name);
         }
-        // What is new is declared as a variable, had no value in B, and has A's.
+        // What is new is declared as a variable, had no value in B, and has A's: that of the Envfile, or else of A's file.
         for (name, value) in new.iter().filter(|(name, _)| !old.contains_key(*name)) {
             let at: usize = name[1..].parse().unwrap();
-            prop_assert_eq!(said[at], Said::Variable, "{}", name);
-            prop_assert_eq!(of_a.get(name), Some(value), "{}", name);
+            match said[at] {
+                Said::OfA => prop_assert_eq!(value, &format!("written-{}", at)),
+                Said::Variable => prop_assert_eq!(of_a.get(name), Some(value), "{}", name),
+                said => prop_assert!(false, "{} is {:?}", name, said),
+            }
+        }
+        // And nothing is forgotten that could have been added.
+        for (at, said) in said.iter().enumerate() {
+            let name = format!("N{at}");
+            if *said == Said::OfA || (*said == Said::Variable && of_a.contains_key(&name)) {
+                prop_assert!(new.contains_key(&name) || !plan.left.iter().all(|left| left.name != name), "{}", name);
+            }
         }
         prop_assert!(!after.contains("secret-of-a"));
-        // Secrets are asked for exactly where B has none.
-        for name in &stored {
-            prop_assert!(!old.contains_key(name), "{}", name);
+        // Of B's secrets none is changed, and those it had nowhere are made: each once, none of A's.
+        let (old_store, text) = (parsed(&stored_text), std::fs::read_to_string(&store).unwrap_or_default());
+        let new_store = parsed(&text);
+        for (name, value) in &old_store {
+            prop_assert_eq!(new_store.get(name), Some(value), "{}", name);
         }
+        for (name, value) in new_store.iter().filter(|(name, _)| !old_store.contains_key(*name)) {
+            prop_assert!(value == "made" && !old.contains_key(name), "{}", name);
+        }
+        for at in (0..said.len()).filter(|at| said[*at] == Said::Secret) {
+            let name = format!("N{at}");
+            prop_assert!(new.contains_key(&name) || new_store.contains_key(&name), "{}", name);
+        }
+        prop_assert!(new_store.contains_key("ALWAYS") && !text.contains("secret-of-a"));
         // The snapshot is what B was.
         if is_there {
             prop_assert_eq!(std::fs::read_to_string(done.at.join("0.env")).unwrap(), before);

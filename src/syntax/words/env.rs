@@ -68,7 +68,7 @@ pub const ENV_WORD: Word = word("env", "an environment: what differs in it")
         "A node of the same name patches the inherited one: each word that is given replaces all inherited uses of that \
          word, the others are inherited, `word #null` takes a word away. `vars`, `secrets` and `requires` merge name by name.",
     )
-    .args(&[one("name", Kind::Name)])
+    .args(&[one("name", Kind::Environment)])
     .props(&[
         prop("extends", Kind::Name, "the environment it patches, instead of the root"),
         prop("abstract", Kind::Bool, "`#true`: it is only there to be extended"),

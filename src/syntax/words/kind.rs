@@ -16,6 +16,8 @@ pub enum Kind {
     NodeName,
     /// A name that stands before a dot or a colon: as a node's, and no `.`.
     Name,
+    /// The name of an environment, which is part of paths, addresses and host names: letters, digits, `-` and `_`.
+    Environment,
     /// A node: `[env.][project:]name[@key=value]`.
     Reference,
     /// A command: one string for the shell, several for a program and its arguments.
@@ -76,7 +78,7 @@ impl Kind {
     pub fn describe(self) -> String {
         match self {
             Self::Text | Self::Word => "a string".into(),
-            Self::NodeName | Self::Name => "a name".into(),
+            Self::NodeName | Self::Name | Self::Environment => "a name".into(),
             Self::Reference => "a reference to a node".into(),
             Self::Command => "a command".into(),
             Self::Path => "a path".into(),
@@ -183,6 +185,9 @@ impl Kind {
             Self::Word | Self::Command | Self::Path | Self::Glob | Self::Pattern => !text.trim().is_empty(),
             Self::NodeName => is_name(text),
             Self::Name => is_name(text) && !text.contains('.'),
+            Self::Environment => {
+                is_name(text) && text.chars().all(|c| c.is_alphanumeric() || matches!(c, '-' | '_'))
+            }
             Self::Reference => is_reference(text),
             Self::Variable => is_variable(text),
             Self::Duration => parse_duration(text).is_some(),
@@ -213,7 +218,7 @@ impl Kind {
             Self::Duration if text.bytes().all(|byte| byte.is_ascii_digit()) && !text.is_empty() => {
                 Some(format!("write the number with its unit: `\"{text}s\"`"))
             }
-            Self::NodeName | Self::Name => Some(name_help(self, text)),
+            Self::NodeName | Self::Name | Self::Environment => Some(name_help(self, text)),
             Self::Word | Self::Command | Self::Path | Self::Glob | Self::Pattern => {
                 Some("write something between the quotes".into())
             }
@@ -231,6 +236,15 @@ fn is_name(text: &str) -> bool {
 fn name_help(kind: Kind, text: &str) -> String {
     if text.is_empty() {
         return "write a name between the quotes".into();
+    }
+    if kind == Kind::Environment {
+        // As other tools write what stands for many.
+        let stem = text.trim_end_matches(['*', '-']);
+        return if text.ends_with('*') && Kind::Environment.check_text(stem).is_ok() {
+            format!("a pattern is called `{stem}`: `envrun env create {stem} 7` makes `{stem}-7`")
+        } else {
+            "an environment's name has letters, digits, `-` and `_`, and does not begin with `-`".into()
+        };
     }
     let dot = if kind == Kind::Name { " `.`" } else { "" };
     format!("a name has no space and none of `:` `@` `$` `,`{dot}, and does not begin with `-`")

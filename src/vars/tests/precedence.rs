@@ -18,7 +18,7 @@ proptest! {
     /// Who wins is what a list of maps, laid over each other, says.
     #[test]
     fn precedence_is_a_pile_of_maps(
-        root in layer(), dot in layer(), parent in layer(), child in layer(), own in layer(), set in layer(),
+        root in layer(), dot in layer(), grand in layer(), parent in layer(), child in layer(), own in layer(), set in layer(),
     ) {
         let names = ["A", "B", "C", "D"];
         let rows = |layer: &LayerText, nulls: bool| -> Vec<String> {
@@ -28,9 +28,12 @@ proptest! {
             };
             layer.iter().filter_map(row).collect()
         };
-        let (base, up, down) = (rows(&root, false), rows(&parent, true), rows(&child, true));
-        let [base, up, down] = [&base, &up, &down].map(|rows| rows.iter().map(String::as_str).collect::<Vec<_>>());
-        let envfile = envfile(&base, &[("parent", &[], &up), ("child", &["parent"], &down)]);
+        let (base, far, up, down) = (rows(&root, false), rows(&grand, true), rows(&parent, true), rows(&child, true));
+        let [base, far, up, down] = [&base, &far, &up, &down].map(|rows| rows.iter().map(String::as_str).collect::<Vec<_>>());
+        let envfile = envfile(
+            &base,
+            &[("grand", &[], &far), ("parent", &["grand"], &up), ("child", &["grand", "parent"], &down)],
+        );
         let dotenv = rows(&dot, false).join("\n");
         let given: Vec<(String, String)> = set
             .iter()
@@ -53,6 +56,7 @@ proptest! {
         };
         lay(&root, false);
         lay(&dot, false);
+        lay(&grand, true);
         lay(&parent, true);
         let below = lay(&child, true);
         let project = lay(&set, false);

@@ -382,13 +382,13 @@ pub fn foresee(context: &Context, project: &Project, asked: &Asked, plan: &Plan)
     check(context, project, asked, plan, &secrets)
 }
 
-/// Asks B's guard for everything that a plan writes, and for the words that are to be typed.
+/// Asks B's guard for everything that a plan writes, and for the words that are to be typed; whether there was one.
 pub fn permit(
     context: &Context,
     project: &Project,
     asked: &Asked,
     request: &run::Request,
-) -> Result<(), Problem> {
+) -> Result<bool, Problem> {
     let (values, _) = Reader::new(context, project).values(&asked.project, &asked.to, None)?;
     let what = format!("env sync {}", asked.to);
     guard::ask(context, project, &asked.project, Some(&asked.to), &values, &what)?;
