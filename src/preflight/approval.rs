@@ -93,11 +93,14 @@ impl Approval<'_> {
         if self.whole_history().is_err() {
             return Some("git fetch --unshallow --tags".into());
         }
-        let may = eligible(
-            &self.trusted(&self.tags().ok()?).ok()?,
-            &self.listed(&self.revision).ok()?,
-            &self.authors(&self.revision).ok()?,
-        );
+        let Ok(listed) = self.listed(&self.revision) else {
+            return Some(format!(
+                "write a line for each who may approve, `name@example.org ssh-ed25519 AAAA…`, into {}, and commit it",
+                self.signers
+            ));
+        };
+        let may =
+            eligible(&self.trusted(&self.tags().ok()?).ok()?, &listed, &self.authors(&self.revision).ok()?);
         let who: BTreeSet<&str> = may.iter().map(|signer| signer.principal.as_str()).collect();
         if who.is_empty() {
             return Some(format!(

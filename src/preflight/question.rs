@@ -208,7 +208,10 @@ fn measured(
     };
     let lacks =
         |wanted: Option<u64>| wanted.filter(|wanted| found.saturating_add(tolerance(*wanted)) < *wanted);
-    let text = show(found);
+    let mut text = show(found);
+    if amount.want.or(amount.min).is_some_and(|wanted| found < wanted && lacks(Some(wanted)).is_none()) {
+        text.push_str(" (enough: the system keeps some for itself)");
+    }
     let (finding, wanted) = match (lacks(amount.min), lacks(amount.want)) {
         (Some(min), _) => (Finding::fail(text), Some(min)),
         (None, Some(want)) => (Finding::warn(text), Some(want)),

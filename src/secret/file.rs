@@ -62,12 +62,18 @@ pub enum StoreError {
     Fs(#[from] FsError),
 }
 
+/// Why a line cannot be read that no text editor wrote.
+const NOT_TEXT: &str = "it is not UTF-8";
+
 impl StoreError {
     /// The commands that put it right.
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Exposed { path, wanted, .. } => Some(format!("`chmod {wanted:o} {}`", path.display())),
             Self::Foreign { path } => Some(format!("`chown $(id -un) {}`", path.display())),
+            Self::Line { reason: NOT_TEXT, .. } => {
+                Some("save it as UTF-8; what is no text goes into base64".into())
+            }
             Self::Line { .. } => {
                 Some("write `NAME=value`, with quotes around a value of several lines".into())
             }
@@ -130,7 +136,7 @@ impl FileStore {
         String::from_utf8(bytes).map_err(|wrong| {
             let before = &wrong.as_bytes()[..wrong.utf8_error().valid_up_to()];
             let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
-            StoreError::Line { path: self.path.clone(), line, reason: "it is not UTF-8" }
+            StoreError::Line { path: self.path.clone(), line, reason: NOT_TEXT }
         })
     }
 

@@ -61,6 +61,12 @@ fn which_environment_was_chosen_and_why() {
         "{}",
         ran.text()
     );
+    for (args, value) in
+        [(&["laptop.say"][..], "near"), (&["-e", "laptop", "say"], "near"), (&["server.say"], "far")]
+    {
+        let ran = sandbox.ok(&[args, &["-B"]].concat());
+        assert!(ran.stdout.contains(value) && !ran.stderr.contains("using"), "{args:?} {}", ran.text());
+    }
     let json = sandbox.ok(&["-o", "json", "say"]);
     let first: serde_json::Value = serde_json::from_str(json.stdout.lines().next().unwrap()).unwrap();
     assert_eq!(

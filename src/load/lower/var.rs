@@ -68,6 +68,11 @@ impl<'d> Lower<'d> {
                     .or_else(|| parse_size(text).map(|bytes| bytes as f64))?,
                 _ => return None,
             };
+            if !number.is_finite() {
+                let message = format!("`{key}` is not a number that a value could be compared with");
+                self.say(Diagnostic::error("load/constraint", message).at(prop.value.span, ""));
+                return None;
+            }
             Some(Spanned::new(number, prop.value.span))
         };
         let constraints = Constraints {
