@@ -125,6 +125,7 @@ fn state() -> impl Strategy<Value = State> {
         exit().prop_map(|exit| State::Failed(Trouble::Ended { exit })),
         (1u32..9, exit()).prop_map(|(times, exit)| State::Failed(Trouble::Loop { times, exit })),
         millis().prop_map(|within| State::Failed(Trouble::NotReady { within })),
+        words().prop_map(|need| State::Failed(Trouble::Blocked { need })),
     ]
 }
 
