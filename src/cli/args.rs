@@ -971,7 +971,7 @@ pub struct LogArgs {
 /// `envrun up`.
 #[derive(Debug, Args)]
 pub struct UpArgs {
-    /// The environment, the services, or both [default: all services of the environment]
+    /// The environment, or several, the services, or both [default: all services of the environment]
     #[arg(value_name = "ENV|SERVICE")]
     pub words: Vec<String>,
     /// Stay with them: show what they print, and stop them at the end
@@ -1012,7 +1012,7 @@ pub struct UpArgs {
 /// `envrun down`.
 #[derive(Debug, Args)]
 pub struct DownArgs {
-    /// The environment, the services, or both [default: all services of the environment]
+    /// The environment, or several, the services, or both [default: all services of the environment]
     #[arg(value_name = "ENV|SERVICE")]
     pub words: Vec<String>,
 }
@@ -1020,7 +1020,7 @@ pub struct DownArgs {
 /// `envrun restart`.
 #[derive(Debug, Args)]
 pub struct RestartArgs {
-    /// The environment, the services, or both [default: all services that are up]
+    /// The environment, or several, the services, or both [default: all services that are up]
     #[arg(value_name = "ENV|SERVICE")]
     pub words: Vec<String>,
 }
@@ -1039,7 +1039,7 @@ pub struct PsArgs {
 /// `envrun logs`.
 #[derive(Debug, Args)]
 pub struct LogsArgs {
-    /// The environment, the services, or both [default: all services of the environment]
+    /// The environment, or several, the services, or both [default: all services of the environment]
     #[arg(value_name = "ENV|SERVICE")]
     pub words: Vec<String>,
     /// Go on with what is printed from now on; behind `logs`, `-f` says the same
@@ -1056,7 +1056,7 @@ pub struct LogsArgs {
 /// `envrun wait`.
 #[derive(Debug, Args)]
 pub struct WaitArgs {
-    /// The environment, the services, or both [default: all services of the environment]
+    /// The environment, or several, the services, or both [default: all services of the environment]
     #[arg(value_name = "ENV|SERVICE")]
     pub words: Vec<String>,
     /// How long at the most; services that are not there yet are waited for too

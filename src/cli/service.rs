@@ -2,11 +2,13 @@
 
 use std::fmt::Write as _;
 use std::io::Write as _;
+use std::time::Instant;
 
 use crate::base::Timestamp;
 use crate::base::unit::{parse_duration, show_duration, show_size};
+use crate::model::EnvName;
 use crate::ops::run::{Request, run as run_request};
-use crate::ops::service::{self, Chosen, Listing, choose};
+use crate::ops::service::{self, Chosen, Listing, choose_each};
 use crate::ops::{Problem, Project};
 use crate::plan::OnFailure;
 use crate::report::Reporters;
@@ -19,11 +21,11 @@ use super::run::pairs;
 use super::terminal::Stay;
 use super::{Invocation, terminal};
 
-/// The services that are meant; if `match` chose their environment, that is told.
-fn meant(invocation: &Invocation<'_>, project: &Project, words: &[String]) -> Result<Chosen, Problem> {
-    let chosen = choose(invocation.context, project, words)?;
-    chosen.chosen.iter().for_each(|chosen| invocation.terminal.using(chosen));
-    Ok(chosen)
+/// The services that are meant, by environment; if `match` chose that, it is told.
+fn meant(invocation: &Invocation<'_>, project: &Project, words: &[String]) -> Result<Vec<Chosen>, Problem> {
+    let each = choose_each(invocation.context, project, words)?;
+    each.iter().flat_map(|one| &one.chosen).for_each(|chosen| invocation.terminal.using(chosen));
+    Ok(each)
 }
 
 /// `envrun up`.
@@ -32,7 +34,7 @@ pub fn up(invocation: &Invocation<'_>, args: &UpArgs) -> Result<u8, Problem> {
     let mut project = Project::open(context, invocation.place.file.as_deref())?;
     let chosen = meant(invocation, &project, &args.words)?;
     let request = Request {
-        env: chosen.env.as_ref().map(ToString::to_string),
+        env: chosen.iter().find_map(|chosen| chosen.env.as_ref()).map(ToString::to_string),
         set: pairs(&args.set)?,
         on_failure: OnFailure::KeepGoing,
         dry_run: args.dry_run,
@@ -50,7 +52,7 @@ pub fn up(invocation: &Invocation<'_>, args: &UpArgs) -> Result<u8, Problem> {
         Console::new(invocation.terminal, &context.clock, project.root(), keys(invocation, args.output));
     invocation.terminal.watch_services(project.root());
     reporters.add("console", console.listener());
-    console.services(chosen.labels());
+    console.services(chosen.iter().flat_map(Chosen::labels).collect());
     let request = Request { tenant: invocation.terminal.tenant(), ..request };
     let (ending, _rest) = run_request(context, &mut project, &request, reporters)?;
     Ok(ending.exit)
@@ -60,16 +62,19 @@ pub fn up(invocation: &Invocation<'_>, args: &UpArgs) -> Result<u8, Problem> {
 pub fn down(invocation: &Invocation<'_>, args: &DownArgs) -> Result<u8, Problem> {
     let mut project = Project::open(invocation.context, invocation.place.file.as_deref())?;
     let chosen = meant(invocation, &project, &args.words)?;
-    let stopped = service::down(invocation.context, &mut project, &chosen)?;
-    if stopped.is_empty() {
-        let elsewhere = service::up_elsewhere(&project, chosen.env.as_ref());
-        let hint: String =
-            elsewhere.iter().map(|env| format!("\nhint: in `{env}` there is: `envrun down {env}`")).collect();
-        let whose = chosen.env.as_ref().map(|env| format!(" in `{env}`")).unwrap_or_default();
-        invocation.terminal.say(&format!("no service is up{whose}{hint}"));
-    }
-    for label in stopped {
-        invocation.terminal.say(&format!("{label} stopped"));
+    // In reverse order: an environment is named behind those that it rests on.
+    for chosen in chosen.iter().rev() {
+        let stopped = service::down(invocation.context, &mut project, chosen)?;
+        if stopped.is_empty() {
+            let elsewhere = service::up_elsewhere(&project, chosen.env.as_ref());
+            let hint = |env: &EnvName| format!("\nhint: in `{env}` there is: `envrun down {env}`");
+            let hint: String = elsewhere.iter().map(hint).collect();
+            let whose = chosen.env.as_ref().map(|env| format!(" in `{env}`")).unwrap_or_default();
+            invocation.terminal.say(&format!("no service is up{whose}{hint}"));
+        }
+        for label in stopped {
+            invocation.terminal.say(&format!("{label} stopped"));
+        }
     }
     Ok(0)
 }
@@ -78,9 +83,11 @@ pub fn down(invocation: &Invocation<'_>, args: &DownArgs) -> Result<u8, Problem>
 pub fn restart(invocation: &Invocation<'_>, args: &RestartArgs) -> Result<u8, Problem> {
     let project = Project::open(invocation.context, invocation.place.file.as_deref())?;
     let chosen = meant(invocation, &project, &args.words)?;
-    service::restart(&project, &chosen, &mut |status| {
-        invocation.terminal.say(&format!("{} {}{}", status.label, status.state.word(), urls(status)));
-    })?;
+    for chosen in &chosen {
+        service::restart(&project, chosen, &mut |status| {
+            invocation.terminal.say(&format!("{} {}{}", status.label, status.state.word(), urls(status)));
+        })?;
+    }
     Ok(0)
 }
 
@@ -94,8 +101,11 @@ pub fn wait(invocation: &Invocation<'_>, args: &WaitArgs) -> Result<u8, Problem>
             Problem::usage(format!("`{text}` is not a duration"), Some("write `30s`, `5m`, `1h`".into()))
         })?),
     };
-    for status in service::wait(&project, &chosen, timeout)? {
-        invocation.terminal.say(&format!("{} {}{}", status.label, status.state.word(), urls(&status)));
+    let until = timeout.map(|timeout| Instant::now() + timeout);
+    for chosen in &chosen {
+        for status in service::wait(&project, chosen, until)? {
+            invocation.terminal.say(&format!("{} {}{}", status.label, status.state.word(), urls(&status)));
+        }
     }
     Ok(0)
 }
@@ -198,13 +208,15 @@ pub fn logs(invocation: &Invocation<'_>, args: &LogsArgs) -> Result<u8, Problem>
     let chosen = meant(invocation, &project, &args.words)?;
     let system = |source| Problem::System { doing: "read the logs", source };
     let mut readers = Vec::new();
-    for (name, folder) in service::logs(&project, &chosen) {
+    let named = chosen.iter().all(|chosen| chosen.named);
+    for (label, name, folder) in chosen.iter().flat_map(|chosen| service::logs(&project, chosen)) {
+        let name = if chosen.len() > 1 { label } else { name };
         let reader = match args.all {
             true => LogReader::all(&folder),
-            false => LogReader::new(&folder, args.lines.or((!chosen.named).then_some(20))),
+            false => LogReader::new(&folder, args.lines.or((!named).then_some(20))),
         };
         let reader = reader.map_err(system)?;
-        if chosen.named && !reader.is_there() && !args.follow {
+        if named && !reader.is_there() && !args.follow {
             invocation.terminal.say(&format!("`{name}` has printed nothing yet"));
         }
         readers.push((name, reader));

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
+use crate::base::unit::show_size;
 use crate::ledger::Hold;
 use crate::ops::deploy::history::line;
 use crate::ops::deploy::status::{DeployStatus, Overview, Status, check, status};
@@ -36,7 +37,7 @@ pub fn run(invocation: &Invocation<'_>, args: &StatusArgs) -> Result<u8, Problem
         ReleaseFormat::Text => found.iter().map(|status| as_text(invocation, status)).collect(),
     };
     if found.is_empty() {
-        invocation.terminal.say("no environment has a deploy");
+        invocation.terminal.say("no environment has a deploy, or a service that is up");
     }
     terminal::print(&text).map_err(|source| Problem::System { doing: "write to standard output", source })?;
     Ok(u8::from(found.iter().any(Status::is_bad)))
@@ -59,7 +60,7 @@ fn as_text(invocation: &Invocation<'_>, status: &Status) -> String {
         holder.read = now;
         let _ = writeln!(text, "  locked by {holder}");
     }
-    if status.deploys.is_empty() {
+    if status.deploys.is_empty() && status.services.is_empty() {
         let _ = writeln!(text, "  no deploy is declared here");
     }
     for deploy in &status.deploys {
@@ -84,7 +85,9 @@ fn as_text(invocation: &Invocation<'_>, status: &Status) -> String {
         let since = service.ready.or(service.started).filter(|_| !service.state.is_over());
         let since = since.map(|since| format!(" for {}", age(now, since))).unwrap_or_default();
         let name = service.label.strip_prefix(&format!("{}.", status.env)).unwrap_or(&service.label);
-        let _ = writeln!(text, "  {name}  {}{since}", service.state.word());
+        let load = service.load.map(|load| format!(", {}.{}% cpu", load / 10, load % 10)).unwrap_or_default();
+        let memory = service.usage.map(|usage| format!(", {}", show_size(usage.memory))).unwrap_or_default();
+        let _ = writeln!(text, "  {name}  {}{since}{load}{memory}", service.state.word());
     }
     text
 }

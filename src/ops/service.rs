@@ -1,6 +1,6 @@
 //! The services of an environment: up, down, again, what is known of them, what they print.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -111,6 +111,25 @@ fn neither(envfile: &Envfile, env: Option<&EnvName>, problem: Problem) -> Proble
     Problem::usage(format!("there is no environment and no service `{text}`"), Some(hint))
 }
 
+/// Looks up what the words name, which may begin with several environments: the services in each of them.
+pub fn choose_each(context: &Context, project: &Project, words: &[String]) -> Result<Vec<Chosen>, Problem> {
+    let envfile = project.envfile();
+    let is_env = |word: &String| envfile.environments.contains_key(&EnvName::from(word.as_str()));
+    // A service that is called as an environment is meant as one behind the first.
+    let is_node = |word: &String| envfile.node_paths().iter().any(|path| path.to_string() == *word);
+    let further = words.iter().skip(1).take_while(|word| is_env(word) && !is_node(word)).count();
+    if further == 0 || !is_env(&words[0]) {
+        return Ok(vec![choose(context, project, words)?]);
+    }
+    let (envs, names) = words.split_at(1 + further);
+    let one = |env: &String| {
+        let words: Vec<String> = std::iter::once(env).chain(names).cloned().collect();
+        choose(context, project, &words)
+    };
+    let envs: indexmap::IndexSet<&String> = envs.iter().collect();
+    envs.into_iter().map(one).collect()
+}
+
 /// The environments in which services are up, other than the chosen one.
 pub fn up_elsewhere(project: &Project, chosen: Option<&EnvName>) -> Vec<EnvName> {
     let places = Place::all(&project.root().join(STATE_DIR)).into_iter();
@@ -137,22 +156,25 @@ fn services_of(envfile: &Envfile, env: Option<&EnvName>) -> Vec<String> {
 pub fn up(
     context: &Context,
     project: &mut Project,
-    chosen: &Chosen,
+    chosen: &[Chosen],
     request: Request,
 ) -> Result<Request, Problem> {
-    if chosen.names.is_empty() {
+    if let Some(chosen) = chosen.iter().find(|chosen| chosen.names.is_empty()) {
         let whose = chosen.env.as_ref().map_or("the Envfile".to_owned(), |env| format!("`{env}`"));
         return Err(Problem::usage(
             format!("{whose} declares no service"),
             Some("`service \"name\" { run \"…\" }` declares one".into()),
         ));
     }
-    let refusals = unmet(context, project, chosen, &request.set)?;
+    let mut refusals = Vec::new();
+    for chosen in chosen {
+        refusals.extend(unmet(context, project, chosen, &request.set)?);
+    }
     if !refusals.is_empty() && !request.dry_run {
         return Err(Problem::Refused(refusals));
     }
-    let target = |name: &String| Asked { name: label(chosen.env.as_ref(), name), args: Vec::new() };
-    Ok(Request { targets: chosen.names.iter().map(target).collect(), ..request })
+    let labels = chosen.iter().flat_map(Chosen::labels);
+    Ok(Request { targets: labels.map(|name| Asked { name, args: Vec::new() }).collect(), ..request })
 }
 
 /// What the environment requires of the machine and is not there: the part of `doctor` that is asked without being asked
@@ -206,6 +228,8 @@ pub(super) fn refusals(plan: &Plan, around: &Surroundings<'_>, project: &Project
     let mut refusals = Vec::new();
     let taken = Ports::look();
     let envs: BTreeSet<Option<&EnvName>> = nodes.iter().map(|(_, node)| node.env.as_ref()).collect();
+    // By port, the first service that is going to have it.
+    let mut planned: BTreeMap<u16, &ConfiguredTask> = BTreeMap::new();
     for env in envs {
         let place = around.services.place(env);
         // Whoever cannot be asked is asked again, and told of, when the service's turn comes.
@@ -236,6 +260,16 @@ pub(super) fn refusals(plan: &Plan, around: &Surroundings<'_>, project: &Project
                 continue;
             };
             for port in &spec.ports {
+                let other = *planned.entry(*port).or_insert(node);
+                if other.env != node.env {
+                    refusals.push(Refusal {
+                        label: node.label.clone(),
+                        reason: format!("port {port} is also the port of `{}`", other.label),
+                        place: project.sources().place(node.task.span),
+                        hint: Some("give one of them another port, or start them one at a time".into()),
+                    });
+                    continue;
+                }
                 let ours = running.iter().any(|status| status.ports.contains(port));
                 let Some(owner) = taken.owner(*port).filter(|_| !ours) else { continue };
                 let is_left = owner.pid.is_some_and(|pid| is_of(pid, &left));
@@ -396,9 +430,8 @@ pub fn restart(project: &Project, chosen: &Chosen, came: &mut dyn FnMut(&Status)
 }
 
 /// Waits until services are ready. Nothing is started.
-pub fn wait(project: &Project, chosen: &Chosen, timeout: Option<Duration>) -> Result<Vec<Status>, Problem> {
+pub fn wait(project: &Project, chosen: &Chosen, until: Option<Instant>) -> Result<Vec<Status>, Problem> {
     let place = place(project, chosen.env.as_ref());
-    let until = timeout.map(|timeout| Instant::now() + timeout);
     let is_late = || until.is_some_and(|until| Instant::now() >= until);
     let mut ready = Vec::new();
     for label in chosen.labels() {
@@ -467,12 +500,23 @@ pub fn list(project: &Project, env: Option<&EnvName>) -> Result<Vec<Listing>, Pr
     Ok(listings)
 }
 
-/// Where the logs of services are: name and folder of each.
-pub fn logs(project: &Project, chosen: &Chosen) -> Vec<(String, PathBuf)> {
+/// The environments that have a service which is up, or on its way.
+pub fn environments(project: &Project) -> Vec<String> {
+    let places = Place::all(&project.root().join(STATE_DIR)).into_iter();
+    let is_up = |place: &Place| {
+        let saved = place.saved().ok().flatten();
+        saved.is_some_and(|saved| saved.services.iter().any(|status| !status.state.is_over()))
+    };
+    places.filter_map(|(env, place)| env.filter(|_| is_up(&place))).collect()
+}
+
+/// Where the logs of services are: label, name and folder of each.
+pub fn logs(project: &Project, chosen: &Chosen) -> Vec<(String, String, PathBuf)> {
     let env = chosen.env.as_ref().map_or("-", EnvName::as_str);
     let folder = project.root().join(STATE_DIR).join("logs").join(env);
     let folder = |name: &String| folder.join(log_name(name).trim_end_matches(".log"));
-    chosen.names.iter().map(|name| (name.clone(), folder(name))).collect()
+    let one = |name: &String| (label(chosen.env.as_ref(), name), name.clone(), folder(name));
+    chosen.names.iter().map(one).collect()
 }
 
 /// Where what a service prints lies, by its label.

@@ -384,3 +384,35 @@ fn forward(told: &Subscription, write: &Mutex<UnixStream>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::service::State;
+
+    #[test]
+    fn what_is_left_is_ended_and_a_process_of_another_container_is_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let place = Place::new(dir.path(), None);
+        place.make().unwrap();
+        let left = |process: Identity| {
+            let text = serde_json::json!({
+                "label": "api", "name": "api", "state": "ready", "process": process, "restarts": 0, "urls": [],
+                "ports": [], "identity": crate::base::Digest::of(b""), "kept": false, "daemon": false,
+            });
+            let status: Status = serde_json::from_value(text).unwrap();
+            assert_eq!(status.state, State::Ready);
+            place.save(&Saved { format: FORMAT, supervisor: process, services: vec![status] }).unwrap();
+        };
+        let mut child = std::process::Command::new("sleep").arg("1000").spawn().unwrap();
+        let process = Identity::of(child.id()).unwrap();
+        // The same number, in a namespace of its own: the folder is shared, the processes are not.
+        left(Identity { space: process.space + 1, ..process });
+        assert_eq!(sweep(&place).unwrap().1, [""; 0]);
+        assert!(process.is_alive());
+        left(process);
+        let waits = std::thread::spawn(move || child.wait().unwrap());
+        assert_eq!(sweep(&place).unwrap().1, ["api"]);
+        assert!(!waits.join().unwrap().success());
+    }
+}

@@ -8,7 +8,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::sandbox::{Sandbox, need};
 use crate::screen::Person;
-use crate::service::{Project, pid_of};
+use crate::service::{Project, free_port, pid_of};
 
 /// Long enough for the slowest machine; nobody waits so long but a test that fails.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -254,4 +254,57 @@ fn who_holds_the_pipe_open_keeps_nobody_alive() {
         let line = std::fs::read_to_string(format!("/proc/{left}/cmdline")).unwrap_or_default();
         !line.contains("4321")
     });
+}
+
+#[test]
+fn status_tells_what_services_take() {
+    let Some(project) = Project::new("") else { return };
+    assert_eq!(project.sandbox.ok(&["status", "--json"]).stdout, "[]\n");
+    project.sandbox.ok(&["up"]);
+    let status = project.sandbox.ok(&["status", "--json"]).stdout;
+    let status: serde_json::Value = serde_json::from_str(&status).unwrap();
+    assert_eq!(status[0]["env"], "dev", "{status}");
+    for service in status[0]["services"].as_array().unwrap() {
+        assert_eq!(
+            (&service["state"], &service["usage"]["processes"]),
+            (&"ready".into(), &1.into()),
+            "{status}"
+        );
+        assert!(service["usage"]["memory"].as_u64() > Some(1 << 20) && service["load"].is_u64(), "{status}");
+    }
+    let text = project.sandbox.ok(&["status"]).stdout;
+    assert!(text.contains("  db  ready for ") && text.contains("% cpu, ") && text.contains(" MiB"), "{text}");
+    project.sandbox.ok(&["down"]);
+    project.is_clean("status");
+}
+
+#[test]
+fn several_environments_go_up_at_once_unless_their_ports_clash() {
+    let Some(project) = Project::new("env \"uat\"") else { return };
+    let ran = project.sandbox.run(&["up", "dev", "uat"]);
+    assert_eq!(ran.exit, 3, "{}", ran.text());
+    for text in
+        ["`uat.db` is refused: port ", " is also the port of `dev.db`", " is also the port of `dev.api`"]
+    {
+        assert!(ran.stderr.contains(text), "{}", ran.stderr);
+    }
+    assert_eq!(project.order(), [""; 0], "nothing was started");
+    let (db, api) = (free_port(), free_port());
+    project
+        .declare("hello", &format!("env \"uat\" {{ vars {{ (port)DB_PORT {db}; (port)API_PORT {api} }} }}"));
+    project.sandbox.ok(&["up", "dev", "uat"]);
+    let states = |ps: &serde_json::Value| {
+        let services = ps.as_array().unwrap().iter().flat_map(|env| env["services"].as_array().unwrap());
+        services.map(|one| format!("{} {}", one["label"], one["state"]).replace('"', "")).collect::<Vec<_>>()
+    };
+    assert_eq!(states(&project.ps()), ["dev.api ready", "dev.db ready", "uat.api ready", "uat.db ready"]);
+    assert_eq!(project.sandbox.ok(&["wait", "dev", "uat", "api"]).stderr.matches(" ready").count(), 2);
+    let logs = project.sandbox.ok(&["logs", "dev", "uat", "db", "-n", "1"]).stdout;
+    assert!(logs.contains("dev.db | ") && logs.contains("uat.db | "), "{logs}");
+    project.sandbox.ok(&["restart", "uat", "dev"]);
+    project.sandbox.ok(&["down", "dev", "uat"]);
+    assert!(states(&project.ps()).iter().all(|state| state.ends_with(" stopped")), "{}", project.ps());
+    let order = project.order();
+    assert_eq!(order[order.len() - 4..], ["stop api", "stop db", "stop api", "stop db"]);
+    project.is_clean("two environments");
 }

@@ -14,7 +14,7 @@ use crate::sandbox::{Sandbox, need};
 use crate::watch::Session;
 
 /// A port that nobody has at this moment.
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
@@ -55,7 +55,7 @@ impl Project {
         Some(project)
     }
 
-    fn declare(&self, word: &str, more: &str) {
+    pub fn declare(&self, word: &str, more: &str) {
         let (db, api) = (self.db, self.api);
         self.sandbox.write(
             "Envfile.kdl",

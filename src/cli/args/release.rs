@@ -112,7 +112,7 @@ pub enum ReleaseFormat {
                   proof (--check)."
 )]
 pub struct StatusArgs {
-    /// Which environment; all that have a deploy without one
+    /// Which environment; without one all that have a deploy, or a service that is up
     #[arg(value_name = "ENV")]
     pub env: Option<String>,
     /// Carry out the proofs of what is live, once

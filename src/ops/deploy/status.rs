@@ -71,10 +71,14 @@ impl DeployStatus {
     }
 }
 
-/// Looks at environments: the one that is named, or all that have a deploy.
+/// Looks at environments: the one that is named, or all that have a deploy or a service that is up.
 pub fn status(context: &Context, project: &Project, env: Option<&str>) -> Result<Overview, Problem> {
     let mut warnings = refresh_to_look(context, project);
-    let environments = environments(project, env)?;
+    let mut environments = environments(project, env)?;
+    if env.is_none() {
+        let up = super::super::service::environments(project);
+        environments.extend(up.into_iter().filter(|env| !environments.contains(env)).collect::<Vec<_>>());
+    }
     let git = Git::new(project.root());
     let mut found = Vec::new();
     for env in environments {
