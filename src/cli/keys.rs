@@ -3,6 +3,7 @@
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use crate::exec::TerminalGuard;
 use rustix::termios::{LocalModes, OptionalActions, SpecialCodeIndex, Termios};
 
 /// Whether keys arrive one by one and are not shown. Every clone speaks of the same terminal: standard input.
@@ -17,6 +18,8 @@ struct Hold {
     away: bool,
     /// There are panes on a screen of their own.
     panes: bool,
+    /// Puts all in order if envrun is killed meanwhile.
+    guard: Option<TerminalGuard>,
 }
 
 impl Keys {
@@ -25,6 +28,11 @@ impl Keys {
         let mut hold = self.hold();
         if hold.before.is_none() && is_ours() {
             hold.before = rustix::termios::tcgetattr(rustix::stdio::stdin()).ok();
+            hold.guard = hold.before.as_ref().and_then(|before| {
+                let words = if hold.panes { crate::report::EMERGENCY } else { crate::report::ABANDONED };
+                // Without it only a `kill -9` is not put in order.
+                TerminalGuard::start(before, &ours(before), words).ok()
+            });
             hold.set();
         }
         hold.before.is_some()
@@ -34,7 +42,7 @@ impl Keys {
     pub fn give_back(&self) {
         let mut hold = self.hold();
         hold.reset();
-        hold.before = None;
+        (hold.before, hold.guard) = (None, None);
         self.0.1.notify_all();
     }
 
@@ -114,20 +122,27 @@ impl Keys {
 impl Hold {
     fn set(&self) {
         let Some(before) = self.before.as_ref().filter(|_| !self.away && is_ours()) else { return };
-        let mut modes = before.clone();
-        // Ctrl-C and Ctrl-Z go on meaning what they mean.
-        modes.local_modes.remove(LocalModes::ICANON | LocalModes::ECHO);
-        modes.special_codes[SpecialCodeIndex::VMIN] = 1;
-        modes.special_codes[SpecialCodeIndex::VTIME] = 0;
+        // Told first: it is a mistake to miss the moment, and none to look for nothing.
+        self.guard.iter().for_each(|guard| guard.set(true));
         // A terminal that is gone has no modes.
-        let _ = rustix::termios::tcsetattr(rustix::stdio::stdin(), OptionalActions::Now, &modes);
+        let _ = rustix::termios::tcsetattr(rustix::stdio::stdin(), OptionalActions::Now, &ours(before));
     }
 
     fn reset(&self) {
         if let Some(before) = self.before.as_ref().filter(|_| !self.away && is_ours()) {
             let _ = rustix::termios::tcsetattr(rustix::stdio::stdin(), OptionalActions::Now, before);
         }
+        self.guard.iter().for_each(|guard| guard.set(false));
     }
+}
+
+/// The modes while keys arrive one by one. Ctrl-C and Ctrl-Z go on meaning what they mean.
+fn ours(before: &Termios) -> Termios {
+    let mut modes = before.clone();
+    modes.local_modes.remove(LocalModes::ICANON | LocalModes::ECHO);
+    modes.special_codes[SpecialCodeIndex::VMIN] = 1;
+    modes.special_codes[SpecialCodeIndex::VTIME] = 0;
+    modes
 }
 
 /// Whether envrun is in the foreground of the terminal: whoever is not is stopped for reading or setting modes.

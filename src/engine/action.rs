@@ -778,7 +778,10 @@ impl<'a> Actions<'a> {
                     "nothing is wrong with the run; what it made may be of the old or the new file",
                 )
             };
-            notice(message, Some(hint.into()));
+            // A session runs it again at once, says which file it is, and finds who does this for ever.
+            if self.around.memory.is_none() {
+                notice(message, Some(hint.into()));
+            }
             workspace.note_outputs(prepared, &result);
             return Ok(Outcome::Succeeded { stored: false });
         }

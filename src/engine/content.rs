@@ -9,11 +9,12 @@ use std::sync::mpsc::Sender;
 use crate::base::Digest;
 use crate::event::{Failure, Outcome};
 use crate::graph::NodeIx;
-use crate::model::Service;
+use crate::model::{Gate, Service};
 use crate::service::Begun;
 
 use super::action::{Actions, no_outputs, unfingerprinted};
 use super::dispatcher::Message;
+use super::memory::at_rest;
 use super::service::Serve;
 use super::surroundings::state_label;
 
@@ -52,6 +53,23 @@ impl Actions<'_> {
             && !serve.is_up(configured, &spec)
         {
             return failed;
+        }
+        // What was to come to its end has done so, for the same: a saved file that it does not read is no reason to begin anew.
+        let gate = self.plan.graph.gates(node).last().copied().unwrap_or_default();
+        if let Some(memory) = self.around.memory.filter(|_| !serve.forced && gate == Gate::Completed)
+            && memory.ended(&label, &with) == Some(None)
+            && serve.is_completed(configured, &spec)
+        {
+            self.set_outputs(node, content.outputs);
+            return Outcome::Up { begun: Begun::Already, gate, urls: spec.urls };
+        }
+        if self
+            .around
+            .memory
+            .is_some_and(|memory| memory.rests() && memory.ended(&label, &with) == Some(None))
+            && !serve.is_up(configured, &spec)
+        {
+            return at_rest();
         }
         let outcome = serve.serve(node, spec, send);
         if let Outcome::Up { .. } = outcome {

@@ -6,16 +6,28 @@
 //! same it would end the same.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::base::Digest;
-use crate::event::Outcome;
+use crate::event::{Failure, Outcome};
 use crate::fingerprint::Fingerprint;
 
 /// What is remembered of every node.
 #[derive(Debug, Default)]
 pub struct Memory {
     nodes: Mutex<HashMap<String, Remembered>>,
+    rest: AtomicBool,
+}
+
+/// How a service ends its node that rests: it ended by itself, and nobody asked for a run.
+pub fn at_rest() -> Outcome {
+    let reason = "it has ended, and begins again with the next run".to_owned();
+    Outcome::Failed {
+        failure: Failure::Service { reason, lines: Vec::new(), probe: None },
+        log: None,
+        hint: None,
+    }
 }
 
 /// One node's last execution.
@@ -69,6 +81,17 @@ impl Memory {
     /// What a service watches, as it was when that was looked at last.
     pub fn read(&self, label: &str) -> Option<Fingerprint> {
         self.nodes().get(label)?.read.clone()
+    }
+
+    /// From now on what was up and has ended by itself rests, or begins again with the next run that needs it: a run that
+    /// nobody asked for has no business to start anything.
+    pub fn set_rest(&self, rest: bool) {
+        self.rest.store(rest, Ordering::Relaxed);
+    }
+
+    /// Whether what has ended by itself rests.
+    pub fn rests(&self) -> bool {
+        self.rest.load(Ordering::Relaxed)
     }
 
     /// Forgets how those ended that failed.

@@ -64,6 +64,8 @@ enum News {
     Ready(Option<Timestamp>),
     /// One that was started then is started again for this time.
     Restart(Option<Timestamp>, u32),
+    /// One that was started then is being stopped.
+    Stopping(Option<Timestamp>),
     /// One that was started then is over: whether it failed.
     Over(Option<Timestamp>, bool),
 }
@@ -72,7 +74,8 @@ impl News {
     /// What there is to tell of a service that stands like this.
     fn of(status: &Status) -> Option<Self> {
         match &status.state {
-            State::Starting | State::Started | State::Stopping | State::Waiting => None,
+            State::Starting | State::Started | State::Waiting => None,
+            State::Stopping { .. } => Some(Self::Stopping(status.started)),
             State::Pausing { attempt, .. } => Some(Self::Restart(status.started, *attempt)),
             State::Ready => Some(Self::Ready(status.ready)),
             State::Failed(_) => Some(Self::Over(status.started, true)),
@@ -180,6 +183,12 @@ impl Services {
         }
     }
 
+    /// What is known of all of them.
+    pub fn statuses(&self) -> Vec<Status> {
+        let sessions: Vec<Arc<Session>> = lock(&self.sessions).values().cloned().collect();
+        sessions.iter().filter_map(|session| session.statuses(false).ok()).flatten().collect()
+    }
+
     /// Whether all of them are over.
     pub fn are_over(&self) -> bool {
         let over = |session: &Arc<Session>| {
@@ -239,13 +248,21 @@ impl Serve<'_> {
 
     /// Whether it is up, or on its way, as it is wanted: somebody else may have started it.
     pub(super) fn is_up(&self, configured: &ConfiguredTask, spec: &Spec) -> bool {
+        self.stands(configured, spec).is_some_and(|state| !state.is_over())
+    }
+
+    /// Whether it has come to its end, and well, as it is wanted.
+    pub(super) fn is_completed(&self, configured: &ConfiguredTask, spec: &Spec) -> bool {
+        self.stands(configured, spec) == Some(State::Completed)
+    }
+
+    /// Where it stands, if it is what is wanted and its supervisor is known here.
+    fn stands(&self, configured: &ConfiguredTask, spec: &Spec) -> Option<State> {
         let sessions = lock(&self.around.services.sessions);
-        let Some(session) = sessions.get(&configured.env).cloned() else { return false };
+        let session = sessions.get(&configured.env).cloned()?;
         drop(sessions);
-        let is_it = |status: &Status| {
-            status.label == spec.label && status.identity == spec.identity && !status.state.is_over()
-        };
-        session.statuses(false).is_ok_and(|statuses| statuses.iter().any(is_it))
+        let is_it = |status: &Status| status.label == spec.label && status.identity == spec.identity;
+        session.statuses(false).ok()?.into_iter().find(is_it).map(|status| status.state)
     }
 
     fn would(&self, configured: &ConfiguredTask, spec: Spec) -> Outcome {
@@ -390,9 +407,16 @@ impl Services {
     /// Whether a change is news: neither told before, nor told by the node of the service itself as long as that is not
     /// over. What is news is taken as told.
     pub fn is_news(&self, status: &Status, is_over: bool) -> bool {
-        let Some(news) = News::of(status).filter(|news| is_over || matches!(news, News::Restart(..))) else {
-            return false;
+        let is_news = |news: &News| match news {
+            News::Restart(..) => true,
+            // Told as ready, it ended by itself, whatever its node is about to find out.
+            News::Over(_, true) => {
+                let told = lock(&self.told).get(&status.label).copied().flatten();
+                is_over || matches!(told, Some(News::Ready(_)))
+            }
+            _ => is_over,
         };
+        let Some(news) = News::of(status).filter(is_news) else { return false };
         match lock(&self.told).get_mut(&status.label) {
             Some(told) => told.replace(news) != Some(news),
             None => true,
@@ -680,7 +704,7 @@ mod tests {
             (status(failed(), 30, None), true),
             (Status { kept: true, ..status(failed(), 30, None) }, false),
             (ready(40), true),
-            (status(State::Stopping, 40, None), false),
+            (status(State::Stopping { kill: None }, 40, None), true),
             (status(State::Stopped, 40, None), true),
             (status(State::Stopped, 40, None), false),
             (status(failed(), 50, None), true),

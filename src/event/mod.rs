@@ -32,7 +32,7 @@ use crate::graph::NodeIx;
 
 pub use nodes::NodeSet;
 pub use outcome::{Failure, Outcome, OutcomeKind};
-pub use state::{Counts, Executed, Failed, NodeState, RunState, Running};
+pub use state::{Counts, Executed, Failed, NodeState, RunState, Running, Served};
 
 /// The version of the wire format.
 pub const FORMAT: u32 = 1;
@@ -152,8 +152,31 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         polling: Option<String>,
     },
-    /// A service changed by itself, or was changed: it ended and is started again, is ready again, failed, was stopped. Not
-    /// told of what its own node tells: that it begins, and is ready for the first time.
+    /// In a session: texts that the graph was made of changed, and were read again.
+    Reread {
+        /// Which, relative to the root; of many only the first.
+        files: Vec<String>,
+        /// How many others.
+        #[serde(default)]
+        more: usize,
+        /// The variables that have other values now, by name.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        values: Vec<String>,
+        /// How they can be used.
+        state: Texts,
+    },
+    /// A session is being left: what it has up, and nobody else needs, is stopped.
+    SessionEnding,
+    /// A session is over: the last event of all.
+    SessionEnded {
+        /// The exit status of the program: 0, 130, or what the run came to that could not begin.
+        exit: u8,
+        /// How long it took to let everything go.
+        #[serde(rename = "took_ms", with = "wire::millis")]
+        took: Duration,
+    },
+    /// A service changed by itself, or was changed: it ended and is started again, is ready again, failed, is being
+    /// stopped, was stopped. Not told of what its own node tells: that it begins, and is ready for the first time.
     ServiceChanged {
         /// Which.
         node: NodeIx,
@@ -183,6 +206,18 @@ pub enum Event {
     },
     /// The last event of a run; a session that watches tells more.
     RunFinished(RunFinished),
+}
+
+/// How the texts that the graph is made of can be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Texts {
+    /// They are used from now on.
+    Used,
+    /// They are used from now on, and could not be before.
+    Repaired,
+    /// There are mistakes in them: what they were before is used on.
+    Broken,
 }
 
 /// What is known when a run begins.

@@ -2,10 +2,14 @@
 
 use std::time::Duration;
 
+use std::sync::Arc;
+
 use super::{Because, Event, NodeInfo, Outcome, OutcomeKind, RunFinished, RunStarted, Sequenced};
 use crate::base::Timestamp;
 use crate::event::Failure;
 use crate::graph::NodeIx;
+use crate::model::Gate;
+use crate::service::State;
 
 /// Where a node stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,6 +63,50 @@ pub struct Failed {
     pub executed: Option<Executed>,
 }
 
+/// A service of which something was told.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Served {
+    /// Which.
+    pub node: NodeIx,
+    /// Its label: from run to run of a session it is known by that.
+    pub label: Arc<str>,
+    /// Where it stood when it was heard of last.
+    pub state: State,
+    /// Since when.
+    pub since: Timestamp,
+    /// How long it took to stop, if it was seen being stopped, and whether that was longer than it had.
+    pub stopped: Option<(Duration, bool)>,
+}
+
+impl Served {
+    /// When SIGKILL follows, of one that is being stopped by signals.
+    pub fn killed_at(&self) -> Option<Timestamp> {
+        match self.state {
+            State::Stopping { kill } => {
+                let kill = u64::try_from(kill?.as_millis()).unwrap_or(u64::MAX);
+                Some(Timestamp(self.since.0.saturating_add(kill)))
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether it is being stopped.
+    pub fn is_stopping(&self) -> bool {
+        matches!(self.state, State::Stopping { .. })
+    }
+
+    fn becomes(&mut self, state: State, now: Timestamp) {
+        if state == self.state {
+            return;
+        }
+        self.stopped = self.is_stopping().then(|| {
+            let took = now.since(self.since);
+            (took, matches!(self.state, State::Stopping { kill: Some(kill) } if took >= kill))
+        });
+        (self.state, self.since) = (state, now);
+    }
+}
+
 /// How many nodes ended how. A group is counted only where something is wrong with it: otherwise it only stands for
 /// nodes that are counted themselves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -104,6 +152,9 @@ pub struct RunState {
     ahead: Ahead,
     interrupted: u32,
     finished: Option<RunFinished>,
+    /// In the order in which they were heard of first.
+    services: Vec<Served>,
+    ending: Option<Timestamp>,
 }
 
 impl RunState {
@@ -117,7 +168,16 @@ impl RunState {
         self.now = self.now.max(told.time);
         match &told.event {
             Event::RunStarted(started) => {
+                // In a session they stay up from run to run.
+                let mut services = std::mem::take(&mut self.services);
+                services.retain_mut(|served| {
+                    let at = started.nodes.iter().position(|info| info.label == served.label);
+                    let node = at.and_then(|at| u32::try_from(at).ok()).map(NodeIx);
+                    served.node = node.unwrap_or(served.node);
+                    node.is_some() && !served.state.is_over()
+                });
                 *self = Self {
+                    services,
                     started: Some(started.clone()),
                     began: told.time,
                     now: told.time,
@@ -145,6 +205,7 @@ impl RunState {
                 if self.nodes.get(at) != Some(&NodeState::Waiting) {
                     return;
                 }
+                self.serve(*node, State::Starting);
                 self.nodes[at] = NodeState::Running;
                 self.look_ahead(at, -1);
                 let executed =
@@ -156,7 +217,16 @@ impl RunState {
                     running.attempt = attempt.saturating_add(1);
                 }
             }
-            Event::NodeFinished { node, outcome, took } => self.finish(*node, outcome, *took),
+            Event::NodeFinished { node, outcome, took } => {
+                match outcome {
+                    Outcome::Up { gate: Gate::Completed, .. } => self.serve(*node, State::Completed),
+                    Outcome::Up { .. } => self.serve(*node, State::Ready),
+                    _ => {}
+                }
+                self.finish(*node, outcome, *took);
+            }
+            Event::ServiceChanged { node, state, .. } => self.serve(*node, state.clone()),
+            Event::SessionEnding => self.ending = Some(self.now),
             Event::NodesFinished { nodes, outcome } => {
                 nodes
                     .iter_below(self.node_count())
@@ -168,12 +238,24 @@ impl RunState {
                 nodes.iter_below(self.node_count()).for_each(|node| self.reopen(node));
             }
             Event::Output { .. }
-            | Event::ServiceChanged { .. }
             | Event::NodePhase { .. }
+            | Event::Reread { .. }
+            | Event::SessionEnded { .. }
             | Event::Notice(_)
             | Event::GlassBroken(_)
             | Event::Changed { .. }
             | Event::Watching { .. } => {}
+        }
+    }
+
+    /// Something was told of a service.
+    fn serve(&mut self, node: NodeIx, state: State) {
+        let now = self.now;
+        let Some(info) = self.node(node).filter(|info| info.service) else { return };
+        let label = Arc::clone(&info.label);
+        match self.services.iter_mut().find(|served| served.node == node) {
+            Some(served) => served.becomes(state, now),
+            None => self.services.push(Served { node, label, state, since: now, stopped: None }),
         }
     }
 
@@ -289,6 +371,26 @@ impl RunState {
     /// How often the run was asked to stop: 0 if it was not.
     pub fn interrupted(&self) -> u32 {
         self.interrupted
+    }
+
+    /// Whether a session is being left, or a run that was asked to stop.
+    pub fn is_ending(&self) -> bool {
+        self.ending.is_some() || (self.interrupted > 0 && self.finished.is_none())
+    }
+
+    /// Since when a session is being left.
+    pub fn ending_since(&self) -> Option<Timestamp> {
+        self.ending
+    }
+
+    /// Every service of which something was told; in a session also in an earlier run, if it is still there.
+    pub fn services(&self) -> &[Served] {
+        &self.services
+    }
+
+    /// What was told of one service.
+    pub fn served(&self, node: NodeIx) -> Option<&Served> {
+        self.services.iter().find(|served| served.node == node)
     }
 
     /// How much longer it will take, seen at `now`, if enough nodes have been executed before to say: what is left to

@@ -116,6 +116,7 @@ fn state() -> impl Strategy<Value = State> {
     prop_oneof![
         Just(State::Ready),
         Just(State::Stopped),
+        option::of(millis()).prop_map(|kill| State::Stopping { kill }),
         Just(State::Completed),
         (exit(), millis(), 1u32..9).prop_map(|(exit, pause, attempt)| State::Pausing {
             exit,
@@ -127,6 +128,10 @@ fn state() -> impl Strategy<Value = State> {
         millis().prop_map(|within| State::Failed(Trouble::NotReady { within })),
         words().prop_map(|need| State::Failed(Trouble::Blocked { need })),
     ]
+}
+
+fn texts() -> impl Strategy<Value = Texts> {
+    prop_oneof![Just(Texts::Used), Just(Texts::Repaired), Just(Texts::Broken)]
 }
 
 /// Any event, in no sensible order.
@@ -173,6 +178,10 @@ fn event() -> impl Strategy<Value = Event> {
             more,
             tasks
         }),
+        (vec(words(), 1..3), 0usize..4, vec(words(), 0..3), texts())
+            .prop_map(|(files, more, values, state)| Event::Reread { files, more, values, state }),
+        Just(Event::SessionEnding),
+        (any::<u8>(), millis()).prop_map(|(exit, took)| Event::SessionEnded { exit, took }),
         vec(node(), 0..9).prop_map(|nodes| Event::NodesReopened { nodes: nodes.into_iter().collect() }),
         (any::<usize>(), any::<usize>(), option::of(words()))
             .prop_map(|(files, folders, polling)| Event::Watching { files, folders, polling }),
@@ -432,12 +441,15 @@ fn the_page_says_exactly_what_the_types_say() {
             Event::Changed { .. } => 9,
             Event::NodesReopened { .. } => 10,
             Event::Watching { .. } => 11,
-            Event::ServiceChanged { .. } => 12,
-            Event::GlassBroken(_) => 13,
+            Event::ServiceChanged { .. } => 13,
+            Event::GlassBroken(_) => 14,
+            Event::Reread { .. } => 15,
+            Event::SessionEnding => 16,
+            Event::SessionEnded { .. } => 17,
         });
         keys.of_event(&serde_json::to_value(Sequenced { seq: 0, time: Timestamp(0), event }).unwrap());
     }
-    assert_eq!(seen.len(), 14 + OutcomeKind::COUNT, "the strategy leaves something out");
+    assert_eq!(seen.len(), 18 + OutcomeKind::COUNT, "the strategy leaves something out");
     assert_eq!(documented(), keys.0);
     assert!(include_str!("../../docs/events.md").contains(&format!("This is format {FORMAT}.")));
 }

@@ -116,30 +116,12 @@ pub(super) struct Guard {
 }
 
 impl Guard {
-    /// Forks the guardian of this run. May be called by any thread at any time: the child makes system calls only.
+    /// Forks the guardian of this run. May be called by any thread at any time.
     #[expect(unsafe_code, reason = "fork")]
     pub(super) fn start(run: RunId, ledger: &Ledger) -> io::Result<Self> {
         let (read, write) = pipe()?;
-        let mut all = std::mem::MaybeUninit::uninit();
-        let mut before = std::mem::MaybeUninit::uninit();
-        // SAFETY: sigfillset and pthread_sigmask write through valid pointers. In the child, which may have been a thread
-        // among others, only `guard` runs, which allocates nothing, takes no lock and never returns. Signals are blocked
-        // across the fork: a handler of envrun that ran in the child would write to pipes that envrun listens to.
-        let pid = unsafe {
-            libc::sigfillset(all.as_mut_ptr());
-            libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), before.as_mut_ptr());
-            let pid = libc::fork();
-            if pid == 0 {
-                guard(run, ledger, &read);
-            }
-            let error = io::Error::last_os_error();
-            libc::pthread_sigmask(libc::SIG_SETMASK, before.as_ptr(), std::ptr::null_mut());
-            if pid < 0 {
-                return Err(error);
-            }
-            pid
-        };
-        let pid = Pid::from_raw(pid).expect("a forked child has a number");
+        // SAFETY: `guard` makes system calls only.
+        let pid = unsafe { fork(|| guard(run, ledger, &read)) }?;
         Ok(Self { pid, _pipe: write })
     }
 
@@ -215,25 +197,57 @@ fn pause(milliseconds: i64) {
 }
 
 /// Closes everything but `kept`: what envrun's caller waits for the end of must not stay open here.
-#[expect(unsafe_code, reason = "closes what is owned elsewhere in the memory that was forked")]
 fn close_all_but(kept: std::ffi::c_int) {
+    if kept > 0 {
+        close_between(0, kept - 1);
+    }
+    close_between(kept + 1, std::ffi::c_int::MAX);
+}
+
+/// Closes everything from one number to another.
+#[expect(unsafe_code, reason = "closes what is owned elsewhere in the memory that was forked")]
+pub(super) fn close_between(first: std::ffi::c_int, last: std::ffi::c_int) {
     #[cfg(target_os = "linux")]
     {
-        let kept = kept.cast_unsigned();
+        let (first, last) = (first.cast_unsigned(), last.cast_unsigned());
         // SAFETY: closes descriptors of this process alone; nothing in it uses them.
-        let closed = unsafe {
-            (kept == 0 || libc::syscall(libc::SYS_close_range, 0, kept - 1, 0) == 0)
-                && libc::syscall(libc::SYS_close_range, kept + 1, u32::MAX, 0) == 0
-        };
-        if closed {
+        if unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) } == 0 {
             return;
         }
     }
     let most = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
-    for fd in 0..std::ffi::c_int::try_from(most.unwrap_or(65_536).min(65_536)).unwrap_or(65_536) {
-        if fd != kept {
-            // SAFETY: as above.
-            unsafe { libc::close(fd) };
-        }
+    let most = std::ffi::c_int::try_from(most.unwrap_or(65_536).min(65_536)).unwrap_or(65_536);
+    for fd in first..=last.min(most) {
+        // SAFETY: as above.
+        unsafe { libc::close(fd) };
     }
+}
+
+/// Forks a process that carries out `life`, with every signal blocked, and ends. May be called by any thread at any time.
+///
+/// # Safety
+/// `life` makes system calls only: it allocates nothing and takes no lock.
+#[expect(unsafe_code, reason = "fork")]
+pub(super) unsafe fn fork(life: impl FnOnce()) -> io::Result<Pid> {
+    let mut all = std::mem::MaybeUninit::uninit();
+    let mut before = std::mem::MaybeUninit::uninit();
+    // SAFETY: sigfillset and pthread_sigmask write through valid pointers. In the child, which may have been a thread among
+    // others, only `life` runs, of which the caller promises that it may, and then it ends at once. Signals are blocked
+    // across the fork: a handler of envrun that ran in the child would write to pipes that envrun listens to.
+    let pid = unsafe {
+        libc::sigfillset(all.as_mut_ptr());
+        libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), before.as_mut_ptr());
+        let pid = libc::fork();
+        if pid == 0 {
+            life();
+            libc::_exit(0);
+        }
+        let error = io::Error::last_os_error();
+        libc::pthread_sigmask(libc::SIG_SETMASK, before.as_ptr(), std::ptr::null_mut());
+        if pid < 0 {
+            return Err(error);
+        }
+        pid
+    };
+    Ok(Pid::from_raw(pid).expect("a forked child has a number"))
 }

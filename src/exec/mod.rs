@@ -9,8 +9,8 @@
 //! writes can be taken down, or kept from it, by a [`Watch`]. A [`Jobserver`] shares the places of `-j` with every make, ninja and cargo further down, or further up.
 //!
 //! Invariant: knows no graph, no task, no cache.
-//! Invariant: every command of a run is started here; `unsafe` is in `spawn`, `guard.rs` and `watch/notify.rs`,
-//! nowhere else.
+//! Invariant: every command of a run is started here; `unsafe` is in `spawn`, `guard.rs`,
+//! `terminal.rs` and `watch/notify.rs`, nowhere else.
 //! Invariant: nothing is done to the system, and nothing made, before the first command is started.
 
 mod command;
@@ -30,6 +30,7 @@ mod shell;
 mod signal;
 mod spawn;
 mod tenant;
+mod terminal;
 mod tree;
 mod usage;
 mod watch;
@@ -46,6 +47,7 @@ pub use replace::replace;
 pub use shell::{Shell, simple};
 pub use signal::Signals;
 pub use tenant::Tenant;
+pub use terminal::TerminalGuard;
 pub use usage::Usage;
 pub use watch::{Access, Kind, Seen, Uses, Watch};
 

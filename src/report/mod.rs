@@ -30,7 +30,7 @@ use std::sync::Arc;
 
 use crate::event::{RunState, Sequenced};
 
-pub use live::{Foreground, Meter, Screen};
+pub use live::{ABANDONED, Foreground, Meter, Screen};
 pub use reporters::{Reporters, replay};
 pub use style::Style;
 pub use tui::{EMERGENCY, Panes, Wish};

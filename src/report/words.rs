@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use super::Style;
 use super::style::Ink;
+use crate::base::Timestamp;
 use crate::base::unit::show_duration;
-use crate::event::{Because, Counts, Failure, OutcomeKind, RunState};
+use crate::event::{Because, Failure, NodeState, OutcomeKind, RunState, Served, Texts};
 use crate::model::Gate;
 use crate::service::spec::Link;
 use crate::service::{Begun, State};
@@ -50,12 +51,11 @@ fn short(revision: &str) -> &str {
 /// `3 executed, 1 restored, 12 up to date, 1 failed in 2.3s`, or `nothing to do: 12 up to date (8ms)`.
 pub(super) fn summary(state: &RunState) -> String {
     let took = state.finished().map_or(state.elapsed(), |finished| finished.took);
-    let counts = state.counts();
-    let parts = counted(counts);
+    let parts = counted(state);
     let idle =
         [OutcomeKind::UpToDate, OutcomeKind::AlreadyDone, OutcomeKind::AlreadyUp, OutcomeKind::Skipped];
     let others = |(kind, _): &(OutcomeKind, String)| !idle.contains(kind);
-    if parts.iter().any(others) || counts.of(OutcomeKind::Skipped) > 0 {
+    if parts.iter().any(others) || state.counts().of(OutcomeKind::Skipped) > 0 {
         let interrupted = if state.interrupted() > 0 { "interrupted: " } else { "" };
         return format!("{interrupted}{} in {}", join(&parts), show_duration(took));
     }
@@ -72,7 +72,24 @@ fn join(parts: &[(OutcomeKind, String)]) -> String {
 }
 
 /// What is counted, in the order it is said; failures last, where they are seen.
-fn counted(counts: &Counts) -> Vec<(OutcomeKind, String)> {
+fn counted(state: &RunState) -> Vec<(OutcomeKind, String)> {
+    // What was up, and is not any more when all is said.
+    let fate = |served: &&Served| {
+        let was_up = matches!(
+            state.state(served.node),
+            Some(NodeState::Over(OutcomeKind::Up | OutcomeKind::AlreadyUp))
+        );
+        was_up && (state.interrupted() > 0 || served.state != State::Stopped)
+    };
+    let over = |is_it: fn(&State) -> bool| {
+        state.services().iter().filter(fate).filter(|served| is_it(&served.state)).count()
+    };
+    let fates = [
+        (OutcomeKind::Up, over(|state| *state == State::Stopped), "stopped"),
+        (OutcomeKind::Up, over(|state| *state == State::Completed), "completed"),
+        (OutcomeKind::Failed, over(|state| matches!(state, State::Failed(_))), "failed"),
+    ];
+    let mut gone: usize = fates.iter().map(|(_, count, _)| count).sum();
     let words = [
         (OutcomeKind::WouldRun, "to execute"),
         (OutcomeKind::Succeeded, "executed"),
@@ -86,8 +103,25 @@ fn counted(counts: &Counts) -> Vec<(OutcomeKind, String)> {
         (OutcomeKind::Cancelled, "cancelled"),
         (OutcomeKind::Failed, "failed"),
     ];
-    let some = words.into_iter().filter(|(kind, _)| counts.of(*kind) > 0);
-    some.map(|(kind, word)| (kind, format!("{} {word}", counts.of(kind)))).collect()
+    let mut parts = Vec::new();
+    for (kind, word) in words {
+        let mut count = state.counts().of(kind);
+        if matches!(kind, OutcomeKind::Up | OutcomeKind::AlreadyUp) {
+            let less = gone.min(count);
+            (count, gone) = (count - less, gone - less);
+        }
+        if kind == OutcomeKind::Skipped {
+            let some = fates[..2].iter().filter(|(_, count, _)| *count > 0);
+            parts.extend(some.map(|(kind, count, word)| (*kind, format!("{count} {word}"))));
+        }
+        if kind == OutcomeKind::Failed {
+            count += fates[2].1;
+        }
+        if count > 0 {
+            parts.push((kind, format!("{count} {word}")));
+        }
+    }
+    parts
 }
 
 /// The verb for a service that has come that far.
@@ -133,7 +167,7 @@ pub(super) fn service(state: &State) -> Option<(Ink, &'static str, String)> {
         State::Completed => (Ink::Faint, "completed", String::new()),
         State::Failed(trouble) => (Ink::Bad, "failed", format!(": {trouble}")),
         State::Stopped => (Ink::Faint, "stopped", String::new()),
-        State::Starting | State::Started | State::Stopping | State::Waiting => return None,
+        State::Starting | State::Started | State::Stopping { .. } | State::Waiting => return None,
     })
 }
 
@@ -150,22 +184,119 @@ pub(super) fn watching(files: usize, folders: usize, polling: Option<&str>) -> S
     format!("watching {} in {}{how}", number(files, "file"), number(folders, "folder"))
 }
 
+/// The same where there is little room, and all of it was said before: `watching 312 files in 14 folders, polling`.
+pub(super) fn watching_shortly(files: usize, folders: usize, polling: bool) -> String {
+    let how = if polling { ", polling" } else { "" };
+    format!("{}{how}", watching(files, folders, None))
+}
+
 fn number(count: usize, what: &str) -> String {
     format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
 /// What a stop asked for at this level means, and what asking again does.
-pub(super) fn interrupted(level: u32, running: usize) -> String {
-    let tasks = match running {
-        1 => "1 task".to_owned(),
-        several => format!("{several} tasks"),
-    };
-    match level {
-        0 | 1 if running == 0 => "nothing new is started".to_owned(),
-        0 | 1 => format!("nothing new is started, {tasks} told to stop; once more for SIGTERM"),
-        2 => format!("SIGTERM to {tasks}; once more for SIGKILL"),
-        _ => format!("SIGKILL to {tasks}"),
+pub(super) fn interrupted(level: u32, state: &RunState) -> String {
+    let is_service = |node| state.node(node).is_some_and(|info| info.service);
+    let tasks = state.running().iter().filter(|running| !is_service(running.node)).count();
+    let up: Vec<&str> = still_up(state).collect();
+    let mut who = Vec::new();
+    if tasks > 0 {
+        who.push(number(tasks, "task"));
     }
+    if !up.is_empty() {
+        who.push(number(up.len(), "service"));
+    }
+    let who = if who.is_empty() { "whatever is left".to_owned() } else { who.join(" and ") };
+    match level {
+        0 | 1 if tasks == 0 && up.is_empty() => "nothing new is started".to_owned(),
+        0 | 1 if tasks == 0 => format!("stopping {}; once more for SIGTERM", named(&up)),
+        0 | 1 => {
+            let then = if up.is_empty() { String::new() } else { format!(", then {}", named(&up)) };
+            let tasks = number(tasks, "task");
+            format!("nothing new is started, {tasks} told to stop{then}; once more for SIGTERM")
+        }
+        2 => format!("SIGTERM to {who}; once more for SIGKILL"),
+        _ => format!("SIGKILL to {who}"),
+    }
+}
+
+/// `stopping dev.api, dev.db`: what a session does that is left; nothing if nothing is up.
+pub(super) fn ending(state: &RunState) -> Option<String> {
+    let up: Vec<&str> = still_up(state).collect();
+    (!up.is_empty()).then(|| format!("stopping {}", named(&up)))
+}
+
+/// `stopping dev.stub (SIGKILL in 3s), dev.db`: what is being stopped at this moment.
+pub(super) fn stopping(what: &[(String, Option<Timestamp>)], now: Timestamp) -> String {
+    let one = |(label, killed): &(String, Option<Timestamp>)| match killed {
+        Some(killed) if *killed > now => {
+            // Rounded up: it never says that no time is left while there is some.
+            let left = killed.since(now).as_millis().div_ceil(1000);
+            format!("{label} (SIGKILL in {left}s)")
+        }
+        Some(_) => format!("{label} (SIGKILL)"),
+        None => label.clone(),
+    };
+    let all: Vec<String> = what.iter().map(one).collect();
+    let all: Vec<&str> = all.iter().map(String::as_str).collect();
+    if all.is_empty() { "stopping".to_owned() } else { format!("stopping {}", named(&all)) }
+}
+
+/// `dev.api, dev.stub stopped in 3.1s; dev.db stays up, for somebody else needs it`: what became of the services when a
+/// session was left.
+pub(super) fn ended(state: &RunState, took: Duration) -> Option<String> {
+    let is_stopped =
+        |served: &&Served| served.state == State::Stopped && Some(served.since) >= state.ending_since();
+    let mut stopped: Vec<&Served> = state.services().iter().filter(is_stopped).collect();
+    stopped.sort_by_key(|served| served.since);
+    let stopped: Vec<&str> = stopped.iter().map(|served| &*served.label).collect();
+    let up: Vec<&str> = still_up(state).collect();
+    let stay = if up.len() == 1 { "stays" } else { "stay" };
+    let mut parts = Vec::new();
+    if !stopped.is_empty() {
+        parts.push(format!("{} stopped in {}", named(&stopped), show_duration(took)));
+    }
+    if !up.is_empty() {
+        parts.push(format!("{} {stay} up: not only this session needs that", named(&up)));
+    }
+    (!parts.is_empty()).then(|| parts.join("; "))
+}
+
+/// ` in 3.0s`, ` in 3.0s, by SIGKILL`: how long it took to stop a service.
+pub(super) fn stopped(stopped: Option<(Duration, bool)>) -> String {
+    match stopped {
+        Some((took, true)) => format!(" in {}, by SIGKILL", show_duration(took)),
+        Some((took, false)) => format!(" in {}", show_duration(took)),
+        None => String::new(),
+    }
+}
+
+/// What is not over, as far as it was told.
+fn still_up(state: &RunState) -> impl Iterator<Item = &str> {
+    let services = state.services().iter();
+    services.filter(|served| !served.state.is_over()).map(|served| &*served.label)
+}
+
+/// The first few by name.
+fn named(all: &[&str]) -> String {
+    const FEW: usize = 3;
+    match all.len().checked_sub(FEW) {
+        None | Some(0) => all.join(", "),
+        Some(more) => format!("{} and {more} more", all[..FEW].join(", ")),
+    }
+}
+
+/// `.env changed: PORT, MODE`, `Envfile.kdl changed, and can be used again`.
+pub(super) fn reread(files: &[String], more: usize, values: &[String], state: Texts) -> String {
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    let how = match state {
+        Texts::Used => "",
+        Texts::Repaired => ", and can be used again",
+        Texts::Broken => ", and cannot be used: the session goes on with what it was",
+    };
+    let values: Vec<&str> = values.iter().map(String::as_str).collect();
+    let what = if values.is_empty() { String::new() } else { format!(": {}", named(&values)) };
+    format!("{}{more} changed{how}{what}", files.join(", "))
 }
 
 /// Time that passes, for the live view: tenths below a minute, so that it does not jump about.

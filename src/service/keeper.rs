@@ -185,7 +185,7 @@ impl Keeper {
                     entry.probe = None;
                 }
                 State::Ready => status.ready = Some(now),
-                State::Stopping => status.ready = None,
+                State::Stopping { .. } => status.ready = None,
                 State::Waiting => (status.started, status.ready, status.process) = (Some(now), None, None),
                 State::Pausing { exit, .. } => {
                     status.ready = None;

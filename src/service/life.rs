@@ -21,7 +21,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::spec::{How, Policy, Spec, When};
+use super::spec::{How, Policy, STOP_TIMEOUT, Spec, When};
 use super::state::{Exit, State, Trouble};
 
 /// The pause before the first restart; each further one doubles it.
@@ -103,6 +103,8 @@ pub struct Life {
     policy: Policy,
     timeout: Duration,
     is_daemon: bool,
+    /// After how long SIGKILL ends it, if no command does.
+    kill: Option<Duration>,
     phase: Phase,
     then: Then,
     /// When it must be ready.
@@ -121,6 +123,7 @@ impl Life {
             policy: spec.restart,
             timeout: spec.ready.timeout,
             is_daemon: matches!(spec.how, How::Daemon { .. }),
+            kill: kill_of(spec),
             phase: Phase::Resting,
             then: Then::Rest,
             deadline: None,
@@ -135,6 +138,7 @@ impl Life {
         self.policy = spec.restart;
         self.timeout = spec.ready.timeout;
         self.is_daemon = matches!(spec.how, How::Daemon { .. });
+        self.kill = kill_of(spec);
     }
 
     /// What others see of it.
@@ -244,7 +248,7 @@ impl Life {
         self.phase = Phase::Stopping;
         self.then = then;
         self.deadline = None;
-        self.state = State::Stopping;
+        self.state = State::Stopping { kill: self.kill };
         vec![Step::Tell, Step::End]
     }
 
@@ -313,4 +317,10 @@ impl Life {
         self.state = state;
         vec![Step::Tell]
     }
+}
+
+/// After how long SIGKILL follows SIGTERM; nothing follows a command that ends it.
+fn kill_of(spec: &Spec) -> Option<Duration> {
+    let by_signal = matches!(spec.how, How::Child { stop: None, .. });
+    by_signal.then(|| spec.timeout.unwrap_or(STOP_TIMEOUT))
 }

@@ -33,7 +33,11 @@ pub enum State {
         attempt: u32,
     },
     /// It is being brought to its end.
-    Stopping,
+    Stopping {
+        /// After how long SIGKILL follows; not of one that a command of its own ends.
+        #[serde(rename = "kill_ms", with = "some_millis", default, skip_serializing_if = "Option::is_none")]
+        kill: Option<Duration>,
+    },
     /// It is down, and is started again when what it needs is there.
     Waiting,
     /// It was stopped, or never started.
@@ -57,7 +61,7 @@ impl State {
             Self::Started => "started",
             Self::Ready => "ready",
             Self::Pausing { .. } => "restarting",
-            Self::Stopping => "stopping",
+            Self::Stopping { .. } => "stopping",
             Self::Waiting => "waiting",
             Self::Stopped => "stopped",
             Self::Completed => "completed",
@@ -235,5 +239,27 @@ pub(super) mod millis {
 
     pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
         u64::deserialize(deserializer).map(Duration::from_millis)
+    }
+}
+
+mod some_millis {
+    //! Durations that may be missing, as whole milliseconds.
+
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    #[expect(clippy::ref_option, reason = "serde hands it over like this")]
+    pub(super) fn serialize<S: Serializer>(
+        time: &Option<Duration>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        time.map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX)).serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<Duration>, D::Error> {
+        Ok(Option::<u64>::deserialize(deserializer)?.map(Duration::from_millis))
     }
 }

@@ -2,10 +2,14 @@
 
 #![cfg(target_os = "linux")]
 
-use rustix::process::Signal;
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
+use std::sync::mpsc::channel;
+
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::sandbox::Sandbox;
-use crate::watch::{Session, without_groups};
+use crate::watch::{PATIENCE, Session, without_groups};
 
 /// Three services: one rests on what a task makes, one on files, one on nothing. Each notes that it begins.
 const THREE: &str = r#"
@@ -207,6 +211,99 @@ fn ctrl_c_again_and_again_hurries_a_session_that_lets_go_of_its_services() {
         session.signal(Signal::INT);
         let told = session.wait(|event, _| event["event"] == "interrupted");
         assert_eq!(told["level"], level, "{told}");
+        if level == 1 {
+            // What it is given, and that everybody waits for it, is told at once.
+            let stopping = session.wait(|event, _| event["event"] == "service-changed");
+            assert_eq!((&stopping["state"], &stopping["kill_ms"]), (&"stopping".into(), &600_000.into()));
+        }
     }
+    let stopped = session.wait(|event, _| event["event"] == "service-changed" && event["state"] == "stopped");
+    assert_eq!(session.name(&stopped), "deaf");
+    let ended = session.wait(|event, _| event["event"] == "session-ended");
+    assert_eq!(ended["exit"], 130, "{ended}");
     assert_eq!(session.envrun.wait().unwrap().code(), Some(130));
+    let at = |name: &str| session.heard.iter().position(|event| event["event"] == name).unwrap();
+    assert!(at("session-ending") < at("service-changed"));
+}
+
+/// How a session that is left says so, in words.
+#[test]
+fn what_is_stopped_is_said() {
+    let sandbox = three();
+    let mut command = sandbox.command(&["dev", "-o", "prefix", "look", "web"]);
+    let mut envrun = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let err = BufReader::new(envrun.stderr.take().unwrap());
+    let (send, lines) = channel();
+    std::thread::spawn(move || err.lines().map_while(Result::ok).try_for_each(|line| send.send(line)));
+    let mut told = Vec::new();
+    let mut until = |text: &str| {
+        loop {
+            let line = lines.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("no `{text}`: {told:#?}"));
+            let found = line.contains(text);
+            told.push(line.clone());
+            if found {
+                return line;
+            }
+        }
+    };
+    until("watching");
+    kill_process(Pid::from_child(&envrun), Signal::INT).unwrap();
+    let asked = until("SIGINT");
+    assert!(asked.starts_with("SIGINT: stopping ") && asked.ends_with("; once more for SIGTERM"), "{asked}");
+    let last = until("stopped in ");
+    assert!(last.starts_with("api, web ") || last.starts_with("web, api "), "{last}");
+    assert_eq!(envrun.wait().unwrap().code(), Some(130));
+    let stopped = told.iter().filter(|line| line.trim_start().starts_with("stopped ")).count();
+    assert_eq!(stopped, 2, "{told:#?}");
+}
+
+/// The second look, at folders that came with the first run, is nobody's wish: what ended meanwhile rests, and what has done
+/// its work does not begin anew.
+#[test]
+fn a_second_look_starts_nothing() {
+    let sandbox = Sandbox::with(&[
+        (
+            "Envfile.kdl",
+            r#"
+            service "dies" { run "echo dies >> starts; echo up; while [ ! -e end ]; do sleep 0.02; done; exit 3"; ready { log "^up$" } }
+            service "once" { run "echo once >> starts" }
+            task "gen" { needs "dies" "once" state="completed"; inputs "in.txt"; outputs "gen"; run "mkdir -p gen/deep; cp in.txt gen/deep; touch end; while [ ! -e gone ]; do sleep 0.02; done" }
+            task "use" { needs "gen"; inputs "gen/**"; outputs "o.txt"; run "cp gen/deep/in.txt o.txt" }
+            "#,
+        ),
+        (
+            "in.txt", "1
+",
+        ),
+        ("starts", ""),
+    ]);
+    sandbox.write(
+        "Envfile.kdl",
+        &sandbox.read("Envfile.kdl").replace(
+            r#"needs "dies" "once" state="completed""#,
+            r#"needs "dies"; needs "once" state="completed""#,
+        ),
+    );
+    let mut session = Session::begin(sandbox.command(&["dev", "-o", "json", "use"]));
+    session.wait(|event, _| event["state"] == "failed");
+    sandbox.write("gone", "");
+    session.idle();
+    assert_eq!(started(&sandbox), ["dies", "once"], "{}", session.story());
+}
+
+/// Who joins is shown what a node printed that failed before.
+#[test]
+fn who_joins_sees_why_something_failed() {
+    let sandbox = Sandbox::new(r#"task "bad" { run "echo the reason; exit 3" }; task "good" { run "true" }"#);
+    let _first = Session::start(&sandbox, &["bad", "good"]);
+    let mut command = sandbox.command(&["dev", "-o", "prefix", "bad", "good"]);
+    let mut second = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let lines = BufReader::new(second.stderr.take().unwrap()).lines();
+    let told: Vec<String> =
+        lines.map_while(Result::ok).take_while(|line| !line.contains("watching")).collect();
+    kill_process(Pid::from_child(&second), Signal::INT).unwrap();
+    second.wait().unwrap();
+    let out = std::io::read_to_string(second.stdout.take().unwrap()).unwrap();
+    assert!(out.contains("the reason") || told.iter().any(|line| line.contains("the reason")), "{told:#?}");
+    assert!(!told.iter().any(|line| line.contains("output: none")), "{told:#?}");
 }

@@ -190,6 +190,32 @@ fn panes_come_and_go() {
     person.has_a_usable_shell();
 }
 
+/// Killed in the middle of it, envrun leaves a terminal that can be used, with nobody's help: dash puts nothing in order.
+#[test]
+fn a_killed_session_gives_the_terminal_back() {
+    if !need("script", "bsdutils") || !need("dash", "dash") {
+        return;
+    }
+    for (ui, last) in [("tui", "\x1b[?1049l"), ("auto", "\x1b[?25h")] {
+        let sandbox = stage();
+        sandbox.write("go", "");
+        let mut person = Person::sits_down(&sandbox, "xterm");
+        // Whoever looks at once may be faster than what puts things in order.
+        let look = "until stty -a | grep -q ' icanon' && stty -a | grep -q ' echo '; do sleep 0.05; done; echo in order";
+        let envrun = env!("CARGO_BIN_EXE_envrun");
+        let run = format!("sh -c 'echo $$ > pid; exec {envrun} dev --ui={ui} slow quick'\n{look}\n");
+        sandbox.write("killed.sh", &run);
+        person.types("dash killed.sh\r");
+        person.sees("quick");
+        person.sees(if ui == "tui" { "watching" } else { "? help" });
+        let pid: i32 = sandbox.read("pid").trim().parse().unwrap();
+        kill_process(Pid::from_raw(pid).unwrap(), Signal::KILL).unwrap();
+        person.sees(last);
+        person.sees("in order\r\n");
+        person.has_a_usable_shell();
+    }
+}
+
 /// No view, no keys, no sequence at all where the terminal cannot do more than print.
 #[test]
 fn a_dumb_terminal_gets_text_only() {

@@ -13,7 +13,7 @@ use serde_json::Value;
 use crate::sandbox::{Sandbox, need};
 
 /// Long enough for the slowest machine; nobody waits so long but a test that fails.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A session, and what it tells.
 pub struct Session {
@@ -285,14 +285,33 @@ fn the_envfile_is_read_again_and_a_broken_one_changes_nothing() {
     ]);
     let mut session = Session::start(&sandbox, &["a", "b"]);
     sandbox.save(".env", "GREETING=hi\n");
+    // Which variables have another value is told, and not what it is.
+    let told = session.wait(|event, _| event["event"] == "reread");
+    assert_eq!(told["files"], serde_json::json!([".env"]), "{told}");
+    assert_eq!(told["values"], serde_json::json!(["GREETING"]), "{told}");
+    assert_eq!(told["state"], "used", "{told}");
     session.output("a", "hi");
     session.idle();
     sandbox.save("more.kdl", "task \"b\" { inputs \"in.txt\"; run \"echo other\" ");
-    session.wait(|event, _| event["message"].as_str().is_some_and(|text| text.contains("cannot be used")));
+    let told = session.wait(|event, _| event["event"] == "reread");
+    assert_eq!(
+        (&told["state"], &told["files"]),
+        (&"broken".into(), &serde_json::json!(["more.kdl"])),
+        "{told}"
+    );
     sandbox.save("in.txt", "2\n");
     assert!(without_groups(session.idle()).contains(&"+b".to_owned()));
     sandbox.save("more.kdl", "task \"b\" { inputs \"in.txt\"; run \"echo other\" }");
+    let told = session.wait(|event, _| event["event"] == "reread");
+    assert_eq!(told["state"], "repaired", "{told}");
     session.output("b", "other");
+    session.idle();
+    // Among so many files that nobody says which, it is seen all the same.
+    for at in 0..600 {
+        sandbox.write(&format!("many-{at}"), "");
+    }
+    sandbox.write("more.kdl", "task \"b\" { inputs \"in.txt\"; run \"echo third\" }");
+    session.output("b", "third");
     session.idle();
     let (exit, told) = session.end(Signal::TERM);
     assert_eq!(exit, 130);
@@ -315,6 +334,8 @@ fn a_circle_is_found_named_and_ended() {
     let mut session = Session::begin(sandbox.command(&["dev", "-o", "json", "gen", "other"]));
     let notice =
         session.wait(|event, _| event["message"].as_str().is_some_and(|text| text.contains("circle")));
+    let others = session.heard.iter().filter(|event| event["event"] == "notice").count();
+    assert_eq!(others, 1, "it is said once, and nothing before: {}", session.story());
     let message = notice["message"].as_str().unwrap();
     assert!(
         message.contains("`gen` runs in a circle: it writes src/stamp.txt, which is an input of itself"),

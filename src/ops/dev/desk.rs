@@ -76,6 +76,8 @@ pub(super) struct Changes {
     pub head: bool,
     /// Folders came, went or moved, or nobody knows: what is watched has to be looked at again.
     pub folders: bool,
+    /// So many files changed that nobody says which.
+    pub many: bool,
     /// Folders that are not watched any more.
     pub gone: Vec<PathBuf>,
 }
@@ -86,22 +88,29 @@ impl Changes {
         !self.text && !self.head && !self.folders && self.readers.len() <= FEW
     }
 
+    /// Whether it is known that no file but those among the readers changed, if any did: a folder came or went, as outputs
+    /// of the session's own tasks do.
+    pub fn are_only_places(&self) -> bool {
+        !self.text && !self.head && !self.many && self.readers.len() <= FEW
+    }
+
     /// Adds what changed later.
     pub fn add(&mut self, later: Self) {
         self.readers.extend(later.readers);
         self.text |= later.text;
         self.head |= later.head;
         self.folders |= later.folders;
+        self.many |= later.many;
         self.gone.extend(later.gone);
     }
 
     /// The changed files by name, each once, and how many others there are.
-    pub fn named(files: impl IntoIterator<Item = RelPath>) -> (Vec<String>, usize) {
+    pub fn named(files: impl IntoIterator<Item = String>) -> (Vec<String>, usize) {
         let mut seen = HashSet::new();
         let mut named = Vec::new();
         for file in files {
             if seen.insert(file.clone()) && named.len() < NAMED {
-                named.push(file.display().into_owned());
+                named.push(file);
             }
         }
         let more = seen.len() - named.len();
@@ -317,11 +326,11 @@ impl Desk {
         let wall = self.clock.now();
         // A file that is gone, as after every save by way of another name, says nothing of what is to be watched.
         let gone = batch.gone.into_iter().filter(|path| area.is_watched(path)).collect();
-        let mut changes = Changes { folders: batch.lost, gone, ..Changes::default() };
+        let mut changes = Changes { folders: batch.lost, many: batch.lost, gone, ..Changes::default() };
         changes.folders |= !changes.gone.is_empty();
         let mut somebody = false;
         if batch.paths.len() > MANY {
-            changes.folders = true;
+            (changes.folders, changes.many) = (true, true);
         } else {
             let mut paths: Vec<(PathBuf, Duration)> = batch.paths.into_iter().collect();
             let mut at = 0;
@@ -333,6 +342,7 @@ impl Desk {
                     let inside = std::fs::read_dir(&path).into_iter().flatten().flatten();
                     paths.extend(inside.take(MANY).map(|entry| (entry.path(), when)));
                     if paths.len() > MANY {
+                        changes.many = true;
                         break;
                     }
                 }
@@ -366,7 +376,7 @@ impl Desk {
             self.tell_run(Message::Changed { files: (vec!["many files".to_owned()], 0), readers });
         }
         if !changes.readers.is_empty() {
-            let files = Changes::named(changes.readers.iter().map(|(_, file)| file.clone()));
+            let files = Changes::named(changes.readers.iter().map(|(_, file)| file.display().into_owned()));
             self.tell_run(Message::Changed { files, readers: changes.readers.clone() });
         }
         self.wake(Wake::Changed(changes));

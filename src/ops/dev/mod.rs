@@ -19,24 +19,25 @@ mod activity;
 mod desk;
 mod place;
 mod share;
+mod values;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, Receiver};
 use std::sync::{Arc, PoisonError};
 
-use crate::base::RelPath;
+use crate::base::{Digest, RelPath};
 use crate::engine::action::Actions;
 use crate::engine::dispatcher::signal_name;
 use crate::engine::dispatcher::{self, Ending, Message};
-use crate::engine::memory::Memory;
+use crate::engine::memory::{Memory, at_rest};
 use crate::engine::service::{Ear, Hold};
 use crate::engine::surroundings::{Surroundings, state_label};
-use crate::event::{Event, Notice, Outcome};
+use crate::event::{Event, Notice, Outcome, Texts};
 use crate::exec::{Processes, Signals};
 use crate::fingerprint::Interest;
 use crate::graph::NodeIx;
-use crate::model::ConditionKind;
+use crate::model::{ConditionKind, Gate};
 use crate::plan::{Force, OnFailure};
 use crate::record::{self, RunId};
 use crate::report::Reporters;
@@ -102,6 +103,8 @@ enum Cause {
     Changed(Changes),
     /// The user asked for it.
     Rerun,
+    /// Something is watched that was not before the last run: nobody asked for anything.
+    Look,
 }
 
 struct Session<'a> {
@@ -127,6 +130,10 @@ struct Session<'a> {
     more: bool,
     /// It is to be told that the session waits, as soon as it does.
     untold: bool,
+    /// The texts that the graph was made of, as they were when they were read last.
+    contents: BTreeMap<PathBuf, Option<Digest>>,
+    /// They could not be used then.
+    broken: bool,
 }
 
 /// Carries out a session; gives the exit status.
@@ -192,12 +199,15 @@ pub fn dev(
         looked: false,
         more: false,
         untold: false,
+        contents: BTreeMap::new(),
+        broken: false,
     };
+    session.contents = session.contents_now();
     let exit = match gatherer {
         Ok(_) => session.go(&heard),
         Err(error) => Err(Problem::usage(format!("no thread can be started: {error}"), None)),
     };
-    session.leave(&heard);
+    session.leave(&heard, exit.as_ref().map_or_else(Problem::exit, |exit| *exit));
     session.ready.processes.wait();
     session.ready.processes.finish();
     drop(signals);
@@ -320,12 +330,26 @@ impl Session<'_> {
         }
     }
 
-    /// Lets everything go that the session asked for. Ctrl-C meanwhile hurries it.
-    fn leave(&mut self, heard: &Receiver<Wake>) {
-        let (services, desk) = (&self.ready.services, &self.desk);
-        if !services.are_there() {
-            return;
+    /// Lets everything go that the session asked for, and says what became of it. Ctrl-C meanwhile hurries it.
+    fn leave(&mut self, heard: &Receiver<Wake>, exit: u8) {
+        let began = self.context.clock.now();
+        if self.ready.services.are_there() {
+            self.reporters.tell(Event::SessionEnding);
+            self.let_go(heard);
         }
+        let took = self.context.clock.now().since(began);
+        self.reporters.tell(Event::SessionEnded { exit, took });
+    }
+
+    fn let_go(&mut self, heard: &Receiver<Wake>) {
+        let (services, desk) = (&self.ready.services, &self.desk);
+        let tell = |reporters: &mut Reporters, status: Status| {
+            let Some(node) = told_as(reporters, &status.label) else { return };
+            let is_known = reporters.state().served(node).is_some_and(|served| served.state == status.state);
+            if !is_known && services.is_news(&status, true) {
+                reporters.tell(services.changed(node, status));
+            }
+        };
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 services.let_go();
@@ -346,10 +370,15 @@ impl Session<'_> {
                             self.reporters.tell(Event::Output { node, stream, bytes });
                         }
                     }
+                    Wake::Service(status) => tell(&mut self.reporters, *status),
                     _ => {}
                 }
             }
         });
+        // The last of it may still be on its way.
+        for status in services.statuses().into_iter().filter(|status| status.state.is_over()) {
+            tell(&mut self.reporters, status);
+        }
     }
 
     /// A node as those know it who listen: by its name in what was told last.
@@ -370,7 +399,12 @@ impl Session<'_> {
         if !self.ready.services.is_news(&status, true) {
             return;
         }
-        let over = status.state.is_over();
+        let graph = &self.ready.plan.graph;
+        let own = graph.iter().find(|(_, node)| node.label == status.label);
+        // What was to come to its end has done so, for good.
+        let has_done_it = status.state == State::Completed
+            && own.is_some_and(|(ix, _)| graph.gates(ix).last() == Some(&Gate::Completed));
+        let over = status.state.is_over() && !has_done_it && own.is_some();
         let stopped = status.state == State::Stopped;
         self.reporters.tell(self.ready.services.changed(node, status));
         if over {
@@ -386,19 +420,22 @@ impl Session<'_> {
         if let Cause::Changed(changes) = cause {
             changes.gone.iter().for_each(|folder| self.eyes.forget(folder));
             self.look_around |= changes.folders || changes.text || changes.head;
-            if (changes.text || changes.head) && !self.read_again() {
+            // Of many files at once nobody says which they are.
+            let text = changes.text || (changes.folders && self.contents != self.contents_now());
+            if (text || changes.head) && !self.read_again() {
                 return Ok(None);
             }
         }
         self.ready.plan.limits.force = match cause {
             Cause::Start => self.request.force,
             Cause::Rerun => Force::Targets,
-            Cause::Changed(_) => Force::Nothing,
+            Cause::Changed(_) | Cause::Look => Force::Nothing,
         };
         if matches!(cause, Cause::Rerun) {
             self.memory.forget_failures();
         }
         let mut any_told = false;
+        let mut cause = cause;
         loop {
             let (ending, told) = self.run(cause, first)?;
             if ending.exit == INTERRUPTED {
@@ -414,7 +451,7 @@ impl Session<'_> {
                 return Ok(Some(ending));
             }
             self.looked = false;
-            first = false;
+            (first, cause) = (false, &Cause::Look);
             self.ready.plan.limits.force = Force::Nothing;
         }
     }
@@ -460,10 +497,18 @@ impl Session<'_> {
             ..self.ready.surroundings(self.context, &self.project, &self.request)
         };
         let actions = Actions::new(&self.ready.plan, &around);
-        if let Cause::Changed(changes) = cause
-            && !first
-            && let Some(event) = changed(&self.ready, &actions, changes)
-        {
+        let news = match cause {
+            Cause::Changed(changes) if !first => changed(&self.ready, &actions, changes),
+            _ => None,
+        };
+        let rests = match cause {
+            _ if first => false,
+            Cause::Look => true,
+            Cause::Changed(changes) => news.is_none() && changes.are_only_places(),
+            Cause::Start | Cause::Rerun => false,
+        };
+        self.memory.set_rest(rests);
+        if let Some(event) = news {
             self.reporters.tell(event);
         }
         let (send, receive) = mpsc::channel::<Message>();
@@ -542,11 +587,13 @@ impl Session<'_> {
         let nodes = self.ready.plan.graph.iter().filter(|_| !failures.is_empty());
         let known: HashMap<NodeIx, Outcome> =
             nodes.filter_map(|(ix, node)| Some((ix, failures.get(&state_label(node))?.clone()))).collect();
+        let at_rest = at_rest();
         self.reporters.hold(move |event| match event {
-            Event::NodeStarted { .. } | Event::Interrupted { .. } | Event::ServiceChanged { .. } => true,
+            // What becomes of services is told after a run of which nothing else is.
+            Event::NodeStarted { .. } | Event::Interrupted { .. } => true,
             Event::NodeFinished { node, outcome, .. } => match outcome {
                 Outcome::Restored { .. } => true,
-                Outcome::Failed { .. } => known.get(node).is_none_or(|before| before != outcome),
+                Outcome::Failed { .. } => *outcome != at_rest && known.get(node) != Some(outcome),
                 _ => false,
             },
             _ => false,
@@ -628,6 +675,9 @@ impl Session<'_> {
 
     /// Reads the texts again. If they are broken that is shown, and everything stays as it is.
     fn read_again(&mut self) -> bool {
+        // Looked at before they are read: what is written meanwhile is another change.
+        let contents = self.contents_now();
+        let before = values::of(&self.ready.plan.graph);
         let fresh =
             Project::open_with_errors(self.context, self.terms.file.as_deref()).and_then(|mut project| {
                 if project.loaded.has_errors() {
@@ -640,9 +690,12 @@ impl Session<'_> {
                 self.ready.plan_again(self.context, &mut project, &self.request)?;
                 Ok(project)
             });
+        let was_broken = std::mem::replace(&mut self.broken, fresh.is_err());
         match fresh {
             Ok(project) => {
                 self.project = project;
+                let state = if was_broken { Texts::Repaired } else { Texts::Used };
+                self.tell_reread(contents, values::changed(&before, &self.ready.plan.graph), state);
                 self.desk.forget();
                 self.let_go_of_others();
                 self.memory.forget_failures();
@@ -656,14 +709,44 @@ impl Session<'_> {
                 false
             }
             Err(problem) => {
+                self.tell_reread(contents, Vec::new(), Texts::Broken);
                 self.console.problem(&problem);
-                let message =
-                    "the Envfile cannot be used as it is now; the session goes on with what it was".into();
-                self.reporters.tell(Event::Notice(Notice { node: None, message, hint: None }));
                 self.watch();
                 false
             }
         }
+    }
+
+    /// Says which texts changed, if any of them holds something else than before.
+    fn tell_reread(
+        &mut self,
+        contents: BTreeMap<PathBuf, Option<Digest>>,
+        values: Vec<String>,
+        state: Texts,
+    ) {
+        let before = std::mem::replace(&mut self.contents, contents);
+        let is_new =
+            |(path, content): &(&PathBuf, &Option<Digest>)| before.get(*path).copied().flatten() != **content;
+        let root = self.project.root();
+        let changed = self.contents.iter().filter(is_new);
+        let changed = changed.map(|(path, _)| path.strip_prefix(root).unwrap_or(path).display().to_string());
+        let (files, more) = Changes::named(changed);
+        // A commit is a reason to read them again, too.
+        if !files.is_empty() || state == Texts::Broken {
+            self.reporters.tell(Event::Reread { files, more, values, state });
+        }
+    }
+
+    /// What the texts hold at this moment that the graph is made of; nothing for those that are not there.
+    fn contents_now(&self) -> BTreeMap<PathBuf, Option<Digest>> {
+        let digest = |path: &PathBuf| std::fs::read(path).ok().map(|text| Digest::of(&text));
+        self.texts()
+            .into_iter()
+            .map(|text| {
+                let digest = digest(&text);
+                (text, digest)
+            })
+            .collect()
     }
 
     /// Lets go of services that are not in the graph any more.
@@ -706,7 +789,7 @@ fn changed(ready: &Ready, actions: &Actions<'_>, changes: &Changes) -> Option<Ev
     if readers.is_empty() {
         return None;
     }
-    let (files, more) = Changes::named(readers.iter().map(|(_, file)| file.clone()));
+    let (files, more) = Changes::named(readers.iter().map(|(_, file)| file.display().into_owned()));
     let mut affected = vec![false; ready.plan.graph.len()];
     let mut todo: Vec<NodeIx> = readers.iter().map(|(node, _)| *node).collect();
     while let Some(node) = todo.pop() {

@@ -7,7 +7,7 @@
 //!
 //! Invariant: a terminal that does not read misses output; it never makes the session wait.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::io::{self, BufRead, BufReader, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
 use crate::base::Digest;
 use crate::base::fs::FileLock;
 use crate::event::{Event, RunState, Sequenced};
+use crate::graph::NodeIx;
 use crate::plan::Plan;
 use crate::record::STATE_DIR;
 use crate::report::Reporter;
@@ -37,6 +38,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const LAST_WORDS: Duration = Duration::from_secs(1);
 /// So many events of the last run are told to whoever joins, behind the first.
 const REMEMBERED: usize = 2000;
+/// So much of what its nodes printed, with them.
+const PRINTED: usize = 256 << 10;
 /// How many bytes of output may wait for a terminal that does not read.
 const BACKLOG: usize = 4 << 20;
 /// What a terminal that joined asks for.
@@ -145,9 +148,51 @@ pub(super) struct Told(Arc<Mutex<Room>>);
 struct Room {
     first: Option<Sequenced>,
     rest: VecDeque<Sequenced>,
+    /// How much of these is output, and how many are something else.
+    printed: usize,
+    others: usize,
     guests: Vec<Guest>,
     /// The other end closes when all has been written.
     writers: Option<(Sender<()>, Receiver<()>)>,
+}
+
+impl Room {
+    /// Keeps what was told for whoever joins later. Of what nodes printed the newest is kept, and of each at least a sign that
+    /// it printed something: nobody is to read that it did not.
+    fn remember(&mut self, told: Sequenced) {
+        const CUT: &[u8] = b"...\n";
+        // Of a node that prints a byte at a time each one costs more than that.
+        let size = |told: &Sequenced| match &told.event {
+            Event::Output { bytes, .. } => bytes.len() + 64,
+            _ => 0,
+        };
+        self.printed += size(&told);
+        self.others += usize::from(size(&told) == 0);
+        self.rest.push_back(told);
+        if self.printed > PRINTED {
+            let mut cut: HashSet<NodeIx> = HashSet::new();
+            let mut printed = self.printed;
+            self.rest.retain_mut(|told| {
+                if size(told) == 0 || printed <= PRINTED / 2 {
+                    return true;
+                }
+                printed -= size(told);
+                let Event::Output { node, bytes, .. } = &mut told.event else { return true };
+                let first = cut.insert(*node);
+                if first {
+                    *bytes = CUT.to_vec();
+                    printed += size(told);
+                }
+                first
+            });
+            self.printed = printed;
+        }
+        while self.others > REMEMBERED {
+            let Some(told) = self.rest.pop_front() else { return };
+            self.printed -= size(&told);
+            self.others -= usize::from(size(&told) == 0);
+        }
+    }
 }
 
 /// A terminal that joined.
@@ -212,17 +257,15 @@ impl Reporter for Told {
             Event::RunStarted(_) => {
                 room.first = Some(event.clone());
                 room.rest.clear();
+                (room.printed, room.others) = (0, 0);
                 0
             }
             Event::Output { bytes, .. } => bytes.len(),
-            _ => {
-                room.rest.push_back(event.clone());
-                if room.rest.len() > REMEMBERED {
-                    room.rest.pop_front();
-                }
-                0
-            }
+            _ => 0,
         };
+        if !matches!(event.event, Event::RunStarted(_)) {
+            room.remember(event.clone());
+        }
         if room.guests.is_empty() {
             return Ok(());
         }

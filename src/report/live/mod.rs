@@ -25,6 +25,10 @@ use crate::graph::NodeIx;
 use crate::service::Status;
 use canvas::Canvas;
 use view::{Extras, View};
+pub(super) use view::{cut, stopping};
+
+/// Written when nobody is there any more who could take the view away: what comes next begins a line of its own.
+pub const ABANDONED: &[u8] = b"\x1b[?2026l\x1b[?25h\x1b[0m\r\n";
 
 /// How often the times shown move on while nothing happens.
 const TICK: Duration = Duration::from_millis(100);
@@ -91,8 +95,18 @@ struct Scene {
     /// From when on it is visible.
     begins: Instant,
     statuses: Vec<Status>,
+    /// When these were asked, as events have the time.
+    asked: Timestamp,
     tails: HashMap<NodeIx, String>,
     idle: Option<String>,
+}
+
+impl Scene {
+    /// The time, as events have it.
+    fn now(&self) -> Timestamp {
+        let passed = u64::try_from(self.at.elapsed().as_millis()).unwrap_or(u64::MAX);
+        Timestamp(self.time.0.saturating_add(passed))
+    }
 }
 
 impl Screen {
@@ -232,6 +246,7 @@ impl Screen {
             began: now,
             begins: now + patience,
             statuses: Vec::new(),
+            asked: Timestamp(0),
             tails: HashMap::new(),
             idle: None,
         });
@@ -326,6 +341,7 @@ impl Screen {
     fn keep_asking(&self, meter: &Meter) {
         loop {
             let asked = Instant::now();
+            let time = self.lock().scene.as_ref().map_or(Timestamp(0), Scene::now);
             let statuses = meter();
             let cost = asked.elapsed();
             // The first look takes a tenth of a second longer, to see what has moved meanwhile: no work.
@@ -333,7 +349,7 @@ impl Screen {
             let until = Instant::now() + (cost * SAMPLE_COST).clamp(SAMPLE, SAMPLE * 10);
             let mut inner = self.lock();
             if let Some(scene) = &mut inner.scene {
-                scene.statuses = statuses;
+                (scene.statuses, scene.asked) = (statuses, time);
                 inner.dirty = true;
             }
             inner.asked = false;
@@ -376,10 +392,10 @@ impl Inner {
         let size = (shared.size)();
         let visible = self.scene.as_ref().filter(|scene| scene.begins <= now && (shared.foreground)());
         let lines = visible.map_or_else(Vec::new, |scene| {
-            let passed = u64::try_from(scene.at.elapsed().as_millis()).unwrap_or(u64::MAX);
-            let time = Timestamp(scene.time.0.saturating_add(passed));
+            let time = scene.now();
             let extras = Extras {
                 statuses: &scene.statuses,
+                asked: scene.asked,
                 tails: &scene.tails,
                 idle: scene.idle.as_deref(),
                 keys: &self.keys,

@@ -12,6 +12,7 @@ use crate::event::{
 };
 use crate::graph::NodeIx;
 use crate::report::text::Text;
+use crate::report::words;
 use crate::report::{Options, Output, Reporter, Sink};
 use crate::service::State;
 use crate::service::spec::Link;
@@ -66,7 +67,7 @@ fn state(labels: &[&str], running: u32, more: &[Event]) -> RunState {
 /// Nothing that no event tells.
 fn nothing() -> Extras<'static> {
     static NO_TAILS: std::sync::LazyLock<HashMap<NodeIx, String>> = std::sync::LazyLock::new(HashMap::new);
-    Extras { statuses: &[], tails: &NO_TAILS, idle: None, keys: &[] }
+    Extras { statuses: &[], asked: Timestamp(0), tails: &NO_TAILS, idle: None, keys: &[] }
 }
 
 fn check(state: &RunState, size: (u16, u16), style: Style, expected: Expect) {
@@ -168,8 +169,7 @@ fn small_windows_and_wide_names() {
         UNICODE,
         expect![[r#"
             3x1
-              … and 5…
-              0/6 5.3s"#]],
+             …"#]],
     );
 }
 
@@ -473,6 +473,79 @@ fn what_is_up_and_what_it_takes() {
           test     1.3s
           0/4 1.3s"#]]
     .assert_eq(&shown((16, 6), None, &keys));
+}
+
+/// No line is ever wider than the window, and there are never more than it has rows.
+#[test]
+fn windows_of_any_size() {
+    let labels = ["a-name-that-is-longer-than-it-should-be", "\u{7de8}\u{8b6f}", "c"];
+    let state = run_of(&labels, &labels[..1], 2);
+    let keys = ["r rerun  q quit  ? help".to_owned(), "? help".to_owned()];
+    for idle in [None, Some("watching 10000 files in 400 folders, polling")] {
+        for (width, height) in (1..70).flat_map(|width| (1..10).map(move |height| (width, height))) {
+            let extras = Extras { idle, keys: &keys, ..nothing() };
+            let lines = View::of(&state).lines(state.now(), (width, height), UNICODE, &extras);
+            let room = usize::from(height).saturating_sub(1).max(1);
+            assert!(lines.len() <= room, "{width}x{height}: {lines:#?}");
+            let widest = lines.iter().map(|line| line.width()).max().unwrap();
+            assert!(widest < usize::from(width).max(2), "{width}x{height}: {lines:#?}");
+            let foot = lines.last().unwrap();
+            assert!(foot.ends_with("? help") || width < 30, "{width}x{height}: {foot}");
+        }
+    }
+}
+
+/// What is being stopped is said instead of everything that nobody can ask for any more.
+#[test]
+fn while_it_is_left() {
+    let mut state = run_of(&["api", "db", "test"], &["api", "db"], 3);
+    let mut told = |event: Event, ms: u64| {
+        let time = Timestamp(state.now().0 + ms);
+        state.apply(&Sequenced { seq: 0, time, event });
+        state.clone()
+    };
+    let keys = ["r rerun  q quit  ? help".to_owned()];
+    let foot = |state: &RunState, idle| {
+        let extras = Extras { keys: &keys, idle, ..nothing() };
+        View::of(state).lines(state.now(), (80, 24), UNICODE, &extras).pop().unwrap()
+    };
+    let up = Outcome::Up {
+        begun: crate::service::Begun::Started,
+        gate: crate::model::Gate::Ready,
+        urls: Vec::new(),
+    };
+    for node in [0, 1] {
+        told(Event::NodeFinished { node: NodeIx(node), outcome: up.clone(), took: Duration::ZERO }, 0);
+    }
+    told(
+        Event::NodeFinished {
+            node: NodeIx(2),
+            outcome: Outcome::Succeeded { stored: true },
+            took: Duration::ZERO,
+        },
+        0,
+    );
+    let state = told(Event::RunFinished(RunFinished { exit: 0, took: Duration::ZERO }), 0);
+    assert_eq!(foot(&state, Some("watching")), "  watching   r rerun  q quit  ? help");
+    let state = told(Event::SessionEnding, 0);
+    assert_eq!(foot(&state, Some("watching")), "  stopping");
+    let service = |node, state| Event::ServiceChanged {
+        node: NodeIx(node),
+        state,
+        failure: None,
+        log: None,
+        hint: None,
+    };
+    told(service(0, State::Stopping { kill: Some(Duration::from_secs(3)) }), 0);
+    let state = told(Event::Expected { took_ms: Vec::new() }, 1_500);
+    assert_eq!(foot(&state, Some("watching")), "  stopping api (SIGKILL in 2s)");
+    told(service(0, State::Stopped), 2_000);
+    assert_eq!(state.served(NodeIx(0)).unwrap().stopped, None);
+    let state = told(service(1, State::Stopping { kill: None }), 0);
+    assert_eq!(state.served(NodeIx(0)).unwrap().stopped, Some((Duration::from_millis(3_500), true)));
+    assert_eq!(foot(&state, None), "  stopping db");
+    let state = told(service(1, State::Stopped), 100);
+    assert_eq!(words::ended(&state, Duration::from_secs(4)).unwrap(), "api, db stopped in 4.0s");
 }
 
 /// A run in which these nodes are services, and the last task has begun.

@@ -25,13 +25,18 @@ pub(super) struct View {
     began: Timestamp,
     /// The labels of what stays up.
     services: Vec<String>,
+    /// What was told of them, and when.
+    told: Vec<(String, State, Timestamp)>,
+    /// What is being stopped, and when it is killed.
+    stopped: Vec<(String, Option<Timestamp>)>,
     /// The ones that have run longest: those that one wants to know of.
     rows: Vec<Row>,
     running: usize,
     done: usize,
     tasks: usize,
     failed: usize,
-    stopping: bool,
+    /// It comes to its end: nobody can ask for anything any more.
+    ending: bool,
     /// As of `seen`.
     left: Option<Duration>,
     seen: Timestamp,
@@ -52,8 +57,9 @@ struct Row {
 
 /// What no event tells.
 pub(super) struct Extras<'a> {
-    /// What services are, and what they take.
+    /// What services are, and what they take; and when that was asked.
     pub(super) statuses: &'a [Status],
+    pub(super) asked: Timestamp,
     /// What tasks show of their own progress.
     pub(super) tails: &'a HashMap<NodeIx, String>,
     /// What is waited for, when nothing runs.
@@ -79,15 +85,19 @@ impl View {
         });
         let nodes = state.started().map(|started| &started.nodes[..]).unwrap_or_default();
         let services = nodes.iter().filter(|info| info.service).map(|info| info.label.to_string());
+        let told = state.services().iter();
+        let told = told.map(|served| (served.label.to_string(), served.state.clone(), served.since));
         Self {
             began: state.began(),
             services: services.collect(),
+            told: told.collect(),
+            stopped: stopping(state),
             rows: rows.collect(),
             running: tasks().count(),
             done: state.done(),
             tasks: state.tasks(),
             failed: state.counts().of(OutcomeKind::Failed),
-            stopping: state.interrupted() > 0,
+            ending: state.is_ending(),
             left: state.expected_left(state.now()),
             seen: state.now(),
             finished: state.finished().is_some(),
@@ -101,7 +111,7 @@ impl View {
 
     /// Whether it looks otherwise when time passes.
     pub(super) fn moves(&self) -> bool {
-        !self.finished && (self.running > 0 || self.done < self.tasks)
+        !self.stopped.is_empty() || !self.finished && (self.running > 0 || self.done < self.tasks)
     }
 
     /// The lines at a moment, for a window of that size. None is wider than the window, and there are never so many
@@ -114,9 +124,9 @@ impl View {
         extras: &Extras<'_>,
     ) -> Vec<String> {
         // The last column stays empty: some terminals wrap when it is written to.
-        let width = usize::from(width).saturating_sub(1).max(10);
+        let width = usize::from(width).saturating_sub(1).max(1);
         let room = (usize::from(height) / 3).max(1);
-        let mut lines = self.up(room, width, style, extras.statuses);
+        let mut lines = self.up(room, width, style, extras);
         let room = room.saturating_sub(lines.len()).max(1);
         let shown = if self.running <= room { self.running } else { room - 1 }.min(self.rows.len());
         let rows = &self.rows[..shown];
@@ -132,13 +142,26 @@ impl View {
             lines.push(style.paint(Ink::Faint, &cut(&more, width, style)));
         }
         lines.push(self.foot(now, width, style, extras));
+        // One row at least is left to the text above, where there is more than one.
+        let most = usize::from(height).saturating_sub(1).max(1);
+        lines.drain(..lines.len().saturating_sub(most));
         lines
     }
 
     /// What is up.
-    fn up(&self, room: usize, width: usize, style: Style, statuses: &[Status]) -> Vec<String> {
-        let mut known: Vec<&Status> =
-            statuses.iter().filter(|status| self.services.contains(&status.label)).collect();
+    fn up(&self, room: usize, width: usize, style: Style, extras: &Extras<'_>) -> Vec<String> {
+        let mut known: Vec<Status> =
+            extras.statuses.iter().filter(|status| self.services.contains(&status.label)).cloned().collect();
+        for status in &mut known {
+            // What was told since then is newer.
+            let told = self.told.iter().find(|(label, ..)| *label == status.label);
+            if let Some((_, state, _)) = told.filter(|(.., since)| *since >= extras.asked) {
+                status.state = state.clone();
+            }
+            if status.state.is_over() {
+                (status.load, status.usage) = (None, None);
+            }
+        }
         known.sort_by_key(|status| self.services.iter().position(|label| *label == status.label));
         let shown = if known.len() <= room { known.len() } else { room.saturating_sub(1) };
         let shown = shown.min(MOST);
@@ -188,23 +211,31 @@ impl View {
     /// The last line.
     fn foot(&self, now: Timestamp, width: usize, style: Style, extras: &Extras<'_>) -> String {
         let is_over = self.running == 0 && self.done >= self.tasks;
+        let keys = if self.ending { &[] } else { extras.keys };
         let words = match extras.idle {
-            _ if self.stopping && (self.finished || is_over) => "  stopping".to_owned(),
+            _ if (self.ending || !self.stopped.is_empty()) && (self.finished || is_over) => {
+                format!("  {}", words::stopping(&self.stopped, now))
+            }
             Some(words) => format!("  {words}"),
             None if is_over && self.has_services() => match self.services.len() {
                 1 => "  1 service".to_owned(),
                 several => format!("  {several} services"),
             },
-            None => return self.progress(now, width, style, extras.keys),
+            None => return self.progress(now, width, style, keys),
         };
-        let keys = fitting(extras.keys, width.saturating_sub(words.width()));
-        style.paint(Ink::Faint, &cut(&format!("{words}{keys}"), width, style))
+        let keys = match fitting(keys, width.saturating_sub(words.width())) {
+            // How to learn of the keys is worth more than the end of what is waited for.
+            none if none.is_empty() => fitting(keys.last().map_or(&[], std::slice::from_ref), width / 2),
+            keys => keys,
+        };
+        let words = cut(&words, width - keys.width(), style);
+        style.paint(Ink::Faint, &format!("{words}{keys}"))
     }
 
     fn progress(&self, now: Timestamp, width: usize, style: Style, keys: &[String]) -> String {
         let count = format!("{}/{}", self.done, self.tasks);
         let mut tail = words::clock(now.since(self.began));
-        if self.stopping {
+        if self.ending {
             tail.push_str(", stopping");
         } else if let Some(left) = self.left {
             let left = left.saturating_sub(now.since(self.seen));
@@ -212,8 +243,10 @@ impl View {
         }
         let failed = if self.failed > 0 { format!(", {} failed", self.failed) } else { String::new() };
         let words = format!("  {count} {tail}{failed}");
-        if words.width() + BAR + 1 > width {
-            return cut(&words, width, style);
+        let least = keys.last().map_or(0, |keys| keys.width() + 3);
+        if words.width() + BAR + 1 + least > width {
+            let keys = fitting(keys, width.saturating_sub(words.width()));
+            return format!("{}{}", cut(&words, width, style), style.paint(Ink::Faint, &keys));
         }
         let full = (BAR * self.done).checked_div(self.tasks).unwrap_or(0).min(BAR);
         let (done, rest) = if style.unicode { ("━", "─") } else { ("=", "-") };
@@ -262,6 +295,12 @@ impl Row {
     }
 }
 
+/// What is being stopped, and when it is killed.
+pub(in crate::report) fn stopping(state: &RunState) -> Vec<(String, Option<Timestamp>)> {
+    let stopping = state.services().iter().filter(|served| served.is_stopping());
+    stopping.map(|served| (printable(&served.label), served.killed_at())).collect()
+}
+
 /// Label, state, part of a processor, memory.
 fn cells(status: &Status) -> [String; 4] {
     let state = match &status.state {
@@ -288,7 +327,7 @@ pub(super) fn printable(text: &str) -> String {
 }
 
 /// No wider than `width`.
-fn cut(text: &str, width: usize, style: Style) -> String {
+pub(in crate::report) fn cut(text: &str, width: usize, style: Style) -> String {
     if text.width() <= width {
         return text.to_owned();
     }

@@ -141,17 +141,20 @@ impl Text {
             Event::Watching { files, folders, polling } => {
                 let text = words::watching(*files, *folders, polling.as_deref());
                 match self.screen.as_ref().filter(|screen| self.stays && screen.is_live()) {
-                    Some(screen) => screen.idle(text),
+                    Some(screen) => screen.idle(words::watching_shortly(*files, *folders, polling.is_some())),
                     None => self.say(None, &self.faint(&text)),
                 }
             }
             Event::ServiceChanged { node, state: service, failure, log, hint } => {
-                self.weave.end_lines(*node, state.label(*node), &mut self.page);
                 // How many of its last lines stand right above: no need to read them twice.
                 let seen = self.weave.last_lines(*node);
-                if let Some((ink, verb, rest)) =
-                    words::service(service).filter(|_| *service != State::Stopped || self.verbose)
-                {
+                let told =
+                    *service != State::Stopped || self.verbose || self.stays || state.interrupted() > 0;
+                self.weave.end_lines(*node, state.label(*node), &mut self.page);
+                if let Some((ink, verb, mut rest)) = words::service(service).filter(|_| told) {
+                    if *service == State::Stopped {
+                        rest = words::stopped(state.served(*node).and_then(|served| served.stopped));
+                    }
                     self.status(Some(*node), (ink, verb), state.label(*node), &rest);
                 }
                 if let Some(failure) = failure {
@@ -161,9 +164,25 @@ impl Text {
             Event::Notice(notice) => self.notice(notice, state),
             Event::GlassBroken(broken) => self.glass(broken),
             Event::Interrupted { signal, level } => {
-                let words = words::interrupted(*level, state.running().len());
+                let words = words::interrupted(*level, state);
                 let text = format!("{} {words}", self.style.paint(Ink::Warn, &format!("{signal}:")));
                 self.say(None, &text);
+            }
+            Event::Reread { files, more, values, state } => {
+                let text = words::reread(files, *more, values, *state);
+                self.say(None, &text);
+            }
+            Event::SessionEnding => {
+                // Whoever asked by a signal has been told.
+                if let Some(text) = words::ending(state).filter(|_| state.interrupted() == 0) {
+                    self.say(None, &text);
+                }
+            }
+            Event::SessionEnded { took, .. } => {
+                if let Some(text) = words::ended(state, *took) {
+                    let text = self.style.paint(Ink::Strong, &text);
+                    self.say(None, &text);
+                }
             }
             Event::RunFinished(_) => self.run_finished(state),
             Event::Expected { .. } | Event::NodesReopened { .. } => {}

@@ -3,9 +3,11 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use super::draw::wrapped;
 use crate::base::Timestamp;
 use crate::event::{Event, OutcomeKind, RunState, Sequenced};
 use crate::report::ansi::{Filter, Keep, settle};
+use crate::report::live::stopping;
 use crate::report::words;
 use crate::service::{State, Status};
 
@@ -38,13 +40,35 @@ pub(super) struct Board {
     pub(super) help: bool,
     /// The first row of the list that is seen.
     pub(super) first: usize,
+    /// What is looked for in the log.
+    pub(super) search: Search,
+    /// How many columns of the log are seen.
+    pub(super) columns: usize,
+    /// How many lines the chosen log had when it was drawn last, those before included; and how many rows the last one that
+    /// had not ended.
+    pub(super) drawn: (u64, usize),
     pub(super) foot: String,
+    /// What is being stopped, and when it is killed; while everything is, nobody can ask for anything.
+    stopping: Vec<(String, Option<Timestamp>)>,
+    pub(super) ending: bool,
     now: Timestamp,
     at: Option<Instant>,
     moving: bool,
     /// Where in envrun's own log the last run begins, counted in lines since the beginning.
     last_run: u64,
     closed: bool,
+}
+
+/// What is looked for in a log.
+#[derive(Default)]
+pub(super) struct Search {
+    /// What has been typed of it, while it is.
+    typed: Option<Vec<u8>>,
+    text: String,
+    /// The line where it was found last, counted from the beginning.
+    pub(super) found: Option<u64>,
+    /// What is shown of it in the last line.
+    pub(super) prompt: Option<String>,
 }
 
 /// One row of the list, and its log.
@@ -172,7 +196,8 @@ impl Board {
             }
             _ => {}
         }
-        self.moving = state.finished().is_none() && !state.running().is_empty();
+        (self.stopping, self.ending) = (stopping(state), state.is_ending());
+        self.moving = !self.stopping.is_empty() || state.finished().is_none() && !state.running().is_empty();
         self.foot = match &told.event {
             Event::Watching { files, folders, polling } => {
                 words::watching(*files, *folders, polling.as_deref())
@@ -185,6 +210,12 @@ impl Board {
                 format!("{}/{}{failed}{stopping}", state.done(), state.tasks())
             }
         };
+    }
+
+    /// What stands in the last line.
+    pub(super) fn foot(&self) -> String {
+        let still = self.stopping.is_empty() && !self.ending;
+        if still { self.foot.clone() } else { words::stopping(&self.stopping, self.now()) }
     }
 
     /// A run begins: nodes that were there before keep their logs.
@@ -214,7 +245,7 @@ impl Board {
         }
         let again = chosen.and_then(|label| self.panes.iter().position(|pane| pane.label == label));
         if again != Some(self.chosen) {
-            self.back = 0;
+            (self.back, self.search.found) = (0, None);
         }
         self.chosen = again.unwrap_or(0);
     }
@@ -283,6 +314,11 @@ impl Board {
         let last = self.panes.len().saturating_sub(1);
         let mut rest = keys;
         while !rest.is_empty() {
+            if self.search.typed.is_some() {
+                rest = self.typed(rest, rows);
+                continue;
+            }
+            self.search.prompt = None;
             let known: &[(&[u8], Key)] = &[
                 (b"\x1b[A", Key::Up),
                 (b"\x1bOA", Key::Up),
@@ -312,6 +348,12 @@ impl Board {
                     b'r' => return Some(Wish::Again),
                     b'q' | 4 => return Some(Wish::Quit),
                     b'?' | b'h' => self.help = !self.help,
+                    b'/' => {
+                        (self.search.typed, self.help) = (Some(Vec::new()), false);
+                        self.search.prompt = Some("/".to_owned());
+                    }
+                    b'n' => self.find(true, rows),
+                    b'N' => self.find(false, rows),
                     _ => {}
                 }
                 rest = &rest[1..];
@@ -334,8 +376,64 @@ impl Board {
 
     fn choose(&mut self, at: usize) {
         if at != self.chosen {
-            (self.chosen, self.back) = (at, 0);
+            (self.chosen, self.back, self.search.found) = (at, 0, None);
         }
+    }
+
+    /// A text to look for is being typed; what is left of the keys.
+    fn typed<'k>(&mut self, keys: &'k [u8], rows: usize) -> &'k [u8] {
+        let typed = self.search.typed.get_or_insert_default();
+        match keys[0] {
+            b'\r' | b'\n' => {
+                let text = String::from_utf8_lossy(&std::mem::take(typed)).into_owned();
+                (self.search.typed, self.search.prompt, self.search.found) = (None, None, None);
+                if !text.is_empty() {
+                    self.search.text = text;
+                }
+                self.find(true, rows);
+                return &keys[1..];
+            }
+            0x1b => {
+                (self.search.typed, self.search.prompt) = (None, None);
+                // An arrow or the like is no text either.
+                return &[];
+            }
+            0x7f | 8 => {
+                let mut text = String::from_utf8_lossy(typed).into_owned();
+                text.pop();
+                *typed = text.into_bytes();
+            }
+            key if key >= b' ' => typed.push(key),
+            _ => {}
+        }
+        self.search.prompt = Some(format!("/{}", String::from_utf8_lossy(typed)));
+        &keys[1..]
+    }
+
+    /// Goes to the next line above, or below, that holds what is looked for.
+    fn find(&mut self, up: bool, rows: usize) {
+        let Some(pane) = self.panes.get(self.chosen).filter(|_| !self.search.text.is_empty()) else { return };
+        let (text, log) = (self.search.text.to_lowercase(), &pane.log);
+        let lines = log.lines.iter().enumerate().map(|(at, line)| (log.earlier + at as u64, line));
+        let from = self.search.found.unwrap_or(u64::MAX);
+        let mut hits = lines.filter(|(at, line)| {
+            let is_ahead = if up { *at < from } else { *at > from };
+            is_ahead && line.to_lowercase().contains(&text)
+        });
+        let found = if up { hits.last() } else { hits.next() };
+        let Some((at, _)) = found else {
+            self.search.prompt =
+                Some(format!("/{}: no line {}", self.search.text, if up { "above" } else { "below" }));
+            return;
+        };
+        self.search.found = Some(at);
+        self.search.prompt = Some(format!("/{}  n up  N down", self.search.text));
+        // In the middle of what is seen, where there is enough below.
+        let later = log.lines.iter().skip(usize::try_from(at - log.earlier).unwrap_or(usize::MAX) + 1);
+        let columns = self.columns;
+        let below: usize = later.map(|line| wrapped(line, columns).len()).sum();
+        let open = log.open().map_or(0, |open| wrapped(&open, columns).len());
+        self.back = (below + open).saturating_sub(rows / 2);
     }
 }
 
@@ -368,6 +466,6 @@ fn mark_of_service(state: &State) -> Mark {
         State::Failed(_) => Mark::Failed,
         State::Pausing { .. } => Mark::Trouble,
         State::Stopped => Mark::Skipped,
-        State::Starting | State::Started | State::Stopping | State::Waiting => Mark::Running,
+        State::Starting | State::Started | State::Stopping { .. } | State::Waiting => Mark::Running,
     }
 }

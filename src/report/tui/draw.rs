@@ -7,12 +7,14 @@ use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use super::board::{Board, Mark, Pane};
 use crate::base::unit::{show_duration, show_size};
+use crate::report::live::cut;
 use crate::report::{Style, words};
 
 const HELP: &[&str] = &[
     "up down, j k, tab     choose a node",
     "page up, page down    scroll its log; also b and space",
     "home, end, g G        its beginning, its end",
+    "/ text, enter         search; n older, N newer",
     "r                     run the targets again",
     "q                     leave",
     "?                     this help",
@@ -29,14 +31,23 @@ pub(super) fn log_rows((_, height): (u16, u16)) -> usize {
     usize::from(height.saturating_sub(2)).max(1)
 }
 
+/// How many columns of it.
+pub(super) fn log_columns((width, _): (u16, u16)) -> usize {
+    let list = if width < NARROW { 0 } else { (width / 3).min(LIST) + 2 };
+    usize::from(width - list)
+}
+
 /// Puts the board into the buffer.
 pub(super) fn draw(board: &mut Board, into: &mut Buffer, style: Style) {
     let area = into.area;
-    if area.width < 4 || area.height < 3 {
+    let list = match log_columns((area.width, area.height)) {
+        all if all == usize::from(area.width) => 0,
+        _ => (area.width / 3).min(LIST),
+    };
+    let body = area.height.saturating_sub(1);
+    if body == 0 || area.width == 0 {
         return;
     }
-    let list = if area.width < NARROW { 0 } else { (area.width / 3).min(LIST) };
-    let body = area.height - 1;
     if list > 0 {
         rows(board, into, Rect::new(0, 0, list, body), style);
         let bar = if style.unicode { "│" } else { "|" };
@@ -46,13 +57,30 @@ pub(super) fn draw(board: &mut Board, into: &mut Buffer, style: Style) {
     }
     let left = if list > 0 { list + 2 } else { 0 };
     log(board, into, Rect::new(left, 0, area.width - left, body), style);
-    let keys = "j/k choose  pgup/pgdn scroll  r rerun  q quit  ? help";
-    let foot = if board.foot.width() + keys.width() + 4 <= usize::from(area.width) {
-        format!(" {}   {keys}", board.foot)
-    } else {
-        format!(" {}   ? help", board.foot)
+    into.set_stringn(
+        0,
+        body,
+        foot(board, usize::from(area.width), style),
+        usize::from(area.width),
+        faint(style),
+    );
+}
+
+/// The last line: what goes on, and which keys there are, as far as there is room.
+fn foot(board: &Board, width: usize, style: Style) -> String {
+    let words = format!(" {}", board.foot());
+    let all = "j/k choose  pgup/pgdn scroll  / search  r rerun  q quit  ? help";
+    let keys: &[&str] = match board.search.prompt.as_deref() {
+        _ if board.ending => &[],
+        Some(prompt) => &[prompt],
+        None => &[all, "/ search  r rerun  q quit  ? help", "? help"],
     };
-    into.set_stringn(0, body, &foot, usize::from(area.width), faint(style));
+    let fits = keys.iter().find(|keys| words.width() + keys.width() + 3 <= width);
+    let keys = match fits.or(keys.last()).filter(|keys| keys.width() + 3 < width) {
+        Some(keys) => format!("   {keys}"),
+        None => String::new(),
+    };
+    format!("{}{keys}", cut(&words, width - keys.width(), style))
 }
 
 fn rows(board: &mut Board, into: &mut Buffer, area: Rect, style: Style) {
@@ -73,7 +101,7 @@ fn rows(board: &mut Board, into: &mut Buffer, area: Rect, style: Style) {
         let room = usize::from(area.width).saturating_sub(4 + right.width());
         let (sign, look) = sign(pane.mark, style);
         into.set_stringn(1, y, sign, 1, look);
-        into.set_stringn(3, y, &pane.label, room, Look::new());
+        into.set_stringn(3, y, cut(&pane.label, room, style), room, Look::new());
         let x = area.width.saturating_sub(right.width() as u16 + 1);
         into.set_stringn(x, y, &right, right.width(), faint(style));
         if at == board.chosen {
@@ -85,22 +113,37 @@ fn rows(board: &mut Board, into: &mut Buffer, area: Rect, style: Style) {
 fn log(board: &mut Board, into: &mut Buffer, area: Rect, style: Style) {
     let Some(pane) = board.panes.get(board.chosen) else { return };
     let width = usize::from(area.width);
-    into.set_stringn(area.x, 0, title(pane), width, bold(style));
-    let rows = usize::from(area.height.saturating_sub(1));
+    // Where there is room for one line only, that is the newest.
+    let top = u16::from(area.height > 1);
+    if top > 0 {
+        into.set_stringn(area.x, 0, title(pane), width, bold(style));
+    }
+    let rows = usize::from(area.height - top);
     if board.help {
-        for (y, line) in (1u16..).zip(HELP.iter().take(rows)) {
+        for (y, line) in (top..).zip(HELP.iter().take(rows)) {
             into.set_stringn(area.x, y, line, width, Look::new());
         }
         return;
     }
-    // From the end, as far as is needed: a long log is never looked through for one screen of it.
-    let mut shown: Vec<&str> = Vec::new();
     let open = pane.log.open();
+    let total = pane.log.earlier + pane.log.lines.len() as u64;
+    let open_rows = open.as_deref().map_or(0, |open| wrapped(open, width).len());
+    if board.back > 0 && board.columns == width {
+        // Whoever reads above is left there, whatever comes below.
+        let fresh = usize::try_from(total.saturating_sub(board.drawn.0)).unwrap_or(usize::MAX);
+        let rows: usize =
+            pane.log.lines.iter().rev().take(fresh).map(|line| wrapped(line, width).len()).sum();
+        board.back = board.back.saturating_add(rows + open_rows).saturating_sub(board.drawn.1).max(1);
+    }
+    (board.drawn, board.columns) = ((total, open_rows), width);
+    // From the end, as far as is needed: a long log is never looked through for one screen of it.
+    let mut shown: Vec<(u64, &str)> = Vec::new();
     let wanted = board.back.saturating_add(rows);
     let lines = pane.log.lines.iter().map(String::as_str).chain(open.as_deref());
-    for line in lines.rev() {
+    let numbers = pane.log.earlier..total + u64::from(open.is_some());
+    for (number, line) in numbers.rev().zip(lines.rev()) {
         let from = shown.len();
-        shown.extend(wrapped(line, width));
+        shown.extend(wrapped(line, width).into_iter().map(|piece| (number, piece)));
         shown[from..].reverse();
         if shown.len() >= wanted {
             break;
@@ -108,11 +151,14 @@ fn log(board: &mut Board, into: &mut Buffer, area: Rect, style: Style) {
     }
     board.back = board.back.min(shown.len().saturating_sub(rows));
     let visible = shown.iter().skip(board.back).take(rows).rev();
-    for (y, line) in (1u16..).zip(visible) {
-        into.set_stringn(area.x, y, line, width, Look::new());
+    for (y, (number, line)) in (top..).zip(visible) {
+        let is_found = board.search.found == Some(*number);
+        let look = if is_found { Look::new().add_modifier(Modifier::REVERSED) } else { Look::new() };
+        into.set_stringn(area.x, y, line, width, look);
     }
     if board.back > 0 {
-        let back = format!(" {} rows below ", board.back);
+        let rows = if board.back == 1 { "row" } else { "rows" };
+        let back = format!(" {} {rows} below ", board.back);
         let x = area.right().saturating_sub(back.width() as u16);
         into.set_stringn(x, area.bottom() - 1, &back, width, Look::new().add_modifier(Modifier::REVERSED));
     }
@@ -127,7 +173,7 @@ fn title(pane: &Pane) -> String {
 }
 
 /// A line in pieces that fit.
-fn wrapped(line: &str, width: usize) -> Vec<&str> {
+pub(super) fn wrapped(line: &str, width: usize) -> Vec<&str> {
     let mut pieces = Vec::new();
     let (mut from, mut used) = (0, 0);
     for (at, c) in line.char_indices() {

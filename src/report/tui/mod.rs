@@ -39,8 +39,8 @@ const SAMPLE: Duration = Duration::from_secs(2);
 const OPEN: &[u8] = b"\x1b[?1049h\x1b[?25l\x1b[?7l\x1b[2J";
 const CLOSE: &[u8] = b"\x1b[?7h\x1b[?25h\x1b[0m\x1b[?1049l";
 
-/// Written by whoever has no time to close them.
-pub const EMERGENCY: &[u8] = CLOSE;
+/// Written by whoever has no time to close them: what was being drawn is over, too.
+pub const EMERGENCY: &[u8] = b"\x1b[?2026l\x1b[?7h\x1b[?25h\x1b[0m\x1b[?1049l";
 
 /// The panes. Every clone is the same.
 #[derive(Clone)]

@@ -102,7 +102,7 @@ fn a_list_of_nodes_and_the_log_of_one() {
          ▲ web                 │
          · test                │
                                │
-         2/3   j/k choose  pgup/pgdn scroll  r rerun  q quit  ? help"#]]
+         2/3   j/k choose  pgup/pgdn scroll  / search  r rerun  q quit  ? help"#]]
     .assert_eq(&format!("seen\n{}", told.seen(70, 6)));
     assert_eq!(told.0.pressed(b"j", 4), None);
     expect![[r#"
@@ -112,7 +112,7 @@ fn a_list_of_nodes_and_the_log_of_one() {
          ▲ web                 │ three
          · test                │ four
                                │ 50%
-         2/3   j/k choose  pgup/pgdn scroll  r rerun  q quit  ? help"#]]
+         2/3   j/k choose  pgup/pgdn scroll  / search  r rerun  q quit  ? help"#]]
     .assert_eq(&format!("seen\n{}", told.seen(70, 6)));
     // Back to its beginning, and no further.
     assert_eq!(told.0.pressed(b"\x1b[5~\x1b[5~\x1b[5~", 4), None);
@@ -122,8 +122,8 @@ fn a_list_of_nodes_and_the_log_of_one() {
          ✓ build          1.2s │ one
          ▲ web                 │ two
          · test                │ three
-                               │ four                            1 rows below 
-         2/3   j/k choose  pgup/pgdn scroll  r rerun  q quit  ? help"#]]
+                               │ four                             1 row below 
+         2/3   j/k choose  pgup/pgdn scroll  / search  r rerun  q quit  ? help"#]]
     .assert_eq(&format!("seen\n{}", told.seen(70, 6)));
     assert_eq!(told.0.pressed(b"?", 4), None);
     assert!(told.seen(70, 9).contains("this help"));
@@ -138,6 +138,42 @@ fn a_list_of_nodes_and_the_log_of_one() {
     assert_eq!(told.0.pressed(b"j", 4), None);
     assert!(told.seen(70, 9).contains("four"));
     assert_eq!(told.0.close(), "nothing to do\n");
+}
+
+/// A log is searched, and whoever reads above is left there while more is printed.
+#[test]
+fn search_and_scroll() {
+    let mut told = Told::of(&["build"]);
+    told.start(0);
+    for line in 0..100 {
+        told.print(0, &format!("line {line}{}\n", if line % 30 == 0 { " Error" } else { "" }));
+    }
+    told.0.pressed(b"j", 6);
+    let mut press = |keys: &[u8]| {
+        told.seen(70, 8);
+        told.0.pressed(keys, 6);
+        told.print(0, "more\nand an endless");
+        let seen = told.seen(70, 8);
+        let errors =
+            seen.lines().filter(|line| line.contains("Error")).map(str::to_owned).collect::<Vec<_>>();
+        (
+            errors.join("|").split("│ ").nth(1).unwrap_or_default().to_owned(),
+            seen.lines().last().unwrap().to_owned(),
+        )
+    };
+    assert!(press(b"/erro").1.contains("/erro"));
+    let (found, foot) = press(b"x\x7fr\r");
+    assert_eq!(found, "line 90 Error");
+    assert!(foot.contains("/error  n up  N down"), "{foot}");
+    assert_eq!(press(b"nn").0, "line 30 Error");
+    assert_eq!(press(b"").0, "line 30 Error");
+    assert_eq!(press(b"N").0, "line 60 Error");
+    assert!(press(b"NNN").1.contains("no line below"));
+    assert_eq!(press(b"G").0, "");
+    // Escape leaves the search; the keys mean again what they meant.
+    assert!(press(b"/qq").1.contains("/qq"));
+    assert_eq!(told.0.pressed(b"\x1b", 6), None);
+    assert_eq!(told.0.pressed(b"q", 6), Some(Wish::Quit));
 }
 
 /// Windows of any size, names and lines of any width: nothing is drawn outside, nothing breaks.
