@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use crate::base::unit::show_duration;
 use crate::base::{Timestamp, fs};
-use crate::ops::schedule::{
-    LastRun, Listed, Listing, Ran, Told, Wanted, export, list, none, run as run_schedules,
-};
+use crate::ops::schedule::{LastRun, Listing, Ran, Told, Wanted, export, list, none, run as run_schedules};
 use crate::ops::{Problem, Project};
 use crate::schedule::Went;
 use crate::schedule::export::{File, Platform};
 
-use super::args::{ScheduleArgs, ScheduleCommand, ScheduleExportArgs, ScheduleListArgs, SchedulePlatform};
+use super::args::{
+    ScheduleArgs, ScheduleCommand, ScheduleExportArgs, ScheduleListArgs, SchedulePlatform, ScheduleRunArgs,
+};
 use super::log::local;
 use super::{Invocation, terminal};
 
@@ -20,7 +20,7 @@ pub fn run(invocation: &Invocation<'_>, args: &ScheduleArgs) -> Result<u8, Probl
     match &args.command {
         None => show(invocation, &ScheduleListArgs::default()),
         Some(ScheduleCommand::List(args)) => show(invocation, args),
-        Some(ScheduleCommand::Run(_)) => keep_running(invocation),
+        Some(ScheduleCommand::Run(args)) => keep_running(invocation, args),
         Some(ScheduleCommand::Export(args)) => write(invocation, args),
     }
 }
@@ -49,28 +49,20 @@ fn print(text: &str) -> Result<(), Problem> {
 }
 
 fn text(listing: &Listing, now: Timestamp, bold: impl Fn(&str) -> String) -> String {
-    let next = |listed: &Listed| match listed.next {
-        Some(next) => format!("{} (in {})", local(next), in_words(next.since(now))),
-        None => "never".to_owned(),
-    };
-    let rows: Vec<[String; 4]> = listing
+    let rows: Vec<Vec<String>> = listing
         .schedules
         .iter()
         .map(|listed| {
-            let last = listed.last.as_ref().map_or_else(|| "never".to_owned(), last_words);
-            [listed.node.clone(), listed.times.clone(), next(listed), last]
+            let show = if listed.by_the_second { moment } else { local };
+            let next = listed
+                .next
+                .map(|next| format!("{} (in {})", show(next), in_words(next.since(now))))
+                .unwrap_or_else(|| "never".to_owned());
+            let last = listed.last.as_ref().map_or_else(|| "never".to_owned(), |last| last_words(last, show));
+            vec![listed.node.clone(), listed.times.clone(), next, last]
         })
         .collect();
-    let head = ["node", "times", "next", "last"].map(str::to_owned);
-    let width = |at: usize| rows.iter().chain([&head]).map(|row| row[at].chars().count()).max().unwrap_or(0);
-    let (nodes, times, nexts) = (width(0), width(1), width(2));
-    let line = |[node, time, next, last]: &[String; 4]| {
-        format!("{node:nodes$}  {time:times$}  {next:nexts$}  {last}").trim_end().to_owned()
-    };
-    let mut out = format!("{}\n", bold(&line(&head)));
-    for row in &rows {
-        let _ = writeln!(out, "{}", line(row));
-    }
+    let mut out = super::env::table(&["NODE", "TIMES", "NEXT", "LAST"], &rows, bold);
     out.push('\n');
     match &listing.runner {
         Some(who) => {
@@ -83,9 +75,9 @@ fn text(listing: &Listing, now: Timestamp, bold: impl Fn(&str) -> String) -> Str
     out
 }
 
-fn last_words(last: &LastRun) -> String {
+fn last_words(last: &LastRun, show: fn(Timestamp) -> String) -> String {
     let took = last.took_ms.map(|took| format!(" in {}", show_duration(Duration::from_millis(took))));
-    let mut words = format!("{} {}{}", local(last.began), last.result, took.unwrap_or_default());
+    let mut words = format!("{} {}{}", show(last.began), last.result, took.unwrap_or_default());
     let is_good = [Went::Succeeded.word(), Went::Skipped.word()].contains(&last.result);
     match (&last.why, &last.run) {
         (Some(why), _) => {
@@ -111,7 +103,7 @@ fn in_words(left: Duration) -> String {
     }
 }
 
-fn keep_running(invocation: &Invocation<'_>) -> Result<u8, Problem> {
+fn keep_running(invocation: &Invocation<'_>, args: &ScheduleRunArgs) -> Result<u8, Problem> {
     let clock = &invocation.context.clock;
     let mut tell = |told: Told| {
         if let Told::Unreadable(problem) = &told {
@@ -121,7 +113,8 @@ fn keep_running(invocation: &Invocation<'_>) -> Result<u8, Problem> {
         // Whoever reads it may be gone; what is due runs all the same.
         let _ = terminal::print(&line);
     };
-    run_schedules(invocation.context, invocation.place.file.as_deref(), &mut tell)
+    let jobs = args.jobs.map(|jobs| jobs as usize);
+    run_schedules(invocation.context, invocation.place.file.as_deref(), jobs, &mut tell)
 }
 
 /// Day and time where the user is, to the second.
@@ -146,6 +139,11 @@ fn words(told: &Told) -> String {
         }
         Told::Waits { label, due } => {
             format!("`{label}` waits: due at {}, and its last run goes on", moment(*due))
+        }
+        Told::Full { waiting, jobs } => {
+            let (runs, wait) =
+                if *waiting == 1 { ("1 run".into(), "waits") } else { (format!("{waiting} runs"), "wait") };
+            format!("{runs} {wait} for a place: {jobs} at once is the most (`-j`)")
         }
         Told::Missed { label, first, count } => {
             format!("`{label}` missed {} since {}, and does not catch up", times(*count), moment(*first))

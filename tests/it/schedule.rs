@@ -22,7 +22,12 @@ struct Runner {
 
 impl Runner {
     fn start(sandbox: &Sandbox) -> Self {
+        Self::start_with(sandbox, &[])
+    }
+
+    fn start_with(sandbox: &Sandbox, options: &[&str]) -> Self {
         let mut command = sandbox.command(&["schedule", "run"]);
+        command.args(options);
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let (send, lines) = mpsc::channel();
         let (stdout, stderr) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
@@ -41,17 +46,33 @@ impl Runner {
     /// The next line that has this in it.
     #[track_caller]
     fn wait_for(&mut self, text: &str) -> String {
+        self.wait_for_any(&[text])
+    }
+
+    #[track_caller]
+    fn wait_for_any(&mut self, texts: &[&str]) -> String {
         let deadline = Instant::now() + PATIENCE;
         loop {
             match self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
                 Ok(line) => {
                     self.said.push(line.clone());
-                    if line.contains(text) {
+                    if texts.iter().any(|text| line.contains(text)) {
                         return line;
                     }
                 }
-                Err(error) => panic!("no line with `{text}` ({error}); it said:\n{}", self.said.join("\n")),
+                Err(error) => panic!("no line with {texts:?} ({error}); it said:\n{}", self.said.join("\n")),
             }
+        }
+    }
+
+    /// Waits until there was a line with each of these, in whatever order: two streams keep none.
+    #[track_caller]
+    fn wait_for_both(&mut self, texts: [&str; 2]) {
+        let before = self.said.len();
+        let first = self.wait_for_any(&texts);
+        let left = if first.contains(texts[0]) { texts[1] } else { texts[0] };
+        if !self.said[before..].iter().any(|line| line.contains(left)) {
+            self.wait_for(left);
         }
     }
 
@@ -179,6 +200,32 @@ fn a_run_that_is_stopped_with_the_runner_has_ended_before_it() {
 }
 
 #[test]
+fn what_is_due_at_once_does_not_run_all_at_once() {
+    let mut text = String::new();
+    for number in 0..12 {
+        text += &format!(
+            "task \"t{number}\" {{ run \"echo x >> begun; until test -e go; do sleep 0.05; done\" }}\n\
+             schedule \"t{number}\" cron=\"0 0 1 1 *\" tz=\"UTC\" catch-up=#true\n"
+        );
+    }
+    let sandbox = Sandbox::new(&text);
+    let seen: Vec<String> =
+        (0..12).map(|number| format!("\"t{number} 0 0 1 1 * UTC\":{{\"until\":1600000000000}}")).collect();
+    let book = format!("{{\"format\":1,\"schedules\":{{{}}}}}", seen.join(","));
+    sandbox.write(".envrun/schedule/book.json", book);
+    let mut runner = Runner::start_with(&sandbox, &["-j", "3"]);
+    let waits = runner.wait_for("9 runs wait for a place");
+    assert!(waits.contains("3 at once"), "{waits}");
+    sandbox.write("go", "");
+    for _ in 0..12 {
+        runner.wait_for(" succeeded in ");
+    }
+    runner.signal(Signal::TERM);
+    assert_eq!(runner.end(), 0);
+    assert_eq!(sandbox.read("begun").lines().count(), 12);
+}
+
+#[test]
 fn a_killed_runner_takes_its_runs_along_and_makes_room_for_the_next() {
     let sandbox = Sandbox::new(
         "task \"long\" { run \"echo $$ > pid.new; mv pid.new pid; exec sleep 1000\" }\nschedule \"long\" every=\"1s\"\n",
@@ -232,8 +279,7 @@ fn an_edited_envfile_is_noticed() {
     let sandbox = Sandbox::new(&text(""));
     let mut runner = Runner::start(&sandbox);
     sandbox.save("Envfile.kdl", text("schedule \"b\" every=\"1s\"\n"));
-    runner.wait_for("there is no node `b`");
-    runner.wait_for("it goes on with what it was before");
+    runner.wait_for_both(["there is no node `b`", "it goes on with what it was before"]);
     sandbox
         .save("Envfile.kdl", text("task \"b\" { run \"echo ran >> ran\" }\nschedule \"b\" every=\"1s\"\n"));
     runner.wait_for("the Envfile has changed: 2 schedules; next is `b` at ");
@@ -273,6 +319,7 @@ task "ship" { mutates; run "true" }
 task "edit" { interactive; run "true" }
 task "one" { arg "path"; run "true" }
 service "web" { run "sleep" "1000" }
+stage "test" env="prod" { run "ok" }
 schedule "prod.ok" every="500ms"
 schedule "prod.ok" cron="0 0 * * *" tz="Europa/Berlin"
 schedule "prod.ok" every="1h"
@@ -281,28 +328,31 @@ schedule "prod.ok" cron="*/5 * * * *" tz="UTC" jitter="5m"
 schedule "prod.web" every="1h"
 schedule "prod.one" every="1h" on-fail="web"
 schedule "prod.ok" cron="0 0 * * *" tz="UTC" overlap="never"
+schedule "test" every="1h"
 "#,
     );
     sandbox.check(&["check"], expect![[r#"
         exit: 2
         --- stderr
-        Envfile.kdl:8:26: error: `every="[time]"` is less than a second [load/schedule]
+        Envfile.kdl:9:26: error: `every="[time]"` is less than a second [load/schedule]
           help: a schedule runs once a second at most: `every="[time]"`
-        Envfile.kdl:9:40: error: there is no time zone `Europa/Berlin` [load/schedule]
+        Envfile.kdl:10:40: error: there is no time zone `Europa/Berlin` [load/schedule]
           help: did you mean `Europe/Berlin`?
-        Envfile.kdl:11:1: error: `prod.ok` is scheduled twice for the same times [load/schedule]
-        Envfile.kdl:10:1: note: scheduled here first
+        Envfile.kdl:12:1: error: `prod.ok` is scheduled twice for the same times [load/schedule]
+        Envfile.kdl:11:1: note: scheduled here first
           help: take one away, or give it other times
-        Envfile.kdl:12:55: error: the jitter is not shorter than the time from one run to the next (5m00s) [load/schedule]
+        Envfile.kdl:13:55: error: the jitter is not shorter than the time from one run to the next (5m00s) [load/schedule]
           help: a run would begin after the one that follows it: take a shorter one
-        Envfile.kdl:13:10: error: `web` is a service, which stays up and has no times [load/schedule]
+        Envfile.kdl:14:10: error: `web` is a service, which stays up and has no times [load/schedule]
           help: `envrun up web` starts it; schedule a task that needs it
-        Envfile.kdl:14:10: error: `one` wants a value for `path`, and a schedule gives none [load/schedule]
+        Envfile.kdl:15:10: error: `one` wants a value for `path`, and a schedule gives none [load/schedule]
         Envfile.kdl:6:18: note: declared here
           help: give it a default: `arg "path" default=…`
-        Envfile.kdl:14:40: error: `web` is a service, which stays up and has no times [load/schedule]
+        Envfile.kdl:15:40: error: `web` is a service, which stays up and has no times [load/schedule]
           help: `envrun up web` starts it; schedule a task that needs it
-        Envfile.kdl:15:54: error: `"never"` is not one of `skip`, `queue`, `allow` [syntax/value]
+        Envfile.kdl:16:54: error: `"never"` is not one of `skip`, `queue`, `allow` [syntax/value]
+        Envfile.kdl:17:10: error: `test` is a stage, and a schedule runs a node [load/schedule]
+          help: schedule what it runs, or a task with `run "envrun stage test"`
     "#]]);
     // What is right, and refused each time, is said by `check`.
     sandbox.write(

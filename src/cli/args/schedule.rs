@@ -42,7 +42,11 @@ pub struct ScheduleListArgs {
 
 /// `envrun schedule run`.
 #[derive(Debug, Args)]
-pub struct ScheduleRunArgs {}
+pub struct ScheduleRunArgs {
+    /// How many runs may go on at once [default: twice the number of cores, at least 8]
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub jobs: Option<u32>,
+}
 
 /// `envrun schedule export`.
 #[derive(Debug, Args)]

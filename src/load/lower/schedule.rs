@@ -11,7 +11,7 @@ use crate::model::{ArgKind, EnvName, Envfile, Node, NodeRef, Overlap, Schedule, 
 use crate::syntax::ast;
 
 use super::super::patch::Word;
-use super::{Lower, bool_prop};
+use super::{Lower, bool_prop, texts};
 
 /// The shortest time from one run to the next.
 const SHORTEST: Duration = Duration::from_secs(1);
@@ -37,7 +37,7 @@ impl Lower<'_> {
 
     fn schedule(&self, word: &Word<'_>, envfile: &Envfile) -> Option<Schedule> {
         let times = self.times(word.node);
-        let node = self.references(word).into_iter().next();
+        let node = if self.is_a_stage(word) { None } else { self.references(word).into_iter().next() };
         let jitter = self.jitter(word.node, times.as_ref());
         let env = node.as_ref().and_then(|node| node.env.as_ref());
         let on_fail = word.node.prop("on-fail").and_then(|prop| {
@@ -64,6 +64,25 @@ impl Lower<'_> {
             span: word.node.span,
         };
         self.is_new(&schedule, envfile).then_some(schedule)
+    }
+
+    /// Says so of the name of a stage, which is no node.
+    fn is_a_stage(&self, word: &Word<'_>) -> bool {
+        let Some(text) = texts(word.node).next() else { return false };
+        let declared = self.declared;
+        let is_stage = declared.stages.contains_key(text.value.as_str())
+            && declared.projects.iter().all(|project| !project.nodes.contains_key(text.value.as_str()));
+        if is_stage {
+            self.say(
+                Diagnostic::error(
+                    "load/schedule",
+                    format!("`{}` is a stage, and a schedule runs a node", text.value),
+                )
+                .at(text.span, "")
+                .help(format!("schedule what it runs, or a task with `run \"envrun stage {}\"`", text.value)),
+            );
+        }
+        is_stage
     }
 
     /// Its times. What the table of words has said about them already is not said again.

@@ -37,6 +37,9 @@ pub struct Listed {
     /// When it begins next, its jitter included; the milliseconds since 1970. Nothing if that is never.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next: Option<Timestamp>,
+    /// Its times lie less than a minute apart.
+    #[serde(skip)]
+    pub by_the_second: bool,
     /// It runs once for times that were missed.
     pub catch_up: bool,
     /// What happens while the last run goes on.
@@ -82,6 +85,10 @@ pub fn list(context: &Context, project: &Project) -> Result<Listing, Problem> {
         .zip(labels)
         .map(|(schedule, node)| {
             let due = Due::of(schedule);
+            let between = due.as_ref().and_then(|due| {
+                let next = due.next_after(now)?;
+                Some(due.next_after(next)?.since(next))
+            });
             let next = due.and_then(|due| {
                 // One that is put off now comes before the one after it.
                 let from = Timestamp(now.0.saturating_sub(due.jitter().as_millis() as u64));
@@ -112,6 +119,7 @@ pub fn list(context: &Context, project: &Project) -> Result<Listing, Problem> {
                 node,
                 times: schedule.times.to_string(),
                 next,
+                by_the_second: between.is_some_and(|between| between.as_secs() < 60),
                 catch_up: schedule.catch_up,
                 overlap: schedule.overlap.word(),
                 on_fail: schedule.on_fail_label(),

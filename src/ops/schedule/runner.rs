@@ -1,6 +1,6 @@
 //! The runner: a loop that starts what is due.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
@@ -60,6 +60,13 @@ pub enum Told {
         /// The time that it was due.
         due: Timestamp,
     },
+    /// More is due than may run at once.
+    Full {
+        /// How many runs wait for a place.
+        waiting: usize,
+        /// How many there are at once.
+        jobs: usize,
+    },
     /// Times passed while nobody looked.
     Missed {
         /// The node.
@@ -112,6 +119,12 @@ pub struct Ran {
     pub on_fail: Option<(String, Went, Option<String>)>,
 }
 
+/// How many runs may go on at once on the smallest machine: most of them wait for something else.
+const LEAST: usize = 8;
+
+/// A run that is to begin: which, for which time, how many were missed before, whether it is late.
+type Begin = (Arc<Schedule>, Timestamp, (u32, bool));
+
 /// What the loop hears.
 enum Heard {
     /// A signal, and how many came before it.
@@ -120,8 +133,13 @@ enum Heard {
     Over(Box<(Arc<Schedule>, Ran, Timestamp)>),
 }
 
-/// Runs what is due until it is told to stop; gives the exit status.
-pub fn run(context: &Context, file: Option<&Path>, tell: &mut dyn FnMut(Told)) -> Result<u8, Problem> {
+/// Runs what is due until it is told to stop, at most `jobs` at once; gives the exit status.
+pub fn run(
+    context: &Context,
+    file: Option<&Path>,
+    jobs: Option<usize>,
+    tell: &mut dyn FnMut(Told),
+) -> Result<u8, Problem> {
     let project = Project::open(context, file)?;
     if project.envfile().schedules.is_empty() {
         return Err(none(&project));
@@ -150,6 +168,8 @@ pub fn run(context: &Context, file: Option<&Path>, tell: &mut dyn FnMut(Told)) -
         around: Arc::new(Around::new(context, &root, &root_file, Arc::clone(&processes))),
         agenda: Agenda::default(),
         book,
+        jobs: jobs.unwrap_or_else(|| (2 * (context.cores)()).max(LEAST)),
+        waiting: VecDeque::new(),
         running: Vec::new(),
         left_out: BTreeMap::new(),
         is_stopping: false,
@@ -197,6 +217,10 @@ struct Runner<'a> {
     around: Arc<Around>,
     agenda: Agenda,
     book: Book,
+    /// How many may run at once.
+    jobs: usize,
+    /// What is due, and waits for a place.
+    waiting: VecDeque<Begin>,
     /// The nodes that are running.
     running: Vec<String>,
     /// How many times of each were left out since its last run was over.
@@ -217,8 +241,12 @@ impl Runner<'_> {
                 let now = self.context.clock.now();
                 let steps = self.agenda.at(now);
                 self.note_seen();
+                let waited = self.waiting.len();
                 for step in steps {
                     self.carry_out(step, send);
+                }
+                if waited == 0 && !self.waiting.is_empty() {
+                    (self.tell)(Told::Full { waiting: self.waiting.len(), jobs: self.jobs });
                 }
             } else if self.running.is_empty() {
                 return;
@@ -266,7 +294,12 @@ impl Runner<'_> {
 
     fn carry_out(&mut self, step: Step, send: &Sender<Heard>) {
         match step {
-            Step::Run { schedule, due, missed, late } => self.start(schedule, due, (missed, late), send),
+            Step::Run { schedule, due, missed, late } if self.running.len() < self.jobs => {
+                self.start((schedule, due, (missed, late)), send);
+            }
+            Step::Run { schedule, due, missed, late } => {
+                self.waiting.push_back((schedule, due, (missed, late)));
+            }
             Step::Skip { schedule, due } => {
                 let label = schedule.label();
                 let count = self.left_out.entry(label.clone()).or_default();
@@ -284,7 +317,7 @@ impl Runner<'_> {
         }
     }
 
-    fn start(&mut self, schedule: Arc<Schedule>, due: Timestamp, how: (u32, bool), send: &Sender<Heard>) {
+    fn start(&mut self, (schedule, due, how): Begin, send: &Sender<Heard>) {
         let began = self.context.clock.now();
         let label = schedule.label();
         self.book
@@ -338,8 +371,16 @@ impl Runner<'_> {
         ran.left_out = self.left_out.remove(&label).unwrap_or_default();
         (self.tell)(Told::Ran(ran));
         let next = self.agenda.over(&label);
-        if let Some(step) = next.filter(|_| !self.is_stopping) {
+        if self.is_stopping {
+            return;
+        }
+        if let Some(step) = next {
             self.carry_out(step, send);
+        }
+        while self.running.len() < self.jobs
+            && let Some(begin) = self.waiting.pop_front()
+        {
+            self.start(begin, send);
         }
     }
 
