@@ -50,19 +50,23 @@ impl Durations {
         self.new.get(label).copied().or_else(|| self.written(label))
     }
 
-    /// What the text says of a label: halved until one line is left.
+    /// What the text says of a label: halved until one line is left. Numbers are read of that one line only.
     fn written(&self, label: &str) -> Option<Known> {
-        let mut rest = self.text.as_str();
-        while !rest.is_empty() {
-            let half = rest.floor_char_boundary(rest.len() / 2);
-            let start = rest[..half].rfind('\n').map_or(0, |at| at + 1);
-            let end = rest[start..].find('\n').map_or(rest.len(), |at| start + at + 1);
+        let bytes = self.text.as_bytes();
+        let (mut low, mut high) = (0, bytes.len());
+        while low < high {
+            let middle = low + (high - low) / 2;
+            let before = bytes[low..middle].iter().rposition(|byte| *byte == b'\n');
+            let start = before.map_or(low, |at| low + at + 1);
+            let end =
+                bytes[middle..high].iter().position(|byte| *byte == b'\n').map_or(high, |at| middle + at);
+            let line = &bytes[start..end];
             // A line that says nothing is as good a place to go on from as any.
-            let (found, known) = parse(rest[start..end].trim_end_matches('\n')).unwrap_or_default();
-            match found.cmp(label) {
-                Ordering::Equal => return known,
-                Ordering::Less => rest = &rest[end..],
-                Ordering::Greater => rest = &rest[..start],
+            let found = line.splitn(3, |byte| *byte == b' ').nth(2).unwrap_or_default();
+            match found.cmp(label.as_bytes()) {
+                Ordering::Equal => return parse(self.text.get(start..end)?)?.1,
+                Ordering::Less => low = end + 1,
+                Ordering::Greater => high = start,
             }
         }
         None

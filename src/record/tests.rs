@@ -419,6 +419,27 @@ fn durations_are_remembered() {
         7 20777 b c
     "#]]
     .assert_eq(&fs::read_to_string(&path).unwrap());
+    // Each of many is found, whatever lies about it, and what is observed later takes its place.
+    let mut many = Durations::load(root.path());
+    let names: Vec<String> = (0..200).map(|at| format!("{}:n{at}", ["ä", "b", "b c", "z"][at % 4])).collect();
+    (0..).zip(&names).for_each(|(ms, name)| many.observe(name, Duration::from_millis(ms), NOW));
+    many.save(NOW).unwrap();
+    let mut many = Durations::load(root.path());
+    for (ms, name) in (0..).zip(&names) {
+        assert_eq!(many.of(name), Some(Duration::from_millis(ms)), "{name}");
+        assert_eq!(many.of(&format!("{name}x")), None);
+    }
+    many.observe("b:n1", Duration::from_millis(3), NOW);
+    many.observe("0", Duration::from_millis(1), NOW);
+    many.save(NOW).unwrap();
+    let many = Durations::load(root.path());
+    let known = ["0", "a", "b:n1", "z:n199"].map(|name| many.of(name).map(|known| known.as_millis()));
+    assert_eq!(known, [Some(1), Some(1500), Some(2), Some(199)]);
+    let text = fs::read_to_string(&path).unwrap();
+    assert!(
+        text.lines().is_sorted_by_key(|line| line.splitn(3, ' ').nth(2).unwrap())
+            && text.lines().count() == 203
+    );
     // Lines that mean nothing are passed over; what nobody executed for a season is forgotten.
     fs::write(&path, "\n5\nx 3 a\n9 20000 old\n4 20777 new\n").unwrap();
     let durations = Durations::load(root.path());
