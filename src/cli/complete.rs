@@ -248,6 +248,7 @@ fn candidates(invocation: &Invocation<'_>, words: &[String]) -> Vec<Candidate> {
         } else {
             found.push(Candidate::new("resume", "go on with a deploy that was cut short"));
             found.push(Candidate::new("back", "take a deploy back that was cut short"));
+            found.push(Candidate::new("mend", "put a ledger in order that is damaged or differs"));
             found.retain(|candidate| candidate.word.starts_with(current));
         }
         return found;

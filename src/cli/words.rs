@@ -52,7 +52,7 @@ pub fn of_run(args: &[OsString]) -> Option<Vec<OsString>> {
         word.to_str().is_some_and(|word| word.starts_with('-') && option(&place, word).is_none())
     };
     // `envrun deploy` runs the node of that name; only with one of its own words it is the command.
-    let own = ["resume", "back", "-h", "--help"];
+    let own = ["resume", "back", "mend", "-h", "--help"];
     let next = args.get(at + 1).and_then(|word| word.to_str());
     let known = known && (first != Some("deploy") || next.is_some_and(|next| own.contains(&next)));
     (!known && (first.is_some() || args[..at].iter().any(of_a_run))).then(|| args.to_vec())

@@ -323,6 +323,156 @@ fn of_a_damaged_ledger_everything_is_kept_that_can_be_read() {
     assert_eq!(history(dir.path(), "prod").unwrap().open().count(), 1);
 }
 
+/// A bare origin, and two checkouts of it that share their ledgers.
+fn checkouts() -> (tempfile::TempDir, [std::path::PathBuf; 2]) {
+    let dir = tempfile::tempdir().unwrap();
+    let git = |at: &Path, args: &[&str]| {
+        let mut command = std::process::Command::new("git");
+        command.args(["-c", "init.defaultBranch=main"]).args(args).current_dir(at);
+        let output =
+            command.env("GIT_CONFIG_GLOBAL", "/dev/null").env("GIT_CONFIG_SYSTEM", "/dev/null").output();
+        let output = output.unwrap();
+        assert!(output.status.success(), "git {args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    };
+    git(dir.path(), &["init", "-q", "--bare", "origin.git"]);
+    let roots = ["one", "two"].map(|name| {
+        git(dir.path(), &["init", "-q", name]);
+        let root = dir.path().join(name);
+        git(&root, &["remote", "add", "origin", "../origin.git"]);
+        root
+    });
+    (dir, roots)
+}
+
+#[test]
+fn of_two_checkouts_one_has_the_environment_and_the_other_hears_who() {
+    let (_dir, [one, two]) = checkouts();
+    let clock = Clock::manual(NOW);
+    let through = Sharing::Through("origin");
+    let take = |root: &Path, user: &str| Locked::take(root, "prod", &holder(user), &clock, through).unwrap();
+    let by = |user: &str, id| {
+        let who = holder(user).who;
+        What::Began(Began { who, ..began(id, "abc", None) })
+    };
+    // Both have locked their checkout and read the same ledger; one of them is quicker.
+    let (mut ada, mut bob) = (take(&one, "ada"), take(&two, "bob"));
+    ada.write(by("ada", 1)).unwrap();
+    let told = bob.write(by("bob", 1)).unwrap_err();
+    assert!(
+        told.to_string()
+            .starts_with("environment `prod` is locked by ada@here (process 7, `prod.deploy`) since"),
+        "{told}"
+    );
+    drop(bob);
+    // It is over already when the other comes to write.
+    let mut bob = take(&two, "bob");
+    ada.write(ended(1, Outcome::Live)).unwrap();
+    drop(ada);
+    let mut ada = take(&one, "ada");
+    ada.write(by("ada", 2)).unwrap();
+    ada.write(ended(2, Outcome::Live)).unwrap();
+    drop(ada);
+    let told = bob.write(by("bob", 2)).unwrap_err();
+    assert!(
+        matches!(&told, LedgerError::Overtaken { what, .. } if what.starts_with("deploy 2 of revision abc by ada@here")),
+        "{told}"
+    );
+    drop(bob);
+    // What others wrote is there when it is locked again; nothing of what was refused.
+    assert_eq!(take(&two, "bob").history().releases().len(), 2);
+}
+
+#[test]
+fn whose_release_is_taken_up_elsewhere_hears_by_whom_and_stops() {
+    let (_dir, [one, two]) = checkouts();
+    let clock = Clock::manual(NOW);
+    let through = Sharing::Through("origin");
+    let take = |root: &Path, user: &str| Locked::take(root, "prod", &holder(user), &clock, through).unwrap();
+    let mut ada = take(&one, "ada");
+    ada.write(What::Began(began(1, "abc", None))).unwrap();
+    ada.write(What::Reached(Reached::new(1, Phase::Applying))).unwrap();
+    // Somebody says on another machine that it is over, and it is not.
+    let mut bob = take(&two, "bob");
+    let taken = |user: &str, doing: &str| What::TakenUp {
+        release: 1,
+        who: holder(user).who,
+        doing: doing.into(),
+        run: "r".into(),
+    };
+    bob.write(taken("bob", "deploy back prod")).unwrap();
+    let told = ada.write(What::Reached(Reached::new(1, Phase::Verifying))).unwrap_err();
+    assert!(matches!(told, LedgerError::TakenOver { release: 1, .. }), "{told}");
+    let told = told.to_string();
+    assert!(
+        told.contains("by bob@here (process 7, `deploy back prod`)")
+            && told.ends_with("it is applying by now"),
+        "{told}"
+    );
+    bob.write(ended(1, Outcome::Back)).unwrap();
+    let told = ada.write(ended(1, Outcome::Live)).unwrap_err().to_string();
+    assert!(told.ends_with("it is back by now"), "{told}");
+    drop((ada, bob));
+    assert_eq!(take(&one, "ada").history().release(1).unwrap().outcome(), Some(Outcome::Back));
+}
+
+#[test]
+fn one_takes_up_what_was_cut_short_and_no_second() {
+    let (_dir, [one, two]) = checkouts();
+    let clock = Clock::manual(NOW);
+    let through = Sharing::Through("origin");
+    let take = |root: &Path, user: &str| Locked::take(root, "prod", &holder(user), &clock, through).unwrap();
+    let mut ada = take(&one, "ada");
+    ada.write(What::Began(began(1, "abc", None))).unwrap();
+    drop(ada);
+    let (mut ada, mut bob) = (take(&one, "ada"), take(&two, "bob"));
+    let taken = |user: &str| What::TakenUp {
+        release: 1,
+        who: holder(user).who,
+        doing: "deploy resume prod".into(),
+        run: "r".into(),
+    };
+    bob.write(taken("bob")).unwrap();
+    let told = ada.write(taken("ada")).unwrap_err().to_string();
+    assert!(
+        told.starts_with("environment `prod` is locked by bob@here (process 7, `deploy resume prod`)"),
+        "{told}"
+    );
+}
+
+#[test]
+fn what_is_wrong_with_one_environment_is_no_matter_of_the_others() {
+    let (_dir, [one, two]) = checkouts();
+    let clock = Clock::manual(NOW);
+    let release = |root: &Path, env: &str, id, revision: &str, sharing| {
+        clock.advance(std::time::Duration::from_secs(60));
+        let mut locked = Locked::take(root, env, &holder("ada"), &clock, sharing).unwrap();
+        locked.write(What::Began(began(id, revision, None))).unwrap();
+        locked.write(ended(id, Outcome::Live)).unwrap();
+    };
+    let through = Sharing::Through("origin");
+    for env in ["a", "prod", "z"] {
+        release(&one, env, 1, "abc", through);
+    }
+    release(&two, "prod", 2, "there", through);
+    // Without the remote, and then it is told.
+    release(&one, "prod", 2, "here", Sharing::Alone);
+    release(&two, "z", 2, "later", through);
+    let refresh = |root: &Path| refresh(root, "origin", clock.now(), false).unwrap();
+    let troubles = refresh(&one);
+    assert!(matches!(&troubles[..], [(env, LedgerError::Diverged(_))] if env == "prod"), "{troubles:?}");
+    assert_eq!(history(&one, "z").unwrap().releases().len(), 2);
+    assert_eq!(last_asked(&one), Some(clock.now()));
+    // The way out: everybody has everything, and what was there is kept.
+    let done = mend(&one, "prod", &holder("ada"), &clock, Some("origin")).unwrap();
+    assert!(done.shared && done.kept.as_ref().is_some_and(|kept| kept.exists()), "{done:?}");
+    assert!(refresh(&one).is_empty() && refresh(&two).is_empty());
+    assert_eq!(history(&one, "prod").unwrap(), history(&two, "prod").unwrap());
+    let known = history(&two, "prod").unwrap();
+    let order: Vec<_> = known.releases().iter().map(|one| one.began.revision.as_str()).collect();
+    assert_eq!(order, ["abc", "there", "here"]);
+    release(&two, "prod", 4, "on", through);
+}
+
 fn outcome() -> impl Strategy<Value = Outcome> {
     prop_oneof![
         3 => Just(Outcome::Live),

@@ -1,7 +1,7 @@
 //! Going back to an earlier release because somebody asks for it.
 
 use crate::engine::dispatcher::Ending;
-use crate::ledger::{History, Outcome, Release, Saved};
+use crate::ledger::{History, LedgerError, Outcome, Release, Saved};
 use crate::report::Reporters;
 
 use super::super::run::{Request, Rest, run};
@@ -32,6 +32,8 @@ pub struct Place {
     pub node: String,
     /// What went live there.
     pub history: History,
+    /// Why that may not be all, if that does not stop an emergency.
+    pub trouble: Option<LedgerError>,
 }
 
 /// Finds the deploy that `what` names: the only one of an environment, or one by its name.
@@ -48,6 +50,7 @@ fn place(context: &Context, project: &Project, what: &str, emergency: bool) -> R
         },
     };
     let env = env.to_string();
+    let mut trouble = None;
     let history = match emergency {
         false => {
             refresh_of(context, project, &[env.clone()].into())?;
@@ -55,7 +58,9 @@ fn place(context: &Context, project: &Project, what: &str, emergency: bool) -> R
         }
         true => {
             // A remote that is away, or that tells something else, does not keep production down; nor does a damaged line.
-            let _ = refresh(context, project, true);
+            if let Ok(found) = refresh(context, project, true) {
+                trouble = found.into_iter().find(|(of, _)| *of == env).map(|(_, error)| error);
+            }
             crate::ledger::readable(project.root(), &env)?.0
         }
     };
@@ -73,7 +78,7 @@ fn place(context: &Context, project: &Project, what: &str, emergency: bool) -> R
             ));
         }
     };
-    Ok(Place { env, node, history })
+    Ok(Place { env, node, history, trouble })
 }
 
 /// The releases that can be gone back to, newest first.
@@ -89,7 +94,8 @@ pub fn rollback(
     request: &Request,
     reporters: Reporters,
 ) -> Result<(Ending, Rest), Problem> {
-    let Place { env, node, history } = place(context, project, &asked_for.what, asked_for.emergency)?;
+    let Place { env, node, history, trouble } =
+        place(context, project, &asked_for.what, asked_for.emergency)?;
     if let Some(release) = open(&history).filter(|_| !asked_for.emergency) {
         // Whoever is at it just now says so himself.
         if let Some(mut holder) = crate::ledger::holder(project.root(), &env) {
@@ -101,6 +107,10 @@ pub fn rollback(
     let target = match &asked_for.to {
         Some(to) => named(project, &env, &node, &history, to)?,
         None => history.rollback_target(&node).ok_or_else(|| {
+            // What is known here does not say it, and there is more that is not known here.
+            if let Some(error) = trouble {
+                return error.into();
+            }
             let live = history
                 .live(&node)
                 .map_or_else(|| "nothing is live".to_owned(), |live| format!("{} is live", title(live)));
