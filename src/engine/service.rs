@@ -337,6 +337,9 @@ impl Serve<'_> {
                 None => return Ok(Outcome::Cancelled),
             };
             services.note(&label, News::of(&status));
+            if begun == Begun::Started && status.found {
+                begun = Begun::Found;
+            }
             if services.hold == Hold::Keep {
                 session.keep(vec![label.clone()])?;
             }
@@ -450,6 +453,7 @@ fn begun_of(status: &Status, spec: &Spec) -> Begun {
 fn because(begun: Begun) -> Because {
     let reason = match begun {
         Begun::Already => "it is on its way already",
+        Begun::Found => "it was up before",
         Begun::Started => "it is not up",
         Begun::Changed => "it runs with other values",
         Begun::Outdated => "what it depends on changed",

@@ -15,7 +15,7 @@ use crate::preflight::{Ports, Status as Check};
 use crate::record::{STATE_DIR, log_name};
 use crate::service::probe::would_pass;
 use crate::service::spec::How;
-use crate::service::{Failure, Place, Session, SessionError, Spec, State, Status};
+use crate::service::{Failure, Place, Session, SessionError, Spec, State, Status, Trouble};
 
 use super::matching::{Choice, choice};
 use super::run::{Ready, Request};
@@ -332,7 +332,7 @@ fn leftovers(place: &Place) -> Vec<Status> {
     let saved = place.saved().ok().flatten().map(|saved| saved.services).unwrap_or_default();
     saved
         .into_iter()
-        .filter(|status| !status.state.is_over())
+        .filter(|status| status.state.may_be_up())
         .filter(|status| status.daemon || status.process.is_some_and(|process| process.is_alive()))
         .collect()
 }
@@ -351,7 +351,7 @@ pub fn down(context: &Context, project: &mut Project, chosen: &Chosen) -> Result
         .statuses(false)
         .map_err(problem)?
         .iter()
-        .filter(|status| !status.state.is_over() && is_meant(status))
+        .filter(|status| status.state.may_be_up() && is_meant(status))
         .map(|status| status.label.clone())
         .collect();
     // A daemon that an earlier supervisor started is stopped by what the Envfile says today.
@@ -360,6 +360,12 @@ pub fn down(context: &Context, project: &mut Project, chosen: &Chosen) -> Result
         if daemons.is_empty() { Vec::new() } else { specs(context, project, chosen).unwrap_or_default() };
     stopped.extend(session.ended.iter().cloned());
     session.stop(chosen.named.then(|| chosen.labels()), specs).map_err(problem)?;
+    let is_stuck = |status: &Status| matches!(status.state, State::Failed(Trouble::NotStopped { .. }));
+    let stuck = session.statuses(false).map_err(problem)?.into_iter();
+    if let Some(status) = stuck.filter(|status| is_stuck(status) && stopped.contains(&status.label)).next() {
+        let failure = status.failure.unwrap_or_else(|| Box::new(Failure::plain(String::new())));
+        return Err(Problem::Service { label: status.label, failure });
+    }
     stopped.sort();
     stopped.dedup();
     Ok(stopped)

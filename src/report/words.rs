@@ -138,6 +138,7 @@ pub(super) fn up(begun: Begun, gate: Gate, urls: &[Link], took: &str) -> String 
     let mut text = match begun {
         Begun::Already => " already".to_owned(),
         Begun::Started => format!(" in {took}"),
+        Begun::Found => " as it was: its probes passed before it was started".to_owned(),
         Begun::Changed => format!(" in {took}, restarted because its values changed"),
         Begun::Outdated => format!(" in {took}, restarted because what it depends on changed"),
         Begun::Again => format!(" in {took}, restarted because it was forced"),

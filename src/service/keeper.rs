@@ -34,6 +34,8 @@ pub(super) enum Message {
     Process(u64, Identity),
     /// How its process ended.
     Exit(u64, Exit),
+    /// It was up before this launch, which leaves it as it is.
+    Found(u64),
     /// Do not wait as long for its end.
     Hurry(Interrupt),
     /// The end of the supervisor.
@@ -132,6 +134,11 @@ impl Keeper {
                         });
                     }
                 }
+                Message::Found(number) => {
+                    if self.launch.as_ref().is_some_and(|launch| launch.number == number) {
+                        self.board.note(&self.spec.label, |entry| entry.status.found = true);
+                    }
+                }
                 Message::Hurry(how) => self.hurry(how),
                 Message::Leave => break,
             }
@@ -182,6 +189,7 @@ impl Keeper {
                     status.started = Some(now);
                     status.ready = None;
                     status.failure = None;
+                    status.found = false;
                     entry.probe = None;
                 }
                 State::Ready => status.ready = Some(now),
@@ -437,6 +445,11 @@ impl Runner {
                         return self.happened(Fact::Ended(exit));
                     }
                     self.owned.store(true, Ordering::SeqCst);
+                } else {
+                    let _ = self.send.send(Message::Found(self.number));
+                    let line = b"envrun: its probes passed before it was started: it is left as it is, and not stopped\n";
+                    self.ear.hear(exec::Stream::Stderr, line);
+                    self.ear.finish();
                 }
                 self.happened(Fact::Up);
                 // The log of a daemon ends when its command is stopped, or the daemon with it.
@@ -525,6 +538,7 @@ impl End {
             How::Daemon { stop, .. } if self.owned.swap(false, Ordering::SeqCst) => (stop, false),
             How::Daemon { .. } => (&None, false),
         };
+        let mut fact = Fact::Gone;
         if let Some(stop) = stop {
             let limit = self.spec.timeout.unwrap_or(STOP_COMMAND_TIMEOUT);
             let environ = self.spec.environ.environ();
@@ -536,6 +550,11 @@ impl End {
                 &mut |_| {},
                 &self.ear,
             );
+            if !exit.is_success() && !is_child {
+                // It is ours to stop, whoever tries next.
+                self.owned.store(true, Ordering::SeqCst);
+                fact = Fact::Stuck(exit.clone());
+            }
             if !exit.is_success() {
                 let line = format!("envrun: its stop command `{}` {exit}\n", stop.display());
                 self.ear.hear(exec::Stream::Stderr, line.as_bytes());
@@ -557,7 +576,7 @@ impl End {
         }
         // Their guardians end before it is told that all is over, and the supervisor may end.
         drop((self.processes, self.stopping));
-        let _ = self.send.send(Message::Happened(self.number, Fact::Gone));
+        let _ = self.send.send(Message::Happened(self.number, fact));
     }
 
     fn wait_for_runner(&self, limit: Duration) {

@@ -54,6 +54,8 @@ pub enum Fact {
     Ended(Exit),
     /// What was begun with [`Step::End`] is over.
     Gone,
+    /// So it is, but for a daemon whose `stop` command ended like this.
+    Stuck(Exit),
     /// The time has come that [`Life::wakes`] named.
     Time,
 }
@@ -218,6 +220,10 @@ impl Life {
                 self.ended(exit, now)
             }
             (Fact::Gone, Phase::Stopping) => self.gone(now),
+            (Fact::Stuck(exit), Phase::Stopping) if self.then == Then::Rest => {
+                self.rest(State::Failed(Trouble::NotStopped { exit }))
+            }
+            (Fact::Stuck(_), Phase::Stopping) => self.gone(now),
             (Fact::Time, Phase::Pausing { .. } | Phase::Starting | Phase::Probing)
                 if self.deadline.is_some_and(|deadline| deadline <= now) =>
             {
@@ -229,9 +235,16 @@ impl Life {
                 vec![Step::Tell, Step::Launch]
             }
             // News of a life that is over, or time that has not come.
-            (Fact::Up | Fact::Passed | Fact::Ended(_) | Fact::Gone | Fact::Time | Fact::Blocked(_), _) => {
-                Vec::new()
-            }
+            (
+                Fact::Up
+                | Fact::Passed
+                | Fact::Ended(_)
+                | Fact::Gone
+                | Fact::Stuck(_)
+                | Fact::Time
+                | Fact::Blocked(_),
+                _,
+            ) => Vec::new(),
         }
     }
 

@@ -88,7 +88,7 @@ fn sweep(place: &Place) -> Result<(BTreeMap<String, Status>, Vec<String>), FsErr
     let mut leftovers = BTreeMap::new();
     let mut ended = Vec::new();
     for status in place.saved()?.map(|saved| saved.services).unwrap_or_default() {
-        if status.state.is_over() {
+        if !status.state.may_be_up() {
             continue;
         }
         if status.process.is_some_and(|process| process.end(LEFTOVER_PATIENCE)) {

@@ -54,6 +54,11 @@ impl State {
         matches!(self, Self::Stopped | Self::Completed | Self::Failed(_))
     }
 
+    /// Whether something of it may be there: it runs, or is going to, or its `stop` command failed.
+    pub fn may_be_up(&self) -> bool {
+        !self.is_over() || matches!(self, Self::Failed(Trouble::NotStopped { .. }))
+    }
+
     /// The word for it.
     pub fn word(&self) -> &'static str {
         match self {
@@ -92,6 +97,11 @@ pub enum Trouble {
         #[serde(rename = "within_ms", with = "millis")]
         within: Duration,
     },
+    /// It is somebody else's daemon, and its `stop` command did not succeed: it may still be up.
+    NotStopped {
+        /// How that ended.
+        exit: Exit,
+    },
     /// It was to be started again, and what it needs did not come up.
     Blocked {
         /// What it needs.
@@ -105,6 +115,7 @@ impl fmt::Display for Trouble {
             Self::Ended { exit } => write!(f, "{exit}"),
             Self::Loop { times: 1, exit } => write!(f, "{exit}, again after 1 restart"),
             Self::Loop { times, exit } => write!(f, "{exit}, again after {times} restarts"),
+            Self::NotStopped { exit } => write!(f, "its `stop` command {exit}, so it may still be up"),
             Self::Blocked { need } => {
                 write!(f, "not started again, because `{need}`, which it needs, is not up")
             }
@@ -200,6 +211,9 @@ pub struct Status {
     pub kept: bool,
     /// It is somebody else's daemon: its processes are not ours.
     pub daemon: bool,
+    /// Of such a daemon: it was up before, and was not started.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub found: bool,
     /// What its processes take, if that was asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usage: Option<Usage>,

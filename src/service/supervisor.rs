@@ -37,6 +37,8 @@ pub enum Begun {
     Outdated,
     /// It was to be started again, whatever it runs with.
     Again,
+    /// Nothing: somebody else's daemon was up before anybody asked for it.
+    Found,
 }
 
 /// What subscribers are told.
@@ -421,6 +423,7 @@ impl Supervisor {
             content: spec.content,
             kept: false,
             daemon: matches!(spec.how, How::Daemon { .. }),
+            found: false,
             failure: None,
             usage: None,
             load: None,

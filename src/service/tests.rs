@@ -219,6 +219,7 @@ fn any_fact() -> impl Strategy<Value = Fact> {
         Just(Fact::Up),
         Just(Fact::Passed),
         Just(Fact::Gone),
+        Just(Fact::Stuck(BAD)),
         Just(Fact::Time),
         prop_oneof![Just(BAD), Just(GOOD), Just(Exit::Told)].prop_map(Fact::Ended),
     ]
@@ -243,11 +244,11 @@ proptest! {
             match fact {
                 Fact::Up | Fact::Passed if !running || ending => continue,
                 Fact::Ended(_) if !running || ending => continue,
-                Fact::Gone if !ending => continue,
+                Fact::Gone | Fact::Stuck(_) if !ending => continue,
                 _ => {}
             }
-            running &= !matches!(fact, Fact::Ended(_) | Fact::Gone);
-            ending &= fact != Fact::Gone;
+            running &= !matches!(fact, Fact::Ended(_) | Fact::Gone | Fact::Stuck(_));
+            ending &= !matches!(fact, Fact::Gone | Fact::Stuck(_));
             for step in life.on(fact, now) {
                 match step {
                     Step::Launch => {
@@ -550,6 +551,7 @@ fn a_daemon_that_was_up_before_stays_up() {
     let supervisor = Supervisor::new(Clock::System, BTreeSet::new());
     supervisor.up(daemon());
     wait(&supervisor, "db", Gate::Ready).unwrap();
+    assert!(supervisor.status("db").unwrap().found);
     drop(supervisor);
     assert_eq!(calls(), "start\nstop\n", "neither started nor stopped");
 
@@ -559,6 +561,31 @@ fn a_daemon_that_was_up_before_stays_up() {
     wait(&supervisor, "db", Gate::Ready).unwrap();
     drop(supervisor);
     assert_eq!(calls(), "start\nstop\nstart\nstop\n");
+}
+
+#[test]
+fn a_daemon_whose_stop_fails_has_failed_and_can_be_stopped_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut spec = spec(dir.path(), "db", "");
+    spec.how = How::Daemon {
+        start: Command::Shell("touch up".into()),
+        stop: Some(Command::Shell("test -e may || { echo busy; exit 3; }; rm up".into())),
+        log: None,
+    };
+    spec.ready.probes = vec![probe(Asks::Exec(Command::Shell("test -e up".into())))];
+    let supervisor = Supervisor::new(Clock::System, BTreeSet::new());
+    supervisor.up(spec.clone());
+    assert!(!wait(&supervisor, "db", Gate::Ready).unwrap().found);
+    supervisor.stop_all();
+    let failure = supervisor.status("db").unwrap().failure.unwrap();
+    assert_eq!(failure.reason, "its `stop` command ended with exit status 3, so it may still be up");
+    assert_eq!(failure.lines[0], "busy");
+    std::fs::write(dir.path().join("may"), "").unwrap();
+    supervisor.up(spec);
+    assert!(!wait(&supervisor, "db", Gate::Ready).unwrap().found, "it is ours");
+    supervisor.stop_all();
+    assert_eq!(supervisor.status("db").unwrap().state, State::Stopped);
+    assert!(!dir.path().join("up").exists());
 }
 
 #[test]

@@ -427,6 +427,7 @@ fn what_is_up_and_what_it_takes() {
         restarts: 0,
         last_exit: None,
         failure: None,
+        found: false,
         urls: if url.is_empty() { Vec::new() } else { vec![Link { name: None, url: url.into() }] },
         ports: Vec::new(),
         identity: crate::base::Digest::of(b""),
