@@ -98,6 +98,10 @@ pub fn main() -> ExitCode {
         Ok(exit) => ExitCode::from(exit),
         Err(problem) => {
             let problem = help::or_command(problem);
+            if matches!(problem, Problem::Interrupted) && terminal.interactive {
+                // Behind a question and what the terminal makes of Ctrl-C.
+                terminal.say("");
+            }
             terminal.problem(&problem);
             // What is not there may be in what includes it.
             if is_nearest

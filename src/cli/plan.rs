@@ -77,7 +77,7 @@ pub fn apply(invocation: &Invocation<'_>, args: &ApplyArgs) -> Result<u8, Proble
 }
 
 /// The checklist: `[x]` holds or is there, `[ ]` is still missing, `[?]` is found out when the plan is carried out.
-fn text(checklist: &Checklist) -> String {
+pub(super) fn text(checklist: &Checklist) -> String {
     let Checklist { plan, checks, against, notes } = checklist;
     let mut out = String::new();
     let targets: Vec<&str> = plan.targets.iter().map(|target| target.name.as_str()).collect();
@@ -118,6 +118,9 @@ fn text(checklist: &Checklist) -> String {
         for line in against {
             let _ = writeln!(out, "  [ ] {}", line.replace('\n', "\n      "));
         }
+    }
+    if out.contains("\n  [") {
+        out.push_str("\n[x] holds  [ ] does not  [?] is found out when it is carried out\n");
     }
     out
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::engine::service::Hold;
 use crate::model::EnvName;
+use crate::ops::plan::of_deploys;
 use crate::ops::run::{Request, run as run_request};
 use crate::ops::seal::{Broken, sealed, tell};
 use crate::ops::target::{Asked, declared};
@@ -66,6 +67,16 @@ pub fn run(invocation: &Invocation<'_>, words: Vec<OsString>) -> Result<u8, Prob
     request.prompt = invocation.terminal.prompt();
     request.words = Some((all, words.options));
     request.broken = broken.map(Arc::new);
+    if options.dry_run
+        && !options.json
+        && options.output == OutputStyle::Auto
+        && let Some(checklist) = of_deploys(invocation.context, &mut project, &request)?
+    {
+        let text = super::plan::text(&checklist);
+        super::terminal::print(&invocation.context.redactor.text(&text))
+            .map_err(|source| Problem::System { doing: "write to standard output", source })?;
+        return Ok(0);
+    }
     let mut reporters = reporters(invocation, &options, Stay::Run)?;
     if super::console::keys(invocation, options.output) && !quiet && !options.dry_run {
         let (terminal, clock) = (&invocation.terminal, &invocation.context.clock);

@@ -245,7 +245,8 @@ impl Terminal {
         let is_asked = std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
         is_asked.then(|| {
             Prompt(Arc::new(|question: &str| {
-                let mut err = std::io::stderr().lock();
+                // Not held while somebody thinks: others have something to say when he is interrupted.
+                let mut err = std::io::stderr();
                 write!(err, "{question}").and_then(|()| err.flush()).ok()?;
                 let mut line = String::new();
                 let read = std::io::stdin().lock().read_line(&mut line).ok()?;

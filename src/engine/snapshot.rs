@@ -139,6 +139,34 @@ impl Saver<'_, '_> {
         self.carry(&restore.value, data)
     }
 
+    /// Puts back what was there before something that was `unsaved` replaced a part of it; how that comes out.
+    fn put_again(&self, copy: &Copy, unsaved: Unsaved, say: &dyn Fn(&str)) -> Unsaved {
+        let label = &self.node.label;
+        let (archive, number) = (self.archive(), copy.number);
+        let why = match archive
+            .check(copy)
+            .map_err(Unsaved::from)
+            .and_then(|()| self.put_back(&archive.data(number)))
+        {
+            Ok(()) => {
+                say(&format!("`{label}` has again what it had: {}\n", copy.summary()));
+                return unsaved;
+            }
+            Err(Unsaved::Failed(failure)) => crate::report::failure_words(&failure),
+            Err(Unsaved::Cancelled) => "it was interrupted".to_owned(),
+        };
+        let reason = match &unsaved {
+            Unsaved::Failed(failure) => crate::report::failure_words(failure),
+            Unsaved::Cancelled => "it was interrupted".to_owned(),
+        };
+        Unsaved::Failed(Failure::Broken {
+            reason,
+            back: format!("what `{label}` had was not put back either: {why}; it is kept as copy {number}"),
+            logs: Vec::new(),
+            way_out: Some(format!("`envrun restore {label} --at {number}` puts back what was there before")),
+        })
+    }
+
     /// Where its copies are.
     pub fn archive(&self) -> Archive {
         archive(self.around.root, self.node)
@@ -240,18 +268,29 @@ pub(super) fn load(
     if to.snapshot.save.is_none() && !is_guarded(around, &loaded.to) {
         return to.put_back(&private.data);
     }
-    match to.save(&why) {
-        Ok((copy, _)) => say(&format!("what `{}` had is {}\n", loaded.to.label, copy.summary())),
+    let kept = match to.save(&why) {
+        Ok((copy, _)) => {
+            say(&format!("what `{}` had is {}\n", loaded.to.label, copy.summary()));
+            Some(copy)
+        }
         Err(Unsaved::Failed(_)) if !is_guarded(around, &loaded.to) => {
             say(&format!(
                 "what `{}` had could not be saved; nothing guards `{}`, so it is replaced all the same\n",
                 loaded.to.label,
                 environment(&loaded.to)
             ));
+            None
         }
         Err(unsaved) => return Err(unsaved),
+    };
+    match (to.put_back(&private.data), kept) {
+        (Err(unsaved), Some(copy)) => {
+            // What failed half way, or was stopped there, is neither the one nor the other.
+            let around = Surroundings { cleanup: true, ..*around };
+            Err(saver(&around, &loaded.to, prepare, ix).put_again(&copy, unsaved, say))
+        }
+        (put_back, _) => put_back,
     }
-    to.put_back(&private.data)
 }
 
 fn environment(node: &ConfiguredTask) -> &str {

@@ -193,10 +193,14 @@ pub enum Failure {
     Broken {
         /// What failed, in words.
         reason: String,
-        /// Why it did not go back, in words.
+        /// Why it did not go back, and what is live now, in words.
         back: String,
-        /// The output of the deploy and that of going back, relative to the root.
+        /// The output of the deploy and that of going back, relative to the root. For a rollback its own, and that of what
+        /// it was to replace.
         logs: Vec<String>,
+        /// How it becomes sound again.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        way_out: Option<String>,
     },
     /// A deploy was stopped half way: its journal is open, and says how far it is (exit status 7, or 130 if a person
     /// stopped it).
@@ -243,6 +247,7 @@ impl Failure {
     pub fn hint(&self) -> Option<&str> {
         match self {
             Self::Start { hint, .. } => hint.as_deref(),
+            Self::Broken { way_out, .. } => way_out.as_deref(),
             _ => None,
         }
     }

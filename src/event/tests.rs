@@ -51,11 +51,8 @@ fn failure() -> impl Strategy<Value = Failure> {
             revision,
             logs
         }),
-        (words(), words(), vec(words(), 0..3)).prop_map(|(reason, back, logs)| Failure::Broken {
-            reason,
-            back,
-            logs
-        }),
+        (words(), words(), vec(words(), 0..3), option::of(words()))
+            .prop_map(|(reason, back, logs, way_out)| Failure::Broken { way_out, reason, back, logs }),
         (words(), words(), words()).prop_map(|(env, phase, reason)| Failure::Unfinished {
             env,
             phase,

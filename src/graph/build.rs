@@ -207,6 +207,13 @@ impl<'a> Builder<'a> {
         if !self.sketch {
             self.refuse(visit, task, asked);
         }
+        if let Node::Deploy(deploy) = definition
+            && let Some(from) =
+                deploy.from.as_ref().filter(|from| Some(&from.value) == self.visits.env(visit))
+        {
+            let diagnostic = say::from_itself(&self.visits.path(visit), from);
+            self.say(diagnostic);
+        }
         let expansion = self.expand(visit, task);
         let slot = self.visits.env_slot(visit);
         let mut needs: Vec<Link> = Vec::with_capacity(task.needs.len());

@@ -1,6 +1,6 @@
 //! The words for what keeps a graph from being built.
 
-use crate::diag::{Diagnostic, Span};
+use crate::diag::{Diagnostic, Span, Spanned};
 use crate::model::{Action, ArgKind, ArgSpec, EnvName, Envfile, Node, NodePath, Task};
 
 use super::build::label;
@@ -63,6 +63,17 @@ pub(super) fn ring(ring: &Ring) -> Diagnostic {
         })
         .collect();
     cycle(&steps)
+}
+
+/// A deploy that ships what its own environment has.
+pub(super) fn from_itself(path: &NodePath, from: &Spanned<EnvName>) -> Diagnostic {
+    let env = &from.value;
+    Diagnostic::error("graph/from-itself", format!("`{env}.{path}` would ship what `{env}` has itself"))
+        .at(from.span, "")
+        .help(format!(
+            "say `from` where it is meant, as in `env \"prod\" {{ deploy \"{}\" {{ from \"{env}\" }} }}`, and not for `{env}` itself",
+            path.name
+        ))
 }
 
 /// A need, or a target, that the environment does not have.

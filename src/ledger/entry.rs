@@ -90,6 +90,9 @@ pub struct Began {
     /// The earlier release that a rollback puts back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub of: Option<u64>,
+    /// The git tag that marks what it replaces, when it is live.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tag: Option<Tag>,
     /// Data that a rollback puts back.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub data: Vec<Saved>,
@@ -104,6 +107,15 @@ pub struct Began {
     /// Why gates were passed without being asked, if they were: it is recorded for ever.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub break_glass: Option<String>,
+}
+
+/// A name for a revision.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tag {
+    /// The name.
+    pub name: String,
+    /// The full id of the commit that it is for.
+    pub revision: String,
 }
 
 /// A release of another environment.
@@ -146,6 +158,9 @@ pub struct Reached {
     /// One digest over all values of the environment, secrets hashed with a key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub values: Option<String>,
+    /// Why it goes back, in words that stand after "because".
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
 }
 
 impl Reached {
@@ -158,6 +173,7 @@ impl Reached {
             artefacts: Vec::new(),
             snapshots: Vec::new(),
             values: None,
+            why: None,
         }
     }
 }

@@ -27,6 +27,8 @@ pub struct Release {
     pub snapshots: Vec<Saved>,
     /// One digest over all values of the environment.
     pub values: Option<String>,
+    /// Why it goes back, if it does: known before it is over.
+    pub why: Option<String>,
     /// How it ended; not there as long as it goes on, or if it was cut short.
     pub end: Option<End>,
     /// Its bytes need not be kept any longer.
@@ -145,6 +147,7 @@ impl History {
                     artefacts: Vec::new(),
                     snapshots: Vec::new(),
                     values: None,
+                    why: None,
                     end: None,
                     pruned: false,
                 };
@@ -166,6 +169,7 @@ impl History {
                     release.artefacts.extend(reached.artefacts);
                     release.snapshots.extend(reached.snapshots);
                     release.values = reached.values.or(release.values.take());
+                    release.why = reached.why.or(release.why.take());
                 }
             }
             What::Ended { release, outcome, reason, logs } => {

@@ -33,7 +33,7 @@ use lock::moment;
 use std::path::{Path, PathBuf};
 
 pub use difference::Difference;
-pub use entry::{Artefact, Began, Entry, Kind, Origin, Outcome, Phase, Reached, Saved, What, Who};
+pub use entry::{Artefact, Began, Entry, Kind, Origin, Outcome, Phase, Reached, Saved, Tag, What, Who};
 pub use file::LedgerError;
 pub use footprint::Footprint;
 pub use history::{End, History, Release, TakenUp};

@@ -36,6 +36,7 @@ fn began(release: u64, revision: &str, previous: Option<u64>) -> Began {
         previous_revision: None,
         from: None,
         of: None,
+        tag: None,
         data: Vec::new(),
         who: Who::default(),
         run: "20261120-213301-0fa0".into(),

@@ -11,6 +11,8 @@ use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::Duration;
 
 use crate::base::Digest;
 use crate::diag::Span;
@@ -18,7 +20,7 @@ use crate::engine::action::export_file;
 use crate::engine::command::Carry;
 use crate::engine::surroundings::{Scene, Surroundings, scope_conditions};
 use crate::event::GlassBroken;
-use crate::exec::Environ;
+use crate::exec::{Environ, Processes};
 use crate::graph::{Called, ConfiguredTask, Loaded, NodeIx};
 use crate::ledger::{self, Artefact, Outcome};
 use crate::model::{Condition, ConditionKind, EnvName, Envfile, Requirement, VarName, merge_requirements};
@@ -38,6 +40,28 @@ pub struct Prompt(pub Arc<Ask>);
 
 /// A question that is shown, and the answer.
 pub type Ask = dyn Fn(&str) -> Option<String> + Send + Sync;
+
+/// How often it is looked whether the answer is still wanted.
+const LOOK: Duration = Duration::from_millis(50);
+
+impl Prompt {
+    /// Asks, and asks no longer when the run is interrupted: whoever waits for a line does not hear of that.
+    fn ask(&self, question: String, processes: Option<&Processes>) -> Option<String> {
+        // Without anybody who listens, Ctrl-C ends the program by itself.
+        let Some(processes) = processes else { return (self.0)(&question) };
+        let (send, receive) = mpsc::channel();
+        let ask = Arc::clone(&self.0);
+        let thread = std::thread::Builder::new().name("prompt".to_owned());
+        thread.spawn(move || send.send(ask(&question))).ok()?;
+        loop {
+            match receive.recv_timeout(LOOK) {
+                Ok(typed) => return typed,
+                Err(RecvTimeoutError::Timeout) if processes.interrupted().is_none() => {}
+                Err(_) => return None,
+            }
+        }
+    }
+}
 
 impl fmt::Debug for Prompt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -175,7 +199,7 @@ pub(super) fn admit_with(
         admitted.would_ask = gate.would_ask();
     } else {
         if begun.is_none_or(|begun| begun.refusals.is_empty()) {
-            gate.ask_words(request);
+            gate.ask_words(request, &ready.processes);
         }
         if !gate.refusals.is_empty() {
             return Ok(Admitted { refusals: merged(gate.refusals), ..admitted });
@@ -342,14 +366,14 @@ impl Gate {
     }
 
     /// Asks for the words, if nothing else refuses.
-    fn ask_words(&mut self, request: &Request) {
+    fn ask_words(&mut self, request: &Request, processes: &Processes) {
         if !self.refusals.is_empty() {
             return;
         }
         for asked in std::mem::take(&mut self.words) {
             if request.break_glass.is_some() {
                 self.broken.push(asked.untyped());
-            } else if let Err(refusal) = asked.ask(request) {
+            } else if let Err(refusal) = asked.ask(request, Some(processes)) {
                 self.refusals.push(refusal);
                 return;
             }
@@ -382,7 +406,7 @@ impl Gate {
 
 impl Asked {
     /// Asks a person, unless the word was given on the command line.
-    pub(super) fn ask(&self, request: &Request) -> Result<(), Refusal> {
+    pub(super) fn ask(&self, request: &Request, processes: Option<&Processes>) -> Result<(), Refusal> {
         let word = &self.word;
         if request.confirm.contains(word) {
             return Ok(());
@@ -390,7 +414,8 @@ impl Asked {
         let labels = self.labels.join("`, `");
         let hint = self.hint.as_ref().map(|hint| format!(" ({hint})")).unwrap_or_default();
         let typed = request.prompt.as_ref().and_then(|prompt| {
-            (prompt.0)(&format!("`{labels}` wants to be confirmed{hint}: type {word} to go on: "))
+            let question = format!("`{labels}` wants to be confirmed{hint}: type {word} to go on: ");
+            prompt.ask(question, processes)
         });
         match typed {
             Some(typed) if typed == *word => Ok(()),

@@ -112,6 +112,9 @@ pub enum Problem {
         /// What to do.
         hint: String,
     },
+    /// Somebody asked to stop before anything began.
+    #[error("interrupted before anything was changed")]
+    Interrupted,
     /// A store of secrets cannot be used as it is.
     #[error(transparent)]
     Store(super::secret::Refused),
@@ -213,6 +216,7 @@ impl Problem {
             Self::Snapshot(SnapshotError::None { .. }) => 2,
             Self::Snapshot(SnapshotError::Busy(_)) => 7,
             Self::Ledger(_) | Self::Snapshot(_) => 1,
+            Self::Interrupted => 130,
             Self::Fs(_) | Self::Record(_) | Self::Start(_) | Self::System { .. } => 1,
             Self::Service { .. } | Self::Session(_) => 1,
         }

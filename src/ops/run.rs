@@ -23,7 +23,7 @@ use crate::engine::render;
 use crate::engine::service::{Hold, Services};
 use crate::engine::surroundings::{Surroundings, state_label};
 use crate::event::{self, Event, NodeInfo, NodeState, Notice, OutcomeKind, RunStarted, RunState};
-use crate::exec::{Jobserver, Processes, Signals, Tenant};
+use crate::exec::{Interrupt, Jobserver, Processes, Signals, Tenant};
 use crate::fingerprint::{SecretKey, Workspace};
 use crate::graph::{self, NodeIx, Target, TaskGraph};
 use crate::ledger;
@@ -412,12 +412,6 @@ pub(super) fn carry_out(
     if let Some(pins) = pins.filter(|pins| !pins.is_empty()) {
         ready.without_needs_of(project, request, pins);
     }
-    let mut begun = match request.dry_run {
-        true => None,
-        false => {
-            deploy::begin(context, project, &mut ready.plan, (request, &ready.run, ready.secrets.clone()))?
-        }
-    };
     let group = ready.plan.graph.iter().map(|(_, node)| node).find(|node| node.target && node.is_group());
     if let (Some(_), Some(group)) = (audit, group) {
         return Err(Problem::usage(
@@ -425,39 +419,27 @@ pub(super) fn carry_out(
             Some("name one of the tasks that it needs".into()),
         ));
     }
-    let Admitted { mut refusals, notices, would_ask, broken, read_secrets, mut evidence, .. } =
-        admit_with(context, project, &ready, request, begun.as_ref())?;
-    if let Some(begun) = &mut begun {
-        refusals.append(&mut begun.refusals);
-        let is_refused = !refusals.is_empty();
-        let around = ready.surroundings(context, project, request);
-        refusals.extend(begun.values(project, &around, is_refused));
-        refusals = merged(refusals);
-    }
-    if !refusals.is_empty() && !request.dry_run {
-        if let Some(begun) = &begun {
-            begun.refused(&refusals)?;
+    let mut begun = match request.dry_run {
+        true => None,
+        false => {
+            deploy::begin(context, project, &mut ready.plan, (request, &ready.run, ready.secrets.clone()))?
         }
-        return Err(Problem::Refused(refusals));
-    }
-    // As late as can be: what changes the environment is locked out, and every secret that is read was read.
-    if let Some(frozen) = &request.plan {
-        let moved = plan::moved(context, project, &ready, request, frozen, (&Default::default(), false))?;
-        if !moved.is_empty() {
-            if let Some(begun) = &begun {
-                begun.deployments.abandon(ledger::Outcome::Refused, &moved.join("; "))?;
-            }
-            return Err(Problem::Moved { plan: frozen.name(), moved });
-        }
-        // The release tells for ever which plan it came of.
-        for ix in begun.iter().flat_map(|begun| begun.deployments.list.keys()) {
-            evidence.entry(*ix).or_default().push(format!("plan {}", frozen.digest));
-        }
-    }
+    };
+    let (send, receive) = mpsc::channel();
+    // What a ledger says has begun comes to an end there, whoever asks to stop before the first process starts.
+    let is_early = Arc::new(AtomicBool::new(true));
+    let signals = begun.as_ref().and_then(|_| listen_early(&ready.processes, &send, &is_early));
+    let cleared = clear(context, project, &ready, request, begun.as_mut());
+    let cleared = match ready.processes.interrupted() {
+        Some(_) if begun.is_some() => Err(Problem::Interrupted),
+        _ => cleared,
+    };
+    let Admitted { refusals, notices, would_ask, broken, read_secrets, .. } =
+        cleared.map_err(|problem| match &begun {
+            Some(begun) => begun.give_up(problem),
+            None => problem,
+        })?;
     let planned = request.plan.as_ref().map(|frozen| frozen.pins()).unwrap_or_default();
-    if let Some(begun) = &mut begun {
-        begun.guarded(&ready.surroundings(context, project, request), &evidence)?;
-    }
     let warnings = begun.as_mut().map(|begun| std::mem::take(&mut begun.warnings)).unwrap_or_default();
     let deployments = begun.map(|begun| begun.deployments);
     ready.begin(project, request, &mut reporters);
@@ -481,8 +463,8 @@ pub(super) fn carry_out(
     for notice in shadowed(context, &ready.plan) {
         reporters.tell(Event::Notice(notice));
     }
-    let (send, receive) = mpsc::channel();
-    let _signals = listen(&ready.processes, &send);
+    is_early.store(false, Ordering::SeqCst);
+    let _signals = signals.or_else(|| listen(&ready.processes, &send));
     let deploys = deployments.as_ref();
     let pins = pins.or(Some(&planned).filter(|pins| !pins.is_empty()));
     let plan = &ready.plan;
@@ -535,6 +517,46 @@ pub(super) fn carry_out(
     drop(actions);
     let Ready { plan, workspace, .. } = ready;
     Ok((ending, Rest { _plan: plan, _workspace: workspace }))
+}
+
+/// Asks everything that has to hold before the first process starts; a run that is not dry goes on only if all of it does.
+/// The releases that begin are in their ledgers then, and guarded.
+fn clear(
+    context: &Context,
+    project: &Project,
+    ready: &Ready,
+    request: &Request,
+    mut begun: Option<&mut deploy::Begun>,
+) -> Result<Admitted, Problem> {
+    if let Some(begun) = &mut begun {
+        begun.write_down()?;
+    }
+    let mut admitted = admit_with(context, project, ready, request, begun.as_deref())?;
+    let around = ready.surroundings(context, project, request);
+    if let Some(begun) = &mut begun {
+        admitted.refusals.append(&mut begun.refusals);
+        let is_refused = !admitted.refusals.is_empty();
+        admitted.refusals.extend(begun.values(project, &around, is_refused));
+        admitted.refusals = merged(admitted.refusals);
+    }
+    if !admitted.refusals.is_empty() && !request.dry_run {
+        return Err(Problem::Refused(admitted.refusals));
+    }
+    // As late as can be: what changes the environment is locked out, and every secret that is read was read.
+    if let Some(frozen) = &request.plan {
+        let moved = plan::moved(context, project, ready, request, frozen, (&Default::default(), false))?;
+        if !moved.is_empty() {
+            return Err(Problem::Moved { plan: frozen.name(), moved });
+        }
+        // The release tells for ever which plan it came of.
+        for ix in begun.iter().flat_map(|begun| begun.deployments.list.keys()) {
+            admitted.evidence.entry(*ix).or_default().push(format!("plan {}", frozen.digest));
+        }
+    }
+    if let Some(begun) = begun {
+        begun.guarded(&around, &admitted.evidence)?;
+    }
+    Ok(admitted)
 }
 
 /// What a run made that others may rest on.
@@ -709,6 +731,27 @@ pub(super) fn listen(processes: &Arc<Processes>, send: &Sender<Message>) -> Opti
     let send = send.clone();
     Signals::listen(Arc::clone(processes), move |signal, _| {
         // The run may be over already; then there is nothing left to stop.
+        let _ = send.send(Message::Signal(signal));
+    })
+    .ok()
+}
+
+/// The same before the run begins, as long as it `is_early`: nobody reads what is sent yet, so commands that are asked for
+/// their answer are told here.
+fn listen_early(
+    processes: &Arc<Processes>,
+    send: &Sender<Message>,
+    is_early: &Arc<AtomicBool>,
+) -> Option<Signals> {
+    let (send, is_early, told) = (send.clone(), Arc::clone(is_early), Arc::clone(processes));
+    Signals::listen(Arc::clone(processes), move |signal, before| {
+        if is_early.load(Ordering::SeqCst) {
+            told.interrupt(match before {
+                0 => Interrupt::Told { signal },
+                1 => Interrupt::Terminate,
+                _ => Interrupt::Kill,
+            });
+        }
         let _ = send.send(Message::Signal(signal));
     })
     .ok()

@@ -170,14 +170,28 @@ impl Git {
         count.parse().map_err(|_| format!("git counted `{count}` commits"))
     }
 
+    /// Whether git takes this for the name of a tag.
+    pub fn is_tag_name(&self, name: &str) -> bool {
+        // `git tag` takes none that begins with a dash, and would take `HEAD`.
+        let is_plain = !name.starts_with('-') && name != "HEAD";
+        is_plain
+            && self
+                .output(&["check-ref-format", &format!("refs/tags/{name}")])
+                .is_ok_and(|said| said.status.success())
+    }
+
+    /// The commit that a tag marks, if it is there.
+    pub fn tagged(&self, name: &str) -> Option<String> {
+        self.ask(&["rev-parse", "--verify", "--quiet", &format!("refs/tags/{name}^{{commit}}")]).ok()
+    }
+
     /// Marks a commit with a tag; it is no error if the tag is there and marks it already.
     pub fn tag(&self, name: &str, commit: &str) -> Result<(), String> {
-        if self.ask(&["rev-parse", "--verify", "--quiet", &format!("refs/tags/{name}^{{commit}}")]).as_deref()
-            == Ok(commit)
-        {
+        if self.tagged(name).as_deref() == Some(commit) {
             return Ok(());
         }
-        self.ask(&["tag", "--end-of-options", name, commit]).map(drop)
+        // Whoever signs every tag has an editor opened for the message, and nobody is there to write one.
+        self.ask(&["-c", "tag.gpgSign=false", "tag", "--end-of-options", name, commit]).map(drop)
     }
 
     /// Whether git has the content that lies at a path now.

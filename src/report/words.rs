@@ -36,7 +36,7 @@ pub(super) fn failure(failure: &Failure) -> String {
         Failure::WentBack { reason, revision, .. } => {
             format!("{reason}; it went back, and revision {} is live again", short(revision))
         }
-        Failure::Broken { reason, back, .. } => format!("{reason}; it did not go back: {back}"),
+        Failure::Broken { reason, back, .. } => format!("{reason}; {back}"),
         Failure::Lost { phase, reason, .. } => format!("stopped while {phase}: {reason}"),
         Failure::Unfinished { phase, reason, .. } => format!("stopped while {phase}: {reason}"),
     }

@@ -263,13 +263,182 @@ fn a_rollback_that_fails_says_so_with_both_logs() {
     lab.commit("Envfile.kdl", &ENVFILE.replace("grep -q good", "grep -q splendid"));
     let ran = lab.run(&["rollback", "uat"]);
     exits(&ran, 6);
-    assert!(ran.stderr.contains(".envrun/env/uat/logs/3.log"), "{}", ran.stderr);
+    let first = &lab.git(&["rev-parse", "HEAD~2"])[..10];
+    for told in [
+        // Its own, and that of what it was to replace.
+        "  log: .envrun/env/uat/logs/3.log\n  log: .envrun/env/uat/logs/2.log\n",
+        &format!("a rollback does not go back by itself: revision {first} is live now, unproved"),
+        "hint: `envrun rollback uat.deploy --to 2` puts deploy 2 of revision",
+    ] {
+        assert!(ran.stderr.contains(told), "{told}: {}", ran.stderr);
+    }
+    assert_eq!(lab.live("uat"), "good 1");
+    let log = lab.sandbox.read(".envrun/env/uat/logs/3.log");
+    assert!(
+        log.starts_with(&format!("== applying revision {first}\n")) && log.contains("not healthy"),
+        "{log}"
+    );
+    let ran = lab.run(&["status", "uat"]);
+    exits(&ran, 1);
+    assert!(ran.stdout.contains("is live now, unproved"), "{}", ran.stdout);
+
     lab.commit("app.txt", "good 3\n");
     let ran = lab.run(&["uat.deploy"]);
     exits(&ran, 6);
-    for log in ["logs/4.log", "logs/4-back.log"] {
-        assert!(ran.stderr.contains(log), "{log}: {}", ran.stderr);
+    for told in [
+        "logs/4.log",
+        "logs/4-back.log",
+        "failed too: `uat.health` failed",
+        "hint: `envrun rollback uat.deploy` tries",
+    ] {
+        assert!(ran.stderr.contains(told), "{told}: {}", ran.stderr);
     }
+    // The way out that the first one named.
+    lab.commit("Envfile.kdl", ENVFILE);
+    exits(&lab.run(&["rollback", "uat.deploy", "--to", "2"]), 0);
+    assert_eq!(lab.live("uat"), "good 2");
+    assert_eq!(lab.outcomes("uat"), "1 live, 2 live, 3 broken, 4 broken, 5 live");
+}
+
+#[test]
+fn a_tag_that_cannot_be_made_refuses_before_anything_begins() {
+    let lab = Lab::new();
+    lab.sandbox.ok(&["uat.deploy"]);
+    let first = lab.git(&["rev-parse", "HEAD"]);
+    let tagged = |tag: &str| {
+        let revision = lab.commit("Envfile.kdl", &ENVFILE.replace("before-${ENVRUN_RUN}", tag));
+        (revision, lab.run(&["uat.deploy"]))
+    };
+    for wrong in ["two words", "up..down", "-f", "HEAD", "a~1", "${NOBODY}"] {
+        let (_, ran) = tagged(wrong);
+        assert!([2, 3].contains(&ran.exit), "{wrong}: {}", ran.text());
+        assert!(ran.stderr.contains("tag") || ran.stderr.contains("NOBODY"), "{wrong}: {}", ran.stderr);
+    }
+    lab.git(&["tag", "mine", "HEAD"]);
+    let (_, ran) = tagged("mine");
+    exits(&ran, 3);
+    assert!(ran.stderr.contains("the tag `mine` is there already, on revision "), "{}", ran.stderr);
+    assert_eq!(lab.live("uat"), "good 1");
+    assert_eq!(lab.outcomes("uat"), "1 live");
+    // One that is there and means the same commit is the one that is meant.
+    lab.git(&["tag", "--force", "mine", &first]);
+    let (revision, ran) = tagged("mine");
+    exits(&ran, 0);
+    assert_eq!(lab.git(&["rev-parse", "mine"]), first);
+
+    // Killed before it is over, the one who goes on makes the tag that was meant then.
+    let (other, _) = (lab.commit("Envfile.kdl", ENVFILE), lab.sandbox.write("kill", "verifying"));
+    assert_ne!(lab.run(&["uat.deploy"]).exit, 0);
+    assert_eq!(lab.git(&["tag", "--points-at", &revision]), "");
+    exits(&lab.run(&["deploy", "resume", "uat"]), 0);
+    let tag = lab.git(&["tag", "--points-at", &revision]);
+    assert!(tag.starts_with("before-"), "{tag}");
+    assert_eq!(lab.git(&["rev-parse", "HEAD"]), other);
+}
+
+#[test]
+fn why_it_failed_is_known_after_somebody_took_it_back() {
+    let lab = Lab::new();
+    lab.sandbox.ok(&["uat.deploy"]);
+    lab.commit("app.txt", "bad\n");
+    lab.sandbox.write("kill", "going-back");
+    assert_ne!(lab.run(&["uat.deploy"]).exit, 5);
+    exits(&lab.run(&["deploy", "back", "uat"]), 0);
+    let history = lab.sandbox.ok(&["history", "uat"]).stdout;
+    assert!(history.contains("`uat.health` failed: exit status 1"), "{history}");
+    lab.commit("app.txt", "good 2\n");
+    lab.sandbox.write("kill", "applied");
+    assert_ne!(lab.run(&["uat.deploy"]).exit, 0);
+    exits(&lab.run(&["deploy", "back", "uat"]), 0);
+    let history = lab.sandbox.ok(&["history", "uat"]).stdout;
+    assert!(history.contains("it was cut short while applying"), "{history}");
+}
+
+#[test]
+fn nothing_is_promoted_from_itself() {
+    let lab = Lab::new();
+    lab.commit("Envfile.kdl", &ENVFILE.replace("from \"uat\"", "from \"prod\""));
+    for args in [&["prod.deploy"][..], &["check"]] {
+        let ran = lab.run(args);
+        exits(&ran, 2);
+        assert!(
+            ran.text().contains("`deploy` of `prod` would ship what `prod` has itself"),
+            "{}",
+            ran.text()
+        );
+    }
+    // The same where it is written for every environment.
+    let text = ENVFILE.replace("    needs \"package\"\n", "    from \"uat\"\n");
+    lab.commit("Envfile.kdl", &text);
+    let ran = lab.run(&["uat.deploy"]);
+    exits(&ran, 2);
+    assert!(ran.stderr.contains("`uat.deploy` would ship what `uat` has itself"), "{}", ran.stderr);
+}
+
+#[test]
+fn ctrl_c_before_anything_began_leaves_nothing_open() {
+    let lab = Lab::new();
+    let text =
+        ENVFILE.replace("env \"uat\" { }", "env \"uat\" { guard { exec \"touch asked; exec sleep 100\" } }");
+    lab.commit("Envfile.kdl", &text);
+    let piped = std::process::Stdio::piped;
+    let child = lab.sandbox.command(&["uat.deploy"]).stderr(piped()).stdout(piped()).spawn().unwrap();
+    let began = std::time::Instant::now();
+    while !lab.sandbox.exists("asked") {
+        assert!(began.elapsed().as_secs() < 60, "the guard was never asked");
+        std::thread::yield_now();
+    }
+    rustix::process::kill_process(rustix::process::Pid::from_child(&child), rustix::process::Signal::INT)
+        .unwrap();
+    let ran = lab.sandbox.ran(child.wait_with_output().unwrap());
+    exits(&ran, 130);
+    assert!(ran.stderr.contains("interrupted before anything was changed"), "{}", ran.stderr);
+    assert_eq!(lab.outcomes("uat"), "1 abandoned");
+    lab.commit("Envfile.kdl", ENVFILE);
+    lab.sandbox.ok(&["uat.deploy"]);
+}
+
+#[test]
+fn ctrl_c_at_a_question_ends_it() {
+    if !crate::sandbox::need("script", "bsdutils") {
+        return;
+    }
+    let lab = Lab::new();
+    lab.commit(
+        "Envfile.kdl",
+        &ENVFILE.replace("env \"uat\" { }", "env \"uat\" { guard { confirm \"uat\" } }"),
+    );
+    let mut command = Command::new("script");
+    let template = lab.sandbox.command(&[]);
+    let inner = format!("{} uat.deploy", env!("CARGO_BIN_EXE_envrun"));
+    command.args(["-qec", &inner, "/dev/null"]).current_dir(lab.sandbox.root()).env_clear();
+    command.envs(template.get_envs().filter_map(|(name, value)| Some((name, value?)))).env("TERM", "dumb");
+    command.stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let (mut keys, mut screen) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+    let (send, heard) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let mut part = [0; 256];
+        while let Ok(count @ 1..) = std::io::Read::read(&mut screen, &mut part) {
+            let _ = send.send(String::from_utf8_lossy(&part[..count]).into_owned());
+        }
+    });
+    let mut said = String::new();
+    let hears = |said: &mut String, wanted: &str| {
+        while !said.contains(wanted) {
+            match heard.recv_timeout(std::time::Duration::from_secs(60)) {
+                Ok(part) => said.push_str(&part),
+                Err(_) => panic!("wanted `{wanted}`: {said}"),
+            }
+        }
+    };
+    hears(&mut said, "to go on: ");
+    std::io::Write::write_all(&mut keys, b"\x03").unwrap();
+    hears(&mut said, "interrupted before anything was changed");
+    let status = child.wait().unwrap();
+    assert_eq!(status.code(), Some(130), "{said}");
+    assert_eq!(lab.outcomes("uat"), "1 abandoned");
+    assert!(!lab.sandbox.exists("live"));
 }
 
 #[test]
@@ -415,6 +584,16 @@ fn a_dry_run_of_a_deploy_executes_nothing_that_is_not_declared_safe() {
     for args in [&["uat.deploy", "-n"][..], &["uat.deploy", "-n", "-o", "json"], &["plan", "uat.deploy"]] {
         let ran = lab.run(args);
         exits(&ran, 0);
+        // For people it is a list of everything that has to hold and would be done.
+        for line in [
+            "  [?] guard exec",
+            "  live now: release 1",
+            "  saves first: uat.",
+            "  verifies: uat.health",
+            "  goes back to: deploy 1",
+        ] {
+            assert!(args.contains(&"json") || ran.stdout.contains(line), "{line}: {}", ran.text());
+        }
         assert!(!lab.sandbox.exists("trip"), "{args:?}: {} {}", lab.sandbox.read("trip"), ran.text());
     }
     // What tells whether there is something to do is there to be asked.
@@ -715,7 +894,12 @@ fn other_bytes_than_those_that_were_proved_are_refused() {
     lab.sandbox.write("app.txt", "good, but not what was proved\n");
     let ran = lab.run(&["prod.deploy"]);
     exits(&ran, 3);
-    assert!(ran.stderr.contains("other bytes were live in uat"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("other bytes were live in uat: proved is package "), "{}", ran.stderr);
+    assert!(
+        ran.stderr.contains("(release 1 of revision ") && ran.stderr.contains("found is package "),
+        "{}",
+        ran.stderr
+    );
     assert_eq!(lab.live("prod"), "good 1");
     assert_eq!(lab.outcomes("prod"), "1 refused, 2 live, 3 refused");
     // Live, but not for long enough.

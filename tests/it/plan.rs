@@ -236,6 +236,35 @@ fn what_moves_between_the_first_look_and_the_lock_is_seen_by_the_second() {
 }
 
 #[test]
+fn glass_that_was_broken_for_a_plan_that_moved_changes_nothing_and_is_kept() {
+    let lab = Lab::new();
+    let hooked = ENVFILE.replace(
+        "env \"uat\" { }",
+        "env \"uat\" { guard { deployed \"prod\"; exec #\"test ! -e build/hook || sh build/hook\"# } }",
+    );
+    lab.sandbox.write("Envfile.kdl", hooked);
+    lab.git(&["commit", "--quiet", "-a", "-m", "hooked"]);
+    lab.plan("uat.deploy");
+    assert_eq!(lab.apply().exit, 3, "nothing was live in prod");
+    let broken = || lab.sandbox.run(&["apply", "plan.json", "--break-glass", "it burns"]);
+    lab.sandbox.write("build/hook", "echo two > app.txt");
+    let ran = broken();
+    assert_eq!(ran.exit, 3, "{}", ran.text());
+    assert!(ran.stderr.contains("app.txt changed (`package`)"), "{}", ran.text());
+    assert!(!lab.sandbox.exists("live/uat"));
+    let history = lab.sandbox.ok(&["history", "uat"]).stdout;
+    assert_eq!(history.matches("refused").count(), 2, "{history}");
+    assert!(history.contains("it burns"), "{history}");
+    // Secrets behind the guard may have been read by then: that it was passed is kept.
+    assert_eq!(lab.sandbox.read(".envrun/break-glass.jsonl").lines().count(), 1);
+    std::fs::remove_file(lab.sandbox.root().join("build/hook")).unwrap();
+    lab.sandbox.write("app.txt", "one\n");
+    let ran = broken();
+    assert_eq!(ran.exit, 0, "{}", ran.text());
+    assert_eq!(lab.live("uat"), "one\na\n");
+}
+
+#[test]
 fn a_release_of_another_checkout_moves_a_plan() {
     let lab = Lab::new();
     lab.sandbox.write("Envfile.kdl", format!("{ENVFILE}state git=\"origin\"\n"));

@@ -185,6 +185,79 @@ fn what_cannot_be_a_release_is_none() {
     assert_eq!(world.sandbox.ok(&["semver", "show", "VERSION"]).stdout, "0.1.9\n");
 }
 
+#[test]
+fn another_step_than_the_one_under_way_is_refused() {
+    let world = World::new(PROJECT, &[("VERSION", "0.1.9\n")]);
+    let refused = |level: &str, told: &str| {
+        let before = (world.sandbox.read("VERSION"), world.published());
+        let ran = world.run(&["version.release", level]);
+        assert_eq!(ran.exit, 1, "{}", ran.text());
+        assert!(ran.stdout.contains(told) || ran.stderr.contains(told), "{told}: {}", ran.text());
+        assert_eq!((world.sandbox.read("VERSION"), world.published()), before);
+    };
+    world.ok(&["version.bump", "minor"]);
+    refused("major", "a release of v0.2.0 is under way, which is no major one");
+    let hook = world.close();
+    assert_eq!(world.run(&["version.release", "minor"]).exit, 1);
+    refused("patch", "it is not on origin yet, and no patch one");
+    std::fs::remove_file(hook).unwrap();
+    world.ok(&["version.release", "minor"]);
+    assert_eq!(world.published(), ("Release v0.2.0, first".into(), "v0.2.0 Release v0.2.0".into()));
+    refused("major", "nothing was committed since v0.2.0");
+}
+
+#[test]
+fn a_tag_of_somebody_else_is_never_overwritten() {
+    let world = World::new(PROJECT, &[("VERSION", "0.1.9\n")]);
+    let root = world.root();
+    let refused = |told: &str| {
+        let ran = world.run(&["version.release", "minor"]);
+        assert_eq!(ran.exit, 1, "{}", ran.text());
+        assert!(ran.stdout.contains(told) || ran.stderr.contains(told), "{told}: {}", ran.text());
+    };
+    // Before it began: nothing is raised.
+    git(&root, &["tag", "v0.2.0"]);
+    refused("the tag v0.2.0 is there already, on ");
+    assert_eq!(world.sandbox.read("VERSION"), "0.1.9\n");
+    // Made while it is under way: it stays as it is.
+    git(&root, &["tag", "--delete", "v0.2.0"]);
+    world.ok(&["version.bump", "minor"]);
+    git(&root, &["tag", "v0.2.0"]);
+    let theirs = git(&root, &["rev-parse", "v0.2.0"]);
+    refused("the tag v0.2.0 is there already, on ");
+    assert_eq!(git(&root, &["rev-parse", "v0.2.0"]), theirs);
+    // On the remote: somebody was quicker, and the same command would never come to an end.
+    git(&root, &["push", "-q", "origin", "v0.2.0"]);
+    git(&root, &["tag", "--delete", "v0.2.0"]);
+    refused("this release cannot have that version");
+    assert_eq!(git(&world.origin(), &["rev-parse", "v0.2.0"]), theirs);
+    // The way out that it names.
+    git(&root, &["tag", "--delete", "v0.2.0"]);
+    git(&root, &["reset", "-q", "--keep", "HEAD~1"]);
+    refused("v0.2.0 is on origin already, so somebody released it");
+    world.ok(&["version.release", "major"]);
+    assert_eq!(world.published().0, "Release v1.0.0, first");
+}
+
+#[test]
+fn without_a_commit_or_a_branch_there_is_no_release() {
+    let world = World::new(PROJECT, &[("VERSION", "1.0.0-rc.1\n")]);
+    let refused = |told: &str| {
+        let ran = world.run(&["version.release", "major"]);
+        assert_eq!(ran.exit, 1, "{}", ran.text());
+        assert!(ran.stdout.contains(told) || ran.stderr.contains(told), "{told}: {}", ran.text());
+        assert_eq!(world.sandbox.read("VERSION"), "1.0.0-rc.1\n");
+    };
+    git(&world.root(), &["checkout", "-q", "--detach"]);
+    refused("no branch is checked out");
+    git(&world.root(), &["checkout", "-q", "--orphan", "empty"]);
+    refused("VERSION is not committed");
+    git(&world.root(), &["checkout", "-q", "--force", "main"]);
+    // What is only on the way to a version becomes that version.
+    world.ok(&["version.release", "major"]);
+    assert_eq!(world.published(), ("Release v1.0.0, first".into(), "v1.0.0 Release v1.0.0".into()));
+}
+
 /// A `git` that kills envrun (whose number is in a file) as the n-th call ends.
 const KILLER: &str = r#"#!/bin/sh
 rest="${PATH#*:}"

@@ -278,6 +278,33 @@ fn what_is_not_proved_does_not_arrive() {
 }
 
 #[test]
+fn a_load_that_fails_half_way_puts_back_what_was_there() {
+    // It writes a half and fails, unless it is told not to.
+    let half = LOAD.replace(
+        "restore #\"cp \"$SNAPSHOT/db.txt\" \"$DB\"\"#",
+        "restore #\"test ! -e torn || { echo half > \"$DB\"; cat torn; . ./torn; }; cp \"$SNAPSHOT/db.txt\" \"$DB\"\"#",
+    );
+    let sandbox = with_data(&half);
+    sandbox.write("torn", "rm torn; exit 7\n");
+    let ran = sandbox.run(&["laptop.sync"]);
+    assert_eq!(ran.exit, 1, "{}", ran.text());
+    assert!(ran.stdout.contains("`laptop.db` has again what it had: copy 1"), "{}", ran.text());
+    assert_eq!(sandbox.read("data/laptop.txt"), "mine\n");
+    // Where that fails too, the copy is named, and so is the way to it.
+    sandbox.write("torn", "exit 7\n");
+    let ran = sandbox.run(&["laptop.sync"]);
+    assert_eq!(ran.exit, 6, "{}", ran.text());
+    for told in
+        ["it is kept as copy 2", "hint: `envrun restore laptop.db --at 2` puts back what was there before"]
+    {
+        assert!(ran.stderr.contains(told), "{told}: {}", ran.text());
+    }
+    std::fs::remove_file(sandbox.root().join("torn")).unwrap();
+    sandbox.ok(&["restore", "laptop.db", "--at", "2", "-y"]);
+    assert_eq!(sandbox.read("data/laptop.txt"), "mine\n");
+}
+
+#[test]
 fn what_cannot_be_saved_is_replaced_only_where_nothing_guards_it() {
     let sandbox = with_data(LOAD);
     std::fs::remove_file(sandbox.root().join("data/laptop.txt")).unwrap();
@@ -411,6 +438,9 @@ fn a_restore_that_fails_goes_back() {
     sandbox.write("restore-fails", "");
     let ran = sandbox.run(&["restore", "prod.db", "-y"]);
     assert_eq!(ran.exit, 6, "{}", ran.text());
+    for told in ["what `prod.db` had is kept as copy 2", "hint: `envrun restore prod.db --at 2` puts back"] {
+        assert!(ran.stderr.contains(told), "{told}: {}", ran.text());
+    }
     std::fs::remove_file(sandbox.root().join("restore-fails")).unwrap();
     // Once: the command itself removes what makes it fail.
     sandbox.write("restore-fails", "");

@@ -19,7 +19,7 @@ use super::super::dispatcher::Message;
 use super::super::snapshot::{Saver, Unsaved, definition};
 use super::super::surroundings::Surroundings;
 use super::proof::{Ear, Proved};
-use super::{Attempt, Bytes, Deployment, Deployments, about};
+use super::{Attempt, Bytes, Deployment, Deployments, Tag, about};
 
 impl Actions<'_> {
     /// Carries a deploy out. What it needs is made.
@@ -42,7 +42,7 @@ impl Actions<'_> {
             ear,
             shipped,
             found: Reached::new(deployment.release, deployment.phase),
-            why: String::new(),
+            why: deployment.why.clone(),
             back_why: None,
             refused: Vec::new(),
             is_lost: false,
@@ -124,7 +124,8 @@ impl Drive<'_> {
     fn reach(&mut self, transaction: &Transaction) -> bool {
         let (release, phase) = (self.deployment.release, transaction.phase());
         let found = std::mem::replace(&mut self.found, Reached::new(release, phase));
-        let reached = Reached { phase, ..found };
+        let why = (phase == ledger::Phase::GoingBack && !self.why.is_empty()).then(|| self.why.clone());
+        let reached = Reached { phase, why, ..found };
         if let Err(error) = self.deployments.write(&self.deployment.env, What::Reached(reached)) {
             self.unwritten(&error);
             return false;
@@ -157,6 +158,7 @@ impl Drive<'_> {
             return true;
         }
         let phase = phase.word().to_owned();
+        self.note(format!("{phase} {about}").trim_end());
         let _ = self.ear.send.send(Message::Phase { node: self.ear.node, phase, about });
         true
     }
@@ -315,6 +317,7 @@ impl Drive<'_> {
 
     fn go_back(&mut self) -> Fact {
         self.keep_log(false);
+        self.note("going back");
         if self.deployment.is_restore() {
             let first = std::mem::take(&mut self.why);
             let fact = self.put_saved_back();
@@ -326,7 +329,7 @@ impl Drive<'_> {
             return fact;
         }
         let Some(back) = &self.deployment.back else {
-            self.back_why = Some("there is no earlier release to go back to".into());
+            self.back_why = Some(self.deployment.stay.why.clone());
             return Fact::Failed;
         };
         // What fails from here on is told beside what failed first.
@@ -387,14 +390,16 @@ impl Drive<'_> {
     fn end(&mut self, outcome: Outcome, transaction: &Transaction) -> NodeOutcome {
         let deployment = self.deployment;
         self.keep_log(false);
-        if outcome == Outcome::Broken && self.back_why.is_none() && deployment.back.is_none() {
-            self.back_why = Some("there is no earlier release to go back to".into());
+        if outcome == Outcome::Live {
+            // Before the ledger says that it is over: whoever goes on with one that was killed here makes it then.
+            self.mark_replaced();
         }
-        let reason = match (&self.back_why, outcome) {
-            (_, Outcome::Live) => None,
-            (Some(back), _) => Some(format!("{}; going back: {back}", self.why)),
-            (None, _) if self.why.is_empty() => None,
-            (None, _) => Some(self.why.clone()),
+        let back = (outcome == Outcome::Broken).then(|| self.left(transaction.phase()));
+        let reason = match &back {
+            _ if outcome == Outcome::Live => None,
+            Some(back) => Some(format!("{}; {back}", self.why)),
+            None if self.why.is_empty() => None,
+            None => Some(self.why.clone()),
         };
         let (release, logs) = (deployment.release, self.logs.clone());
         let ended = What::Ended { release, outcome, reason, logs: logs.clone() };
@@ -431,8 +436,9 @@ impl Drive<'_> {
             },
             Outcome::Broken => Failure::Broken {
                 reason: self.why.clone(),
-                back: self.back_why.clone().unwrap_or_default(),
-                logs,
+                back: back.unwrap_or_default(),
+                logs: logs.iter().chain(&deployment.stay.logs).cloned().collect(),
+                way_out: self.way_out(),
             },
             Outcome::Refused => Failure::Refused { reasons: self.refused.clone() },
             Outcome::Abandoned if self.actions.around.processes.interrupted().is_some() => {
@@ -441,6 +447,42 @@ impl Drive<'_> {
             Outcome::Abandoned => Failure::Io { reason: self.why.clone() },
         };
         NodeOutcome::Failed { failure, log: None, hint: deployment.forward.node.task.hint.clone() }
+    }
+
+    /// Why it did not go back, and what is live now: a person has to know both before anything else.
+    fn left(&self, phase: ledger::Phase) -> String {
+        let Deployment { forward, back, stay, .. } = self.deployment;
+        if self.deployment.is_restore() {
+            let why = self.back_why.as_deref().unwrap_or("nothing was put back");
+            let copies: Vec<String> = self
+                .saved
+                .iter()
+                .map(|saved| format!("what `{}` had is kept as copy {}", saved.snapshot, saved.id))
+                .collect();
+            return format!("going back failed too: {why}; {}", copies.join(", "));
+        }
+        match (phase, back) {
+            (ledger::Phase::GoingBack, Some(back)) => {
+                let why = self.back_why.as_deref().unwrap_or("it was stopped");
+                let revision = about(&back.revision);
+                format!("going back to {revision} failed too: {why}; what that left is live now, unproved")
+            }
+            (ledger::Phase::Verifying, _) => {
+                format!("{}: {} is live now, unproved", stay.why, about(&forward.revision))
+            }
+            _ => {
+                let revision = about(&forward.revision);
+                format!("{}: what its commands did of {revision} until then is live now", stay.why)
+            }
+        }
+    }
+
+    fn way_out(&self) -> Option<String> {
+        if !self.deployment.is_restore() {
+            return self.deployment.stay.way_out.clone();
+        }
+        let Saved { snapshot, id } = self.saved.first()?;
+        Some(format!("`envrun restore {snapshot} --at {id}` puts back what was there before"))
     }
 
     /// Looks at what is live now, so that `status` notices when somebody else changes it.
@@ -476,15 +518,19 @@ impl Drive<'_> {
         }
     }
 
-    /// The tag on what was replaced, and the bytes that nobody will go back to.
-    fn after_live(&self) {
-        let deployment = self.deployment;
-        if let Some((name, revision)) = &deployment.tag
+    /// The tag on what was replaced.
+    fn mark_replaced(&self) {
+        if let Some(Tag { name, revision }) = &self.deployment.tag
             && let Err(reason) = self.actions.around.git.tag(name, revision)
         {
             let message = format!("the tag `{name}` was not made: {reason}");
             self.actions.notice(self.ear.node, &self.ear.send, message, None);
         }
+    }
+
+    /// The bytes that nobody will go back to.
+    fn after_live(&self) {
+        let deployment = self.deployment;
         let mut locked = self.deployments.lock(&deployment.env);
         let releases = locked.history().prunable(&deployment.name, deployment.keep);
         if !releases.is_empty() {
@@ -534,6 +580,12 @@ impl Drive<'_> {
         if written.is_ok() && !self.logs.contains(&relative) {
             self.logs.push(relative);
         }
+    }
+
+    /// A line for the log alone: what the lines behind it are about.
+    fn note(&self, text: &str) {
+        let mut log = self.ear.log.lock().unwrap_or_else(PoisonError::into_inner);
+        log.extend_from_slice(format!("== {text}\n").as_bytes());
     }
 
     fn say(&self, text: &str) {

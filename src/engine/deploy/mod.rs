@@ -23,6 +23,7 @@ use crate::cache::LocalStore;
 use crate::graph::{ConfiguredTask, NodeIx};
 use crate::ledger::{Artefact, Course, LedgerError, Locked, Outcome, Phase, Saved, What};
 
+pub use crate::ledger::Tag;
 pub use proof::Proof;
 
 /// The deploys of a run.
@@ -63,10 +64,25 @@ pub struct Deployment {
     pub saved: Vec<Saved>,
     /// What is asked again when the bytes are known: why it must not go on, if it must not.
     pub gate: Option<Gate>,
-    /// A name for a git tag on the revision that is replaced, and that revision.
-    pub tag: Option<(String, String)>,
+    /// The git tag on the revision that is replaced.
+    pub tag: Option<Tag>,
+    /// Why it goes back, where it was cut short and that is known already.
+    pub why: String,
+    /// What is told if it fails and does not go back.
+    pub stay: Stay,
     /// How many revisions stay ready to go back to.
     pub keep: u32,
+}
+
+/// What is told of a release that fails and does not go back.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Stay {
+    /// Why it does not go back; empty for one that does.
+    pub why: String,
+    /// How what is live becomes sound again.
+    pub way_out: Option<String>,
+    /// The output of what it was to replace.
+    pub logs: Vec<String>,
 }
 
 /// Asks whether these bytes may go live; the evidence, or every reason why not.

@@ -36,7 +36,17 @@ impl<'d> Lower<'d> {
                     self.texts_are_known(project, word, &deploy.task.vars);
                     deploy.revision = texts(node).next();
                 }
-                "from" => deploy.from = self.environment_name(node),
+                "from" => {
+                    deploy.from = self.environment_name(node);
+                    if let Some(from) = deploy.from.as_ref().filter(|from| Some(&from.value) == env) {
+                        let (name, env) = (&deploy.task.name, &from.value);
+                        self.say(
+                            Diagnostic::error("load/from-itself", format!("`{name}` of `{env}` would ship what `{env}` has itself"))
+                                .at(from.span, "")
+                                .help("name the environment where it is proved first; `envrun rollback` puts an earlier release back"),
+                        );
+                    }
+                }
                 "snapshot" => deploy.snapshots.extend(self.references(word)),
                 "verify" => deploy.verify.push(Verify {
                     tasks: self.references(word),

@@ -9,7 +9,8 @@ use crate::report::Reporters;
 use super::super::run::{Request, Rest, graph_of, local_store, run};
 use super::super::target::Asked;
 use super::super::{Context, Problem, Project, Refusal};
-use super::begin::{Job, goal, goes_on, sharing, who};
+use super::begin::{Job, goes_on, sharing, who};
+use super::goal::goal;
 use super::words::{short, title};
 use super::{history_of, open, refresh_of};
 

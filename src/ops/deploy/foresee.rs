@@ -9,8 +9,9 @@ use crate::model::{Node, NodeRef};
 use crate::plan::Plan;
 
 use super::super::{Problem, Project, Refusal};
-use super::begin::{Goal, Job, given, goal, hand_down, shipped};
-use super::words::{short, title};
+use super::begin::Job;
+use super::goal::{Goal, given, goal, hand_down};
+use super::words::{shipped, short, title};
 
 /// What a deploy would do.
 #[derive(Debug, Clone, PartialEq, Eq)]

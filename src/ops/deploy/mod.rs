@@ -11,18 +11,22 @@ mod begin;
 mod bytes;
 mod finish;
 mod foresee;
+mod gate;
+mod goal;
 pub mod history;
 mod mend;
+mod preparation;
 pub mod report;
 mod rollback;
 pub mod status;
 pub mod words;
 
-pub use begin::{Job, shipped};
+pub use begin::Job;
 pub use finish::{Finish, Finished, finish};
 pub use foresee::{Foreseen, foresee};
 pub use mend::mend;
 pub use rollback::{Rollback, candidates, rollback};
+pub use words::shipped;
 
 pub(in crate::ops) use begin::who;
 pub(super) use begin::{Begun, begin};

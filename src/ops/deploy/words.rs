@@ -1,7 +1,8 @@
 //! Releases in words.
 
 use crate::base::Timestamp;
-use crate::ledger::{Kind, Release};
+use crate::base::unit::show_duration;
+use crate::ledger::{Artefact, Kind, Release};
 use crate::model::ConditionKind;
 
 /// `deploy 12 of revision 3f2a1b9c0d`.
@@ -87,6 +88,15 @@ pub fn condition(kind: &ConditionKind) -> String {
         ConditionKind::File(paths) => list("file", paths),
         ConditionKind::Approval { signers, count } => format!("approval of {count} in {signers}"),
         ConditionKind::Confirm(word) => format!("confirm {word}"),
-        ConditionKind::Deployed { env, .. } => format!("deployed {env}"),
+        ConditionKind::Deployed { env, within, hold } => {
+            let within = within.map(|within| format!(" within {}", show_duration(within)));
+            let hold = hold.map(|hold| format!(" for {}", show_duration(hold)));
+            format!("deployed {env}{}{}", within.unwrap_or_default(), hold.unwrap_or_default())
+        }
     }
+}
+
+/// Everything a release ships, in words: `package 3f2a1b9c0d4e`.
+pub fn shipped(artefacts: &[Artefact]) -> String {
+    artefacts.iter().map(|one| format!("{} {}", one.task, one.digest.short())).collect::<Vec<_>>().join(", ")
 }

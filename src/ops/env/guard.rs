@@ -90,7 +90,7 @@ pub(in crate::ops) fn confirm(
             place: project.sources().place(condition.span),
             hint: condition.hint.clone(),
         };
-        asked.ask(request).map_err(|refusal| Problem::Refused(vec![refusal]))?;
+        asked.ask(request, None).map_err(|refusal| Problem::Refused(vec![refusal]))?;
         typed.push(word);
     }
     Ok(!typed.is_empty())

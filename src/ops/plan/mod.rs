@@ -69,6 +69,25 @@ pub fn plan(
     Ok(Checklist { plan, checks, against, notes })
 }
 
+/// The checklist of a request that deploys something: what a dry run of it has to tell. `None` for any other.
+pub fn of_deploys(
+    context: &Context,
+    project: &mut Project,
+    request: &Request,
+) -> Result<Option<Checklist>, Problem> {
+    let has_one = {
+        let scopes = project.envfile().projects.values().flat_map(crate::model::Project::scopes);
+        scopes
+            .flat_map(|scope| scope.nodes.values())
+            .any(|node| matches!(node, crate::model::Node::Deploy(_)))
+    };
+    if !has_one {
+        return Ok(None);
+    }
+    let checklist = plan(context, project, request, false)?;
+    Ok(Some(checklist).filter(|checklist| checklist.plan.nodes.iter().any(|node| node.deploy.is_some())))
+}
+
 /// Writes a plan to a file, unless a secret would be in it.
 pub fn freeze(context: &Context, plan: &Frozen, path: &Path) -> Result<(), Problem> {
     let text = plan.text();

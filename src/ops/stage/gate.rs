@@ -136,7 +136,7 @@ pub(super) fn confirmed(
         if request.break_glass.is_some() {
             broken.push(asked.untyped());
         } else if !request.dry_run {
-            asked.ask(request).map_err(|refusal| Problem::Refused(vec![refusal]))?;
+            asked.ask(request, None).map_err(|refusal| Problem::Refused(vec![refusal]))?;
         }
     }
     if !request.dry_run {
