@@ -255,10 +255,10 @@ fn every_as_cron(every: std::time::Duration) -> Option<Cron> {
         1 => "* * * * * *".to_owned(),
         2..60 if 60 % seconds == 0 => format!("*/{seconds} * * * * *"),
         60 => "* * * * *".to_owned(),
-        _ if seconds % 60 != 0 => return None,
+        _ if !seconds.is_multiple_of(60) => return None,
         61..3600 if 3600 % seconds == 0 => format!("*/{} * * * *", seconds / 60),
         3600 => "0 * * * *".to_owned(),
-        _ if seconds % 3600 != 0 => return None,
+        _ if !seconds.is_multiple_of(3600) => return None,
         3601..86_400 if 86_400 % seconds == 0 => format!("0 */{} * * *", seconds / 3600),
         86_400 => "0 0 * * *".to_owned(),
         // 1970 began on a Thursday.
