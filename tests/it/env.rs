@@ -238,6 +238,9 @@ fn ports_stand_side_by_side() {
     let json: serde_json::Value = serde_json::from_str(&json.stdout).unwrap();
     assert_eq!(json["rows"][0], serde_json::json!({"name": "PORT", "ports": {"uat": 7, "dev": 7}}));
     assert_eq!(json["clashes"][0]["kind"], "across");
+    // Named twice, it is one all the same.
+    let twice = sandbox.ok(&["env", "show", "--ports", "dev", "dev"]).stdout;
+    assert_eq!(twice, sandbox.ok(&["env", "show", "--ports", "dev"]).stdout);
 }
 
 #[test]

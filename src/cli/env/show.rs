@@ -15,11 +15,14 @@ use super::{chosen, json, print, table};
 
 pub fn run(invocation: &Invocation<'_>, project: &mut Project, args: &EnvShowArgs) -> Result<u8, Problem> {
     let context = invocation.context;
+    // Named twice, it is one all the same: its ports do not clash with themselves.
+    let mut seen = std::collections::BTreeSet::new();
+    let named: Vec<&String> = args.environments.iter().filter(|name| seen.insert(*name)).collect();
     let set = pairs(&args.set)?;
     let format = if args.json { TextOrJson::Json } else { args.format };
     if args.ports {
         let mut environments = Vec::new();
-        for name in &args.environments {
+        for name in named {
             environments.push(Some(target::environment(project.envfile(), name)?));
         }
         if environments.is_empty() {
@@ -43,7 +46,7 @@ pub fn run(invocation: &Invocation<'_>, project: &mut Project, args: &EnvShowArg
         return Ok(told(invocation, &problems));
     }
     let mut environments = Vec::new();
-    for name in &args.environments {
+    for name in named {
         environments.push(chosen(invocation, project, Some(name))?);
     }
     if environments.is_empty() {
