@@ -165,7 +165,7 @@ impl View {
         known.sort_by_key(|status| self.services.iter().position(|label| *label == status.label));
         let shown = if known.len() <= room { known.len() } else { room.saturating_sub(1) };
         let shown = shown.min(MOST);
-        let cells: Vec<[String; 4]> = known[..shown].iter().map(|status| cells(status)).collect();
+        let cells: Vec<[String; 4]> = known[..shown].iter().map(cells).collect();
         let wide = |at: usize| cells.iter().map(|cells| cells[at].width()).max().unwrap_or(0);
         let (labels, state) = (wide(0).min(width / 2), wide(1));
         let (cpu, memory) = (wide(2), wide(3));

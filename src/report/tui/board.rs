@@ -420,7 +420,7 @@ impl Board {
             let is_ahead = if up { *at < from } else { *at > from };
             is_ahead && line.to_lowercase().contains(&text)
         });
-        let found = if up { hits.last() } else { hits.next() };
+        let found = if up { hits.next_back() } else { hits.next() };
         let Some((at, _)) = found else {
             self.search.prompt =
                 Some(format!("/{}: no line {}", self.search.text, if up { "above" } else { "below" }));
