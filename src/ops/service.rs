@@ -361,8 +361,8 @@ pub fn down(context: &Context, project: &mut Project, chosen: &Chosen) -> Result
     stopped.extend(session.ended.iter().cloned());
     session.stop(chosen.named.then(|| chosen.labels()), specs).map_err(problem)?;
     let is_stuck = |status: &Status| matches!(status.state, State::Failed(Trouble::NotStopped { .. }));
-    let stuck = session.statuses(false).map_err(problem)?.into_iter();
-    if let Some(status) = stuck.filter(|status| is_stuck(status) && stopped.contains(&status.label)).next() {
+    let mut stuck = session.statuses(false).map_err(problem)?.into_iter();
+    if let Some(status) = stuck.find(|status| is_stuck(status) && stopped.contains(&status.label)) {
         let failure = status.failure.unwrap_or_else(|| Box::new(Failure::plain(String::new())));
         return Err(Problem::Service { label: status.label, failure });
     }

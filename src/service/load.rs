@@ -46,7 +46,7 @@ impl Loads {
             let root = roots.get(label)?;
             let before = looks.iter().rev().filter(|look| look.cpu.contains_key(root));
             let old_enough = |look: &&Sample| now.saturating_duration_since(look.at) >= ENOUGH;
-            let before = before.clone().find(old_enough).or_else(|| before.last());
+            let before = before.clone().find(old_enough).or_else(|| before.clone().next_back());
             let load = before.map_or(0, |before| load(before, now, family));
             Some((label.clone(), (usage, load)))
         };

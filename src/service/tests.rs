@@ -427,11 +427,9 @@ fn who_is_stopped_meanwhile_is_not_started_again() {
     let dir = tempfile::tempdir().unwrap();
     let supervisor = Supervisor::new(Clock::System, BTreeSet::new());
     let both = ["api", "db"].map(str::to_owned);
-    let slow = format!(
-        "trap 'touch ending; while test ! -e may; do sleep 0.01; done; exit 0' TERM; touch db.up; while :; do sleep 0.01; done"
-    );
+    let slow = "trap 'touch ending; while test ! -e may; do sleep 0.01; done; exit 0' TERM; touch db.up; while :; do sleep 0.01; done";
     let mut db = noting(dir.path(), "db", &[]);
-    db.how = How::Child { run: Command::Shell(slow), stop: None };
+    db.how = How::Child { run: Command::Shell(slow.into()), stop: None };
     up_in_order(&supervisor, &[db, noting(dir.path(), "api", &[("db", Gate::Ready)])]);
     let again = {
         let (supervisor, both) = (supervisor.clone(), both.clone());
@@ -476,12 +474,13 @@ fn a_restart_by_itself_is_marked_in_its_log_and_another_start_has_a_log_of_its_o
     supervisor.stop_all();
     let read = |mut reader: super::log::LogReader| {
         let mut all = String::new();
+        let moment = regex::Regex::new(r"\d{4}-.* UTC").unwrap();
         loop {
             let mut text = Vec::new();
             let start = reader.read(&mut text).unwrap();
             all.extend(start.iter().map(|_| "<start>\n"));
             if text.is_empty() && start.is_none() {
-                return regex::Regex::new(r"\d{4}-.* UTC").unwrap().replace_all(&all, "<time>").into_owned();
+                return moment.replace_all(&all, "<time>").into_owned();
             }
             all.push_str(&String::from_utf8(text).unwrap());
         }
