@@ -20,6 +20,10 @@ pub struct Entry {
 /// What a line says.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "entry", rename_all = "kebab-case")]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a ledger has few lines, and every release begins with the large one"
+)]
 pub enum What {
     /// The environment is locked for a release.
     Began(Began),

@@ -214,7 +214,7 @@ task "by-version" { needs "version"; inputs "x"; outputs "made/by"; run "./shim 
     // The shim itself is a program like any other.
     sandbox.ok(&["by-content"]);
     assert!(sandbox.ok(&["by-content"]).stderr.contains("1 up to date"));
-    sandbox.write("shim", &shim.replace("$1", "new $1"));
+    sandbox.write("shim", shim.replace("$1", "new $1"));
     let ran = sandbox.ok(&["by-content"]);
     assert!(ran.stderr.contains("shim") && ran.stderr.contains("1 executed"), "{}", ran.text());
     assert_eq!(sandbox.read("made/content"), "one new x\n");

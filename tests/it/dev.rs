@@ -279,7 +279,7 @@ fn a_second_look_starts_nothing() {
     ]);
     sandbox.write(
         "Envfile.kdl",
-        &sandbox.read("Envfile.kdl").replace(
+        sandbox.read("Envfile.kdl").replace(
             r#"needs "dies" "once" state="completed""#,
             r#"needs "dies"; needs "once" state="completed""#,
         ),
