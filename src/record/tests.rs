@@ -267,7 +267,7 @@ fn what_cannot_be_read_is_named() {
         error.replace(&*run.dir().to_string_lossy(), "<run>")
     };
     fs::write(&path, text.replace("node-started", "node-begun")).unwrap();
-    expect!["`<run>/events.jsonl` line 2 is not an event: unknown variant `node-begun`, expected one of `run-started`, `expected`, `node-started`, `output`, `node-retrying`, `node-phase`, `node-finished`, `nodes-finished`, `changed`, `nodes-reopened`, `watching`, `service-changed`, `notice`, `glass-broken`, `interrupted`, `run-finished` at line 1 column 145"]
+    expect!["`<run>/events.jsonl` line 2 is not an event: unknown variant `node-begun`, expected one of `run-started`, `expected`, `node-started`, `output`, `node-retrying`, `node-phase`, `node-finished`, `nodes-finished`, `changed`, `nodes-reopened`, `watching`, `reread`, `session-ending`, `session-ended`, `service-changed`, `notice`, `glass-broken`, `interrupted`, `run-finished` at line 1 column 145"]
         .assert_eq(&error());
     fs::write(&path, text.replace("\"format\":1", "\"format\":9")).unwrap();
     expect!["`<run>/events.jsonl` was recorded in format 9; this envrun reads up to 1"].assert_eq(&error());
