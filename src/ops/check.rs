@@ -81,7 +81,7 @@ fn patterns<'t>(
 }
 
 /// Every file of the project that git does not ignore, sorted.
-fn files(root: &Path) -> Vec<RelPath> {
+pub(super) fn files(root: &Path) -> Vec<RelPath> {
     let walk = ignore::WalkBuilder::new(root)
         .standard_filters(false)
         .git_ignore(true)

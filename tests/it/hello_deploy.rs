@@ -3,6 +3,7 @@
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
+use std::process::Command;
 
 use crate::sandbox::{Ran, Sandbox};
 
@@ -18,6 +19,34 @@ impl Example {
         let sandbox = Sandbox::with(&[]);
         copy(&Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/hello-deploy"), &sandbox.root());
         Self { sandbox, ports: Vec::new() }
+    }
+
+    /// The same in a repository of its own, with ports that every later command knows.
+    fn in_git() -> Self {
+        let mut example = Self::new();
+        let port = example.port("prod").to_string();
+        example.sandbox.write("Envfile.kdl", example.sandbox.read("Envfile.kdl").replace("18083", &port));
+        example.git(&["init", "--quiet", "-b", "main"]);
+        example.commit();
+        example
+    }
+
+    fn git(&self, args: &[&str]) -> String {
+        let output = Command::new("git")
+            .args(["-c", "user.name=ada", "-c", "user.email=ada@example.org"])
+            .args(args)
+            .current_dir(self.sandbox.root())
+            .env("GIT_CONFIG_GLOBAL", "/dev/null")
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "git {args:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    }
+
+    fn commit(&self) -> String {
+        self.git(&["add", "--all"]);
+        self.git(&["commit", "--quiet", "-m", "a change"]);
+        self.git(&["rev-parse", "HEAD"])
     }
 
     fn port(&mut self, env: &'static str) -> u16 {
@@ -94,8 +123,10 @@ fn from_sources_to_a_server_that_answers_and_again() {
     assert_eq!(example.ask("prod", "/ada").lines().next(), Some("Hello, ada!"), "{}", first.text());
     assert_eq!(example.ask("prod", "/").lines().nth(1), Some(&*format!("release {}", example.live("prod"))));
 
+    // What is live is put live once more, and nothing else is done again.
     let again = example.deploy("prod");
-    assert_eq!(executed(&again), [""; 0], "{}", again.text());
+    assert_eq!(executed(&again), ["prod.deploy"], "{}", again.text());
+    assert!(again.stderr.contains(" goes live in `prod` once more"), "{}", again.text());
 
     // The same bytes in another environment: nothing is compiled, linked, tested or packed again.
     let uat = example.deploy("uat");
@@ -139,7 +170,12 @@ fn a_comment_stops_at_the_object_file() {
     let source = example.sandbox.read("lib/greet.c");
     example.sandbox.write("lib/greet.c", format!("{source}/* nothing new */\n"));
     let changed = example.deploy("prod");
-    assert_eq!(executed(&changed), ["greet.o"], "an unchanged output stops the rebuild\n{}", changed.text());
+    assert_eq!(
+        executed(&changed),
+        ["greet.o", "prod.deploy"],
+        "an unchanged output stops the rebuild\n{}",
+        changed.text()
+    );
 }
 
 #[test]
@@ -149,7 +185,12 @@ fn a_header_that_only_the_compiler_named_is_an_input() {
     let header = example.sandbox.read("lib/greet.h");
     example.sandbox.write("lib/greet.h", format!("{header}/* nothing new */\n"));
     let changed = example.deploy("prod");
-    assert_eq!(executed(&changed), ["greet.o", "http.o", "test_greet.o"], "{}", changed.text());
+    assert_eq!(
+        executed(&changed),
+        ["greet.o", "http.o", "prod.deploy", "test_greet.o"],
+        "{}",
+        changed.text()
+    );
 }
 
 #[test]
@@ -165,4 +206,79 @@ fn a_failing_test_keeps_the_old_release_live() {
     assert!(ran.stderr.contains(r#"greet("/") gave "Hello, earth!", not "Hello, world!""#), "{}", ran.text());
     assert_eq!(example.live("prod"), before);
     assert_eq!(example.ask("prod", "/").lines().next(), Some("Hello, world!"));
+}
+
+#[test]
+fn the_release_before_it_is_live_again() {
+    let mut example = Example::in_git();
+    let first = example.git(&["rev-parse", "HEAD"]);
+    let cold = example.sandbox.run(&["rollback", "prod"]);
+    assert_ne!(cold.exit, 0, "{}", cold.text());
+    example.sandbox.ok(&["prod.deploy"]);
+    let old = example.live("prod");
+
+    let change = |from: &str, to: &str| {
+        for (path, from, to) in [
+            ("lib/greet.c", format!("\"{from}%s!\""), format!("\"{to}%s!\"")),
+            ("tests/test_greet.c", from.replace("%s", "Hello"), to.replace("%s", "Hello")),
+        ] {
+            let text = example.sandbox.read(path);
+            assert!(text.contains(&from), "{path}: {text}");
+            example.sandbox.write(path, text.replace(&from, &to));
+        }
+        example.commit()
+    };
+    let second = change("%s, ", "%s, dear ");
+    example.sandbox.ok(&["prod.deploy"]);
+    assert_ne!(example.live("prod"), old);
+    assert_eq!(example.ask("prod", "/ada").lines().next(), Some("Hello, dear ada!"));
+
+    example.sandbox.ok(&["rollback", "prod"]);
+    assert_eq!(example.live("prod"), old, "the bytes that were live then");
+    assert_eq!(example.ask("prod", "/ada").lines().next(), Some("Hello, ada!"));
+    let status = example.sandbox.ok(&["status", "prod", "--check", "-o", "quiet"]);
+    for said in ["release 3 live", &first[..10], "1 commit ahead", "healthy"] {
+        assert!(status.stdout.contains(said), "{said}: {}", status.text());
+    }
+    let history = example.sandbox.ok(&["history", "prod"]);
+    let told: Vec<(&str, &str)> = history.stdout.lines().map(|line| line.split_once("  ").unwrap()).collect();
+    let wanted = [("prod/3", &first), ("prod/2", &second), ("prod/1", &first)];
+    assert_eq!(told.len(), wanted.len(), "{}", history.text());
+    for ((release, line), (known, revision)) in told.iter().zip(wanted) {
+        assert!(*release == known && line.contains(&revision[..10]), "{}", history.text());
+    }
+}
+
+#[test]
+fn a_release_that_does_not_answer_gives_way_to_the_one_before_it() {
+    let mut example = Example::in_git();
+    example.sandbox.ok(&["prod.deploy"]);
+    let old = example.live("prod");
+    let server = example.sandbox.read("lib/http.c");
+    let broken = server.replace("%s\\nrelease %s\\n", "%s\\nsomething %s\\n");
+    assert_ne!(broken, server);
+    example.sandbox.write("lib/http.c", broken);
+    let second = example.commit();
+    let ran = example.sandbox.run(&["prod.deploy"]);
+    assert_eq!(ran.exit, 5, "{}", ran.text());
+    assert!(ran.stderr.contains(&second[..10]), "{}", ran.text());
+    assert_eq!(example.live("prod"), old);
+    assert_eq!(example.ask("prod", "/ada").lines().next(), Some("Hello, ada!"));
+}
+
+#[test]
+fn without_git_a_release_is_known_by_its_files() {
+    let mut example = Example::new();
+    example.deploy("prod");
+    example.deploy("prod");
+    let source = example.sandbox.read("src/main.c");
+    example.sandbox.write("src/main.c", format!("{source}/* nothing new */\n"));
+    example.deploy("prod");
+    let history = example.sandbox.ok(&["history", "prod", "--json"]);
+    let releases: Vec<serde_json::Value> =
+        history.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let revisions: Vec<&str> = releases.iter().map(|one| one["revision"].as_str().unwrap()).collect();
+    assert_eq!(revisions.len(), 3, "{}", history.text());
+    assert_eq!(revisions[1], revisions[2], "the same files, though a build stands beside them");
+    assert_ne!(revisions[0], revisions[1]);
 }

@@ -1,7 +1,14 @@
 //! Which revision a deploy puts live, and what it ships.
 
 use std::collections::BTreeSet;
+use std::fs::File;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 
+use crate::base::Digest;
+use crate::base::codec::Put;
+use crate::base::fs::FsError;
 use crate::cache::LocalStore;
 use crate::engine::deploy::Bytes;
 use crate::graph::{ConfiguredTask, NodeIx};
@@ -10,7 +17,7 @@ use crate::model::{Deploy, Node};
 use crate::plan::Plan;
 use crate::vars::{Form, TaskValues};
 
-use super::super::{Project, Refusal};
+use super::super::{Project, Refusal, check};
 use super::begin::Job;
 use super::bytes::proved;
 
@@ -63,6 +70,9 @@ pub(super) fn goal(
     }
     let git = crate::preflight::Git::new(project.root());
     let revision = match &deploy.revision {
+        None if git.is_missing() => {
+            of_files(project.root()).map_err(|error| refusal(error.to_string(), deploy.task.span, None))
+        }
         None => git
             .revision()
             .map_err(|reason| refusal(reason, deploy.task.span, Some("`git init` and a first commit"))),
@@ -73,6 +83,30 @@ pub(super) fn goal(
             .map_err(|reason| refusal(reason, text.span, None)),
     }?;
     Ok(Goal { revision, bytes: Bytes::OfNeeds, from: None, of: None })
+}
+
+/// What stands for the commit where there is no repository, of a tarball say: a digest over every file that is not ignored,
+/// as long as the id of a commit is.
+fn of_files(root: &Path) -> Result<String, FsError> {
+    let mut text = Vec::new();
+    for path in check::files(root) {
+        let full = path.below(root);
+        let wrong = |error| FsError::new("read", &full, error);
+        let kind = full.symlink_metadata().map_err(wrong)?;
+        let content = if kind.is_symlink() {
+            Digest::of(full.read_link().map_err(wrong)?.as_os_str().as_bytes())
+        } else if kind.is_file() {
+            File::open(&full).and_then(|mut file| Digest::read(&mut file)).map_err(wrong)?
+        } else {
+            // A pipe or a socket has no content, and reading one would wait.
+            continue;
+        };
+        let is_executable = kind.is_file() && kind.permissions().mode() & 0o111 != 0;
+        text.extend([u8::from(kind.is_symlink()), u8::from(is_executable)]);
+        text.put_bytes(path.as_bytes());
+        text.extend(content.as_bytes());
+    }
+    Ok(Digest::of(&text).to_hex()[..40].to_owned())
 }
 
 /// What a deploy gives to its commands.
