@@ -1,8 +1,9 @@
 //! The fold over a ledger: every release, what is live, and what can be gone back to.
 
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-use crate::base::Timestamp;
+use crate::base::{Digest, Timestamp};
 
 use super::{Artefact, Began, Entry, Holder, Kind, Outcome, Phase, Saved, What, Who};
 
@@ -105,18 +106,32 @@ impl Release {
 
     /// Whether it puts the same live as another one.
     pub fn ships_the_same_as(&self, other: &Self) -> bool {
-        self.began.revision == other.began.revision && self.has_bytes_of(&other.artefacts)
+        self.content() == other.content()
+    }
+
+    /// What it puts live.
+    fn content(&self) -> Content<'_> {
+        Content { revision: &self.began.revision, bytes: bytes(&self.artefacts) }
     }
 
     /// Whether these are the bytes that it ships.
     pub fn has_bytes_of(&self, artefacts: &[Artefact]) -> bool {
-        let digests = |list: &[Artefact]| {
-            let mut digests: Vec<_> = list.iter().map(|one| (one.task.clone(), one.digest)).collect();
-            digests.sort();
-            digests
-        };
-        digests(&self.artefacts) == digests(artefacts)
+        bytes(&self.artefacts) == bytes(artefacts)
     }
+}
+
+/// What a release puts live: two with the same are as good as one.
+#[derive(PartialEq, Eq, Hash)]
+struct Content<'a> {
+    revision: &'a str,
+    bytes: Vec<(&'a str, Digest)>,
+}
+
+/// Which bytes these are, in whatever order they are told.
+fn bytes(artefacts: &[Artefact]) -> Vec<(&str, Digest)> {
+    let mut bytes: Vec<_> = artefacts.iter().map(|one| (one.task.as_str(), one.digest)).collect();
+    bytes.sort_unstable();
+    bytes
 }
 
 /// Everything that a ledger says.
@@ -153,8 +168,9 @@ impl History {
                 };
                 // One that was brought in later stands where it belongs by its time.
                 let is_joined = release.began.was.is_some();
-                let younger = self.releases.iter().position(|other| is_joined && other.at > time);
-                self.releases.insert(younger.unwrap_or(self.releases.len()), release);
+                let younger = || self.releases.iter().position(|other| other.at > time);
+                let place = is_joined.then(younger).flatten().unwrap_or(self.releases.len());
+                self.releases.insert(place, release);
             }
             What::TakenUp { release, who, doing, run } => {
                 if let Some(release) = self.find_mut(release) {
@@ -263,56 +279,55 @@ impl History {
     /// What can be gone back to, newest first: releases that were proved and whose bytes are kept, each content once, the
     /// one that is live left out.
     pub fn candidates(&self, node: &str) -> Vec<&Release> {
-        let live = self.live(node);
-        let mut found: Vec<&Release> = Vec::new();
-        for release in
-            self.of_node(node).into_iter().filter(|release| release.reached_live() && !release.pruned)
-        {
-            let mut known = live.into_iter().chain(found.iter().copied());
-            if !known.any(|other| other.ships_the_same_as(release)) {
-                found.push(release);
-            }
-        }
-        found
+        let mut seen: HashSet<Content<'_>> = self.live(node).map(Release::content).into_iter().collect();
+        let proved = self.of_node(node).into_iter().filter(|release| release.reached_live());
+        proved.filter(|release| !release.pruned && seen.insert(release.content())).collect()
     }
 
     /// What `rollback` goes back to: the last release that reached live before the present one, and that nobody left for
     /// an older one since. If the environment is broken, the last good one.
     pub fn rollback_target(&self, node: &str) -> Option<&Release> {
-        self.candidates(node).into_iter().find(|release| !self.was_left(node, release))
+        let left = self.left(node);
+        self.candidates(node).into_iter().find(|release| !left.contains(&release.content()))
     }
 
-    /// Whether somebody rolled back from what a release ships to something older, and never put it live again.
-    fn was_left(&self, node: &str, release: &Release) -> bool {
-        let first = |of: &Release| {
-            let same = self.of_node(node).into_iter().filter(|other| other.ships_the_same_as(of));
-            same.map(Release::id).min()
-        };
-        for later in self.of_node(node).into_iter().filter(|later| later.reached_live()) {
-            if later.ships_the_same_as(release) {
-                return false;
-            }
-            let from = later.began.previous.and_then(|id| self.release(id));
-            let left = later.began.kind == Kind::Rollback
-                && from.is_some_and(|from| from.ships_the_same_as(release))
-                && first(later) < first(release);
-            if left {
-                return true;
+    /// Everything that somebody rolled back from to something older, and that was never put live again.
+    fn left(&self, node: &str) -> HashSet<Content<'_>> {
+        let releases = self.of_node(node);
+        let known: HashMap<u64, &Release> =
+            self.releases.iter().map(|release| (release.id(), release)).collect();
+        let mut first: HashMap<Content<'_>, u64> = HashMap::new();
+        for release in &releases {
+            let id = first.entry(release.content()).or_insert(release.id());
+            *id = release.id().min(*id);
+        }
+        let (mut again, mut left) = (HashSet::new(), HashSet::new());
+        // Newest first: of each content, the last thing that happened to it counts.
+        for later in releases.into_iter().filter(|later| later.reached_live()) {
+            let content = later.content();
+            let to = first[&content];
+            again.insert(content);
+            let from = later.began.previous.filter(|_| later.began.kind == Kind::Rollback);
+            let Some(from) = from.and_then(|id| known.get(&id)) else { continue };
+            let content = from.content();
+            if !again.contains(&content) && first.get(&content).is_some_and(|first| to < *first) {
+                left.insert(content);
             }
         }
-        false
+        left
     }
 
     /// The releases whose bytes are kept for one deploy: what is live, what a failing deploy would go back to, and the
     /// newest others, `keep` contents together.
     pub fn kept(&self, node: &str, keep: u32) -> Vec<&Release> {
         let mut kept: Vec<&Release> = self.last_good(node).into_iter().collect();
+        let last_good = kept.first().map(|release| release.content());
         let keep = usize::try_from(keep).unwrap_or(usize::MAX).max(1);
         for release in self.candidates(node) {
             if kept.len() >= keep {
                 break;
             }
-            if !kept.iter().any(|other| other.ships_the_same_as(release)) {
+            if last_good.as_ref() != Some(&release.content()) {
                 kept.push(release);
             }
         }
@@ -321,9 +336,9 @@ impl History {
 
     /// The releases that `keep` lets go now.
     pub fn prunable(&self, node: &str, keep: u32) -> Vec<u64> {
-        let kept = self.kept(node, keep);
+        let kept: HashSet<Content<'_>> = self.kept(node, keep).into_iter().map(Release::content).collect();
         let going = self.of_node(node).into_iter().filter(|release| release.end.is_some() && !release.pruned);
-        let gone = going.filter(|release| !kept.iter().any(|other| other.ships_the_same_as(release)));
+        let gone = going.filter(|release| !kept.contains(&release.content()));
         let mut ids: Vec<u64> = gone.map(Release::id).collect();
         ids.sort_unstable();
         ids

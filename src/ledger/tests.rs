@@ -557,6 +557,49 @@ proptest! {
         }
     }
 
+    /// What it says of many releases at once is what it says of each of them by itself.
+    #[test]
+    fn a_rollback_goes_to_the_newest_that_nobody_left(
+        releases in prop::collection::vec((0..5_u8, outcome(), any::<bool>()), 0..20),
+    ) {
+        let lines: Vec<String> = releases
+            .iter()
+            .enumerate()
+            .map(|(at, (revision, outcome, back))| {
+                let kind = if *back { " rollback" } else { "" };
+                format!("{} {revision} {}{kind}", at + 1, outcome.word())
+            })
+            .collect();
+        let history = sketch(&lines.iter().map(String::as_str).collect::<Vec<_>>());
+        let all = history.of_node("deploy");
+        let first = |of: &Release| {
+            all.iter().filter(|other| other.ships_the_same_as(of)).map(|other| other.id()).min()
+        };
+        let was_left = |release: &Release| {
+            for later in all.iter().filter(|later| later.reached_live()) {
+                if later.ships_the_same_as(release) {
+                    return false;
+                }
+                let from = later.began.previous.and_then(|id| history.release(id));
+                let is_back = later.began.kind == Kind::Rollback;
+                if is_back && from.is_some_and(|from| from.ships_the_same_as(release)) && first(later) < first(release) {
+                    return true;
+                }
+            }
+            false
+        };
+        let mut candidates: Vec<&Release> = Vec::new();
+        for release in all.iter().copied().filter(|release| release.reached_live()) {
+            let mut known = history.live("deploy").into_iter().chain(candidates.iter().copied());
+            if !known.any(|other| other.ships_the_same_as(release)) {
+                candidates.push(release);
+            }
+        }
+        let target = candidates.iter().copied().find(|release| !was_left(release));
+        prop_assert_eq!(history.rollback_target("deploy").map(Release::id), target.map(Release::id));
+        prop_assert_eq!(history.candidates("deploy"), candidates);
+    }
+
     /// Killed anywhere and resumed or taken back, as often as you like: in the end the old release is live or the new one
     /// is, and the ledger says which.
     #[test]
