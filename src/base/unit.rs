@@ -61,6 +61,20 @@ pub fn show_duration(duration: Duration) -> String {
     }
 }
 
+/// A duration that somebody wrote, as it would be written: `7d`, `1h30m`, `500ms`. [`parse_duration`] reads it again.
+pub fn written_duration(duration: Duration) -> String {
+    let mut rest = duration.as_millis();
+    let mut text = String::new();
+    for (unit, ms) in [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)] {
+        let number = rest / ms;
+        rest %= ms;
+        if number > 0 {
+            text.push_str(&format!("{number}{unit}"));
+        }
+    }
+    if text.is_empty() { "0s".to_owned() } else { text }
+}
+
 /// A size for a person: `512 B`, `1.5 KiB`, `20.0 GiB`.
 pub fn show_size(bytes: u64) -> String {
     let mut value = bytes as f64;
@@ -86,6 +100,9 @@ mod tests {
             assert_eq!(parse_duration(bad), None, "{bad}");
         }
         assert_eq!(show_duration(Duration::from_millis(125_000)), "2m05s");
+        for written in ["7d", "1h30m", "500ms", "2s", "1d2h3m4s5ms", "0s"] {
+            assert_eq!(written_duration(parse_duration(written).unwrap()), written);
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::time::Duration;
 use globset::GlobBuilder;
 use jiff::tz::TimeZone;
 
-use crate::base::unit::show_duration;
+use crate::base::unit::{show_duration, written_duration};
 use crate::base::{Digest, Timestamp, Window};
 use crate::model::{Command, Condition, ConditionKind, EnvName};
 
@@ -191,12 +191,12 @@ fn ask(kind: &ConditionKind, around: &Surroundings<'_>) -> Result<bool, String> 
             let (age, held) =
                 (passed(live.since, around.now), passed(live.since, live.until.unwrap_or(around.now)));
             if let Some(within) = within.filter(|within| age > *within) {
-                let (age, within) = (show_duration(age), show_duration(within));
+                let (age, within) = (show_duration(age), written_duration(within));
                 return Err(format!("it went live in {env} {age} ago, longer than {within}"));
             }
             match hold.filter(|hold| held < *hold) {
                 Some(hold) => {
-                    let (held, hold) = (show_duration(held), show_duration(hold));
+                    let (held, hold) = (show_duration(held), written_duration(hold));
                     Err(format!("it was live in {env} for {held}, not for {hold}"))
                 }
                 None => Ok(true),
@@ -246,7 +246,7 @@ pub fn remedy(condition: &Condition, around: &Surroundings<'_>) -> Option<String
         ConditionKind::Deployed { env, hold: Some(hold), .. } => {
             format!(
                 "deploy this revision to {env} first, and let it be live there for {}",
-                show_duration(*hold)
+                written_duration(*hold)
             )
         }
         ConditionKind::Deployed { env, .. } => format!("deploy this revision to {env} first"),

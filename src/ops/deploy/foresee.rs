@@ -1,6 +1,6 @@
 //! What a deploy would do, worked out without its environment's lock and without changing anything.
 
-use crate::base::unit::show_duration;
+use crate::base::unit::written_duration;
 use crate::cache::LocalStore;
 use crate::engine::deploy::Bytes;
 use crate::graph::NodeIx;
@@ -83,7 +83,7 @@ pub fn foresee(
         let verify = deploy.verify.iter().map(|verify| {
             let tasks = verify.tasks.iter().map(own).collect::<Vec<_>>().join(", ");
             match verify.hold {
-                Some(hold) => format!("{tasks} for {}", show_duration(hold)),
+                Some(hold) => format!("{tasks} for {}", written_duration(hold)),
                 None => tasks,
             }
         });

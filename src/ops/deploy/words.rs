@@ -1,7 +1,7 @@
 //! Releases in words.
 
 use crate::base::Timestamp;
-use crate::base::unit::show_duration;
+use crate::base::unit::written_duration;
 use crate::ledger::{Artefact, Kind, Release};
 use crate::model::ConditionKind;
 
@@ -89,8 +89,8 @@ pub fn condition(kind: &ConditionKind) -> String {
         ConditionKind::Approval { signers, count } => format!("approval of {count} in {signers}"),
         ConditionKind::Confirm(word) => format!("confirm {word}"),
         ConditionKind::Deployed { env, within, hold } => {
-            let within = within.map(|within| format!(" within {}", show_duration(within)));
-            let hold = hold.map(|hold| format!(" for {}", show_duration(hold)));
+            let within = within.map(|within| format!(" within {}", written_duration(within)));
+            let hold = hold.map(|hold| format!(" for {}", written_duration(hold)));
             format!("deployed {env}{}{}", within.unwrap_or_default(), hold.unwrap_or_default())
         }
     }
