@@ -17,6 +17,7 @@ pub fn run(invocation: &Invocation<'_>, args: &HistoryArgs) -> Result<u8, Proble
     let Overview { releases: mut found, warnings, .. } =
         releases(invocation.context, &project, args.env.as_deref())?;
     warn(invocation, &warnings);
+    let is_empty = found.is_empty();
     found.truncate(args.limit.unwrap_or(usize::MAX));
     let mut text = String::new();
     if args.json {
@@ -27,7 +28,7 @@ pub fn run(invocation: &Invocation<'_>, args: &HistoryArgs) -> Result<u8, Proble
     } else {
         let rows: Vec<Vec<String>> = found.iter().map(|(env, release)| row(env, release)).collect();
         text = table(&rows);
-        if rows.is_empty() {
+        if is_empty {
             invocation.terminal.say("nothing was ever deployed here");
         }
     }

@@ -313,7 +313,10 @@ impl Gate {
                 if let ConditionKind::Confirm(word) = &guard.kind {
                     self.checks.push(check(CheckState::Asked));
                     self.word(word, node, place, guard.hint.clone());
-                    self.evidence.entry(ix).or_default().push(words::condition(&guard.kind));
+                    // With broken glass nobody is asked for it: it is passed, and does not hold.
+                    if !break_glass {
+                        self.evidence.entry(ix).or_default().push(words::condition(&guard.kind));
+                    }
                     continue;
                 }
                 if plan.limits.dry_run && matches!(guard.kind, ConditionKind::Exec { .. }) {
@@ -429,7 +432,14 @@ impl Asked {
                     Some(hint) => format!("{hint}; without a terminal, give `{flag}`"),
                     None => format!("type it when you are asked; without a terminal, give `{flag}`"),
                 };
-                Err(Refusal { hint: Some(hint), ..self.untyped() })
+                let refusal = match &request.confirm[..] {
+                    [] => self.untyped(),
+                    given => {
+                        let given = given.join("` and `");
+                        self.refusal(format!("`--confirm` gave `{given}`, and the word is `{word}`"), None)
+                    }
+                };
+                Err(Refusal { hint: Some(hint), ..refusal })
             }
         }
     }

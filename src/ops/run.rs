@@ -420,7 +420,11 @@ pub(super) fn carry_out(
         ));
     }
     let mut begun = match request.dry_run {
-        true => None,
+        true => {
+            // The guards of a deploy are asked about what it would put live, which need not be HEAD.
+            deploy::foresee(project, &mut ready.plan, &ready.store, ready.run.as_str())?;
+            None
+        }
         false => {
             deploy::begin(context, project, &mut ready.plan, (request, &ready.run, ready.secrets.clone()))?
         }

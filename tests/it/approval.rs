@@ -308,6 +308,7 @@ fn without_a_terminal_a_word_is_given_on_the_command_line() {
     );
     let ran = sandbox.run(&["drop", "--confirm", "delete"]);
     assert_eq!(ran.exit, 3, "{}", ran.text());
+    assert!(ran.stderr.contains("`--confirm` gave `delete`, and the word is `DELETE`"), "{}", ran.text());
     assert!(!sandbox.exists("wiped"));
     let ran = sandbox.run(&["-n", "drop"]);
     assert!(ran.stderr.contains("`wipe`, `drop` would ask for the word `DELETE`"), "{}", ran.text());

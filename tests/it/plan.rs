@@ -183,6 +183,36 @@ fn a_plan_of_a_promotion_ships_the_release_that_it_names() {
 }
 
 #[test]
+fn the_guards_of_a_promotion_are_asked_about_what_it_ships() {
+    let lab = Lab::new();
+    let guard = r#"guard { branch "main"; deployed "uat" within="7d"; confirm "PROD" }"#;
+    lab.sandbox.write("Envfile.kdl", ENVFILE.replace("guard { branch \"main\" }", guard));
+    lab.git(&["commit", "--quiet", "--all", "-m", "guarded"]);
+    let ran = lab.sandbox.ok(&["plan", "prod.deploy"]);
+    assert!(ran.stdout.contains("nothing was deployed to uat yet"), "{}", ran.text());
+    lab.sandbox.ok(&["uat.deploy"]);
+    lab.git(&["commit", "--quiet", "--allow-empty", "-m", "a later one"]);
+    for args in [&["plan", "prod.deploy"][..], &["-n", "prod.deploy"]] {
+        let ran = lab.sandbox.ok(args);
+        let told = ran.text();
+        assert!(told.contains("[x] guard deployed uat within 7d (Envfile.kdl:7)"), "{told}");
+    }
+    let ran = lab.sandbox.run(&["prod.deploy", "--confirm", "prod"]);
+    assert_eq!(ran.exit, 3, "{}", ran.text());
+    assert!(ran.stderr.contains("`--confirm` gave `prod`, and the word is `PROD`"), "{}", ran.text());
+    lab.sandbox.ok(&["prod.deploy", "--confirm", "PROD"]);
+    lab.sandbox.ok(&["prod.deploy", "--break-glass", "fire"]);
+    // What was passed by hand is no evidence.
+    let told = lab.sandbox.ok(&["history", "prod"]).stdout;
+    let lines: Vec<&str> = told.lines().filter(|line| line.contains(" live ")).collect();
+    assert_eq!(lines.len(), 2, "{told}");
+    assert!(lines[0].contains("fire") && !lines[0].contains("confirm PROD"), "{told}");
+    assert!(lines[1].contains("deployed uat within 7d, confirm PROD"), "{told}");
+    let none = lab.sandbox.ok(&["history", "prod", "-n", "0"]);
+    assert_eq!(none.text().matches("nothing was ever deployed").count(), 0, "{}", none.text());
+}
+
+#[test]
 fn a_guard_that_refuses_is_told_and_not_the_secrets_behind_it() {
     let lab = Lab::new();
     lab.sandbox.ok(&["uat.deploy"]);

@@ -23,6 +23,7 @@ use crate::report::Reporters;
 
 pub use frozen::{Changes, Deploy, FORMAT, Fate, Frozen, Node, Target, Value, short};
 
+use super::deploy::foresee;
 use super::guard::{Admitted, Check, admit};
 use super::run::{Ready, Request, Rest, carry_out};
 use super::target::Asked;
@@ -49,7 +50,9 @@ pub fn plan(
     is_kept: bool,
 ) -> Result<Checklist, Problem> {
     let request = Request { dry_run: true, ..request.clone() };
-    let ready = ready(context, project, &request)?;
+    let mut ready = ready(context, project, &request)?;
+    // The guards of a deploy are asked about what it would put live, which need not be HEAD.
+    foresee(project, &mut ready.plan, &ready.store, ready.run.as_str())?;
     let Admitted { mut checks, refusals, notices, pretended, .. } =
         admit(context, project, &ready, &request)?;
     let (plan, foreseen) = look::look(context, project, &ready, &request, None, &pretended)?;
@@ -134,7 +137,8 @@ pub fn apply(
     };
     // Before anybody is asked for a word, or an environment is locked.
     let dry = Request { dry_run: true, ..request.clone() };
-    let ready = ready(context, project, &dry)?;
+    let mut ready = ready(context, project, &dry)?;
+    foresee(project, &mut ready.plan, &ready.store, ready.run.as_str())?;
     let Admitted { pretended, refusals, .. } = admit(context, project, &ready, &dry)?;
     let moved = moved(context, project, &ready, &dry, &frozen, (&pretended, !refusals.is_empty()))?;
     if !moved.is_empty() {
