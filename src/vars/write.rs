@@ -9,8 +9,9 @@
 //! There are texts that no dotenv line means to all readers alike; [`misread`] names them. `sh` needs `\$` and `` \` `` between
 //! double quotes, where python-dotenv (docker-compose 1) keeps the backslash, and it fills in `${NAME}` between any quotes.
 //! Nobody but envrun and the shell reads `` \` `` as a backtick; a shell knows no escape for a carriage return, and others cut
-//! it off. All are written so that the shell never executes anything, and so that whatever is misread is that value
-//! alone: the lines behind it are read as they are.
+//! it off. node and npm's dotenv undo no escape but `\n` and `\r`, so they misread whatever needs one. All are written so
+//! that the shell never executes anything, and so that whatever is misread is that value alone: the lines behind it are
+//! read as they are, except by node, which ends the value at the first quote in it.
 
 use std::fmt::Write as _;
 
@@ -48,8 +49,12 @@ pub fn misread(value: &str) -> Option<&'static str> {
     let quoted = value.contains('\'') || value.contains("\\\\") || value.ends_with('\\');
     if value.contains('\r') || quoted && value.contains('`') {
         Some("most programs")
-    } else if quoted && value.contains('$') || value.ends_with('\\') || mentions_a_name(value) {
+    } else if quoted && value.contains('$') || value.ends_with('\\') {
+        Some("docker-compose 1 (python-dotenv), node and npm's dotenv")
+    } else if mentions_a_name(value) {
         Some("docker-compose 1 (python-dotenv)")
+    } else if quoted && value.contains(['"', '\\']) {
+        Some("node and npm's dotenv")
     } else {
         None
     }

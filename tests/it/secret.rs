@@ -259,7 +259,7 @@ task "t" { run "echo $KEY" }
         expect![[r#"
             exit: 3
             --- stderr
-            error: `a.t` is refused: the store `down` is not used: its `read` ended with status 7: no route to vault (Envfile.kdl:3)
+            error: `a.t` is refused: the store `down`: its `read` ended with status 7: no route to vault (Envfile.kdl:3)
               hint: see what is wrong by hand: echo "no route to vault" >&2; exit 7
         "#]],
     );
@@ -279,7 +279,7 @@ task "t" { run "echo $KEY" }
         expect![[r#"
             exit: 3
             --- stderr
-            error: `b.t` is refused: the store `lost` is not used: it requires no-such-vault: not found on PATH (Envfile.kdl:4)
+            error: `b.t` is refused: the store `lost`: it requires no-such-vault: not found on PATH (Envfile.kdl:4)
               hint: apt install vault
         "#]],
     );
@@ -288,7 +288,7 @@ task "t" { run "echo $KEY" }
         expect![[r#"
             exit: 3
             --- stderr
-            error: `c.t` is refused: the store `odd` is not used: its `read` prints no JSON object (Envfile.kdl:5)
+            error: `c.t` is refused: the store `odd`: its `read` prints no JSON object (Envfile.kdl:5)
               hint: if it prints `NAME=value` lines, write `format="dotenv"`
         "#]],
     );
@@ -706,4 +706,42 @@ fn a_list_says_once_what_is_overdue_and_what_nobody_knows() {
     let old = json.as_array().unwrap().iter().find(|row| row["name"] == "OLD").unwrap();
     assert!(old["due_in_seconds"].as_i64().unwrap() < 0, "{old}");
     assert!(old["problem"].as_str().unwrap().starts_with("overdue for"), "{old}");
+}
+
+#[test]
+fn a_value_that_a_store_mangles_is_noticed_when_it_is_written() {
+    let sandbox = Sandbox::new(
+        r##"
+secrets {
+    TOKEN
+    MADE generate="hex"
+}
+store "box" {
+    read "cat box.env 2>/dev/null || true"
+    write #"echo "$KEY='$(cat)'" >> box.env"#
+}
+store "void" { read "true"; write "cat > /dev/null" }
+env "a" { secrets store="box" }
+env "b" { secrets store="void" }
+task "t" { run "echo $TOKEN" }
+"##,
+    );
+    let plain = with_input(&sandbox, &["secret", "set", "a", "TOKEN"], "plain text");
+    assert_eq!(plain.exit, 0, "{}", plain.text());
+    let mangled = with_input(&sandbox, &["secret", "set", "a", "TOKEN"], "it's one");
+    assert_eq!(mangled.exit, 3, "{}", mangled.text());
+    for said in [
+        "the store `box`: `TOKEN` was written, and is not read back: line 2 of",
+        "hint: its `write` must keep",
+    ] {
+        assert!(mangled.stderr.contains(said), "{}", mangled.text());
+    }
+    assert!(!mangled.text().contains("it's one"), "{}", mangled.text());
+    for words in [["secret", "generate", "b"].as_slice(), &["secret", "set", "b", "TOKEN"]] {
+        let lost = with_input(&sandbox, words, "value");
+        assert_eq!(lost.exit, 3, "{}", lost.text());
+        assert!(lost.stderr.contains("is not read back: its `read` prints no `"), "{}", lost.text());
+    }
+    let missing = sandbox.run(&["secret", "get", "b", "TOKEN"]);
+    assert!(missing.stderr.contains("the store `void`: it has no `TOKEN`"), "{}", missing.text());
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use indexmap::IndexMap;
 
 use crate::base::fs;
+use crate::diag::Diagnostic;
 use crate::exec::{self, CommandSpec, Environ, Exit, Invocation, Io, Shell, Stream};
 use crate::model::{Command, EnvName, ProjectName, Store, StoreFormat, StoreRef};
 use crate::preflight::{Machine, Question, Sight, Status, World, ask_all};
@@ -33,7 +34,7 @@ pub struct Place {
 
 /// A store that cannot be used as it is.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the store `{store}` is not used: {reason}")]
+#[error("the store `{store}`: {reason}")]
 pub struct Refused {
     /// Which.
     pub store: String,
@@ -124,6 +125,9 @@ impl Secrets<'_> {
     }
 
     /// Writes one secret, whatever lay there before.
+    ///
+    /// # Errors
+    /// The place cannot be written, or its store has another value afterwards than it was given.
     pub fn write(&mut self, place: &Place, name: &str, value: &str) -> Result<(), Refused> {
         match &place.store {
             StoreRef::Env => Err(Refused {
@@ -149,7 +153,25 @@ impl Secrets<'_> {
             }
         }?;
         self.places.remove(place);
-        Ok(())
+        self.is_kept(place, name, value)
+    }
+
+    /// A store's commands are somebody's own text, where a quote in a value is easily lost: who writes to one reads it back.
+    fn is_kept(&mut self, place: &Place, name: &str, value: &str) -> Result<(), Refused> {
+        let StoreRef::Declared(project, declared) = &place.store else { return Ok(()) };
+        if self.declared(project, declared)?.read.is_none() {
+            return Ok(());
+        }
+        let wrong = match self.read(place) {
+            Ok(all) if all.get(name).is_some_and(|kept| kept == value) => return Ok(()),
+            Ok(all) if all.contains_key(name) => "its `read` gives another value".to_owned(),
+            Ok(_) => format!("its `read` prints no `{name}`"),
+            Err(refused) => refused.reason.clone(),
+        };
+        let hint = "its `write` must keep the value as it comes on standard input, quotes and line breaks too; its `read` \
+                    must print it so that it is read back";
+        let reason = format!("`{name}` was written, and is not read back: {wrong}");
+        Err(self.refused(self.declared(project, declared)?, reason, Some(hint.into())))
     }
 
     /// Takes secrets out of a place again that were put there a moment ago.
@@ -479,9 +501,9 @@ impl Secrets<'_> {
                 let (entries, wrong) = dotenv::parse(crate::diag::FileId(0), text);
                 match wrong.first() {
                     None => Ok(entries.into_iter().map(|entry| (entry.name, entry.value)).collect()),
-                    Some(_) => Err(self.refused(
+                    Some(wrong) => Err(self.refused(
                         store,
-                        "its `read` prints a line that is no `NAME=value`",
+                        format!("line {} of what its `read` prints is no `NAME=value`", line_of(text, wrong)),
                         Some("if it prints JSON, write `read … format=\"json\"`".into()),
                     )),
                 }
@@ -502,6 +524,12 @@ impl Secrets<'_> {
             }
         }
     }
+}
+
+/// In which line of a text something is wrong, from 1.
+fn line_of(text: &str, wrong: &Diagnostic) -> usize {
+    let at = wrong.labels.first().map_or(0, |label| label.span.start as usize);
+    text.as_bytes()[..at.min(text.len())].iter().filter(|byte| **byte == b'\n').count() + 1
 }
 
 impl fmt::Display for Place {

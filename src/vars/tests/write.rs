@@ -4,7 +4,7 @@ use expect_test::expect;
 use proptest::prelude::*;
 
 use super::super::dotenv;
-use super::super::write::{dotenv_line, heredoc, shell_line};
+use super::super::write::{dotenv_line, heredoc, misread, shell_line};
 use crate::diag::FileId;
 
 /// What `sh` makes of a file of assignments: the value of `A`.
@@ -30,6 +30,17 @@ fn by_sh(text: &str) -> String {
 fn by_dotenv_ng(text: &str) -> Option<String> {
     let loaded = ::dotenv::EnvLoader::with_reader(text.as_bytes()).load().ok()?;
     loaded.get("A").cloned()
+}
+
+/// What npm's dotenv makes of the line: it takes the quotes off, and between double ones undoes `\n` and `\r` alone.
+fn by_npm(line: &str) -> String {
+    let text = line.trim_start_matches("A=").trim_end_matches("\n#\"\n").trim_end_matches('\n');
+    let between = |quote: char| text.strip_prefix(quote)?.strip_suffix(quote);
+    match (between('"'), between('\'')) {
+        (Some(text), _) => text.replace("\\n", "\n").replace("\\r", "\r"),
+        (_, Some(text)) => text.to_owned(),
+        _ => text.to_owned(),
+    }
 }
 
 /// Whether no dotenv line means this to every reader.
@@ -110,7 +121,33 @@ fn forms() {
     .assert_eq(&heredoc("A", "ENVRUN_VALUE\nx"));
 }
 
+#[test]
+fn who_misreads_is_named() {
+    let said = |value: &str| format!("{value}: {}\n", misread(value).unwrap_or("-"));
+    let values =
+        ["it's", r#"say "hi""#, r#"{"d":"x'y"}"#, "a\\\\b", "a\\b", "${A}", "it's $A", "a\\", "it's `id`"];
+    expect![[r#"
+        it's: -
+        say "hi": -
+        {"d":"x'y"}: node and npm's dotenv
+        a\\b: node and npm's dotenv
+        a\b: -
+        ${A}: docker-compose 1 (python-dotenv)
+        it's $A: docker-compose 1 (python-dotenv), node and npm's dotenv
+        a\: docker-compose 1 (python-dotenv), node and npm's dotenv
+        it's `id`: most programs
+    "#]]
+    .assert_eq(&values.map(said).concat());
+}
+
 proptest! {
+    /// What npm's dotenv misreads is said, and nothing else is said of it.
+    #[test]
+    fn what_npm_misreads_is_said(value in r#"([a-z$'"`\\# =~{}\n]|\$\{A\}){0,10}"#) {
+        let said = misread(&value).is_some_and(|who| who.contains("npm") || who == "most programs");
+        prop_assert_eq!(by_npm(&dotenv_line("A", &value)) != value, said, "{:?}", value);
+    }
+
     /// Any value is read back by envrun itself, and by another library unless no line could say it to all.
     #[test]
     fn any_value_is_read_back(value in r#"([a-z$'"`\\# =~{}\[\]\n\r\t!;:]|\$\{A\}|é|[^\x00]){0,12}"#) {
