@@ -483,7 +483,7 @@ error: `prod.deploy` is refused: `OTHER` has no value in environment `prod` (Env
     }
     assert!(!sandbox.exists("deployed") && !sandbox.exists("started"));
     let dry = sandbox.ok(&["-n", "prod.deploy"]);
-    assert!(dry.stderr.contains("would be refused: `NEEDED` has no value"), "{}", dry.text());
+    assert!(dry.stdout.contains("[ ] `prod.deploy` is refused: `NEEDED` has no value"), "{}", dry.text());
     // A task is not stopped by what it does not read.
     sandbox.ok(&["prod.t"]);
 
