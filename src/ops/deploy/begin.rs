@@ -90,7 +90,7 @@ pub fn begin(
             super::refresh_of(context, project, &rests_on(project, plan, &deploys))?;
         }
     }
-    untouched(context, project, plan)?;
+    untouched(context, project, plan, &deploys)?;
     if deploys.is_empty() {
         return Ok(None);
     }
@@ -266,10 +266,13 @@ fn rests_on(project: &Project, plan: &Plan, deploys: &[NodeIx]) -> BTreeSet<Stri
     environments
 }
 
-/// Nothing that changes an environment begins while a release of it is open. What a release itself starts may.
-fn untouched(context: &Context, project: &Project, plan: &Plan) -> Result<(), Problem> {
+/// Nothing that changes an environment begins while a release of it is open. What a release itself starts may, and what
+/// runs with a deploy of the same environment: that takes the lock, and looks whether anything is open, by itself.
+fn untouched(context: &Context, project: &Project, plan: &Plan, deploys: &[NodeIx]) -> Result<(), Problem> {
+    let locked: BTreeSet<&EnvName> = deploys.iter().filter_map(|ix| plan.graph[*ix].env.as_ref()).collect();
     let changing = plan.graph.iter().filter(|(_, node)| node.task.mutates && node.kind() != "deploy");
-    let environments: BTreeSet<&EnvName> = changing.filter_map(|(_, node)| node.env.as_ref()).collect();
+    let environments: BTreeSet<&EnvName> =
+        changing.filter_map(|(_, node)| node.env.as_ref()).filter(|env| !locked.contains(env)).collect();
     for env in environments {
         let env = env.as_str();
         if !ledger::folder(project.root(), env).exists() || plan.limits.dry_run {
