@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::base::Digest;
 use crate::base::fs::{FsError, create_folder, read_if_there, write_atomic};
 
-use super::folder;
+use super::{Release, folder};
 
 /// No more files than these are looked at.
 const MOST: usize = 5_000;
@@ -27,7 +27,10 @@ const BYTES: u64 = 64 << 20;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Footprint {
     /// The release that is live.
-    pub release: u64,
+    release: u64,
+    /// The run that it began in: its number may become that of another one when two ledgers are brought together.
+    #[serde(default)]
+    run: String,
     /// By path, relative to the root where they lie below it.
     found: BTreeMap<String, Left>,
 }
@@ -41,12 +44,18 @@ enum Left {
 
 impl Footprint {
     /// Looks at what lies in these folders now.
-    pub fn take(root: &Path, release: u64, folders: &[PathBuf]) -> Self {
+    pub fn take(root: &Path, release: &Release, folders: &[PathBuf]) -> Self {
         let mut walk = Walk { root, found: BTreeMap::new(), bytes: 0 };
         for folder in folders {
             walk.folder(folder);
         }
-        Self { release, found: walk.found }
+        Self { release: release.id(), run: release.began.run.clone(), found: walk.found }
+    }
+
+    /// Whether it is what this very release left.
+    pub fn is_of(&self, release: &Release) -> bool {
+        // One that was kept before runs were does not say more than the number.
+        if self.run.is_empty() { self.release == release.id() } else { self.run == release.began.run }
     }
 
     /// Keeps it.

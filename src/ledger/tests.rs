@@ -236,6 +236,22 @@ fn what_a_rollback_goes_back_to() {
 }
 
 #[test]
+fn what_a_release_left_is_known_by_its_run_and_not_by_its_number() {
+    let dir = tempfile::tempdir().unwrap();
+    let history = sketch(&["1 a live", "2 b live"]);
+    let [ours, other] = [1, 2].map(|id| history.release(id).unwrap().clone());
+    let in_run = |run: &str, release: &Release| Release {
+        began: Began { run: run.into(), ..release.began.clone() },
+        ..release.clone()
+    };
+    Footprint::take(dir.path(), &in_run("here", &ours), &[]).keep(dir.path(), "prod", "deploy").unwrap();
+    let kept = Footprint::of(dir.path(), "prod", "deploy").unwrap();
+    assert!(kept.is_of(&in_run("here", &ours)));
+    assert!(!kept.is_of(&in_run("there", &ours)), "its number is another one's now");
+    assert!(kept.is_of(&in_run("here", &other)), "it has another number now");
+}
+
+#[test]
 fn keep_never_lets_go_what_is_live_or_gone_back_to() {
     let history = sketch(&["1 a live", "2 b live", "3 c live", "4 d back", "5 e live"]);
     assert_eq!(history.prunable("deploy", 10), [4]);

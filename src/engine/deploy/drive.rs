@@ -496,7 +496,7 @@ impl Drive<'_> {
         let declared = around.task_values(&attempt.node, &attempt.node.task).declared();
         let paths = declared.into_iter().filter(|value| value.ty == Some(VarType::Path) && !value.secret);
         let folders: Vec<_> = paths.filter_map(|value| Some(dir.join(&**value.lookup.text()?))).collect();
-        let kept = Footprint::take(around.root, live.id(), &folders).keep(around.root, env, name);
+        let kept = Footprint::take(around.root, live, &folders).keep(around.root, env, name);
         if let Err(error) = kept {
             let message = format!("`envrun status` will not notice what is changed by hand: {error}");
             self.actions.notice(self.ear.node, &self.ear.send, message, None);

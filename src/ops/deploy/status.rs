@@ -95,7 +95,7 @@ pub fn status(context: &Context, project: &Project, env: Option<&str>) -> Result
             let ahead = live.as_ref().and_then(|live| git.ahead_of(&live.began.revision).ok());
             let open = history.open().find(|release| release.began.node == node).cloned();
             let broken = history.broken(&node).cloned();
-            let drift = live.as_ref().and_then(|live| drift(project.root(), &env, &node, live.id()));
+            let drift = live.as_ref().and_then(|live| drift(project.root(), &env, &node, live));
             deploys.push(DeployStatus { node, live, broken, open, ahead, healthy: None, drift });
         }
         deploys.extend(unsound(&history));
@@ -118,8 +118,8 @@ pub(super) fn environments(project: &Project, env: Option<&str>) -> Result<Vec<S
 }
 
 /// What is not as the release left it that is live; unknown where that was not looked at.
-fn drift(root: &std::path::Path, env: &str, node: &str, live: u64) -> Option<Vec<String>> {
-    let footprint = Footprint::of(root, env, node).filter(|footprint| footprint.release == live)?;
+fn drift(root: &std::path::Path, env: &str, node: &str, live: &Release) -> Option<Vec<String>> {
+    let footprint = Footprint::of(root, env, node).filter(|footprint| footprint.is_of(live))?;
     Some(footprint.drift(root))
 }
 
