@@ -235,6 +235,15 @@ fn a_rollback_leaves_the_tree_alone() {
     // The one that was left is not what a second one goes back to.
     lab.sandbox.ok(&["rollback", "uat"]);
     assert_eq!(lab.live("uat"), "good 1");
+    let ran = lab.run(&["rollback", "uat"]);
+    exits(&ran, 3);
+    assert!(
+        ran.stderr
+            .contains("every other release of `uat.deploy` whose bytes are kept was left by a rollback")
+            && ran.stderr.contains("hint: `envrun rollback uat.deploy --to 4` puts the newest of them back"),
+        "{}",
+        ran.stderr
+    );
     lab.sandbox.ok(&["rollback", "uat", "--to", "3"]);
     assert_eq!(lab.live("uat"), "good 3");
     lab.sandbox.ok(&["rollback", "uat", "--to", "v1"]);

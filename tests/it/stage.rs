@@ -262,6 +262,11 @@ fn an_environments_when_skips_its_stages_and_a_guard_refuses() {
     assert_eq!(refused.exit, 3);
     assert_eq!(refused.stderr.matches("`stage prod` is refused: ").count(), 2, "{}", refused.text());
     assert!(refused.stderr.contains("TICKET"), "{}", refused.text());
+    assert!(
+        refused.stderr.contains("hint: see what is wrong by hand: test -f allowed"),
+        "what says no hint of its own has one\n{}",
+        refused.text()
+    );
     world.sandbox.write("allowed", "");
     std::fs::write(world.root().join(".git/info/exclude"), "allowed\n").unwrap();
     let passed = world.command(&world.root(), &["stage", "prod"]).env("TICKET", "7").output().unwrap();

@@ -114,7 +114,23 @@ pub fn rollback(
             let live = history
                 .live(&node)
                 .map_or_else(|| "nothing is live".to_owned(), |live| format!("{} is live", title(live)));
-            nothing(&env, format!("there is no earlier good release of `{env}.{node}`: {live}"))
+            let what = format!("{env}.{node}");
+            match history.candidates(&node).first() {
+                // Whoever rolled back from them says which of them he wants after all.
+                Some(left) => Problem::Refused(vec![Refusal {
+                    label: format!("rollback {env}"),
+                    reason: format!(
+                        "{live}, and every other release of `{what}` whose bytes are kept was left by a rollback"
+                    ),
+                    place: "in its history".to_owned(),
+                    hint: Some(format!(
+                        "`envrun rollback {what} --to {}` puts the newest of them back; `envrun rollback {what} --list` \
+                         shows all",
+                        left.id()
+                    )),
+                }]),
+                None => nothing(&env, format!("there is no earlier good release of `{what}`: {live}")),
+            }
         })?,
     };
     let data = if asked_for.with_data { data_of(&env, &node, &history, target)? } else { Vec::new() };

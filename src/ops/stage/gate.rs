@@ -29,7 +29,7 @@ pub(super) fn skipped(
         let mut when = of_environment(project.envfile(), env.as_ref());
         when.extend(one.when.iter().cloned());
         let verdicts = ask(context, project, git, (one, set), &when)?;
-        for (verdict, condition) in verdicts.into_iter().zip(&when) {
+        for ((verdict, hint), condition) in verdicts.into_iter().zip(&when) {
             match verdict {
                 Verdict::Holds => {}
                 Verdict::Fails(reason) if one.name == stage.name => return Ok(Some(reason)),
@@ -39,7 +39,6 @@ pub(super) fn skipped(
                 // Nobody can say whether it should run: no reason to skip.
                 Verdict::NoRepository(reason) => {
                     let place = project.sources().place(condition.span);
-                    let hint = condition.hint.clone();
                     return Err(Problem::Refused(vec![Refusal { label: label(one), reason, place, hint }]));
                 }
             }
@@ -105,10 +104,10 @@ pub(super) fn passed(
         stage.guard.iter().filter(|one| !matches!(one.kind, ConditionKind::Confirm(_))).cloned().collect();
     let verdicts = ask(context, project, git, (stage, &request.set), &guard)?;
     let mut broken = Vec::new();
-    for (verdict, condition) in verdicts.into_iter().zip(&guard) {
+    for ((verdict, hint), condition) in verdicts.into_iter().zip(&guard) {
         if let Verdict::Fails(reason) | Verdict::NoRepository(reason) = verdict {
             let place = project.sources().place(condition.span);
-            let refusal = Refusal { label: label(stage), reason, place, hint: condition.hint.clone() };
+            let refusal = Refusal { label: label(stage), reason, place, hint };
             let is_broken = request.break_glass.is_some() && condition.kind.is_glass();
             if is_broken { &mut broken } else { &mut refusals }.push(refusal);
         }

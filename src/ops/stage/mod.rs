@@ -352,7 +352,7 @@ fn ask(
     git: &Git,
     (stage, set): (&Stage, &[(String, String)]),
     conditions: &[crate::model::Condition],
-) -> Result<Vec<Verdict>, Problem> {
+) -> Result<Vec<(Verdict, Option<String>)>, Problem> {
     if conditions.is_empty() {
         return Ok(Vec::new());
     }
@@ -390,5 +390,10 @@ fn ask(
         confirmed: &|_| false,
         scratch: &project.root().join(crate::record::STATE_DIR).join("tmp"),
     };
-    Ok(conditions.iter().map(|condition| crate::preflight::check(condition, &around)).collect())
+    let asked = conditions.iter().map(|condition| {
+        let verdict = crate::preflight::check(condition, &around);
+        let remedy = (verdict != Verdict::Holds).then(|| crate::preflight::remedy(condition, &around));
+        (verdict, remedy.flatten())
+    });
+    Ok(asked.collect())
 }
