@@ -26,6 +26,9 @@ const LONG_LINE: usize = 20;
 /// What goes over a line break has this many characters before it: else a line would be held back because of its last letter.
 const BEFORE_BREAK: usize = 4;
 
+/// What is looked for of a form at first: an automaton over all forms of a key of many kilobytes would take seconds to make.
+const ANCHOR: usize = 64;
+
 /// Every secret that was read so far. Cheap to share; costs one look at a flag as long as there is none.
 #[derive(Clone, Default)]
 pub struct Redactor {
@@ -204,19 +207,30 @@ struct Patterns {
 struct Forms {
     /// Sorted, so that a beginning is found by bisection.
     all: Vec<Vec<u8>>,
+    /// Finds how they begin: each of the first [`ANCHOR`] bytes that a form has, once.
     search: Option<AhoCorasick>,
+    /// Which forms begin so, for each that `search` finds: neighbours, because they are sorted.
+    begins_so: Vec<Range<usize>>,
     longest: usize,
 }
 
 impl Forms {
     fn new(all: BTreeSet<Vec<u8>>) -> Self {
         let all: Vec<Vec<u8>> = all.into_iter().collect();
-        let search = if all.is_empty() {
-            None
-        } else {
-            Some(AhoCorasick::new(&all).expect("secrets are shorter than an automaton can be large"))
-        };
-        Self { longest: all.iter().map(Vec::len).max().unwrap_or(0), all, search }
+        let anchor = |form: &'_ Vec<u8>| form.len().min(ANCHOR);
+        let mut begins_so: Vec<Range<usize>> = Vec::new();
+        for (at, form) in all.iter().enumerate() {
+            match begins_so.last_mut() {
+                Some(same) if all[same.start][..anchor(&all[same.start])] == form[..anchor(form)] => {
+                    same.end += 1
+                }
+                _ => begins_so.push(at..at + 1),
+            }
+        }
+        let anchors = begins_so.iter().map(|same| &all[same.start][..anchor(&all[same.start])]);
+        let search = (!all.is_empty())
+            .then(|| AhoCorasick::new(anchors).expect("secrets are fewer than an automaton can be large"));
+        Self { longest: all.iter().map(Vec::len).max().unwrap_or(0), all, search, begins_so }
     }
 
     /// Where the longest end of `text` begins that is the beginning of a form, but not the whole.
@@ -233,7 +247,11 @@ impl Forms {
 
     fn each(&self, text: &[u8], found: &mut dyn FnMut(Range<usize>)) {
         for one in self.search.iter().flat_map(|search| search.find_overlapping_iter(text)) {
-            found(one.start()..one.end());
+            for form in &self.all[self.begins_so[one.pattern().as_usize()].clone()] {
+                if text[one.start()..].starts_with(form) {
+                    found(one.start()..one.start() + form.len());
+                }
+            }
         }
     }
 }
@@ -552,6 +570,19 @@ mod tests {
         assert!(redactor(&["12345", "  abc \n"]).is_empty());
         assert!(matches!(redactor(&[]).text("anything"), Cow::Borrowed(_)));
         assert_eq!(redactor(&["123456\n"]).text("123456"), "***");
+    }
+
+    #[test]
+    fn a_long_secret_is_found_whole() {
+        let letters = ('!'..'z').chain(['\u{e4}']).cycle().take(20_000);
+        let long: String = letters.collect();
+        let redactor = redactor(&[&long, &long[..19_000], "short-and-sweet"]);
+        let text = format!("a {long} b {} c {} short-and-sweet", &long[..19_000], &long[..100]);
+        assert_eq!(redactor.text(&text), format!("a *** b *** c {} ***", &long[..100]));
+        let pieces: Vec<&[u8]> = text.as_bytes().chunks(4096).collect();
+        assert_eq!(streamed(&redactor, &pieces), redactor.text(&text).as_bytes());
+        let encoded = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, &long);
+        assert_eq!(redactor.text(&encoded), "***");
     }
 
     #[test]
