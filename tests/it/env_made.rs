@@ -535,3 +535,20 @@ fn what_is_up_in_an_environment_goes_down_with_it() {
     assert!(!is_alive(&pid));
     assert!(!sandbox.exists(".envrun/env/pr-7"));
 }
+
+#[test]
+fn a_damaged_list_says_what_it_is_and_what_to_do() {
+    let sandbox = Sandbox::new(PR);
+    sandbox.ok(&["env", "create", "pr", "7"]);
+    let list = sandbox.read(".envrun/env/made.json");
+    sandbox.write(".envrun/env/made.json", &list[..list.len() / 2]);
+    let refused = sandbox.run(&["env", "list"]);
+    assert_eq!(refused.exit, 1, "{}", refused.text());
+    for said in
+        [".envrun/env/made.json", "it lists the environments that `envrun env create` made: mend it by hand"]
+    {
+        assert!(refused.stderr.contains(said), "{}", refused.text());
+    }
+    sandbox.write(".envrun/env/made.json", list);
+    sandbox.ok(&["pr-7.up", "--dry-run"]);
+}

@@ -96,7 +96,12 @@ impl Made {
         let wrong = |reason: String| {
             FsError::new("read", &path, std::io::Error::new(std::io::ErrorKind::InvalidData, reason))
         };
-        let made: Self = serde_json::from_slice(&bytes).map_err(|error| wrong(error.to_string()))?;
+        let made: Self = serde_json::from_slice(&bytes).map_err(|error| {
+            wrong(format!(
+                "{error}; it lists the environments that `envrun env create` made: mend it by hand, or move it away, and \
+                 envrun knows none of them any more"
+            ))
+        })?;
         if made.format > FORMAT {
             return Err(wrong("a later envrun wrote it".into()));
         }
