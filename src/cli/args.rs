@@ -1151,6 +1151,9 @@ pub struct RestoreArgs {
     /// The environment, if the snapshot names none
     #[arg(short, long, value_name = "ENV")]
     pub env: Option<String>,
+    /// Do not save first what is replaced, because it is too damaged for that: it is lost, and nothing goes back
+    #[arg(long)]
+    pub unsaved: bool,
     /// Do not ask
     #[arg(short, long)]
     pub yes: bool,

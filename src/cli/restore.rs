@@ -20,10 +20,11 @@ pub fn run(invocation: &Invocation<'_>, args: &RestoreArgs) -> Result<u8, Proble
     let (label, copy) = (&chosen.place.label, &chosen.copy);
     let age = show_duration(invocation.context.clock.now().since(copy.time));
     let what = format!(
-        "copy {} of {} ({age} ago, {}) replaces what `{label}` has now; that is saved first",
+        "copy {} of {} ({age} ago, {}) replaces what `{label}` has now; that is {}",
         copy.number,
         copy.moment(),
-        show_size(copy.bytes)
+        show_size(copy.bytes),
+        if args.unsaved { "lost" } else { "saved first" }
     );
     if !args.yes {
         if !std::io::stdin().is_terminal() {
@@ -43,7 +44,8 @@ pub fn run(invocation: &Invocation<'_>, args: &RestoreArgs) -> Result<u8, Proble
         }
     }
     let reporters = reporters(invocation, &args.how);
-    let (ending, _rest) = restore(invocation.context, &mut project, &chosen, &request, reporters)?;
+    let (ending, _rest) =
+        restore(invocation.context, &mut project, &chosen, (&request, args.unsaved), reporters)?;
     Ok(ending.exit)
 }
 

@@ -196,15 +196,16 @@ pub fn choose(project: &Project, name: &str, env: Option<&EnvName>, at: &str) ->
     Ok(Chosen { place: place.clone(), copy })
 }
 
-/// Puts a copy back. What is there now is saved first, and goes back if that fails.
+/// Puts a copy back. What is there now is saved first, and goes back if that fails; `unsaved` does without.
 pub fn restore(
     context: &Context,
     project: &mut Project,
     chosen: &Chosen,
-    request: &Request,
+    (request, unsaved): (&Request, bool),
     reporters: Reporters,
 ) -> Result<(Ending, Rest), Problem> {
     let asked = Asked { name: chosen.place.label.clone(), args: Vec::new() };
-    let request = Request { targets: vec![asked], job: Job::Restore(chosen.copy.number), ..request.clone() };
+    let job = Job::Restore { copy: chosen.copy.number, unsaved };
+    let request = Request { targets: vec![asked], job, ..request.clone() };
     run(context, project, &request, reporters)
 }

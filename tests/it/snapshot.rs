@@ -453,6 +453,25 @@ fn a_restore_that_fails_goes_back() {
 }
 
 #[test]
+fn what_is_beyond_saving_is_replaced_all_the_same() {
+    let sandbox = Sandbox::new(RESTORE);
+    sandbox.write("data/prod.txt", "one\n");
+    sandbox.ok(&["prod.db"]);
+    sandbox.write("data/prod.txt", "");
+    let ran = sandbox.run(&["restore", "prod.db", "-y"]);
+    assert_eq!(ran.exit, 1, "{}", ran.text());
+    assert!(ran.stderr.contains("`envrun restore prod.db --unsaved` does without"), "{}", ran.text());
+    assert_eq!(sandbox.read("data/prod.txt"), "");
+    sandbox.ok(&["restore", "prod.db", "--unsaved", "-y"]);
+    assert_eq!(sandbox.read("data/prod.txt"), "one\n");
+    // There is no way back from there, and that is said.
+    sandbox.write("data/prod.txt", "");
+    sandbox.write("restore-fails", "");
+    let ran = sandbox.run(&["restore", "prod.db", "--unsaved", "-y"]);
+    assert_eq!(ran.exit, 6, "{}", ran.text());
+}
+
+#[test]
 fn a_damaged_copy_is_not_put_back() {
     let sandbox = Sandbox::new(RESTORE);
     sandbox.write("data/prod.txt", "one\n");

@@ -222,7 +222,13 @@ impl Drive<'_> {
         match unsaved {
             Unsaved::Cancelled => self.interrupted(),
             Unsaved::Failed(failure) => {
-                let reason = format!("`{label}` was not {what}: {}", crate::report::failure_words(failure));
+                let mut reason =
+                    format!("`{label}` was not {what}: {}", crate::report::failure_words(failure));
+                // Data that cannot be saved any more are why somebody wants others.
+                if what == "saved" && self.deployment.forward.node.kind() == "snapshot" {
+                    let without = format!("`envrun restore {label} --unsaved` does without");
+                    reason = format!("{reason}; if it is too damaged for that, {without}");
+                }
                 self.say(&reason);
                 self.failed(reason)
             }

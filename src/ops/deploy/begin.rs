@@ -44,8 +44,13 @@ pub enum Job {
         /// Data that goes back too.
         data: Vec<Saved>,
     },
-    /// To put a copy of a snapshot back, by number.
-    Restore(u64),
+    /// To put a copy of a snapshot back.
+    Restore {
+        /// Its number.
+        copy: u64,
+        /// What it replaces is beyond saving: there is no way back.
+        unsaved: bool,
+    },
 }
 
 impl Job {

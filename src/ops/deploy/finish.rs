@@ -70,7 +70,7 @@ pub fn finish(
             (Kind::Rollback, Some(of)) => {
                 request.job = Job::Rollback { of, emergency: break_glass.is_some(), data };
             }
-            (Kind::Restore, Some(of)) => request.job = Job::Restore(of),
+            (Kind::Restore, Some(copy)) => request.job = Job::Restore { copy, unsaved: false },
             _ => {
                 moved(context, project, &request, &history, &release)?;
                 request.break_glass = break_glass;

@@ -64,7 +64,7 @@ impl Preparation<'_> {
                 Job::Resume(_) => format!("deploy resume {env}"),
                 Job::Back(_) => format!("deploy back {env}"),
                 Job::Rollback { .. } => format!("rollback {env}"),
-                Job::Restore(_) => format!("restore {label}"),
+                Job::Restore { .. } => format!("restore {label}"),
             };
             let since = self.context.clock.now();
             let run = self.run.to_string();
@@ -75,7 +75,7 @@ impl Preparation<'_> {
             self.warnings.extend(locked.warnings());
             let ours = match self.job {
                 Job::Resume(id) | Job::Back(id) => Some(*id),
-                Job::Deploy | Job::Rollback { .. } | Job::Restore(_) => None,
+                Job::Deploy | Job::Rollback { .. } | Job::Restore { .. } => None,
             };
             let open: Vec<Release> =
                 locked.history().open().filter(|release| Some(release.id()) != ours).cloned().collect();
@@ -126,7 +126,7 @@ impl Preparation<'_> {
         let history = self.locks[env.as_str()].history().clone();
         let known = match self.job {
             Job::Resume(id) | Job::Back(id) => history.release(*id).cloned(),
-            Job::Deploy | Job::Rollback { .. } | Job::Restore(_) => None,
+            Job::Deploy | Job::Rollback { .. } | Job::Restore { .. } => None,
         };
         let goal = match goal(project, node, deploy, (self.job, known.as_ref()), (&history, &self.store)) {
             Ok(goal) => goal,
@@ -262,7 +262,7 @@ impl Preparation<'_> {
         };
         let number = match (&known, self.job) {
             (Some(known), _) => known.began.of.unwrap_or(0),
-            (None, Job::Restore(number)) => *number,
+            (None, Job::Restore { copy, .. }) => *copy,
             (None, _) => return Ok(None),
         };
         let release = known.as_ref().map_or_else(|| self.next_id(env), Release::id);
@@ -284,19 +284,23 @@ impl Preparation<'_> {
             was: None,
             break_glass: None,
         });
+        let is_saved = match (&known, self.job) {
+            (Some(known), _) => !known.snapshots.is_empty(),
+            (None, job) => !matches!(job, Job::Restore { unsaved: true, .. }),
+        };
         let node = node.clone();
         let deployment = Deployment {
             env: env.to_owned(),
             name,
             release,
             // It is its own proof; what was there before is saved, and goes back if it fails.
-            course: Course { can_go_back: true, unproved: true },
+            course: Course { can_go_back: is_saved, unproved: true },
             phase: known.as_ref().map_or(Phase::Locked, |known| known.phase),
             back_only: matches!(self.job, Job::Back(_)),
             is_rollback: true,
             why: why(self.job, known.as_ref()),
             stay: Stay::default(),
-            snapshots: vec![node.clone()],
+            snapshots: if is_saved { vec![node.clone()] } else { Vec::new() },
             data: vec![(node.clone(), number)],
             saved: known.map(|known| known.snapshots).unwrap_or_default(),
             forward: Attempt {
