@@ -260,6 +260,14 @@ fn a_rollback_leaves_the_tree_alone() {
     let ran = lab.run(&["rollback", "uat", "--to", "v9"]);
     exits(&ran, 2);
     assert!(ran.stderr.contains("no release of `uat.deploy` is called `v9`"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("hint: there are "), "{}", ran.stderr);
+    assert!(ran.stderr.contains("`envrun rollback uat.deploy --list` tells more of each"), "{}", ran.stderr);
+    // One letter of a revision that is in the list is another one.
+    let there = listed.split_whitespace().find(|word| word.len() == 10 && !word.contains('-')).unwrap();
+    let wrong = format!("{}z", &there[..9]);
+    let ran = lab.run(&["rollback", "uat", "--to", &wrong]);
+    exits(&ran, 2);
+    assert!(ran.stderr.contains(&format!("did you mean `{there}`?")), "{}", ran.stderr);
 }
 
 #[test]

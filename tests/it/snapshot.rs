@@ -305,6 +305,49 @@ fn a_load_that_fails_half_way_puts_back_what_was_there() {
 }
 
 #[test]
+fn a_load_that_is_interrupted_half_way_puts_back_what_was_there() {
+    use std::os::unix::fs::OpenOptionsExt;
+    use std::process::Stdio;
+    // It writes a half and hangs, the first time: who has the pipe open is there to hear that it is told to stop.
+    let half = LOAD.replace(
+        "restore #\"cp \"$SNAPSHOT/db.txt\" \"$DB\"\"#",
+        "restore #\"test ! -e hang || { rm hang; echo half > \"$DB\"; cat pipe; }; cp \"$SNAPSHOT/db.txt\" \"$DB\"\"#",
+    );
+    assert!(half.contains("cat pipe"));
+    let sandbox = with_data(&half);
+    sandbox.write("hang", "");
+    let pipe = sandbox.root().join("pipe");
+    rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+    let mut command = sandbox.command(&["laptop.sync"]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let began = std::time::Instant::now();
+    let held = loop {
+        let nonblocking = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+        match std::fs::File::options().write(true).custom_flags(nonblocking).open(&pipe) {
+            Ok(held) => break held,
+            Err(_) if began.elapsed().as_secs() < 60 && child.try_wait().unwrap().is_none() => {}
+            Err(_) => {
+                let _ = child.kill();
+                panic!("it never came so far: {}", sandbox.ran(child.wait_with_output().unwrap()).text());
+            }
+        }
+        std::thread::yield_now();
+    };
+    assert_eq!(sandbox.read("data/laptop.txt"), "half\n");
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    let ran = sandbox.ran(child.wait_with_output().unwrap());
+    drop(held);
+    assert_eq!(ran.exit, 130, "{}", ran.text());
+    assert!(ran.stdout.contains("`laptop.db` has again what it had: copy 1"), "{}", ran.text());
+    assert_eq!(sandbox.read("data/laptop.txt"), "mine\n");
+    assert_eq!(sandbox.read("data/prod.txt"), "name secret\n");
+    // The next one is as good as the first.
+    sandbox.ok(&["laptop.sync"]);
+    assert_eq!(sandbox.read("data/laptop.txt"), "name gone\n");
+}
+
+#[test]
 fn what_cannot_be_saved_is_replaced_only_where_nothing_guards_it() {
     let sandbox = with_data(LOAD);
     std::fs::remove_file(sandbox.root().join("data/laptop.txt")).unwrap();

@@ -1,5 +1,6 @@
 //! Going back to an earlier release because somebody asks for it.
 
+use crate::diag::did_you_mean;
 use crate::engine::dispatcher::Ending;
 use crate::ledger::{History, LedgerError, Outcome, Release, Saved};
 use crate::report::Reporters;
@@ -172,9 +173,13 @@ fn named<'h>(
         }
     };
     let Some(release) = found else {
+        // A revision that was mistyped is near one that is there; of numbers each is near each.
+        let names: Vec<&str> =
+            history.candidates(node).iter().map(|release| short(&release.began.revision)).collect();
+        let meant = did_you_mean(to, names).map(|meant| format!("{meant} ")).unwrap_or_default();
         return Err(Problem::usage(
             format!("no release of `{env}.{node}` is called `{to}`"),
-            Some(available()),
+            Some(format!("{meant}{}; `envrun rollback {env}.{node} --list` tells more of each", available())),
         ));
     };
     let reason = if !release.reached_live() {
