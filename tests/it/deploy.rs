@@ -631,15 +631,6 @@ fn a_dry_run_of_a_deploy_executes_nothing_that_is_not_declared_safe() {
 }
 
 #[test]
-fn without_a_repository_there_is_no_revision() {
-    let lab = Lab::new();
-    std::fs::remove_dir_all(lab.sandbox.root().join(".git")).unwrap();
-    let ran = lab.run(&["uat.deploy"]);
-    exits(&ran, 3);
-    assert!(ran.stderr.contains("it needs a git repository"), "{}", ran.stderr);
-}
-
-#[test]
 fn what_fails_before_anything_is_changed_is_no_release() {
     let lab = Lab::new();
     lab.commit("Envfile.kdl", &ENVFILE.replace("cp app.txt build/app.txt", "false"));
