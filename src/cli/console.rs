@@ -61,6 +61,8 @@ struct State {
     steering: Option<Steering>,
     /// What was executed, or is up, and where its log is; the newest at the end.
     logs: Vec<(String, Log)>,
+    /// Keys are listened to, or whatever came first wanted none.
+    listens: bool,
     /// What was offered by `l`, until one is chosen.
     offered: Option<Vec<(String, Log)>>,
     over: bool,
@@ -304,12 +306,12 @@ impl Reporter for Console {
                     false => Log::File(root.join(dev::log_path(&started.run, &label))),
                 };
                 let mut own = self.state();
-                let first = own.logs.is_empty() && !interactive;
                 own.logs.retain(|(known, _)| *known != label);
                 own.logs.push((label, log));
-                let waits = matches!(own.steering, Some(Steering::Run | Steering::Services(_)));
+                let steers = matches!(own.steering, Some(Steering::Run | Steering::Services(_)));
+                let first = !std::mem::replace(&mut own.listens, true) && !interactive && steers;
                 drop(own);
-                if first && waits {
+                if first {
                     let panes = self.0.terminal.screen.as_ref().and_then(Screen::panes);
                     self.listen(if panes.is_some() { Duration::from_millis(1) } else { PATIENCE });
                 }
@@ -321,6 +323,12 @@ impl Reporter for Console {
                 if !own.logs.iter().any(|(known, _)| *known == label) {
                     let folder = crate::ops::service::log_folder(&root, &label);
                     own.logs.push((label, Log::Folder(folder)));
+                }
+                // Services that were up before are all there is to watch.
+                let steers = matches!(own.steering, Some(Steering::Services(_)));
+                if steers && !std::mem::replace(&mut own.listens, true) {
+                    drop(own);
+                    self.listen(Duration::from_millis(1));
                 }
             }
             Event::RunFinished(_) => {

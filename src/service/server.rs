@@ -324,11 +324,25 @@ impl Server {
     fn wait_for_the_end(&self) {
         let begun = Instant::now();
         let mut state = self.state();
+        // How many sessions there had been when everything was written down for the last time.
+        let mut written = None;
         loop {
             let awaited = !state.visited && begun.elapsed() < FIRST_PATIENCE;
-            if state.over || (state.connections == 0 && !awaited && self.supervisor.is_idle()) {
-                state.over = true;
+            if state.over {
                 return;
+            }
+            if state.connections == 0 && !awaited && self.supervisor.is_idle() {
+                let sessions = Some(self.next.load(Ordering::Relaxed));
+                if written == sessions {
+                    state.over = true;
+                    return;
+                }
+                // Before it is over: whoever is turned away reads what is written down.
+                drop(state);
+                self.save();
+                written = sessions;
+                state = self.state();
+                continue;
             }
             // A service that ends by itself is told on another way: it is looked at now and then.
             let wait = self.changed.wait_timeout(state, Duration::from_millis(500));
