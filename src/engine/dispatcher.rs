@@ -4,7 +4,7 @@
 //! no waiting are done here, by the dispatcher itself: ten thousand nodes that are up to date never cross a thread.
 //! What waits for a process or a disk is done by threads that are started when there is something for them to do.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::Scope;
@@ -354,8 +354,29 @@ impl Dispatcher<'_, '_, '_> {
             }
         }
         let (send, services) = (self.threads.send.clone(), self.threads.actions.services());
+        let attached = services.hold == Hold::Attach;
+        let graph = &self.plan.graph;
+        let nodes: BTreeMap<String, NodeIx> = graph
+            .iter()
+            .filter(|(_, node)| node.kind() == "service")
+            .map(|(ix, node)| (node.label.clone(), ix))
+            .collect();
         self.threads.scope.spawn(move || {
             services.let_go();
+            // That all of it is down may be known here before the last change is told on its own way.
+            for status in services.asked_for() {
+                let Some(node) = nodes.get(&status.label).copied() else { continue };
+                let message = if status.state.is_over() {
+                    Message::Service(node, Box::new(status))
+                } else if attached {
+                    let message = "stays up: not only this `up` needs it".to_owned();
+                    let hint = Some("`envrun down` stops it, whoever needs it".to_owned());
+                    Message::Notice(Notice { node: Some(node), message, hint })
+                } else {
+                    continue;
+                };
+                let _ = send.send(message);
+            }
             let _ = send.send(Message::LetGo);
         });
         while !self.let_go {
@@ -654,8 +675,8 @@ impl Dispatcher<'_, '_, '_> {
         } else if self.scheduler.failed() {
             self.worst.max(1)
         } else {
-            let stays = self.actions.services().hold == Hold::Attach;
-            u8::from(stays && self.service_failed)
+            // Also one that died while what needed it went on, or that would not be stopped: it was told as failed.
+            u8::from(self.service_failed)
         }
     }
 }

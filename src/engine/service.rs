@@ -189,6 +189,12 @@ impl Services {
         sessions.iter().filter_map(|session| session.statuses(false).ok()).flatten().collect()
     }
 
+    /// What is known of those that the run asked for.
+    pub(super) fn asked_for(&self) -> Vec<Status> {
+        let statuses = self.statuses().into_iter();
+        statuses.filter(|status| lock(&self.told).contains_key(&status.label)).collect()
+    }
+
     /// Whether all of them are over.
     pub fn are_over(&self) -> bool {
         let over = |session: &Arc<Session>| {

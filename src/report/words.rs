@@ -63,6 +63,9 @@ pub(super) fn summary(state: &RunState) -> String {
     match (parts.is_empty(), failed) {
         (true, true) => format!("nothing was done ({})", show_duration(took)),
         (true, false) => format!("nothing to do ({})", show_duration(took)),
+        (false, _) if state.interrupted() > 0 => {
+            format!("interrupted: {} in {}", join(&parts), show_duration(took))
+        }
         (false, _) => format!("nothing to do: {} ({})", join(&parts), show_duration(took)),
     }
 }

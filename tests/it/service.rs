@@ -355,6 +355,38 @@ fn ctrl_c_hangup_and_sigterm_end_an_attached_up_in_order() {
     }
 }
 
+/// What was started is told as stopped, all of it, before the run says that it is over; what would not stop is a failure.
+#[test]
+fn a_run_tells_what_becomes_of_what_it_started() {
+    let sandbox = Sandbox::new(
+        r#"
+        service "db" { run "echo up; exec sleep 1000"; ready { log "up" } }
+        service "stuck" { start "touch on"; stop "echo cannot; exit 5"; ready { exec "test" "-f" "on" } }
+        task "one" { needs "db"; run "true" }
+        task "two" { needs "stuck"; run "true" }
+        "#,
+    );
+    for _ in 0..5 {
+        let ran = sandbox.ok(&["one"]);
+        assert!(ran.stderr.contains("stopped db"), "{}", ran.stderr);
+    }
+    let ran = sandbox.run(&["two"]);
+    assert_eq!(ran.exit, 1, "{}", ran.stderr);
+    assert!(ran.stderr.contains("its `stop` command ended with exit status 5"), "{}", ran.stderr);
+    // Somebody else keeps it: whoever joined says so when he leaves.
+    sandbox.ok(&["up", "db"]);
+    let mut command = sandbox.command(&["up", "--attach", "db"]);
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut told = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
+    assert!(told.any(|line| line.contains("ready db already")));
+    kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+    let told: Vec<String> = told.collect();
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert!(told.iter().any(|line| line.contains("stays up: not only this `up` needs it")), "{told:#?}");
+    assert!(told.iter().any(|line| line.starts_with("interrupted: 1 already up")), "{told:#?}");
+    sandbox.ok(&["down", "db"]);
+}
+
 /// A tree of processes that do not want to end, below a wrapper.
 const STUBBORN: &str = r##"
 service "stubborn" {

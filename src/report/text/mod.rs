@@ -148,10 +148,8 @@ impl Text {
             Event::ServiceChanged { node, state: service, failure, log, hint } => {
                 // How many of its last lines stand right above: no need to read them twice.
                 let seen = self.weave.last_lines(*node);
-                let told =
-                    *service != State::Stopped || self.verbose || self.stays || state.interrupted() > 0;
                 self.weave.end_lines(*node, state.label(*node), &mut self.page);
-                if let Some((ink, verb, mut rest)) = words::service(service).filter(|_| told) {
+                if let Some((ink, verb, mut rest)) = words::service(service) {
                     if *service == State::Stopped {
                         rest = words::stopped(state.served(*node).and_then(|served| served.stopped));
                     }
