@@ -256,9 +256,17 @@ impl Server {
         });
         drop(state);
         if !free.is_empty() {
-            self.supervisor.stop(&free);
+            self.stop_unwanted(&free);
         }
         self.changed.notify_all();
+    }
+
+    /// Stops what nobody wants. Whoever comes meanwhile, and wants one of them, has it up, or up again.
+    fn stop_unwanted(&self, labels: &[String]) {
+        self.supervisor.stop_unless(labels, || {
+            let state = self.state();
+            move |label: &str| state.leases.contains_key(label) || state.kept.contains(label)
+        });
     }
 
     /// Marks those of these services that somebody wants to be started again. Whoever lost one because somebody else
@@ -296,7 +304,7 @@ impl Server {
             self.supervisor.keep(label, false);
         }
         drop(state);
-        self.supervisor.stop(&stopped);
+        self.stop_unwanted(&stopped);
         self.changed.notify_all();
     }
 

@@ -202,16 +202,23 @@ impl Supervisor {
                 (Begun::Started, Fact::Start)
             }
             Some(service) => {
-                let over = {
+                let (over, ends) = {
                     let entries = self.board.entries();
-                    entries.get(&label).is_none_or(|entry| entry.status.state.is_over())
+                    entries.get(&label).map_or((true, false), |entry| {
+                        let is_stopping = matches!(entry.status.state, State::Stopping { .. });
+                        (entry.status.state.is_over(), is_stopping || !entry.is_settled())
+                    })
                 };
+                // One that is about to be stopped, because nobody needed it any longer, comes up again when it is down.
+                let ends = ends && service.turn.is_none();
                 let begun = match &service.spec {
                     _ if over => Begun::Started,
                     before if before.identity != spec.identity => Begun::Changed,
                     before if before.is_outdated_by(&spec) => Begun::Outdated,
+                    _ if ends => Begun::Started,
                     _ => return Begun::Already,
                 };
+                let over = over || begun == Begun::Started;
                 if service.spec != spec {
                     let _ = service.send.send(Message::Is(Box::new(spec.clone())));
                     service.spec = spec;
@@ -278,34 +285,48 @@ impl Supervisor {
 
     /// Stops these services, and whatever needs them first; returns when all of it is over.
     pub fn stop(&self, labels: &[String]) {
+        self.stop_unless(labels, || |_: &str| false);
+    }
+
+    /// Stops these services, and whatever needs them first; returns when all of it is over. Those of them that are
+    /// `wanted` again meanwhile are left alone from then on; who wants one cannot do so while that is asked.
+    pub(super) fn stop_unless<W: Fn(&str) -> bool>(&self, labels: &[String], wanted: impl Fn() -> W) {
         let mut left = self.with_dependants(labels);
         for (_, service) in self.kept().iter_mut().filter(|(label, _)| left.contains(*label)) {
             service.turn = None;
         }
+        let mut asked = BTreeSet::new();
         while !left.is_empty() {
-            // Whatever nobody needs that is still there goes now, all of it at once.
-            let now: Vec<String> = {
-                let kept = self.kept();
-                let needed: BTreeSet<&String> = left
-                    .iter()
-                    .filter_map(|label| kept.get(label))
-                    .flat_map(|service| service.spec.needs.keys())
-                    .collect();
-                let free = left.iter().filter(|label| !needed.contains(label)).cloned().collect::<Vec<_>>();
+            let is_wanted = wanted();
+            left.retain(|label| !labels.contains(label) || !is_wanted(label));
+            // Each goes as soon as nobody is left who needs it, however long others take.
+            let kept = self.kept();
+            let needed: BTreeSet<&String> = left
+                .iter()
+                .filter_map(|label| kept.get(label))
+                .flat_map(|service| service.spec.needs.keys())
+                .collect();
+            let mut free: Vec<&String> = left.iter().filter(|label| !needed.contains(label)).collect();
+            if free.is_empty() && asked.is_disjoint(&left) {
                 // A ring of needs cannot be, but must not keep us here.
-                let now = if free.is_empty() { left.iter().cloned().collect() } else { free };
-                now.iter().for_each(|label| self.ask(&kept, label, Fact::Stop));
-                now
-            };
-            let over = |label: &String, entries: &BTreeMap<String, Entry>| {
+                free = left.iter().collect();
+            }
+            for label in free {
+                if asked.insert(label.clone()) {
+                    self.ask(&kept, label, Fact::Stop);
+                }
+            }
+            drop(kept);
+            drop(is_wanted);
+            let entries = self.board.entries();
+            let is_over = |label: &String| {
                 entries.get(label).is_none_or(|entry| entry.is_settled() && entry.status.state.is_over())
             };
-            let mut entries = self.board.entries();
-            while !now.iter().all(|label| over(label, &entries)) {
-                entries = self.board.changed.wait(entries).unwrap_or_else(PoisonError::into_inner);
+            let before = left.len();
+            left.retain(|label| !asked.contains(label) || !is_over(label));
+            if left.len() == before && before > 0 {
+                drop(self.board.changed.wait(entries));
             }
-            drop(entries);
-            left.retain(|label| !now.contains(label));
         }
     }
 

@@ -1,5 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use expect_test::expect;
@@ -342,6 +344,92 @@ fn services_are_stopped_in_reverse_order() {
     drop(supervisor);
     let order = std::fs::read_to_string(dir.path().join("order")).unwrap();
     assert_eq!(order, "web\napi\ndb\n");
+}
+
+/// A service that says that it was told to end, and ends when there is a file `may`.
+fn reluctant(dir: &Path, label: &str) -> Spec {
+    let run = format!(
+        "trap 'touch {label}.ending; while test ! -e may; do sleep 0.01; done; rm {label}.ending; exit 0' TERM; \
+         touch {label}.up; while :; do sleep 0.01; done"
+    );
+    let mut spec = spec(dir, label, &run);
+    spec.timeout = Some(Duration::from_secs(120));
+    spec.ready.probes = vec![probe(Asks::Exec(Command::Shell(format!("test -e {label}.up"))))];
+    spec
+}
+
+#[track_caller]
+fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let late = Instant::now() + Duration::from_secs(60);
+    while !holds() {
+        assert!(Instant::now() < late, "{what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn who_takes_long_to_end_keeps_up_only_what_it_needs() {
+    let dir = tempfile::tempdir().unwrap();
+    let supervisor = Supervisor::new(Clock::System, BTreeSet::new());
+    let slow = Spec { needs: [("base".to_owned(), Gate::Ready)].into(), ..reluctant(dir.path(), "slow") };
+    let ended = Spec { needs: [("db".to_owned(), Gate::Ready)].into(), ..spec(dir.path(), "ended", "true") };
+    let others = [noting(dir.path(), "db", &[]), noting(dir.path(), "api", &[("db", Gate::Ready)])];
+    up_in_order(&supervisor, &[&[noting(dir.path(), "base", &[]), slow], &others[..]].concat());
+    supervisor.up(ended);
+    wait(&supervisor, "ended", Gate::Completed).unwrap();
+    let stop = {
+        let supervisor = Arc::clone(&supervisor);
+        std::thread::spawn(move || supervisor.stop_all())
+    };
+    let state = |label: &str| supervisor.status(label).unwrap().state;
+    until("`db` is down although `slow` is not", || state("db") == State::Stopped);
+    assert_eq!(state("api"), State::Stopped);
+    assert!(matches!(state("slow"), State::Stopping { .. }), "{:?}", state("slow"));
+    assert_eq!(state("base"), State::Ready, "`slow` needs it to its end");
+    std::fs::write(dir.path().join("may"), "").unwrap();
+    stop.join().unwrap();
+    assert_eq!((state("slow"), state("base")), (State::Stopped, State::Stopped));
+}
+
+#[test]
+fn who_is_wanted_while_it_stops_comes_up_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let supervisor = Supervisor::new(Clock::System, BTreeSet::new());
+    let slow = reluctant(dir.path(), "slow");
+    let quick = Spec { needs: [("slow".to_owned(), Gate::Ready)].into(), ..reluctant(dir.path(), "quick") };
+    up_in_order(&supervisor, &[slow.clone(), quick]);
+    let wanted = Arc::new(AtomicBool::new(false));
+    let stop = {
+        let (supervisor, wanted) = (Arc::clone(&supervisor), Arc::clone(&wanted));
+        let labels = ["slow", "quick"].map(str::to_owned);
+        let is_wanted = move || {
+            let wanted = wanted.load(Ordering::SeqCst);
+            move |label: &str| wanted && label == "slow"
+        };
+        std::thread::spawn(move || supervisor.stop_unless(&labels, is_wanted))
+    };
+    until("`quick` is told to end", || dir.path().join("quick.ending").exists());
+    // Nobody has told it yet: it stays as it is, and whoever stops the others does not wait for it.
+    wanted.store(true, Ordering::SeqCst);
+    assert_eq!(supervisor.up(slow.clone()), Begun::Already);
+    std::fs::write(dir.path().join("may"), "").unwrap();
+    stop.join().unwrap();
+    assert_eq!(supervisor.status("slow").unwrap().state, State::Ready);
+    // It has been told: whoever wants it has it up again when it is down.
+    std::fs::remove_file(dir.path().join("may")).unwrap();
+    let before = supervisor.status("slow").unwrap().process;
+    let stop = {
+        let supervisor = Arc::clone(&supervisor);
+        std::thread::spawn(move || supervisor.stop(&["slow".to_owned()]))
+    };
+    until("`slow` is told to end", || dir.path().join("slow.ending").exists());
+    std::fs::remove_file(dir.path().join("slow.up")).unwrap();
+    assert_eq!(supervisor.up(slow), Begun::Started);
+    std::fs::write(dir.path().join("may"), "").unwrap();
+    let again = wait(&supervisor, "slow", Gate::Ready).unwrap();
+    assert_ne!(again.process, before);
+    supervisor.stop_all();
+    stop.join().unwrap();
 }
 
 /// A service that takes note of its beginning, of being ready a moment later, and of its end.
