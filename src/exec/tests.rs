@@ -3,7 +3,9 @@ use std::path::PathBuf;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use rustix::process::Pid;
+#[cfg(target_os = "linux")]
+use rustix::process::{PidfdFlags, pidfd_open};
 
 use super::*;
 
@@ -287,6 +289,7 @@ fn a_relative_folder_on_the_path_is_each_commands_own() {
     }
 }
 
+#[cfg(target_os = "linux")]
 #[test]
 fn a_background_process_neither_holds_the_command_nor_outlives_it() {
     let place = Place::new();
@@ -302,6 +305,7 @@ fn a_background_process_neither_holds_the_command_nor_outlives_it() {
     assert!(is_over(pid(&ran.stdout)));
 }
 
+#[cfg(target_os = "linux")]
 #[test]
 fn a_background_process_that_writes_for_ever_does_not_hold_the_command() {
     let place = Place::new();

@@ -7,7 +7,6 @@ use rustix::process::Pid;
 use super::mark::{Mark, Number, RunId};
 
 /// A process, as seen.
-#[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "nothing is seen here"))]
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Seen {
     pub(super) pid: Pid,

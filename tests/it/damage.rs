@@ -5,7 +5,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
-use crate::sandbox::{Ran, Sandbox};
+use crate::sandbox::{Ran, Sandbox, mkfifo};
 
 /// One task whose entry is small enough for every byte of it.
 fn small() -> Sandbox {
@@ -97,10 +97,7 @@ fn what_is_no_entry_in_the_place_of_one_is_a_miss() {
         ("an empty folder", &|| fs::create_dir(&entry).unwrap()),
         ("a link to another file", &|| symlink("/etc/passwd", &entry).unwrap()),
         ("a link to nothing that ends", &|| symlink("/dev/zero", &entry).unwrap()),
-        ("a pipe", &|| {
-            let made = std::process::Command::new("mkfifo").arg(&entry).status().unwrap();
-            assert!(made.success());
-        }),
+        ("a pipe", &|| mkfifo(&entry)),
     ];
     for (what, put) in puts {
         fs::remove_file(&entry).unwrap();

@@ -4,7 +4,7 @@ use std::process::Command;
 
 use expect_test::expect;
 
-use crate::sandbox::{Ran, Sandbox};
+use crate::sandbox::{Ran, Sandbox, mkfifo};
 
 /// A release is a folder, `current` a link that is switched by a rename. A file `kill` names the phase at which envrun is
 /// killed; a release whose text says `bad` is not healthy.
@@ -793,7 +793,7 @@ fn interrupted_after_the_switch(lab: &Lab, hangs: &str) -> Ran {
     lab.commit("app.txt", "good 2\n");
     lab.sandbox.write("hang", "");
     let pipe = lab.sandbox.root().join("live/pipe");
-    rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+    mkfifo(&pipe);
     let piped = std::process::Stdio::piped;
     let child = lab.sandbox.command(&["uat.deploy"]).stderr(piped()).stdout(piped()).spawn().unwrap();
     let began = std::time::Instant::now();

@@ -8,7 +8,7 @@ use std::sync::mpsc::channel;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::sandbox::Sandbox;
+use crate::sandbox::{Sandbox, mkfifo};
 use crate::watch::{PATIENCE, Session, without_groups};
 
 /// Three services: one rests on what a task makes, one on files, one on nothing. Each notes that it begins.
@@ -139,7 +139,7 @@ fn what_a_service_says_or_does_while_nothing_runs_is_told() {
         ("starts", ""),
     ]);
     let fifo = sandbox.root().join("fifo");
-    rustix::fs::mknodat(rustix::fs::CWD, &fifo, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+    mkfifo(&fifo);
     let mut session = Session::start(&sandbox, &["web", "other"]);
     std::fs::write(&fifo, "this\n").unwrap();
     session.output("web", "heard this");

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::sandbox::Sandbox;
+use crate::sandbox::{Sandbox, mkfifo};
 
 /// A tree of processes that do not want to end: a child, one that ignores SIGTERM and SIGINT, one in a session of its own,
 /// one whose parent is gone. Each has `$MARK` on its command line, so that it is found whoever its parent is.
@@ -43,7 +43,7 @@ impl Running {
         // Every test has its own mark, and so has every run of the tests.
         let mark = format!("{}{mark}", std::process::id());
         let fifo = sandbox.root().join("started");
-        rustix::fs::mknodat(rustix::fs::CWD, &fifo, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+        mkfifo(&fifo);
         let args: Vec<&str> = [&["-k", "tree", &mark], targets].concat();
         let child = sandbox.command(&args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         // Opening a fifo to read waits for the one who writes: the tree is up.

@@ -216,6 +216,11 @@ fn stable(text: &str, root: &Path) -> String {
     out
 }
 
+/// Makes a named pipe; by the system's own command, as not every system has a call for it that Rust knows.
+pub fn mkfifo(path: &Path) {
+    assert!(Command::new("mkfifo").arg(path).status().unwrap().success(), "{}", path.display());
+}
+
 /// Whether a program is there; installs its package where that may be done, and in CI insists.
 pub fn need(program: &str, package: &str) -> bool {
     let there = || {

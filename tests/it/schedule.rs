@@ -224,6 +224,7 @@ fn what_is_due_at_once_does_not_run_all_at_once() {
     assert_eq!(sandbox.read("begun").lines().count(), 12);
 }
 
+#[cfg(target_os = "linux")]
 #[test]
 fn a_killed_runner_takes_its_runs_along_and_makes_room_for_the_next() {
     let sandbox = Sandbox::new(

@@ -2,7 +2,7 @@
 
 use expect_test::expect;
 
-use super::sandbox::Sandbox;
+use super::sandbox::{Sandbox, mkfifo};
 
 const TEXT: &str = r##"
 vars { (path)DB "data/${ENVRUN_ENV}.txt" }
@@ -317,7 +317,7 @@ fn a_load_that_is_interrupted_half_way_puts_back_what_was_there() {
     let sandbox = with_data(&half);
     sandbox.write("hang", "");
     let pipe = sandbox.root().join("pipe");
-    rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+    mkfifo(&pipe);
     let mut command = sandbox.command(&["laptop.sync"]);
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let began = std::time::Instant::now();

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-use crate::sandbox::{Sandbox, need};
+use crate::sandbox::{Sandbox, mkfifo, need};
 
 /// Long enough for the slowest machine; nobody waits so long but a test that fails.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -226,8 +226,7 @@ fn a_change_cancels_what_it_makes_useless_and_nothing_else() {
     let sandbox =
         Sandbox::with(&[("Envfile.kdl", &envfile), ("a.txt", "1\n"), ("b.txt", "1\n"), ("q.txt", "1\n")]);
     for name in ["a", "b"] {
-        let path = sandbox.root().join(format!("fifo-{name}"));
-        assert!(std::process::Command::new("mkfifo").arg(path).status().unwrap().success());
+        mkfifo(&sandbox.root().join(format!("fifo-{name}")));
     }
     let mut session = Session::begin(sandbox.command(&["dev", "-o", "json", "-j", "3", "all"]));
     let waits = |session: &mut Session, names: &[&str]| {

@@ -28,6 +28,10 @@ struct File {
     by: (u8, String),
 }
 
+#[cfg_attr(
+    not(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64"))),
+    expect(dead_code, reason = "nothing is watched here")
+)]
 impl Record {
     /// Whether all that is in a file or folder was put there by the commands.
     pub(super) fn is_own(&self, path: &RelPath) -> bool {
