@@ -91,7 +91,7 @@ fn project(tasks: usize) -> Project {
     let loaded = load(&root_file, &texts).expect("it is in memory");
     assert!(loaded.diagnostics.is_empty(), "{:?}", loaded.diagnostics);
     let ignored = envrun::preflight::Ignored::new(&loaded.root);
-    Project { loaded, asked: Arc::default(), ignored }
+    Project { loaded, asked: Arc::default(), ignored, plan_file: None }
 }
 
 fn context() -> Context {

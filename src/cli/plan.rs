@@ -35,7 +35,7 @@ pub fn run(invocation: &Invocation<'_>, args: &PlanArgs) -> Result<u8, Problem> 
         read_cache: true,
         ..Request::default()
     };
-    let checklist = plan(invocation.context, &mut project, &request, args.out.is_some())?;
+    let checklist = plan(invocation.context, &mut project, &request, args.out.as_deref())?;
     if let Some(path) = &args.out {
         freeze(invocation.context, &checklist.plan, path)?;
     }
@@ -58,7 +58,7 @@ pub fn run(invocation: &Invocation<'_>, args: &PlanArgs) -> Result<u8, Problem> 
 
 pub fn apply(invocation: &Invocation<'_>, args: &ApplyArgs) -> Result<u8, Problem> {
     let mut project = Project::open_to_run(invocation.context, invocation.place.file.as_deref())?;
-    let frozen = thaw(invocation.context, &project, &args.plan)?;
+    let frozen = thaw(invocation.context, &mut project, &args.plan)?;
     let request = Request {
         jobs: args.jobs,
         read_cache: true,

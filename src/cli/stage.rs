@@ -74,6 +74,10 @@ fn one(
             say(format!("stage `{name}` is green already: {when}, {who} on {}", record.host));
             Ok(0)
         }
+        Went::Refused(ending) => {
+            say(format!("stage `{name}` is refused; nothing is recorded"));
+            Ok(ending.exit)
+        }
         Went::Ran(_, ending) if args.dry_run => Ok(ending.exit),
         Went::Ran(record, ending) => {
             let reason = record.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();

@@ -568,7 +568,8 @@ impl<'a> Actions<'a> {
                     pin.outputs.short(),
                     outputs.short()
                 );
-                self.failed(configured, Failure::Refused { reasons: vec![reason] }, false)
+                let hint = Some(pin.remedy());
+                Outcome::Failed { failure: Failure::Refused { reasons: vec![reason] }, log: None, hint }
             }
             _ => outcome,
         }

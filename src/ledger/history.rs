@@ -317,21 +317,23 @@ impl History {
         left
     }
 
-    /// The releases whose bytes are kept for one deploy: what is live, what a failing deploy would go back to, and the
-    /// newest others, `keep` contents together.
+    /// The releases whose bytes are kept for one deploy: what is live, what `rollback` goes back to, and the newest others,
+    /// `keep` contents together. What somebody left for something older takes the place of none of these: it is kept beside
+    /// them as long as it is among the newest.
     pub fn kept(&self, node: &str, keep: u32) -> Vec<&Release> {
-        let mut kept: Vec<&Release> = self.last_good(node).into_iter().collect();
-        let last_good = kept.first().map(|release| release.content());
-        let keep = usize::try_from(keep).unwrap_or(usize::MAX).max(1);
-        for release in self.candidates(node) {
-            if kept.len() >= keep {
-                break;
-            }
-            if last_good.as_ref() != Some(&release.content()) {
-                kept.push(release);
-            }
-        }
-        kept
+        let last_good = self.last_good(node);
+        let left = self.left(node);
+        let keep = usize::try_from(keep).unwrap_or(usize::MAX);
+        let is_other = |release: &&Release| last_good.is_none_or(|good| !good.ships_the_same_as(release));
+        let others = self.candidates(node).into_iter().filter(is_other);
+        let (mut newer, mut good) = (0, 0);
+        let is_kept = |release: &&Release| {
+            let is_good = !left.contains(&release.content());
+            newer += 1;
+            good += usize::from(is_good);
+            newer < keep || is_good && good < keep.max(2)
+        };
+        last_good.into_iter().chain(others.filter(is_kept)).collect()
     }
 
     /// The releases that `keep` lets go now.

@@ -256,9 +256,23 @@ fn keep_never_lets_go_what_is_live_or_gone_back_to() {
     let history = sketch(&["1 a live", "2 b live", "3 c live", "4 d back", "5 e live"]);
     assert_eq!(history.prunable("deploy", 10), [4]);
     assert_eq!(history.prunable("deploy", 3), [1, 4]);
-    assert_eq!(history.prunable("deploy", 1), [1, 2, 3, 4]);
+    assert_eq!(history.prunable("deploy", 1), [1, 2, 4], "c is what a rollback goes back to");
     let broken = sketch(&["1 a live", "2 b live", "3 c broken"]);
-    assert_eq!(broken.prunable("deploy", 1), [1, 3]);
+    assert_eq!(broken.prunable("deploy", 1), [3]);
+    let bad_ones = [
+        "1 a live",
+        "2 b live",
+        "3 c live",
+        "4 b live rollback",
+        "5 d live",
+        "6 b live rollback",
+        "7 e live",
+        "8 b live rollback",
+    ];
+    let history = sketch(&bad_ones);
+    assert_eq!(history.rollback_target("deploy").map(Release::id), Some(1));
+    // What was left takes no place from it, and may be wanted after all: the newest of it stays, too.
+    assert_eq!(history.prunable("deploy", 3), [3]);
 }
 
 /// What a mended ledger says, and what was done to come there.
@@ -565,11 +579,12 @@ proptest! {
         }
         for keep in 1..4 {
             let gone = history.prunable("deploy", keep);
-            for kept in history.last_good("deploy").into_iter().chain(history.live("deploy")) {
+            let needed = [history.last_good("deploy"), history.live("deploy"), history.rollback_target("deploy")];
+            for kept in needed.into_iter().flatten() {
                 prop_assert!(!gone.contains(&kept.id()));
             }
-            let left = history.kept("deploy", keep);
-            prop_assert!(left.len() <= keep as usize);
+            let kept = history.kept("deploy", keep);
+            prop_assert!(kept.len() <= keep.max(2) as usize, "nothing was left here");
         }
     }
 

@@ -24,6 +24,8 @@ pub struct Project {
     pub asked: Arc<Mutex<BTreeSet<PathBuf>>>,
     /// Which of its files git leaves out.
     pub ignored: Ignored,
+    /// The file of the plan that is written or carried out: it may lie in the work tree, and is no change of it.
+    pub plan_file: Option<PathBuf>,
 }
 
 impl Project {
@@ -38,7 +40,7 @@ impl Project {
 
     fn of(loaded: Loaded, asked: Arc<Mutex<BTreeSet<PathBuf>>>) -> Self {
         let ignored = Ignored::new(&loaded.root);
-        Self { loaded, asked, ignored }
+        Self { loaded, asked, ignored, plan_file: None }
     }
 
     fn without_errors(&self) -> Result<(), Problem> {

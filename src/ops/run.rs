@@ -214,7 +214,7 @@ impl Ready {
             workspace: Workspace::open(&root, &state.join("state"), secrets.clone())?,
             secrets,
             store: local_store(context, Some(project)),
-            git: Git::new(&root),
+            git: Git::new(&root).without(project.plan_file.as_deref()),
             services: Services::new(state.clone(), context.program.clone(), request.hold),
             live: Box::new(live(&root)),
             manifests: ManifestLog::new(&root, &run),

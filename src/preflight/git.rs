@@ -23,12 +23,19 @@ pub struct Git {
     // The branch and the tags at HEAD hardly change while envrun runs, and many tasks may ask: asked once.
     branch: OnceLock<Result<String, String>>,
     tags: OnceLock<Result<Vec<String>, String>>,
+    /// A file that is no change of the work tree as long as git does not know it.
+    aside: Option<PathBuf>,
 }
 
 impl Git {
     /// The repository that `root` is in.
     pub fn new(root: &Path) -> Self {
-        Self { root: root.to_path_buf(), branch: OnceLock::new(), tags: OnceLock::new() }
+        Self { root: root.to_path_buf(), branch: OnceLock::new(), tags: OnceLock::new(), aside: None }
+    }
+
+    /// The same, where one untracked file is no change of the work tree.
+    pub fn without(self, file: Option<&Path>) -> Self {
+        Self { aside: file.map(Path::to_path_buf), ..self }
     }
 
     /// The checked-out branch. CI systems check out a commit, not a branch, so their own word for it comes second.
@@ -59,6 +66,11 @@ impl Git {
 
     /// The paths that differ from HEAD, untracked ones included; empty when the work tree is clean.
     pub fn changes(&self) -> Result<Vec<String>, String> {
+        if let Some(aside) = self.aside.as_deref().and_then(|aside| aside.canonicalize().ok()) {
+            let top = self.top()?;
+            let counts = |changed: &Changed| !changed.untracked || top.join(&changed.path) != aside;
+            return Ok(self.changed()?.into_iter().filter(counts).map(|changed| changed.path).collect());
+        }
         let status = self.ask(&["status", "--porcelain", "--untracked-files=normal"])?;
         Ok(status.lines().map(|line| line.get(3..).unwrap_or(line).to_owned()).collect())
     }

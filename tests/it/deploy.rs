@@ -206,6 +206,7 @@ fn what_was_never_proved_or_is_not_there_any_more_does_not_go_live() {
         exit: 3
         --- stderr
         error: `prod.deploy` is refused: nothing ever went live in `uat` (Envfile.kdl:6)
+          hint: deploy there first: `envrun uat.deploy`
     "#]]
     .assert_eq(&ran.text());
     lab.sandbox.ok(&["uat.deploy"]);
@@ -213,7 +214,16 @@ fn what_was_never_proved_or_is_not_there_any_more_does_not_go_live() {
     std::fs::remove_dir_all(lab.sandbox.cache()).unwrap();
     let ran = lab.run(&["prod.deploy"]);
     exits(&ran, 3);
-    assert!(ran.stderr.contains("were collected; deploy `uat.deploy` again to have some"), "{}", ran.stderr);
+    assert!(
+        ran.stderr.contains("are not in this cache: they were collected, or made elsewhere"),
+        "{}",
+        ran.stderr
+    );
+    assert!(
+        ran.stderr.contains("`ENVRUN_CACHE_DIR`), or make new ones here: `envrun uat.deploy`"),
+        "{}",
+        ran.stderr
+    );
     lab.sandbox.ok(&["uat.deploy"]);
     exits(&lab.run(&["prod.deploy"]), 0);
 }
@@ -694,6 +704,55 @@ fn keep_lets_go_of_bytes_and_never_of_what_is_live_or_gone_back_to() {
     lab.sandbox.ok(&["cache", "gc"]);
     lab.sandbox.ok(&["rollback", "uat", "--to", "3"]);
     assert_eq!(lab.live("uat"), "good 3");
+}
+
+#[test]
+fn bytes_that_are_not_here_refuse_a_rollback_and_nothing_is_broken() {
+    let lab = Lab::new();
+    for number in 1..=3 {
+        lab.commit("app.txt", &format!("good {number}\n"));
+        lab.sandbox.ok(&["uat.deploy"]);
+    }
+    std::fs::remove_dir_all(lab.sandbox.cache()).unwrap();
+    for words in [&["rollback", "uat"][..], &["rollback", "uat", "--emergency"]] {
+        let ran = lab.run(words);
+        exits(&ran, 3);
+        let told = ran.stderr.contains("`rollback uat` is refused: the bytes of deploy 2 of revision")
+            && ran.stderr.contains("are not in this cache")
+            && ran.stderr.contains("git switch --detach");
+        assert!(told, "{}", ran.stderr);
+    }
+    exits(&lab.run(&["status", "uat"]), 0);
+    assert_eq!(lab.live("uat"), "good 3");
+    // Whoever deploys hears that there is no way back before it is needed.
+    lab.commit("app.txt", "good 4\n");
+    let ran = lab.run(&["uat.deploy"]);
+    exits(&ran, 0);
+    assert!(
+        ran.stderr.contains("could not go back if it failed: the bytes of deploy 3 of"),
+        "{}",
+        ran.stderr
+    );
+}
+
+#[test]
+fn what_is_to_be_shipped_and_is_not_here_is_asked_about_all_the_same() {
+    let lab = Lab::new();
+    let text = ENVFILE.replace(
+        "    deploy \"deploy\" { from \"uat\" }\n",
+        "    guard { deployed \"uat\" within=\"1d\" }\n    deploy \"deploy\" { from \"uat\" }\n",
+    );
+    lab.commit("Envfile.kdl", &text);
+    lab.sandbox.ok(&["uat.deploy"]);
+    // What is checked out is another one by now.
+    lab.commit("app.txt", "good 2\n");
+    std::fs::remove_dir_all(lab.sandbox.cache()).unwrap();
+    for words in [&["prod.deploy"][..], &["prod.deploy", "-n"]] {
+        let ran = lab.run(words);
+        let all = ran.stdout.clone() + &ran.stderr;
+        assert!(all.contains("are not in this cache"), "{}", ran.text());
+        assert!(!all.contains("was not live in uat"), "{}", ran.text());
+    }
 }
 
 /// The lab with data: each deploy writes what it is into a file that stands for a database.

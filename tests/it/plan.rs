@@ -162,6 +162,49 @@ fn a_plan_is_carried_out_as_it_is_and_refused_when_something_moved() {
 }
 
 #[test]
+fn the_file_of_a_plan_is_no_change_of_the_work_tree_that_it_lies_in() {
+    let envfile = r##"
+project "lab"
+env "prod" {
+    guard { clean }
+}
+task "package" { inputs "app.txt"; outputs "build/app.txt"; run "mkdir -p build; cp app.txt build" }
+deploy "deploy" {
+    needs "package"
+    run "mkdir -p live && cp build/app.txt live"
+}
+"##;
+    let sandbox = Sandbox::with(&[
+        ("Envfile.kdl", envfile),
+        ("app.txt", "one\n"),
+        (".gitignore", ".envrun\nbuild\nlive\n"),
+    ]);
+    let lab = Lab { sandbox };
+    lab.git(&["init", "--quiet", "-b", "main"]);
+    lab.git(&["add", "--all"]);
+    lab.git(&["commit", "--quiet", "-m", "first"]);
+    std::fs::create_dir(lab.sandbox.root().join("plans")).unwrap();
+    let plan = || lab.sandbox.ok(&["plan", "prod.deploy", "-o", "plans/plan.json"]);
+    for _ in 0..2 {
+        // The second time the file is there already.
+        assert!(plan().stdout.contains("[x] guard clean"));
+    }
+    lab.sandbox.write("plans/notes", "something else\n");
+    let ran = lab.sandbox.run(&["apply", "plans/plan.json"]);
+    assert_eq!(ran.exit, 3, "{}", ran.text());
+    assert!(ran.stderr.contains("the work tree is not clean: plans/notes"), "{}", ran.text());
+    std::fs::remove_file(lab.sandbox.root().join("plans/notes")).unwrap();
+    let ran = lab.sandbox.run(&["apply", "plans/plan.json"]);
+    assert_eq!(ran.exit, 0, "{}", ran.text());
+    // Without a repository all files together are the revision, and this one is none of them.
+    std::fs::remove_dir_all(lab.sandbox.root().join(".git")).unwrap();
+    lab.sandbox.write("Envfile.kdl", envfile.replace("guard { clean }", "guard { set \"HOME\" }"));
+    plan();
+    let ran = lab.sandbox.run(&["apply", "plans/plan.json"]);
+    assert_eq!(ran.exit, 0, "{}", ran.text());
+}
+
+#[test]
 fn a_plan_of_a_promotion_ships_the_release_that_it_names() {
     let lab = Lab::new();
     let ran = lab.sandbox.ok(&["plan", "prod.deploy"]);

@@ -447,6 +447,9 @@ fn other_bytes_than_those_that_were_proved_are_refused() {
     let refused = world.sandbox.ran(command.env("XDG_CACHE_HOME", elsewhere).output().unwrap());
     assert_eq!(refused.exit, 3, "{}", refused.text());
     assert!(refused.stderr.contains("stage `build` made other bytes of it"), "{}", refused.text());
+    assert!(refused.stderr.contains("hint: share the cache folder"), "{}", refused.text());
+    assert!(refused.stderr.contains("stage `prod` is refused; nothing is recorded"), "{}", refused.text());
+    assert!(!world.stage(&[]).stdout.contains("red"), "{}", world.stage(&[]).text());
     assert!(!three.join("live").exists());
 
     // A stage that is made again puts those in doubt that rest on what it made before.

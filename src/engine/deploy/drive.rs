@@ -173,7 +173,8 @@ impl Drive<'_> {
         if let Some(gate) = &self.deployment.gate {
             match gate(&self.shipped) {
                 Ok(evidence) => self.found.evidence = evidence,
-                Err(reasons) => {
+                Err((reasons, hint)) => {
+                    self.hint = hint;
                     self.why = reasons.join("; ");
                     self.refused = reasons;
                     return Fact::Refused;
@@ -430,6 +431,7 @@ impl Drive<'_> {
             let hint = error.hint().unwrap_or_else(|| "the next deploy from here shares it".to_owned());
             self.actions.notice(self.ear.node, &self.ear.send, message, Some(hint));
         }
+        let mut hint = deployment.forward.node.task.hint.clone();
         let failure = match outcome {
             Outcome::Live => return NodeOutcome::Succeeded { stored: false },
             Outcome::Back | Outcome::Abandoned if deployment.back_only => {
@@ -446,13 +448,16 @@ impl Drive<'_> {
                 logs: logs.iter().chain(&deployment.stay.logs).cloned().collect(),
                 way_out: self.way_out(),
             },
-            Outcome::Refused => Failure::Refused { reasons: self.refused.clone() },
+            Outcome::Refused => {
+                hint = self.hint.take().or(hint);
+                Failure::Refused { reasons: self.refused.clone() }
+            }
             Outcome::Abandoned if self.actions.around.processes.interrupted().is_some() => {
                 return NodeOutcome::Cancelled;
             }
             Outcome::Abandoned => Failure::Io { reason: self.why.clone() },
         };
-        NodeOutcome::Failed { failure, log: None, hint: deployment.forward.node.task.hint.clone() }
+        NodeOutcome::Failed { failure, log: None, hint }
     }
 
     /// Why it did not go back, and what is live now: a person has to know both before anything else.

@@ -86,7 +86,7 @@ pub struct Stay {
 }
 
 /// Asks whether these bytes may go live; the evidence, or every reason why not.
-pub type Gate = Box<dyn Fn(&[Artefact]) -> Result<Vec<String>, Vec<String>> + Send + Sync>;
+pub type Gate = Box<dyn Fn(&[Artefact]) -> Result<Vec<String>, (Vec<String>, Option<String>)> + Send + Sync>;
 
 /// A way to make one revision live.
 pub struct Attempt {

@@ -21,7 +21,7 @@ use crate::vars::{Lookup, SEALED, TaskValues};
 use super::super::doctor::shared_ports;
 use super::super::run::{Request, local_store};
 use super::super::{Context, Problem, Project, Refusal};
-use super::goal::hand_down;
+use super::goal::{given, hand_down};
 use super::history_of;
 use super::preparation::Preparation;
 
@@ -110,6 +110,7 @@ pub fn begin(
         warnings: Vec::new(),
         ids: BTreeMap::new(),
         refusals: Vec::new(),
+        unplaced: HashMap::new(),
         store: local_store(context, Some(project)),
         limits: plan.limits.clone(),
         key,
@@ -130,6 +131,8 @@ pub fn begin(
                 lines.push((deployment.env.clone(), began));
             }
             list.insert(ix, deployment);
+        } else if let Some(revision) = begun.unplaced.remove(&node.label) {
+            hand_down(plan, ix, given(&revision, None));
         }
     }
     let Preparation { locks, warnings, refusals, store, key, .. } = begun;

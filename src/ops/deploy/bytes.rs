@@ -5,6 +5,16 @@ use crate::ledger::{Artefact, History, Release};
 
 use super::words::{short, title};
 
+/// Why there are no proved bytes.
+pub(super) struct Absent {
+    /// Why.
+    pub reason: String,
+    /// What now.
+    pub hint: Option<String>,
+    /// The revision that is proved all the same.
+    pub revision: Option<String>,
+}
+
 /// Whether everything that a release shipped is in the store, whole.
 pub(super) fn is_there(store: &LocalStore, artefacts: &[Artefact]) -> bool {
     artefacts.iter().all(|artefact| match store.lookup(&artefact.key()) {
@@ -13,29 +23,41 @@ pub(super) fn is_there(store: &LocalStore, artefacts: &[Artefact]) -> bool {
     })
 }
 
-/// The release of another environment that is proved and whole, or why there is none: what is available is named.
+/// What is to be done where bytes are not at hand.
+pub(super) fn elsewhere(again: &str) -> String {
+    format!(
+        "whoever made them has them: share that cache folder (`ENVRUN_CACHE_DIR`), or make new ones here: `{again}`"
+    )
+}
+
+/// The release of another environment that is proved and whole, or why there is none and what to do: what is available
+/// is named.
 pub(super) fn proved<'h>(
     history: &'h History,
     env: &str,
     node: &str,
     store: &LocalStore,
-) -> Result<&'h Release, String> {
+) -> Result<&'h Release, Absent> {
+    let bare = |reason: String| Absent { reason, hint: None, revision: None };
     let went_live = |node: &&str| history.last_good(node).is_some();
     let nodes: Vec<&str> = history.nodes().into_iter().filter(went_live).collect();
     // A deploy may be called something else there.
     let there = match &nodes[..] {
         _ if nodes.contains(&node) => node,
         [only] => only,
-        [] => return Err(format!("nothing ever went live in `{env}`")),
+        [] => {
+            let hint = Some(format!("deploy there first: `envrun {env}.{node}`"));
+            return Err(Absent { hint, ..bare(format!("nothing ever went live in `{env}`")) });
+        }
         several => {
-            return Err(format!(
+            return Err(bare(format!(
                 "`{env}` has several deploys that went live, and none of them is `{node}`: {}",
                 several.join(", ")
-            ));
+            )));
         }
     };
     let Some(good) = history.last_good(there) else {
-        return Err(format!("`{env}.{there}` never went live"));
+        return Err(bare(format!("`{env}.{there}` never went live")));
     };
     if is_there(store, &good.artefacts) {
         return Ok(good);
@@ -46,10 +68,16 @@ pub(super) fn proved<'h>(
         .filter(|release| release.reached_live() && is_there(store, &release.artefacts))
         .map(|release| format!("{} ({})", release.id(), short(&release.began.revision)))
         .collect();
-    let available = if others.is_empty() {
-        format!("deploy `{env}.{there}` again to have some")
-    } else {
-        format!("there are those of {}", others.join(", "))
+    let available = match &others[..] {
+        [] => String::new(),
+        others => format!("; there are those of {}", others.join(", ")),
     };
-    Err(format!("the bytes of {} in `{env}` were collected; {available}", title(good)))
+    Err(Absent {
+        reason: format!(
+            "the bytes of {} in `{env}` are not in this cache: they were collected, or made elsewhere{available}",
+            title(good)
+        ),
+        hint: Some(elsewhere(&format!("envrun {env}.{there}"))),
+        revision: Some(good.began.revision.clone()),
+    })
 }

@@ -10,7 +10,8 @@ use crate::plan::Plan;
 
 use super::super::{Problem, Project, Refusal};
 use super::begin::Job;
-use super::goal::{Goal, given, goal, hand_down};
+use super::bytes::is_there;
+use super::goal::{Goal, NoGoal, given, goal, hand_down};
 use super::words::{shipped, short, title};
 
 /// What a deploy would do.
@@ -61,7 +62,10 @@ pub fn foresee(
         let history = ledger::history(project.root(), env.as_str())?;
         let name = node.path.to_string();
         let last_good = history.last_good(&name);
-        let back = |release: &Release| format!("{} ({})", title(release), env);
+        let back = |release: &Release| match is_there(store, &release.artefacts) {
+            true => format!("{} ({env})", title(release)),
+            false => format!("{} ({env}), if its bytes were in this cache, and they are not", title(release)),
+        };
         let goal = goal(project, &node, deploy, (&Job::Deploy, None), (&history, store));
         let (revision, ships, from) = match goal {
             Ok(Goal { revision, bytes, from, .. }) => {
@@ -74,7 +78,11 @@ pub fn foresee(
                 let from = from.map(|origin| format!("release {} of {}", origin.release, origin.env));
                 (Ok(revision), ships, from)
             }
-            Err(refusal) => (Err(*refusal), None, None),
+            Err(no_goal) => {
+                let NoGoal { refusal, revision } = *no_goal;
+                revision.iter().for_each(|revision| hand_down(plan, ix, given(revision, None)));
+                (Err(refusal), None, None)
+            }
         };
         let own = |task: &NodeRef| match &task.env {
             Some(other) => format!("{other}.{}", task.path),

@@ -30,9 +30,9 @@ pub(super) fn gate(project: &Project, node: &ConfiguredTask, clock: &Clock) -> O
     }
     let live = live(project.root());
     let root = project.root().to_path_buf();
-    let clock = clock.clone();
+    let (clock, name) = (clock.clone(), node.path.to_string());
     Some(Box::new(move |artefacts| {
-        let (mut evidence, mut reasons) = (Vec::new(), Vec::new());
+        let (mut evidence, mut reasons, mut hint) = (Vec::new(), Vec::new(), None);
         // Without files there is nothing but the revision, and that was asked about.
         let Some(ours) = digest(artefacts) else { return Ok(evidence) };
         let now = clock.now();
@@ -49,6 +49,11 @@ pub(super) fn gate(project: &Project, node: &ConfiguredTask, clock: &Clock) -> O
                 evidence.push(format!("these bytes were live in {env}: {found}"));
                 continue;
             }
+            hint.get_or_insert_with(|| {
+                format!(
+                    "`envrun {env}.{name}` proves these bytes there; `from \"{env}\"` in the deploy ships the proved ones instead"
+                )
+            });
             let was = known.iter().any(|live| live.artefacts == Some(ours));
             reasons.push(match was {
                 true => {
@@ -60,7 +65,7 @@ pub(super) fn gate(project: &Project, node: &ConfiguredTask, clock: &Clock) -> O
                 ),
             });
         }
-        if reasons.is_empty() { Ok(evidence) } else { Err(reasons) }
+        if reasons.is_empty() { Ok(evidence) } else { Err((reasons, hint)) }
     }))
 }
 

@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::fs::File;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
 
 use crate::base::Digest;
 use crate::base::codec::Put;
@@ -19,7 +18,8 @@ use crate::vars::{Form, TaskValues};
 
 use super::super::{Project, Refusal, check};
 use super::begin::Job;
-use super::bytes::proved;
+use super::bytes::{Absent, elsewhere, is_there, proved};
+use super::words::{short, title};
 
 /// Which revision goes live, and what it ships.
 pub(super) struct Goal {
@@ -29,6 +29,13 @@ pub(super) struct Goal {
     pub of: Option<u64>,
 }
 
+/// Why nothing goes live.
+pub(super) struct NoGoal {
+    pub refusal: Refusal,
+    /// The revision that would, if only its bytes were there: guards are asked about that one all the same.
+    pub revision: Option<String>,
+}
+
 /// Which revision goes live, and what it ships.
 pub(super) fn goal(
     project: &Project,
@@ -36,10 +43,11 @@ pub(super) fn goal(
     deploy: &Deploy,
     (job, known): (&Job, Option<&Release>),
     (history, store): (&ledger::History, &LocalStore),
-) -> Result<Goal, Box<Refusal>> {
+) -> Result<Goal, Box<NoGoal>> {
     let refusal = |reason: String, span, hint: Option<&str>| {
         let place = project.sources().place(span);
-        Box::new(Refusal { label: node.label.clone(), reason, place, hint: hint.map(str::to_owned) })
+        let refusal = Refusal { label: node.label.clone(), reason, place, hint: hint.map(str::to_owned) };
+        Box::new(NoGoal { refusal, revision: None })
     };
     if let Some(known) = known {
         let bytes = Bytes::Kept(known.artefacts.clone());
@@ -48,6 +56,10 @@ pub(super) fn goal(
     if let Job::Rollback { of, .. } = job
         && let Some(target) = history.release(*of)
     {
+        if !is_there(store, &target.artefacts) {
+            let refusal = unplaced(node, target, history, store);
+            return Err(Box::new(NoGoal { refusal, revision: Some(target.began.revision.clone()) }));
+        }
         return Ok(Goal {
             revision: target.began.revision.clone(),
             bytes: Bytes::Kept(target.artefacts.clone()),
@@ -59,8 +71,10 @@ pub(super) fn goal(
         let other = ledger::history(project.root(), from.value.as_str())
             .map_err(|error| refusal(error.to_string(), from.span, None))?;
         let name = node.path.to_string();
-        let release = proved(&other, from.value.as_str(), &name, store)
-            .map_err(|reason| refusal(reason, from.span, None))?;
+        let release = proved(&other, from.value.as_str(), &name, store).map_err(|absent| {
+            let Absent { reason, hint, revision } = absent;
+            Box::new(NoGoal { revision, ..*refusal(reason, from.span, hint.as_deref()) })
+        })?;
         return Ok(Goal {
             revision: release.began.revision.clone(),
             bytes: Bytes::Kept(release.artefacts.clone()),
@@ -71,7 +85,7 @@ pub(super) fn goal(
     let git = crate::preflight::Git::new(project.root());
     let revision = match &deploy.revision {
         None if git.is_missing() => {
-            of_files(project.root()).map_err(|error| refusal(error.to_string(), deploy.task.span, None))
+            of_files(project).map_err(|error| refusal(error.to_string(), deploy.task.span, None))
         }
         None => git
             .revision()
@@ -85,12 +99,45 @@ pub(super) fn goal(
     Ok(Goal { revision, bytes: Bytes::OfNeeds, from: None, of: None })
 }
 
+/// The bytes of a release that is to be gone back to are not here: what was live is left alone.
+fn unplaced(
+    node: &ConfiguredTask,
+    target: &Release,
+    history: &ledger::History,
+    store: &LocalStore,
+) -> Refusal {
+    let env = node.env.as_ref().map(ToString::to_string).unwrap_or_default();
+    let name = node.path.to_string();
+    let others = history.candidates(&name).into_iter().filter(|other| is_there(store, &other.artefacts));
+    let others: Vec<String> =
+        others.map(|other| format!("{} ({})", other.id(), short(&other.began.revision))).collect();
+    let available = match &others[..] {
+        [] => String::new(),
+        others => format!("; there are those of {}, for `--to`", others.join(", ")),
+    };
+    let again = format!("git switch --detach {} && envrun {env}.{name}", short(&target.began.revision));
+    Refusal {
+        label: format!("rollback {env}"),
+        reason: format!(
+            "the bytes of {} are not in this cache: they were collected, or made elsewhere{available}",
+            title(target)
+        ),
+        place: "in its history".to_owned(),
+        hint: Some(elsewhere(&again)),
+    }
+}
+
 /// What stands for the commit where there is no repository, of a tarball say: a digest over every file that is not ignored,
 /// as long as the id of a commit is.
-fn of_files(root: &Path) -> Result<String, FsError> {
+fn of_files(project: &Project) -> Result<String, FsError> {
+    let root = project.root();
+    let plan = project.plan_file.as_ref().and_then(|plan| plan.canonicalize().ok());
     let mut text = Vec::new();
     for path in check::files(root) {
         let full = path.below(root);
+        if plan.is_some() && full.canonicalize().ok() == plan {
+            continue;
+        }
         let wrong = |error| FsError::new("read", &full, error);
         let kind = full.symlink_metadata().map_err(wrong)?;
         let content = if kind.is_symlink() {

@@ -18,6 +18,7 @@ use super::super::run::graph_of;
 use super::super::{Context, Problem, Project, Refusal};
 use super::KEEP;
 use super::begin::{Job, goes_on, in_the_way, sharing};
+use super::bytes::is_there;
 use super::gate::gate;
 use super::goal::{given, goal};
 use super::words::{short, title};
@@ -37,6 +38,8 @@ pub(super) struct Preparation<'a> {
     /// The numbers that this run gave away, by environment.
     pub(super) ids: BTreeMap<String, u64>,
     pub(super) refusals: Vec<Refusal>,
+    /// By deploy: the revision that would go live if its bytes were here.
+    pub(super) unplaced: HashMap<String, String>,
     pub(super) store: LocalStore,
     pub(super) limits: Limits,
     pub(super) key: SecretKey,
@@ -130,8 +133,9 @@ impl Preparation<'_> {
         };
         let goal = match goal(project, node, deploy, (self.job, known.as_ref()), (&history, &self.store)) {
             Ok(goal) => goal,
-            Err(refusal) => {
-                self.refusals.push(*refusal);
+            Err(no_goal) => {
+                self.refusals.push(no_goal.refusal);
+                self.unplaced.extend(no_goal.revision.map(|revision| (node.label.clone(), revision)));
                 return Ok(None);
             }
         };
@@ -150,6 +154,16 @@ impl Preparation<'_> {
         };
         let back = match previous.filter(|_| may_go_back) {
             Some(previous) => {
+                if *self.job == Job::Deploy
+                    && previous.began.revision != goal.revision
+                    && !is_there(&self.store, &previous.artefacts)
+                {
+                    self.warnings.push(format!(
+                        "`{}` could not go back if it failed: the bytes of {} are not in this cache",
+                        node.label,
+                        title(previous)
+                    ));
+                }
                 let bytes = Bytes::Kept(previous.artefacts.clone());
                 let revisions = (previous.began.revision.as_str(), Some(goal.revision.as_str()));
                 Some(self.attempt(project, node, deploy, revisions, bytes)?)
@@ -187,7 +201,8 @@ impl Preparation<'_> {
                 let name = values.interpolate(&tag.value, Form::Text, tag.span);
                 let name = name.map_err(|diagnostic| (diagnostic.message.clone(), diagnostic.help.clone()));
                 let replaced = before.as_ref().filter(|before| **before != goal.revision);
-                match name.and_then(|name| usable(&Git::new(project.root()), name, replaced)) {
+                let is_timed = tag.value.contains("ENVRUN_TIME");
+                match name.and_then(|name| usable(&Git::new(project.root()), name, replaced, is_timed)) {
                     Ok(tag) => tag,
                     Err((reason, hint)) => {
                         let place = project.sources().place(tag.span);
@@ -447,6 +462,7 @@ fn usable(
     git: &Git,
     name: String,
     replaced: Option<&String>,
+    is_timed: bool,
 ) -> Result<Option<Tag>, (String, Option<String>)> {
     if !git.is_tag_name(&name) {
         let hint = "letters, digits, `-`, `.` and `/`; no spaces, no `..`, none of ~^:?*[".to_owned();
@@ -458,7 +474,13 @@ fn usable(
     let Some(replaced) = replaced else { return Ok(None) };
     match git.tagged(&name) {
         Some(commit) if commit != *replaced => {
-            let hint = "a name that is new each time: `tag \"before-${ENVRUN_TIME}\"`".to_owned();
+            // The time is told in seconds.
+            let hint = match is_timed {
+                true => {
+                    "that was within one second: the same command again has another name for it".to_owned()
+                }
+                false => "a name that is new each time: `tag \"before-${ENVRUN_TIME}\"`".to_owned(),
+            };
             let reason = format!(
                 "the tag `{name}` is there already, on revision {}, and would mark revision {}",
                 short(&commit),

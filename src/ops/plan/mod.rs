@@ -42,21 +42,22 @@ pub struct Checklist {
     pub notes: Vec<String>,
 }
 
-/// Makes a plan of a request. Whoever is going to write it down is told how that very plan is approved.
+/// Makes a plan of a request. Whoever is going to write it down, to the file `kept`, is told how that very plan is approved.
 pub fn plan(
     context: &Context,
     project: &mut Project,
     request: &Request,
-    is_kept: bool,
+    kept: Option<&Path>,
 ) -> Result<Checklist, Problem> {
     let request = Request { dry_run: true, ..request.clone() };
+    project.plan_file = kept.map(|path| context.cwd.join(path));
     let mut ready = ready(context, project, &request)?;
     // The guards of a deploy are asked about what it would put live, which need not be HEAD.
     foresee(project, &mut ready.plan, &ready.store, ready.run.as_str())?;
     let Admitted { mut checks, refusals, notices, pretended, .. } =
         admit(context, project, &ready, &request)?;
     let (plan, foreseen) = look::look(context, project, &ready, &request, None, &pretended)?;
-    if is_kept && checks.iter().any(Check::is_unapproved) {
+    if kept.is_some() && checks.iter().any(Check::is_unapproved) {
         let request = Request { plan: Some(Arc::new(plan.clone())), ..request };
         checks = admit(context, project, &ready, &request)?.checks;
     }
@@ -87,7 +88,7 @@ pub fn of_deploys(
     if !has_one {
         return Ok(None);
     }
-    let checklist = plan(context, project, request, false)?;
+    let checklist = plan(context, project, request, None)?;
     Ok(Some(checklist).filter(|checklist| checklist.plan.nodes.iter().any(|node| node.deploy.is_some())))
 }
 
@@ -103,8 +104,8 @@ pub fn freeze(context: &Context, plan: &Frozen, path: &Path) -> Result<(), Probl
     plan.write(&context.cwd.join(path))
 }
 
-/// Reads a plan of this project.
-pub fn thaw(context: &Context, project: &Project, path: &Path) -> Result<Frozen, Problem> {
+/// Reads a plan of this project, in which its file counts as no change from now on.
+pub fn thaw(context: &Context, project: &mut Project, path: &Path) -> Result<Frozen, Problem> {
     let frozen = Frozen::read(&context.cwd.join(path))?;
     let name = project.envfile().name.as_ref().map(|name| name.value.as_str()).unwrap_or_default();
     if frozen.project != name {
@@ -113,6 +114,7 @@ pub fn thaw(context: &Context, project: &Project, path: &Path) -> Result<Frozen,
             Some("go to that project, or make a plan of this one".into()),
         ));
     }
+    project.plan_file = Some(context.cwd.join(path));
     Ok(frozen)
 }
 

@@ -9,6 +9,7 @@
 //! |---|---|
 //! | `when` | does not hold: skipped, exit status 0, and so is every stage after it |
 //! | `guard` | does not hold: refused before anything runs, exit status 3, nothing recorded |
+//! | … only other bytes than the proved ones can be had | refused, exit status 3, nothing recorded |
 //! | `run` | its nodes, in its environment; `$ENVRUN_STAGE` is its name |
 //!
 //! Invariant: what cannot be known (a remote that does not answer, a record that is damaged) opens no gate.
@@ -33,6 +34,9 @@ use super::run::{Proof, Request, Terms, carry_out};
 use super::{Context, Problem, Project, Refusal};
 use survey::Survey;
 pub use work_tree::WorkTree;
+
+/// The exit status of a run that somebody refused.
+const EXIT_REFUSED: u8 = 3;
 
 /// The pipeline, for people to look at.
 #[derive(Debug, Clone)]
@@ -69,6 +73,8 @@ pub struct StageStatus {
 pub enum Went {
     /// It ran.
     Ran(StageRecord, Ending),
+    /// It was refused half way, because other bytes would have come of it: nothing is recorded.
+    Refused(Ending),
     /// It was skipped: why.
     Skipped(String),
     /// It is green already.
@@ -265,6 +271,10 @@ pub fn run_stage(
     let (ending, _) = carry_out(context, project, &request, reporters, terms)?;
     if request.dry_run {
         return Ok(Went::Ran(record, ending));
+    }
+    // Whoever is held up has no result.
+    if ending.exit == EXIT_REFUSED {
+        return Ok(Went::Refused(ending));
     }
     record.took_ms = u64::try_from(context.clock.now().since(record.began).as_millis()).unwrap_or(u64::MAX);
     record.run.clone_from(&proof.run);
