@@ -665,3 +665,37 @@ fn what_is_there_already_needs_nothing() {
     assert_eq!(labels(&kept), labels(&graph));
     assert_eq!(labels(&graph.without_needs_of(|node| node.label == "ship")), "ship");
 }
+
+#[test]
+fn nothing_is_made_for_what_is_skipped() {
+    let loaded = loaded(
+        r#"
+        task "base" { run "x" }
+        task "lint" { needs "base"; run "x" }
+        task "server" { needs "base"; run "x" }
+        task "verify" { needs "server"; run "x" }
+        task "pack" { run "x" }
+        task "all" { needs "verify" "pack" "lint"; run "x" }
+        "#,
+    );
+    let targets = targets(&loaded.envfile, "all").unwrap();
+    let graph = build(&loaded.envfile, &targets, &mut values(&loaded.envfile)).unwrap();
+    let left = |skipped: &[&str]| {
+        let skipped = graph.iter().filter(|(_, node)| skipped.contains(&node.label.as_str()));
+        let graph = graph.without_needs_of_skipped(&skipped.map(|(ix, _)| ix).collect());
+        let mut edges: Vec<String> = graph
+            .edges()
+            .map(|(need, node, _)| format!("{} > {}", graph[need].label, graph[node].label))
+            .collect();
+        edges.sort();
+        format!("{}: {}", graph.len(), edges.join(", "))
+    };
+    expect!["6: base > lint, base > server, lint > all, pack > all, server > verify, verify > all"]
+        .assert_eq(&left(&[]));
+    // `all` is still there, and hears from `verify` that it is skipped.
+    expect!["2: verify > all"].assert_eq(&left(&["verify"]));
+    expect!["1: "].assert_eq(&left(&["all"]));
+    expect!["1: "].assert_eq(&left(&["all", "verify"]));
+    expect!["5: base > lint, base > server, lint > all, server > verify, verify > all"]
+        .assert_eq(&left(&["base"]));
+}

@@ -27,9 +27,9 @@ use crate::exec::{Interrupt, Jobserver, Processes, Signals, Tenant};
 use crate::fingerprint::{SecretKey, Workspace};
 use crate::graph::{self, NodeIx, Target, TaskGraph};
 use crate::ledger;
-use crate::model::{EnvName, NodeName};
+use crate::model::{Command, ConditionKind, EnvName, NodeName};
 use crate::plan::{Force, Limits, OnFailure, Plan};
-use crate::preflight::{Git, Live};
+use crate::preflight::{Git, Live, Verdict};
 use crate::record::{self, Durations, ManifestLog, RecordError, Recorder, RunId, STATE_DIR};
 use crate::report::Reporters;
 use crate::vars::{Layer, Lookup, SecretId, Source, TaskValues};
@@ -287,7 +287,34 @@ impl Ready {
 
     /// Leaves out of the plan what only those need that are `there`.
     fn cut(&mut self, project: &Project, there: impl Fn(&graph::ConfiguredTask) -> bool) {
-        let graph = self.plan.graph.without_needs_of(there);
+        self.replan(project, self.plan.graph.without_needs_of(there));
+    }
+
+    /// Leaves out of the plan what only those need that will be skipped, where that is known before anything runs: no
+    /// container comes up for tests that are not for this branch.
+    fn leave_out_skipped(&mut self, context: &Context, project: &Project, request: &Request) {
+        let around = self.surroundings(context, project, request);
+        let nothing = |_: &Command| Err("it is asked when its turn has come".to_owned());
+        // Whatever else a `when` asks may be another answer when what it needs is over.
+        let is_settled = |kind: &ConditionKind| {
+            use ConditionKind::{Branch, Ci, Host, Os};
+            matches!(kind, Branch(_) | Ci(_) | Host(_) | Os(_))
+        };
+        let is_skipped = |node: &graph::ConfiguredTask| {
+            let mut settled = around.when(node).filter(|condition| is_settled(&condition.kind)).peekable();
+            settled.peek().is_some() && {
+                let scene = around.scene_of_guards(node);
+                settled.any(|condition| matches!(around.ask(condition, &scene, &nothing), Verdict::Fails(_)))
+            }
+        };
+        let nodes = self.plan.graph.iter().filter(|(_, node)| is_skipped(node));
+        let skipped: BTreeSet<NodeIx> = nodes.map(|(ix, _)| ix).collect();
+        if !skipped.is_empty() {
+            self.replan(project, self.plan.graph.without_needs_of_skipped(&skipped));
+        }
+    }
+
+    fn replan(&mut self, project: &Project, graph: TaskGraph) {
         let limits = self.plan.limits.clone();
         self.plan = Plan::new(graph, &project.envfile().pools, limits, |label| self.durations.of(label));
     }
@@ -411,6 +438,10 @@ pub(super) fn carry_out(
     }
     if let Some(pins) = pins.filter(|pins| !pins.is_empty()) {
         ready.without_needs_of(project, request, pins);
+    }
+    // A frozen plan says for itself what it is made of.
+    if request.plan.is_none() {
+        ready.leave_out_skipped(context, project, request);
     }
     let group = ready.plan.graph.iter().map(|(_, node)| node).find(|node| node.target && node.is_group());
     if let (Some(_), Some(group)) = (audit, group) {

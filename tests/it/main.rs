@@ -4,6 +4,8 @@
 mod ade_platform;
 #[cfg(target_os = "linux")]
 mod again;
+#[cfg(target_os = "linux")]
+mod agent_orchestrator;
 #[cfg(unix)]
 mod approval;
 #[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]

@@ -130,7 +130,7 @@ fn some_amount(node: &Node, errors: &mut Vec<Diagnostic>) {
 /// Skips.
 pub static WHEN: Block = block(
     "when",
-    "Conditions that must all hold; otherwise the node is skipped, and what needs it is skipped too, exit status 0.",
+    "Conditions that must all hold; otherwise the node is skipped, and what needs it is skipped too, exit status 0. Nothing is made for what `branch`, `ci`, `os` or `host` skip; the others are asked when what the node needs is over.",
     &[BRANCH, TAG, CLEAN, PUSHED, CI, WINDOW, DEPLOYED, EXEC, SET, UNSET, OS, HOST, FILE],
 );
 

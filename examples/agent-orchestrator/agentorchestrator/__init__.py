@@ -1,0 +1,1 @@
+"""Starts agents and says how they are."""
