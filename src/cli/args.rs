@@ -1028,9 +1028,9 @@ pub struct RestartArgs {
 /// `envrun ps`.
 #[derive(Debug, Args)]
 pub struct PsArgs {
-    /// The environment [default: all that have services]
+    /// The environment, or several [default: all that have services]
     #[arg(value_name = "ENV")]
-    pub environment: Option<String>,
+    pub environments: Vec<String>,
     /// How it is printed
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t)]
     pub format: TextOrJson,

@@ -9,6 +9,7 @@ use crate::base::unit::{parse_duration, show_duration, show_size};
 use crate::model::EnvName;
 use crate::ops::run::{Request, run as run_request};
 use crate::ops::service::{self, Chosen, Listing, choose_each};
+use crate::ops::target::environment;
 use crate::ops::{Problem, Project};
 use crate::plan::OnFailure;
 use crate::report::Reporters;
@@ -113,9 +114,9 @@ pub fn wait(invocation: &Invocation<'_>, args: &WaitArgs) -> Result<u8, Problem>
 /// `envrun ps`.
 pub fn ps(invocation: &Invocation<'_>, args: &PsArgs) -> Result<u8, Problem> {
     let project = Project::open(invocation.context, invocation.place.file.as_deref())?;
-    let env = args.environment.as_deref();
-    let env = env.map(|env| crate::ops::target::environment(project.envfile(), env)).transpose()?;
-    let listings = service::list(&project, env.as_ref())?;
+    let named = args.environments.iter().map(|env| environment(project.envfile(), env));
+    let envs: Vec<EnvName> = named.collect::<Result<_, _>>()?;
+    let listings = service::list(&project, &envs)?;
     match args.format {
         TextOrJson::Json => {
             let text = serde_json::to_string_pretty(&listings).expect("a listing has only string keys");

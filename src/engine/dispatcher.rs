@@ -4,14 +4,16 @@
 //! no waiting are done here, by the dispatcher itself: ten thousand nodes that are up to date never cross a thread.
 //! What waits for a process or a disk is done by threads that are started when there is something for them to do.
 
-use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::Scope;
 use std::time::{Duration, Instant};
 
 use crate::base::RelPath;
-use crate::event::{Because, Event, Failure, NodeSet, Notice, Outcome, RunFinished, Stream};
+use crate::event::{
+    Because, Event, Failure, NodeSet, NodeState, Notice, Outcome, OutcomeKind, RunFinished, Stream,
+};
 use crate::exec::{Interrupt, Processes};
 use crate::graph::{EdgeKind, NodeIx};
 use crate::model::Gate;
@@ -76,8 +78,8 @@ pub enum Message {
     Service(NodeIx, Box<Status>),
     /// A supervisor of services has ended.
     Unserved,
-    /// What the run asked for is let go.
-    LetGo,
+    /// What the run asked for is let go; these services stay up.
+    LetGo(Vec<NodeIx>),
     /// A check that had to wait has its answer.
     Checked(NodeIx, Checked, Duration),
     /// An execution is over.
@@ -349,12 +351,14 @@ impl Dispatcher<'_, '_, '_> {
         {
             match receive.recv_timeout(LOOK) {
                 Ok(message) => self.take(message),
-                Err(_) if services.are_over() => break,
+                Err(_) if services.are_over() => {
+                    self.tell_stopped();
+                    break;
+                }
                 Err(_) => {}
             }
         }
         let (send, services) = (self.threads.send.clone(), self.threads.actions.services());
-        let attached = services.hold == Hold::Attach;
         let graph = &self.plan.graph;
         let nodes: BTreeMap<String, NodeIx> = graph
             .iter()
@@ -363,21 +367,16 @@ impl Dispatcher<'_, '_, '_> {
             .collect();
         self.threads.scope.spawn(move || {
             services.let_go();
+            let mut left = Vec::new();
             // That all of it is down may be known here before the last change is told on its own way.
             for status in services.asked_for() {
                 let Some(node) = nodes.get(&status.label).copied() else { continue };
-                let message = if status.state.is_over() {
-                    Message::Service(node, Box::new(status))
-                } else if attached {
-                    let message = "stays up: not only this `up` needs it".to_owned();
-                    let hint = Some("`envrun down` stops it, whoever needs it".to_owned());
-                    Message::Notice(Notice { node: Some(node), message, hint })
-                } else {
-                    continue;
-                };
-                let _ = send.send(message);
+                match status.state.is_over() {
+                    true => _ = send.send(Message::Service(node, Box::new(status))),
+                    false => left.push(node),
+                }
             }
-            let _ = send.send(Message::LetGo);
+            let _ = send.send(Message::LetGo(left));
         });
         while !self.let_go {
             match receive.recv() {
@@ -386,6 +385,41 @@ impl Dispatcher<'_, '_, '_> {
             }
         }
         self.drain(receive);
+    }
+
+    /// Everything is down that this run was to stay with. Whoever did not do it himself wonders why.
+    fn tell_stopped(&mut self) {
+        let services = self.reporters.state().services();
+        if services.iter().any(|served| served.state == State::Stopped) {
+            let message =
+                "somebody else stopped the services, so there is nothing left to stay with".to_owned();
+            let hint = Some("`envrun up` starts them again".to_owned());
+            self.tell(Event::Notice(Notice { node: None, message, hint }));
+        }
+    }
+
+    /// What this run let go, and stays up all the same. Of what it only used that is said if it is there for nothing else.
+    fn tell_left(&mut self, mut left: Vec<NodeIx>) {
+        let attached = match self.actions.services().hold {
+            Hold::Attach => true,
+            Hold::Run => false,
+            Hold::Keep | Hold::Session => return,
+        };
+        let state = self.reporters.state();
+        left.retain(|node| attached || state.state(*node) == Some(NodeState::Over(OutcomeKind::Up)));
+        let labels: Vec<String> =
+            left.iter().map(|node| format!("`{}`", self.plan.graph[*node].label)).collect();
+        let (stay, them) = match labels.len() {
+            0 => return,
+            1 => ("stays", "it"),
+            _ => ("stay", "them"),
+        };
+        let this = if attached { "`up`" } else { "run" };
+        let message = format!("{} {stay} up: not only this {this} needs {them}", labels.join(", "));
+        let envs: BTreeSet<_> = left.iter().map(|node| &self.plan.graph[*node].env).collect();
+        let env = envs.into_iter().flatten().map(|env| format!(" {env}")).collect::<String>();
+        let hint = Some(format!("`envrun down{env}` stops {them}, whoever needs {them}"));
+        self.tell(Event::Notice(Notice { node: None, message, hint }));
     }
 
     /// Tells what is still on its way when the last node is over: notices and late output.
@@ -427,7 +461,10 @@ impl Dispatcher<'_, '_, '_> {
                 self.tell(Event::Notice(Notice { node: None, message, hint }));
             }
             Message::Unserved => self.unserved = true,
-            Message::LetGo => self.let_go = true,
+            Message::LetGo(left) => {
+                self.tell_left(left);
+                self.let_go = true;
+            }
             Message::Checked(node, checked, took) => self.checked(node, checked, took),
             Message::Finished(node, outcome, took) => {
                 self.tell_unguarded();

@@ -171,7 +171,7 @@ pub enum Failure {
         /// The last lines of its output.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         lines: Vec<String>,
-        /// The probe that failed, and what it was answered last.
+        /// The probes that did not pass, and what each was answered last: a line for each.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         probe: Option<String>,
     },

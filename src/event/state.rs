@@ -9,7 +9,7 @@ use crate::base::Timestamp;
 use crate::event::Failure;
 use crate::graph::NodeIx;
 use crate::model::Gate;
-use crate::service::State;
+use crate::service::{Begun, State};
 
 /// Where a node stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,6 +76,8 @@ pub struct Served {
     pub since: Timestamp,
     /// How long it took to stop, if it was seen being stopped, and whether that was longer than it had.
     pub stopped: Option<(Duration, bool)>,
+    /// It was up when it was asked for, and was never started since: others may need it, too.
+    pub joined: bool,
 }
 
 impl Served {
@@ -220,7 +222,15 @@ impl RunState {
             Event::NodeFinished { node, outcome, took } => {
                 match outcome {
                     Outcome::Up { gate: Gate::Completed, .. } => self.serve(*node, State::Completed),
-                    Outcome::Up { .. } => self.serve(*node, State::Ready),
+                    Outcome::Up { begun, .. } => {
+                        let known = self.services.iter().any(|served| served.node == *node);
+                        self.serve(*node, State::Ready);
+                        if let Some(served) = self.services.iter_mut().find(|served| served.node == *node) {
+                            served.joined = *begun == Begun::Already && (!known || served.joined);
+                        }
+                    }
+                    // It is not up, and nothing is left to be stopped.
+                    Outcome::Failed { .. } => self.services.retain(|served| served.node != *node),
                     _ => {}
                 }
                 self.finish(*node, outcome, *took);
@@ -255,7 +265,9 @@ impl RunState {
         let label = Arc::clone(&info.label);
         match self.services.iter_mut().find(|served| served.node == node) {
             Some(served) => served.becomes(state, now),
-            None => self.services.push(Served { node, label, state, since: now, stopped: None }),
+            None => {
+                self.services.push(Served { node, label, state, since: now, stopped: None, joined: false })
+            }
         }
     }
 

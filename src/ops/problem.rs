@@ -162,7 +162,8 @@ fn not_as_planned(plan: &str, moved: &[String]) -> String {
 /// What went wrong with a service: the reason first, then everything there is to know.
 fn not_up(label: &str, failure: &Failure) -> String {
     let mut lines = vec![format!("`{label}`: {}", failure.reason)];
-    lines.extend(failure.probe.iter().map(|probe| format!("  probe: {probe}")));
+    let probes = failure.probe.iter().flat_map(|probes| probes.lines());
+    lines.extend(probes.map(|probe| format!("  probe: {probe}")));
     if !failure.lines.is_empty() {
         lines.push("  output:".into());
         lines.extend(failure.lines.iter().map(|line| format!("    {line}")));

@@ -363,7 +363,9 @@ pub fn down(context: &Context, project: &mut Project, chosen: &Chosen) -> Result
     let is_stuck = |status: &Status| matches!(status.state, State::Failed(Trouble::NotStopped { .. }));
     let mut stuck = session.statuses(false).map_err(problem)?.into_iter();
     if let Some(status) = stuck.find(|status| is_stuck(status) && stopped.contains(&status.label)) {
-        let failure = status.failure.unwrap_or_else(|| Box::new(Failure::plain(String::new())));
+        let mut failure = status.failure.unwrap_or_else(|| Box::new(Failure::plain(String::new())));
+        let again = || format!("mend its `stop`, and `{}` tries again", spoken("down", &status.label));
+        failure.hint.get_or_insert_with(again);
         return Err(Problem::Service { label: status.label, failure });
     }
     stopped.sort();
@@ -400,7 +402,7 @@ fn specs(context: &Context, project: &mut Project, chosen: &Chosen) -> Result<Ve
 /// up, each when what it needs is there. With the values they have: others come with `up`. `came` is told of each.
 pub fn restart(project: &Project, chosen: &Chosen, came: &mut dyn FnMut(&Status)) -> Result<(), Problem> {
     let place = place(project, chosen.env.as_ref());
-    let nothing = || Problem::usage("no service is up", Some("`envrun up` starts them".into()));
+    let nothing = || not_there(&place, chosen);
     let session = Session::attach(&place).map_err(problem)?.ok_or_else(nothing)?;
     let known = session.statuses(false).map_err(problem)?;
     let is_there = |status: &&Status| status.state != State::Stopped;
@@ -414,7 +416,7 @@ pub fn restart(project: &Project, chosen: &Chosen, came: &mut dyn FnMut(&Status)
     {
         return Err(Problem::usage(
             format!("`{label}` is not up"),
-            Some(format!("`envrun up {}` starts it", label.replacen('.', " ", 1))),
+            Some(format!("`{}` starts it", spoken("up", label))),
         ));
     }
     if order.is_empty() {
@@ -435,6 +437,54 @@ pub fn restart(project: &Project, chosen: &Chosen, came: &mut dyn FnMut(&Status)
     failed.map_or(Ok(()), Err)
 }
 
+/// A command about one service, as it is typed.
+fn spoken(command: &str, label: &str) -> String {
+    format!("envrun {command} {}", label.replacen('.', " ", 1))
+}
+
+/// Why there is nothing to start again: what is known of the services that were up last, and what to do.
+fn not_there(place: &Place, chosen: &Chosen) -> Problem {
+    let labels = chosen.labels();
+    let known = place.saved().ok().flatten().map(|saved| saved.services).unwrap_or_default();
+    let failed: Vec<(String, String)> = known
+        .into_iter()
+        .filter(|status| !chosen.named || labels.contains(&status.label))
+        .filter_map(|status| Some((status.label, status.failure?.reason)))
+        .collect();
+    let env = chosen.env.as_ref().map(|env| format!(" {env}")).unwrap_or_default();
+    let (what, start) = match (chosen.named, &labels[..]) {
+        (true, [label]) => (format!("`{label}` is not up"), format!("`{}` starts it", spoken("up", label))),
+        (true, _) => {
+            let up = format!("`envrun up{env} {}` starts them", chosen.names.join(" "));
+            ("none of these services is up".to_owned(), up)
+        }
+        (false, _) => ("no service is up".to_owned(), format!("`envrun up{env}` starts them")),
+    };
+    let told: Vec<String> =
+        failed.iter().map(|(label, reason)| format!("`{label}` has failed: {reason}")).collect();
+    let what = if told.is_empty() { what } else { format!("{what}: {}", told.join(", ")) };
+    let logs =
+        failed.first().map(|(label, _)| format!("; `{}` shows what it printed", spoken("logs", label)));
+    Problem::usage(what, Some(format!("{start}{}", logs.unwrap_or_default())))
+}
+
+/// A service that was not ready in time.
+fn late(status: Option<&Status>, label: &str) -> Failure {
+    let state = status.map(|status| format!("; it is {}", status.state.word())).unwrap_or_default();
+    let hint = Some(format!("`{}` shows what it printed", spoken("logs", label)));
+    Failure { hint, ..Failure::plain(format!("not ready in time{state}")) }
+}
+
+/// Why a service that nobody keeps is not there: how it failed, if that is how it ended.
+fn absent(place: &Place, label: &str) -> Failure {
+    let known = place.saved().ok().flatten().map(|saved| saved.services).unwrap_or_default();
+    let failed = known.into_iter().find(|status| status.label == label).and_then(|status| status.failure);
+    let mut failure = failed.map_or_else(|| Failure::plain("it is not up".into()), |failure| *failure);
+    let start = format!("`{}` starts it; `--timeout 30s` waits for whoever does", spoken("up", label));
+    failure.hint.get_or_insert(start);
+    failure
+}
+
 /// Waits until services are ready. Nothing is started.
 pub fn wait(project: &Project, chosen: &Chosen, until: Option<Instant>) -> Result<Vec<Status>, Problem> {
     let place = place(project, chosen.env.as_ref());
@@ -449,7 +499,7 @@ pub fn wait(project: &Project, chosen: &Chosen, until: Option<Instant>) -> Resul
                 break session.watch(&label, &is_late).map_err(problem)?;
             }
             if is_late() || until.is_none() {
-                break Some(Err(Failure::plain("it is not up".into())));
+                break Some(Err(absent(&place, &label)));
             }
             std::thread::sleep(Duration::from_millis(50));
         };
@@ -457,7 +507,10 @@ pub fn wait(project: &Project, chosen: &Chosen, until: Option<Instant>) -> Resul
             Some(Ok(status)) => ready.push(status),
             Some(Err(failure)) => return Err(Problem::Service { label, failure: Box::new(failure) }),
             None => {
-                let failure = Box::new(Failure::plain("not ready in time".into()));
+                let session = Session::attach(&place).map_err(problem)?;
+                let known = session.and_then(|session| session.statuses(false).ok()).unwrap_or_default();
+                let status = known.iter().find(|status| status.label == label);
+                let failure = Box::new(late(status, &label));
                 return Err(Problem::Service { label, failure });
             }
         }
@@ -476,11 +529,12 @@ pub struct Listing {
     pub services: Vec<Status>,
 }
 
-/// What is known of the services of an environment, or of all environments.
-pub fn list(project: &Project, env: Option<&EnvName>) -> Result<Vec<Listing>, Problem> {
-    let places = match env {
-        Some(env) => vec![(Some(env.to_string()), place(project, Some(env)))],
-        None => Place::all(&project.root().join(STATE_DIR)),
+/// What is known of the services of these environments, or of all.
+pub fn list(project: &Project, envs: &[EnvName]) -> Result<Vec<Listing>, Problem> {
+    let envs: indexmap::IndexSet<&EnvName> = envs.iter().collect();
+    let places = match envs.is_empty() {
+        false => envs.into_iter().map(|env| (Some(env.to_string()), place(project, Some(env)))).collect(),
+        true => Place::all(&project.root().join(STATE_DIR)),
     };
     let mut listings = Vec::new();
     for (env, place) in places {

@@ -7,6 +7,7 @@ use super::style::Ink;
 use crate::base::Timestamp;
 use crate::base::unit::show_duration;
 use crate::event::{Because, Failure, NodeState, OutcomeKind, RunState, Served, Texts};
+use crate::graph::NodeIx;
 use crate::model::Gate;
 use crate::service::spec::Link;
 use crate::service::{Begun, State};
@@ -76,13 +77,16 @@ fn join(parts: &[(OutcomeKind, String)]) -> String {
 
 /// What is counted, in the order it is said; failures last, where they are seen.
 fn counted(state: &RunState) -> Vec<(OutcomeKind, String)> {
+    // Where services are what was asked for, it counts that they are down; else that they were up.
+    let asked_up = || state.services().iter().any(|served| is_target(state, served.node));
+    let ends_down = state.interrupted() > 0 || asked_up();
     // What was up, and is not any more when all is said.
     let fate = |served: &&Served| {
         let was_up = matches!(
             state.state(served.node),
             Some(NodeState::Over(OutcomeKind::Up | OutcomeKind::AlreadyUp))
         );
-        was_up && (state.interrupted() > 0 || served.state != State::Stopped)
+        was_up && (ends_down || served.state != State::Stopped)
     };
     let over = |is_it: fn(&State) -> bool| {
         state.services().iter().filter(fate).filter(|served| is_it(&served.state)).count()
@@ -125,6 +129,10 @@ fn counted(state: &RunState) -> Vec<(OutcomeKind, String)> {
         }
     }
     parts
+}
+
+fn is_target(state: &RunState, node: NodeIx) -> bool {
+    state.node(node).is_some_and(|info| info.target)
 }
 
 /// The verb for a service that has come that far.
@@ -213,7 +221,7 @@ pub(super) fn interrupted(level: u32, state: &RunState) -> String {
     let who = if who.is_empty() { "whatever is left".to_owned() } else { who.join(" and ") };
     match level {
         0 | 1 if tasks == 0 && up.is_empty() => "nothing new is started".to_owned(),
-        0 | 1 if tasks == 0 => format!("stopping {}; once more for SIGTERM", named(&up)),
+        0 | 1 if tasks == 0 => format!("{}; once more for SIGTERM", parting(state)),
         0 | 1 => {
             let then = if up.is_empty() { String::new() } else { format!(", then {}", named(&up)) };
             let tasks = number(tasks, "task");
@@ -226,8 +234,19 @@ pub(super) fn interrupted(level: u32, state: &RunState) -> String {
 
 /// `stopping dev.api, dev.db`: what a session does that is left; nothing if nothing is up.
 pub(super) fn ending(state: &RunState) -> Option<String> {
-    let up: Vec<&str> = still_up(state).collect();
-    (!up.is_empty()).then(|| format!("stopping {}", named(&up)))
+    still_up(state).next().is_some().then(|| parting(state))
+}
+
+/// `stopping dev.api, leaving dev.db`: what was up before, others may need.
+fn parting(state: &RunState) -> String {
+    let up = || state.services().iter().filter(|served| !served.state.is_over());
+    let part = |joined: bool, verb: &str| {
+        let labels: Vec<&str> =
+            up().filter(|served| served.joined == joined).map(|served| &*served.label).collect();
+        (!labels.is_empty()).then(|| format!("{verb} {}", named(&labels)))
+    };
+    let parts: Vec<String> = [part(false, "stopping"), part(true, "leaving")].into_iter().flatten().collect();
+    parts.join(", ")
 }
 
 /// `stopping dev.stub (SIGKILL in 3s), dev.db`: what is being stopped at this moment.

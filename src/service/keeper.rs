@@ -241,7 +241,7 @@ impl Keeper {
         }
     }
 
-    /// Keeps what the failing probe was answered last.
+    /// Keeps what the failing probes were answered last.
     fn note_failing(&self) {
         let failing = self.launch.as_ref().and_then(|launch| launch.round.as_ref()?.failing());
         let failing = failing.map(|failing| self.redactor().text(&failing).into_owned());

@@ -229,7 +229,7 @@ pub struct Failure {
     pub reason: String,
     /// The last lines of its output.
     pub lines: Vec<String>,
-    /// The probe that failed last, and what it was answered.
+    /// The probes that did not pass, and what each was answered last: a line for each.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub probe: Option<String>,
     /// What to look at.

@@ -101,7 +101,7 @@ pub(super) struct Board {
 #[derive(Debug, Clone)]
 pub(super) struct Entry {
     pub(super) status: Status,
-    /// The probe that failed last, and what it was answered.
+    /// The probes that did not pass, and what each was answered last: a line for each.
     pub(super) probe: Option<String>,
     /// How often it was asked for something, and how many of these its keeper has taken in.
     pub(super) asked: u64,

@@ -234,7 +234,7 @@ fn a_service_that_ends_early_or_is_never_ready_fails_what_needs_it() {
 service "early" { run "seq 30; echo cannot bind >&2; exit 7"; hint "look at the port" }
 service "never" {
     run "echo waiting; exec sleep 1000"
-    ready { exec "echo not yet; exit 9"; tcp "127.0.0.1:1"; timeout "300ms" }
+    ready { exec "echo not yet; exit 9"; tcp "127.0.0.1:1"; log "^listening"; log "^waiting"; timeout "1s" }
 }
 task "a" { needs "early"; run "touch ran" }
 task "b" { needs "never"; run "touch ran" }
@@ -256,13 +256,38 @@ task "b" { needs "never"; run "touch ran" }
     assert!(!ran.stderr.contains("    11\n"), "no more than 20 lines\n{}", ran.stderr);
     let ran = project.sandbox.run(&["b"]);
     assert_eq!(ran.exit, 1, "{}", ran.text());
-    for text in
-        ["not ready within 300ms", "probe: exec echo not yet; exit 9: exit status 9: not yet", "    waiting"]
-    {
+    // Every probe that did not pass is named, and none that did.
+    for text in [
+        "not ready within 1.0s",
+        "  probe: exec echo not yet; exit 9: exit status 9: not yet\n",
+        "  probe: tcp 127.0.0.1:1: ",
+        "  probe: log ^listening: no line of its output matches `^listening`\n",
+        "    waiting",
+    ] {
         assert!(ran.stderr.contains(text), "{text}\n{}", ran.stderr);
     }
+    assert!(!ran.stderr.contains("log ^waiting"), "{}", ran.stderr);
     assert!(!project.sandbox.exists("ran"));
     project.is_clean("after failures");
+    // Whoever asks for it now hears what became of it.
+    let ran = project.sandbox.run(&["up", "early"]);
+    assert_eq!(ran.exit, 1, "{}", ran.text());
+    let ran = project.sandbox.run(&["restart"]);
+    let told = "no service is up: `dev.early` has failed: ended with exit status 7\nhint: `envrun up dev` starts them; \
+                `envrun logs dev early` shows what it printed";
+    assert!(ran.exit == 2 && ran.stderr.contains(told), "{}", ran.text());
+    let ran = project.sandbox.run(&["wait", "early"]);
+    let told = "`dev.early`: ended with exit status 7";
+    assert!(
+        ran.exit == 1 && ran.stderr.contains(told) && ran.stderr.contains("    cannot bind"),
+        "{}",
+        ran.text()
+    );
+    let ran = project.sandbox.run(&["wait", "db"]);
+    let told = "`dev.db`: it is not up\nhint: `envrun up dev db` starts it";
+    assert!(ran.exit == 1 && ran.stderr.contains(told), "{}", ran.text());
+    let ps = project.sandbox.ok(&["ps", "live", "dev"]).stdout;
+    assert!(ps.contains("dev.early  failed"), "{ps}");
 }
 
 #[test]
@@ -375,16 +400,55 @@ fn a_run_tells_what_becomes_of_what_it_started() {
     assert!(ran.stderr.contains("its `stop` command ended with exit status 5"), "{}", ran.stderr);
     // Somebody else keeps it: whoever joined says so when he leaves.
     sandbox.ok(&["up", "db"]);
-    let mut command = sandbox.command(&["up", "--attach", "db"]);
-    let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-    let mut told = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
-    assert!(told.any(|line| line.contains("ready db already")));
+    let says = |command: &mut Child, lines: &[&str]| {
+        let told: Vec<String> =
+            BufReader::new(command.stderr.take().unwrap()).lines().map_while(Result::ok).collect();
+        for line in lines {
+            assert!(told.iter().any(|told| told.contains(line)), "{line}: {told:#?}");
+        }
+        (told, command.wait().unwrap().code())
+    };
+    let mut child = told_until(&mut sandbox.command(&["up", "--attach", "db"]), "ready db already");
     kill_process(Pid::from_child(&child), Signal::INT).unwrap();
-    let told: Vec<String> = told.collect();
-    assert_eq!(child.wait().unwrap().code(), Some(130));
-    assert!(told.iter().any(|line| line.contains("stays up: not only this `up` needs it")), "{told:#?}");
-    assert!(told.iter().any(|line| line.starts_with("interrupted: 1 already up")), "{told:#?}");
+    let lines = [
+        "SIGINT: leaving db; once more for SIGTERM",
+        "`db` stays up: not only this `up` needs it",
+        "interrupted: 1 already up",
+    ];
+    assert_eq!(says(&mut child, &lines).1, Some(130));
+    // Somebody else takes it down.
+    let mut child = told_until(&mut sandbox.command(&["up", "--attach", "db"]), "ready db already");
     sandbox.ok(&["down", "db"]);
+    let lines = ["stopped db", "somebody else stopped the services", "1 stopped in "];
+    let (told, exit) = says(&mut child, &lines);
+    assert_eq!(exit, Some(0), "{told:#?}");
+    // What has failed is neither stopped nor up when a session is left.
+    sandbox.write(
+        "Envfile.kdl",
+        r#"
+        service "db" { run "echo up; exec sleep 1000"; ready { log "up" } }
+        service "early" { run "exit 3"; ready { log "never" } }
+        "#,
+    );
+    let mut child = told_until(&mut sandbox.command(&["dev", "db", "early"]), "watching ");
+    kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+    let (told, _) = says(&mut child, &["SIGINT: stopping db; once more for SIGTERM", "db stopped in "]);
+    assert!(!told.iter().any(|line| line.contains("stay")), "{told:#?}");
+}
+
+/// A command that has said this. What it says from then on is still to be read.
+fn told_until(command: &mut std::process::Command, word: &str) -> Child {
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut errors = child.stderr.take().unwrap();
+    let (mut said, mut byte) = (Vec::new(), [0]);
+    // By the byte, so that nothing is read ahead.
+    while !(said.ends_with(b"\n") && String::from_utf8_lossy(&said).contains(word)) {
+        let read = errors.read(&mut byte).unwrap();
+        assert!(read > 0, "{word}: {}", String::from_utf8_lossy(&said));
+        said.push(byte[0]);
+    }
+    child.stderr = Some(errors);
+    child
 }
 
 /// A tree of processes that do not want to end, below a wrapper.

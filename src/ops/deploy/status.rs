@@ -125,7 +125,7 @@ fn drift(root: &std::path::Path, env: &str, node: &str, live: &Release) -> Optio
 
 /// The services of an environment that were started at all.
 fn services(project: &Project, env: &str) -> Result<Vec<crate::service::Status>, Problem> {
-    let listings = super::super::service::list(project, Some(&EnvName::from(env)))?;
+    let listings = super::super::service::list(project, &[EnvName::from(env)])?;
     Ok(listings.into_iter().flat_map(|listing| listing.services).collect())
 }
 

@@ -371,7 +371,8 @@ impl One<'_> {
     /// The services of the environment that are up see the value that is stored: what they are made of is part of what they
     /// are, so those that have another value now are started again, and the others are not.
     fn restart(&self, project: &mut Project, rotation: &mut Rotation<'_>) -> Result<(), String> {
-        let listings = service::list(project, self.env).map_err(|problem| problem.to_string())?;
+        let listings = service::list(project, self.env.map_or(&[], std::slice::from_ref))
+            .map_err(|problem| problem.to_string())?;
         let up = listings.iter().filter(|listing| listing.kept).flat_map(|listing| &listing.services);
         let up = up.filter(|status| !status.state.is_over());
         let targets: Vec<Asked> =

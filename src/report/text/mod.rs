@@ -282,7 +282,7 @@ impl Text {
             reasons.iter().for_each(|reason| fact("reason", reason));
         }
         if let Failure::Service { lines, probe, .. } = &failed.failure {
-            probe.iter().for_each(|probe| fact("probe", probe));
+            probe.iter().flat_map(|probes| probes.lines()).for_each(|probe| fact("probe", probe));
             match lines.len() {
                 0 => fact("output", "none"),
                 1 => fact("output", &format!("its last line\n{}", lines.join("\n"))),
@@ -350,7 +350,7 @@ impl Text {
             let line = String::from_utf8_lossy(settle(&text)).into_owned();
             self.say(Some(node), format!("{:11}{bar} {line}", "").trim_end());
         }
-        if let Some(probe) = probe {
+        for probe in probe.iter().flat_map(|probes| probes.lines()) {
             self.say(Some(node), &format!("{:11}probe: {probe}", ""));
         }
         if let Some(log) = log {

@@ -143,11 +143,11 @@ impl Questioner {
                     heard.patterns.iter().any(|(known, matched)| *matched && known.as_str() == pattern)
                 };
                 let said = self.voice.wait(pause, matched);
-                said.then_some(()).ok_or_else(|| format!("no line of its output matches `{pattern}`"))
+                said.then_some(()).ok_or_else(|| probe.asks.unanswered())
             }
             Asks::Notify => {
                 let said = self.voice.wait(pause, |heard| heard.ready);
-                said.then_some(()).ok_or_else(|| "it did not say READY=1 to $NOTIFY_SOCKET".into())
+                said.then_some(()).ok_or_else(|| probe.asks.unanswered())
             }
         }
     }
@@ -185,6 +185,17 @@ impl Questioner {
     }
 }
 
+impl Asks {
+    /// What is known of it before there is an answer.
+    fn unanswered(&self) -> String {
+        match self {
+            Self::Log(pattern) => format!("no line of its output matches `{pattern}`"),
+            Self::Notify => "it did not say READY=1 to $NOTIFY_SOCKET".into(),
+            Self::Http { .. } | Self::Tcp(_) | Self::Exec(_) => "was not asked yet".into(),
+        }
+    }
+}
+
 /// Whether the probes of a service pass at this moment: it is up already.
 pub fn would_pass(spec: &Spec, processes: &Arc<Processes>) -> bool {
     Questioner::new(spec, &Voice::new(spec), processes).is_up()
@@ -213,7 +224,7 @@ impl Round {
         let probes = questioner.spec.ready.probes.clone();
         let names = probes.iter().map(|probe| probe.name.clone()).collect();
         let answers: BTreeMap<usize, String> =
-            (0..probes.len()).map(|at| (at, "was not asked yet".to_owned())).collect();
+            probes.iter().map(|probe| probe.asks.unanswered()).enumerate().collect();
         let answers = Arc::new(Mutex::new(answers));
         let ends = Arc::new(Ending::default());
         let passed: Arc<Mutex<Option<Passed>>> = Arc::new(Mutex::new(Some(Box::new(passed))));
@@ -263,11 +274,17 @@ impl Round {
         Self { ends, answers, names }
     }
 
-    /// The first probe that has not passed, and what it was answered last.
+    /// The probes that have not passed, and what each was answered last: a line for each.
     pub fn failing(&self) -> Option<String> {
         let answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
-        let (at, answer) = answers.first_key_value()?;
-        Some(format!("{}: {answer}", self.names.get(*at)?))
+        let one = |(at, answer): (&usize, &String)| {
+            let mut lines = self.names[*at].trim().lines();
+            let name = lines.next().unwrap_or_default();
+            let more = if lines.next().is_some() { " ..." } else { "" };
+            format!("{name}{more}: {}", answer.replace('\n', " "))
+        };
+        let lines: Vec<String> = answers.iter().map(one).collect();
+        (!lines.is_empty()).then(|| lines.join("\n"))
     }
 }
 
