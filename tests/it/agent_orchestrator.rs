@@ -32,6 +32,7 @@ esac
 echo "docker $*" >> asked.log
 case "$*" in
     *' up -d')
+        rm -f "up.$ENVRUN_ENV"
         # It has left the group of this command when it has said who it is.
         setsid sh -c 'echo $$ > "up.$ENVRUN_ENV"; exec python3 -B -m agentorchestrator.server' > /dev/null 2>&1 < /dev/null &
         while [ ! -s "up.$ENVRUN_ENV" ]; do sleep 0.01; done ;;
