@@ -91,7 +91,7 @@ fn project(tasks: usize) -> Project {
     let loaded = load(&root_file, &texts).expect("it is in memory");
     assert!(loaded.diagnostics.is_empty(), "{:?}", loaded.diagnostics);
     let ignored = envrun::preflight::Ignored::new(&loaded.root);
-    Project { loaded, asked: Arc::default(), ignored, plan_file: None }
+    Project { loaded, since: std::time::SystemTime::now(), asked: Arc::default(), ignored, plan_file: None }
 }
 
 fn context() -> Context {
@@ -154,7 +154,9 @@ fn snapshot(c: &mut Criterion, tasks: usize) {
     let (root_file, kept) = (dir.path().join("Envfile.kdl"), dir.path().join("compiled"));
     write(&root_file, &envfile(tasks));
     let loaded = load(&root_file, &Texts::Disk).expect("just written");
-    loaded.save_snapshot(&kept, std::slice::from_ref(&root_file)).expect("the folder is ours");
+    loaded
+        .save_snapshot(&kept, std::slice::from_ref(&root_file), std::time::SystemTime::now())
+        .expect("the folder is ours");
     c.bench_function(&format!("snapshot/{tasks}"), |b| {
         b.iter(|| {
             Loaded::from_snapshot(black_box(&kept), &root_file, &Texts::Disk, None).expect("nothing changed")

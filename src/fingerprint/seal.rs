@@ -12,6 +12,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 use std::sync::PoisonError;
+use std::time::SystemTime;
 
 use crate::base::codec::{Put, Reader};
 use crate::base::fs::{Root, Stat};
@@ -19,7 +20,7 @@ use crate::base::{Digest, RelPath};
 
 use super::Workspace;
 use super::ignored::Outside;
-use super::table::FileKind;
+use super::table::{FileKind, PathId};
 
 /// How many paths one thread looks at before it pays to start another.
 const SHARE: usize = 256;
@@ -28,10 +29,15 @@ const DEFINES: u8 = 0x80;
 
 impl Workspace {
     /// What everything was like that was looked at since the last command ended, and the files that tasks are `defined`
-    /// by, in bytes for [`holds`]. `None` if something cannot be believed the next time: it changed too recently.
-    pub fn seal(&self, defined: &[std::path::PathBuf]) -> Option<Vec<u8>> {
+    /// by, in bytes for [`holds`]. `None` if something cannot be believed the next time: it changed too recently, or it
+    /// is what tasks are defined by and changed after `since`, the moment from before any of that was read.
+    pub fn seal(&self, defined: &[std::path::PathBuf], since: SystemTime) -> Option<Vec<u8>> {
         let defined = self.intern_all(defined.iter().map(|path| path.as_os_str().as_bytes()));
         self.look(&defined).ok()?;
+        // They were read first and are looked at last: what is there now need not be what was read.
+        if defined.iter().any(|id| self.may_have_changed(*id, since)) {
+            return None;
+        }
         let epoch = self.epoch();
         let mut bytes = Vec::new();
         bytes.put_digest(&self.outside_digest());
@@ -62,6 +68,24 @@ impl Workspace {
             }
         }
         Some(bytes)
+    }
+
+    /// Whether a path that was looked at may have been another one after `since`.
+    fn may_have_changed(&self, id: PathId, since: SystemTime) -> bool {
+        let (path, entry) = {
+            let state = self.state();
+            (state.table.path(id).to_vec(), *state.table.entry(id))
+        };
+        let clock = self.clock();
+        let since = clock.moment_of(since);
+        if entry.kind != FileKind::Missing {
+            return clock.changed_since(&entry.stat, since);
+        }
+        // What went away left its trace in the folder where it was.
+        let folders = Path::new(OsStr::from_bytes(&path)).ancestors().skip(1);
+        let there = folders.map(|folder| self.root.stat(folder.as_os_str().as_bytes()));
+        let nearest = there.filter_map(Result::ok).flatten().next();
+        nearest.is_none_or(|stat| clock.changed_since(&stat, since))
     }
 }
 

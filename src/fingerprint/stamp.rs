@@ -65,6 +65,11 @@ impl StampClock {
         }
     }
 
+    /// The stamp that a change got at a time of our own clock.
+    pub(super) fn moment_of(&self, time: SystemTime) -> Moment {
+        Moment { ns: ns_of(time).saturating_add(self.offset_ns), dev: None }
+    }
+
     /// Whether a file may have changed after a moment. One that changed in the same tick before it may have, too.
     pub(super) fn changed_since(&self, stat: &Stat, moment: Moment) -> bool {
         let slack = if moment.dev == Some(stat.dev) { 0 } else { tick_ns(stat) };
@@ -83,7 +88,11 @@ fn tick_ns(stat: &Stat) -> i64 {
 }
 
 fn system_ns() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    ns_of(SystemTime::now())
+}
+
+fn ns_of(time: SystemTime) -> i64 {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
 }
 

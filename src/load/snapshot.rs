@@ -14,8 +14,10 @@
 //! time.
 
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
@@ -102,9 +104,20 @@ fn ask(path: &Path, texts: &Texts) -> io::Result<(Answer, Option<String>)> {
     }
 }
 
+/// Whether a path may have changed after a moment, by clocks that tick every few milliseconds.
+fn changed_since(path: &Path, moment: SystemTime) -> bool {
+    let tick = Duration::from_millis(40);
+    let changed = |meta: std::fs::Metadata| {
+        let (seconds, nanos) = (u64::try_from(meta.ctime()).ok()?, u32::try_from(meta.ctime_nsec()).ok()?);
+        Some(UNIX_EPOCH + Duration::new(seconds, nanos))
+    };
+    std::fs::metadata(path).ok().and_then(changed).is_none_or(|changed| changed + tick >= moment)
+}
+
 impl Loaded {
-    /// Writes a snapshot to `file`. `asked` is every path that was asked for to load this, there or not.
-    pub fn save_snapshot(&self, file: &Path, asked: &[PathBuf]) -> Result<(), FsError> {
+    /// Writes a snapshot to `file`. `asked` is every path that was asked for to load this, there or not, and `since` a
+    /// moment from before that. Nothing is written where something changed meanwhile.
+    pub fn save_snapshot(&self, file: &Path, asked: &[PathBuf], since: SystemTime) -> Result<(), FsError> {
         if !self.diagnostics.is_empty() {
             return Ok(());
         }
@@ -119,7 +132,11 @@ impl Loaded {
             let read = texts.iter().find(|source| source.path == *path);
             read.is_some_and(|read| *answer != Answer::Text(Digest::of(read.text().as_bytes()).0))
         };
-        if answers.iter().any(is_old) {
+        // Of a folder nobody kept the names that were read.
+        let is_young = |(path, answer): &(PathBuf, Answer)| {
+            matches!(answer, Answer::Names(_)) && changed_since(path, since)
+        };
+        if answers.iter().any(|asked| is_old(asked) || is_young(asked)) {
             return Ok(());
         }
         let sources =

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::SystemTime;
 
 use crate::base::Digest;
 use crate::diag::{Diagnostic, SourceMap};
@@ -20,6 +21,8 @@ use super::{Context, Problem};
 pub struct Project {
     /// The Envfile and everything it includes.
     pub loaded: Loaded,
+    /// A moment from before anything was read.
+    pub since: SystemTime,
     /// Every path that was asked for to find and load it, there or not.
     pub asked: Arc<Mutex<BTreeSet<PathBuf>>>,
     /// Which of its files git leaves out.
@@ -38,9 +41,9 @@ impl Project {
         Ok(project)
     }
 
-    fn of(loaded: Loaded, asked: Arc<Mutex<BTreeSet<PathBuf>>>) -> Self {
+    fn of(loaded: Loaded, since: SystemTime, asked: Arc<Mutex<BTreeSet<PathBuf>>>) -> Self {
         let ignored = Ignored::new(&loaded.root);
-        Self { loaded, asked, ignored, plan_file: None }
+        Self { loaded, since, asked, ignored, plan_file: None }
     }
 
     fn without_errors(&self) -> Result<(), Problem> {
@@ -69,6 +72,7 @@ impl Project {
         file: Option<&Path>,
         known: Option<Digest>,
     ) -> Result<Self, Problem> {
+        let since = SystemTime::now();
         let asked: Arc<Mutex<BTreeSet<PathBuf>>> = Arc::default();
         let texts = load::Texts::Watched(Arc::clone(&asked));
         let root_file = root_file(context, file, &texts)?;
@@ -76,7 +80,7 @@ impl Project {
         let name = format!("compiled-{}", Digest::of(root_file.as_os_str().as_encoded_bytes()).short());
         let snapshot = state.join(name);
         if let Some(loaded) = Loaded::from_snapshot(&snapshot, &root_file, &texts, known) {
-            let mut project = Self::of(loaded, asked);
+            let mut project = Self::of(loaded, since, asked);
             project.join_made()?;
             return Ok(project);
         }
@@ -85,7 +89,7 @@ impl Project {
         let paths: Vec<PathBuf> =
             project.asked.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect();
         // Only a shortcut: without it the next start reads the texts.
-        let _ = project.loaded.save_snapshot(&snapshot, &paths);
+        let _ = project.loaded.save_snapshot(&snapshot, &paths, project.since);
         project.join_made()?;
         Ok(project)
     }
@@ -98,10 +102,11 @@ impl Project {
     }
 
     fn read(context: &Context, file: Option<&Path>) -> Result<Self, Problem> {
+        let since = SystemTime::now();
         let asked: Arc<Mutex<BTreeSet<PathBuf>>> = Arc::default();
         let texts = load::Texts::Watched(Arc::clone(&asked));
         let file = root_file(context, file, &texts)?;
-        Ok(Self::of(load::load(&file, &texts)?, asked))
+        Ok(Self::of(load::load(&file, &texts)?, since, asked))
     }
 
     /// Reads the texts after all, in place of a compiled snapshot that turned out not to be whole.

@@ -541,7 +541,7 @@ pub(super) fn carry_out(
             (ending.exit, ending.changed, read_secrets, &request.words, reporters.state().started())
         {
             let text = |node| actions.text(node);
-            let answer = Answer { words, options, text: &text, key: &ready.secrets };
+            let answer = Answer { words, options, text: &text, key: &ready.secrets, broken };
             seal_answer(context, project, plan, &around, &answer, started, ready.asked.clone());
         }
     }

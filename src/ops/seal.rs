@@ -10,7 +10,8 @@
 //! to date.
 //!
 //! Invariant: only what the run's own walk looked at is sealed; where anything else had a say (a condition, a guard, a
-//! task that always runs, the time, git, a warning that has to be said again) nothing is sealed.
+//! task that always runs, the time, git, a warning that has to be said again) nothing is sealed. Nor is it where a file that
+//! tasks are defined by may have changed after it was read.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -18,7 +19,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use crate::base::codec::{Put, Reader};
 use crate::base::{Digest, checksum, fs};
@@ -65,6 +66,8 @@ pub struct Answer<'a> {
     pub text: &'a dyn Fn(NodeIx) -> Option<Digest>,
     /// What hashes the values of variables: they may be anything, and short.
     pub key: &'a SecretKey,
+    /// What an earlier answer was still good for, if the run rested on that.
+    pub broken: Option<&'a Broken>,
 }
 
 fn path_of(root: &Path, file: &Path, words: &[String]) -> PathBuf {
@@ -126,6 +129,8 @@ impl<'a> Said<'a> {
 /// What an answer that does not hold any more is still good for.
 #[derive(Debug)]
 pub struct Broken {
+    /// A moment from before anything was looked at.
+    since: SystemTime,
     /// What was seen of the checkout a moment ago.
     pub(super) seen: Seen,
     /// Names of the caller's variables that the definitions of its tasks rest on. Each is what it was.
@@ -166,6 +171,7 @@ pub fn sealed(
     words: &[String],
     broken: &mut Option<Broken>,
 ) -> Option<Sealed> {
+    let since = SystemTime::now();
     let file = root_file(context, file, &Texts::Disk).ok()?;
     let root = file.parent()?.to_path_buf();
     let mut sealed = File::open(path_of(&root, &file, words)).ok()?;
@@ -187,7 +193,7 @@ pub fn sealed(
             let names = variables.into_iter().map(|(name, _)| name.to_owned()).collect();
             let labels = nodes.into_iter().map(|node| node.label);
             let basis = basis.filter(|_| seen.is_defined_alike(&root));
-            *broken = Some(Broken { seen, names, basis, texts: labels.zip(texts).collect() });
+            *broken = Some(Broken { since, seen, names, basis, texts: labels.zip(texts).collect() });
             None
         }
     }
@@ -300,7 +306,8 @@ fn bytes(
     let real: Vec<PathBuf> = files.iter().filter_map(|file| file.canonicalize().ok()).collect();
     files.extend(real);
     files.retain(|file| file.is_absolute());
-    let sealed = around.workspace.seal(&files)?;
+    let since = answer.broken.map_or(project.since, |broken| broken.since.min(project.since));
+    let sealed = around.workspace.seal(&files, since)?;
 
     let mut body = Vec::with_capacity(sealed.len() + 64 * started.nodes.len());
     body.put_int(names.len() as u64);

@@ -1,5 +1,7 @@
 //! The answer "nothing to do" is given at a glance only as long as everything it rests on is as it was.
 
+use std::process::Stdio;
+
 use crate::sandbox::{Ran, Sandbox};
 
 const ENVFILE: &str = r##"
@@ -226,5 +228,31 @@ fn what_rests_on_more_than_files_is_not_sealed() {
         let folder = sandbox.root().join(".envrun/state/seals");
         let count = std::fs::read_dir(folder).map_or(0, Iterator::count);
         assert_eq!(count, 0, "{more}");
+    }
+}
+
+#[test]
+fn an_envfile_that_changes_during_the_run_is_seen_by_the_next() {
+    let envfile = |word: &str| format!("task \"all\" {{ outputs \"out\"; run \"echo {word} > out\" }}\n");
+    let sandbox = Sandbox::new(&envfile("one"));
+    sandbox.ok(&["all"]);
+    sandbox.write("Envfile.kdl", envfile("two"));
+    sandbox.ok(&["all"]);
+    let begun = std::time::Instant::now();
+    sandbox.ok(&["all"]);
+    let took = begun.elapsed();
+    for at in 0..24 {
+        // Both results are in the cache and the one in place is right: the run has nothing to do, and seals that.
+        let (now, then) = if at % 2 == 0 { ("one", "two") } else { ("two", "one") };
+        sandbox.write("Envfile.kdl", envfile(now));
+        sandbox.ok(&["all"]);
+        std::fs::remove_dir_all(sandbox.root().join(".envrun/state/seals")).ok();
+        let mut run = sandbox.command(&["all"]);
+        let mut child = run.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        std::thread::sleep(took * at / 24);
+        sandbox.save("Envfile.kdl", envfile(then));
+        assert!(child.wait().unwrap().success());
+        sandbox.ok(&["all"]);
+        assert_eq!(sandbox.read("out"), format!("{then}\n"), "round {at}");
     }
 }

@@ -1,7 +1,7 @@
 //! Edits that hide: of the same size and time, right after each other, or while the task runs.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use expect_test::expect;
@@ -113,4 +113,40 @@ fn a_task_that_changes_its_own_input_is_named() {
     let outside = task(&["**", "!dist"], &["dist"]);
     here.check(&outside, pack, expect!["executed because it never ran here"]);
     here.check(&outside, never, expect!["up to date"]);
+}
+
+#[test]
+fn nothing_is_sealed_over_what_tasks_are_defined_by_and_changed_since_it_was_read() {
+    let here = Checkout::new(&[("Envfile.kdl", "one"), ("parts/a", "a"), ("parts/b", "b")]);
+    let files = ["Envfile.kdl", "parts", "parts/a", "parts/b", "none/at/all"].map(|path| here.path(path));
+    let (envfile, gone) = (&files[..1], &files[3..4]);
+    // What is done, and whether the Envfile and `parts/b`, asked for alone, may be sealed after it.
+    type Edit = (&'static str, fn(&Checkout), bool, bool);
+    let edits: [Edit; 5] = [
+        ("an edit to the same size", |here| here.write("Envfile.kdl", "two"), false, true),
+        ("a file that goes", |here| fs::remove_file(here.path("parts/b")).unwrap(), true, false),
+        ("a file that comes beside the one that went", |here| here.write("parts/c", "c"), true, false),
+        (
+            "an older file in its place",
+            |here| {
+                set_mtime(&here.path("parts/a"), SystemTime::UNIX_EPOCH);
+                fs::rename(here.path("parts/a"), here.path("Envfile.kdl")).unwrap();
+            },
+            false,
+            false,
+        ),
+        ("nothing", |_| {}, true, true),
+    ];
+    for (what, edit, is_defined_alike, is_gone_alike) in edits {
+        // Until what was done before is older than a tick of any clock here.
+        let mut read = SystemTime::now();
+        while here.workspace().seal(&files, read).is_none() {
+            read = SystemTime::now();
+        }
+        edit(&here);
+        let is_sealed = |files: &[PathBuf]| here.workspace().seal(files, read).is_some();
+        assert_eq!(is_sealed(envfile), is_defined_alike, "{what}");
+        assert_eq!(is_sealed(gone), is_gone_alike, "{what}");
+        assert_eq!(is_sealed(&files), is_defined_alike && is_gone_alike, "{what}");
+    }
 }

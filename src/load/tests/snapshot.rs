@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
 
 use super::super::{Loaded, Texts, load};
 
@@ -64,12 +65,17 @@ impl Project {
         self.dir.path().canonicalize().unwrap().join(path)
     }
 
+    /// Compiles as if the last edit had been long before.
     fn compile(&self) -> Loaded {
+        self.compile_since(SystemTime::now() + Duration::from_secs(60))
+    }
+
+    fn compile_since(&self, since: SystemTime) -> Loaded {
         let asked = Arc::new(Mutex::default());
         let loaded = load(&self.path("Envfile.kdl"), &Texts::Watched(Arc::clone(&asked))).unwrap();
         let asked: Vec<PathBuf> =
             asked.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect();
-        loaded.save_snapshot(&self.path("snapshot"), &asked).unwrap();
+        loaded.save_snapshot(&self.path("snapshot"), &asked, since).unwrap();
         loaded
     }
 
@@ -125,6 +131,15 @@ fn a_known_basis_saves_the_reading_and_no_other() {
     assert!(of(Some(crate::base::Digest([7; 32]))).is_none(), "another basis is asked about");
     project.compile();
     assert_ne!(project.snapshot().unwrap().basis, Some(basis));
+}
+
+#[test]
+fn a_folder_that_changed_since_it_was_listed_is_not_compiled() {
+    let project = Project::new();
+    project.compile_since(SystemTime::now() - Duration::from_secs(60));
+    assert!(project.snapshot().is_none());
+    project.compile();
+    assert!(project.snapshot().is_some());
 }
 
 #[test]

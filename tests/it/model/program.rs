@@ -86,8 +86,9 @@ impl Program {
                 let child = self.command(run).spawn().unwrap();
                 std::thread::sleep(self.took.mul_f64(f64::from(*after) / 256.0));
                 self.lab.edit(run.side, edit);
-                self.ended(child);
+                let told = self.ended(child);
                 self.lab.doubt(run, &before);
+                self.lab.pardon(run.side, edit, &told);
             }
             Step::Edit(side, edit) => self.lab.edit(*side, edit),
             Step::Caller(value) => self.lab.caller = *value,
