@@ -11,7 +11,7 @@ use crate::event;
 use crate::graph::{ConfiguredTask, NodeIx};
 use crate::model::{EnvName, Envfile, Node};
 use crate::plan::Plan;
-use crate::preflight::{Ports, Status as Check};
+use crate::preflight::{Owner, Ports, Status as Check};
 use crate::record::{STATE_DIR, log_name};
 use crate::service::probe::would_pass;
 use crate::service::spec::How;
@@ -226,7 +226,6 @@ pub(super) fn refusals(plan: &Plan, around: &Surroundings<'_>, project: &Project
         return Vec::new();
     }
     let mut refusals = Vec::new();
-    let taken = Ports::look();
     let envs: BTreeSet<Option<&EnvName>> = nodes.iter().map(|(_, node)| node.env.as_ref()).collect();
     // By port, the first service that is going to have it.
     let mut planned: BTreeMap<u16, &ConfiguredTask> = BTreeMap::new();
@@ -246,6 +245,14 @@ pub(super) fn refusals(plan: &Plan, around: &Surroundings<'_>, project: &Project
             true => leftovers(&place).iter().filter_map(|status| status.process).map(|it| it.pid).collect(),
             false => BTreeSet::new(),
         };
+        // Looked at when it is known what runs: what ends meanwhile had its port to its end.
+        let taken = Ports::look();
+        let saved = place.saved().ok().flatten().map(|saved| saved.services).unwrap_or_default();
+        let ending: BTreeSet<u16> = saved
+            .iter()
+            .filter(|status| status.state.may_be_up())
+            .flat_map(|status| status.ports.clone())
+            .collect();
         for (ix, node) in nodes.iter().filter(|(_, node)| node.env.as_ref() == env) {
             let is_up = running.iter().find(|status| status.label == node.label);
             if is_up.is_none()
@@ -278,6 +285,11 @@ pub(super) fn refusals(plan: &Plan, around: &Surroundings<'_>, project: &Project
                 {
                     continue;
                 }
+                // One that is ending has its port a moment longer than it has an owner, or a supervisor.
+                let is_ending = owner.pid.is_none() || ending.contains(port);
+                let Some(owner) = (if is_ending { still_taken(*port) } else { Some(owner) }) else {
+                    continue;
+                };
                 refusals.push(Refusal {
                     label: node.label.clone(),
                     reason: format!("port {port} is taken by {owner}"),
@@ -291,6 +303,19 @@ pub(super) fn refusals(plan: &Plan, around: &Surroundings<'_>, project: &Project
         }
     }
     refusals
+}
+
+/// Who has a port, if it does not become free within a moment.
+fn still_taken(port: u16) -> Option<Owner> {
+    const MOMENT: Duration = Duration::from_secs(2);
+    let until = Instant::now() + MOMENT;
+    loop {
+        let owner = Ports::look().owner(port)?;
+        if Instant::now() > until {
+            return Some(owner);
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
 }
 
 /// Whether a process is one of these, or descends from one.

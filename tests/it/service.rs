@@ -606,6 +606,17 @@ fn kill_9_of_a_run_or_of_the_supervisor_leaves_nothing() {
     kill_process(Pid::from_child(&child), Signal::KILL).unwrap();
     child.wait().unwrap();
     project.is_clean("kill -9 of an attached up");
+    // Whoever comes while the end of the one before still goes on has what he wants, ports and all.
+    for at_supervisor in [false, true] {
+        let mut child = attached(&project);
+        if at_supervisor {
+            kill_process(pid_of(project.supervisor()), Signal::KILL).unwrap();
+        }
+        kill_process(Pid::from_child(&child), Signal::KILL).unwrap();
+        child.wait().unwrap();
+        project.sandbox.ok(&["test"]);
+    }
+    project.is_clean("kill -9, and a run at once");
 
     project.sandbox.ok(&["up"]);
     kill_process(pid_of(project.supervisor()), Signal::KILL).unwrap();
