@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 
+use super::process::{Identity, Life};
+
 /// Something that could not be done with a file.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot {doing} `{}`: {source}", path.display())]
@@ -84,34 +86,78 @@ pub fn remove_file(path: &Path) -> Result<(), FsError> {
 
 /// A name for a temporary file that no other thread or process uses: beside `name`, so that a rename is atomic.
 ///
-/// It begins with a dot and ends in `.envrun-tmp`, so that a crash leaves something that can be told and swept.
+/// It begins with a dot, says which process gave it, and ends in `.envrun-tmp`: what a crash leaves can be told and swept.
 pub fn temporary_name(name: &OsStr) -> OsString {
     static COUNT: AtomicU64 = AtomicU64::new(0);
+    let own = Identity::own().word();
     let count = COUNT.fetch_add(1, Ordering::Relaxed);
     // A name may be 255 bytes long; the beginning is enough for a person to see whose it was.
-    let kept = &name.as_bytes()[..name.len().min(64)];
+    let kept = &name.as_bytes()[..name.len().min(KEPT)];
     let mut temporary = vec![b'.'];
     temporary.extend_from_slice(kept);
-    temporary.extend_from_slice(format!(".{}-{count}.envrun-tmp", std::process::id()).as_bytes());
+    temporary.extend_from_slice(format!(".{own}-{count}{TEMPORARY}").as_bytes());
     OsString::from_vec(temporary)
 }
 
-/// Whether a name is one of [`temporary_name`], given by a process that is no more.
-pub fn is_abandoned(name: &[u8]) -> bool {
-    let pid = || {
-        let rest = name.strip_suffix(b".envrun-tmp")?;
-        let rest = &rest[rest.iter().rposition(|byte| *byte == b'.')? + 1..];
-        let (pid, _) = std::str::from_utf8(rest).ok()?.split_once('-')?;
-        rustix::process::Pid::from_raw(pid.parse().ok().filter(|pid| *pid > 0)?)
-    };
-    pid().is_some_and(|pid| rustix::process::test_kill_process(pid) == Err(rustix::io::Errno::SRCH))
+/// How much of a name stands in a [`temporary_name`], in bytes.
+const KEPT: usize = 64;
+/// The end of every [`temporary_name`].
+const TEMPORARY: &str = ".envrun-tmp";
+/// Nobody writes one file for that long: what is older and not of a process that lives here is nobody's.
+const WRITTEN: Duration = Duration::from_secs(60 * 60);
+
+/// Which process gave a [`temporary_name`]; `None` for every other name.
+fn writer(name: &[u8]) -> Option<Identity> {
+    let rest = name.strip_prefix(b".")?.strip_suffix(TEMPORARY.as_bytes())?;
+    let rest = &rest[rest.iter().rposition(|byte| *byte == b'.')? + 1..];
+    let (process, count) = std::str::from_utf8(rest).ok()?.rsplit_once('-')?;
+    count.parse::<u64>().ok()?;
+    Identity::from_word(process)
+}
+
+/// Whether what lies somewhere is left of a process that is no more. Of one that cannot be seen from here, on another
+/// machine or in another container, it is once nobody has written to it for longer than writing takes.
+pub fn is_left(process: &Identity, path: &Path) -> bool {
+    match process.life() {
+        Life::Lives => false,
+        Life::Gone => true,
+        Life::Unknown => {
+            let written = path.symlink_metadata().and_then(|meta| meta.modified());
+            written.is_ok_and(|written| written.elapsed().is_ok_and(|age| age > WRITTEN))
+        }
+    }
+}
+
+/// Whether a file or folder bears a [`temporary_name`] of a process that is no more.
+pub fn is_abandoned(path: &Path) -> bool {
+    let process = path.file_name().and_then(|name| writer(name.as_bytes()));
+    process.is_some_and(|process| is_left(&process, path))
 }
 
 /// Removes what processes that are no more were writing in a folder.
 pub fn sweep(folder: &Path) {
+    sweep_named(folder, b".");
+}
+
+/// Removes what processes that are no more were writing in place of one file.
+pub fn sweep_beside(file: &Path) {
+    if let (Some(folder), Some(name)) = (file.parent(), file.file_name()) {
+        let name = name.as_bytes();
+        let beginning = [b".", &name[..name.len().min(KEPT)], b"."].concat();
+        sweep_named(folder, &beginning);
+    }
+}
+
+fn sweep_named(folder: &Path, beginning: &[u8]) {
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
-        if is_abandoned(entry.file_name().as_bytes()) {
-            let _ = std::fs::remove_file(entry.path());
+        if entry.file_name().as_bytes().starts_with(beginning) && is_abandoned(&entry.path()) {
+            let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
+            // Nobody is worse off than before if it cannot be removed.
+            let _ = if is_folder {
+                std::fs::remove_dir_all(entry.path())
+            } else {
+                std::fs::remove_file(entry.path())
+            };
         }
     }
 }
@@ -440,16 +486,45 @@ mod tests {
 
     #[test]
     fn what_nobody_writes_any_more_is_told_by_its_name() {
-        let ours = temporary_name("a.b-c".as_ref());
-        assert!(!is_abandoned(ours.as_bytes()), "we are still there");
-        let mut child = std::process::Command::new("true").spawn().unwrap();
-        let gone = child.id();
+        let folder = tempfile::tempdir().unwrap();
+        let ours = folder.path().join(temporary_name("a.b-c".as_ref()));
+        let mut child = std::process::Command::new("sleep").arg("1000").spawn().unwrap();
+        let other = Identity::of(child.id()).unwrap();
+        let of = |name: &str, process: &Identity| {
+            let path = folder.path().join(format!(".{name}.{}-7.envrun-tmp", process.word()));
+            std::fs::write(&path, "half").unwrap();
+            path
+        };
+        std::fs::write(&ours, "half").unwrap();
+        let theirs = of("a.b-c", &other);
+        assert!(!is_abandoned(&ours) && !is_abandoned(&theirs), "they are still there");
+        child.kill().unwrap();
         child.wait().unwrap();
-        assert!(is_abandoned(format!(".a.b-c.{gone}-7.envrun-tmp").as_bytes()));
-        for other in
-            ["a", ".a.envrun-tmp", ".a.x-1.envrun-tmp", ".a.0-1.envrun-tmp", ".a.-1-1.envrun-tmp", ""]
-        {
-            assert!(!is_abandoned(other.as_bytes()), "{other}");
+        assert!(is_abandoned(&theirs));
+        let elsewhere = of("a.b-c", &Identity { space: other.space + 1, ..other });
+        let by_number = of("a.b-c", &Identity { pid: other.pid, ..Identity::default() });
+        let folder_of = folder.path().join(format!(".edit.{}-1.envrun-tmp", other.word()));
+        std::fs::create_dir(&folder_of).unwrap();
+        std::fs::write(folder_of.join("secrets.env"), "A=1").unwrap();
+        if cfg!(target_os = "linux") {
+            let again = of("a.b-c", &Identity { born: Identity::own().born + 1, ..Identity::own() });
+            assert!(is_abandoned(&again), "the number was given again");
+            for unseen in [&elsewhere, &by_number] {
+                assert!(!is_abandoned(unseen), "it may be at work in another container");
+                let before = std::time::SystemTime::now() - WRITTEN * 2;
+                File::options().write(true).open(unseen).unwrap().set_modified(before).unwrap();
+                assert!(is_abandoned(unseen), "nobody writes for so long");
+            }
         }
+        for other in ["a", ".a.envrun-tmp", ".a.x-1.envrun-tmp", ".a.0-1.envrun-tmp", ".a.-1-1.envrun-tmp"] {
+            std::fs::write(folder.path().join(other), "").unwrap();
+            assert!(!is_abandoned(&folder.path().join(other)), "{other}");
+        }
+        sweep_beside(&folder.path().join("b"));
+        assert!(theirs.exists(), "it is another file's");
+        sweep_beside(&folder.path().join("a.b-c"));
+        assert!(ours.exists() && !theirs.exists() && folder_of.exists());
+        sweep(folder.path());
+        assert!(ours.exists() && !folder_of.exists());
     }
 }

@@ -66,6 +66,12 @@ impl Identity {
 
     /// The calling process.
     pub fn own() -> Self {
+        static OWN: LazyLock<Identity> = LazyLock::new(Identity::look_at_own);
+        // A process that was forked off is another one.
+        if OWN.pid == std::process::id() { *OWN } else { Self::look_at_own() }
+    }
+
+    fn look_at_own() -> Self {
         let pid = std::process::id();
         Self::of(pid).unwrap_or(Self { pid, born: 0, boot: HERE.boot, space: HERE.space })
     }
@@ -83,6 +89,22 @@ impl Identity {
             Seen::Process { born, is_over } if is_over || born != self.born => Life::Gone,
             Seen::Process { .. } => Life::Lives,
         }
+    }
+
+    /// All of it as a word without dots and slashes, for the name of a file: what the process leaves there can be told.
+    pub fn word(&self) -> String {
+        format!("{}-{:x}-{:x}-{}", self.pid, self.born, self.space, self.boot)
+    }
+
+    /// What [`Identity::word`] gave. A number alone is a process of which nothing more is known.
+    pub fn from_word(word: &str) -> Option<Self> {
+        let mut parts = word.split('-');
+        let pid = parts.next()?.parse().ok().filter(|pid| *pid > 0)?;
+        let mut number = || parts.next().map_or(Some(0), |part| u64::from_str_radix(part, 16).ok());
+        let (born, space) = (number()?, number()?);
+        let boot = parts.next().filter(|part| !part.is_empty());
+        let boot = boot.map_or(Some(Boot::default()), Boot::parse)?;
+        parts.next().is_none().then_some(Self { pid, born, boot, space })
     }
 
     /// Whether it can be told from here that this very process is alive. One of which that cannot be told is not.
@@ -232,6 +254,13 @@ mod tests {
             serde_json::from_str::<Identity>("{\"pid\":7}").unwrap(),
             Identity { pid: 7, ..Identity::default() }
         );
+        assert_eq!(Identity::from_word(&own.word()), Some(own));
+        let nowhere = Identity { pid: 7, ..Identity::default() };
+        assert_eq!(Identity::from_word(&nowhere.word()), Some(nowhere), "of a system that says nothing");
+        assert_eq!(Identity::from_word("7"), Some(nowhere));
+        for other in ["", "0", "x", "-1", "7-x", "7-1-2-3-4", "7-1-2-z"] {
+            assert_eq!(Identity::from_word(other), None, "{other}");
+        }
         assert_eq!(Boot::parse("c664f21b-bf5a-4506-81c9-70993cd5f060\n").unwrap().to_string().len(), 32);
         assert_eq!((number("pid:[4026531836]"), number("net:[1]")), (Some(4_026_531_836), None));
     }

@@ -264,9 +264,7 @@ fn edit(invocation: &Invocation<'_>, project: &mut Project, env: Option<EnvName>
     let set = |name: &str| context.caller_text(name).filter(|value| !value.trim().is_empty());
     let editor = set("VISUAL").or_else(|| set("EDITOR")).unwrap_or_else(|| "vi".into());
     let edit = Edit::begin(context, project, env)?;
-    // What an editor that was killed left behind is gone with the next one.
     let folder = project.root().join(STATE_DIR).join("secrets");
-    sweep(&folder);
     let private = Private::new(&folder)?;
     let file = private.0.join("secrets.env");
     let mut options = OpenOptions::new();
@@ -297,15 +295,6 @@ fn edit(invocation: &Invocation<'_>, project: &mut Project, env: Option<EnvName>
         names => format!("changed: {}", names.join(", ")),
     });
     Ok(0)
-}
-
-fn sweep(folder: &Path) {
-    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
-        let name = entry.file_name();
-        if name.to_str().is_some_and(|name| name.starts_with(".edit.") && name.ends_with(".envrun-tmp")) {
-            let _ = std::fs::remove_dir_all(entry.path());
-        }
-    }
 }
 
 fn text(rows: &[Listed], bold: impl Fn(&str) -> String) -> String {

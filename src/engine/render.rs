@@ -168,6 +168,8 @@ impl Carry<'_> {
         let root = self.around.root;
         let shown = draft.path.display();
         let file = draft.path.below(root);
+        // With the file's content, a secret too.
+        fs::sweep_beside(&file);
         let io = |error: FsError| Failure::Io { reason: error.to_string() };
         self.inside(&draft.path)?;
         let there = match file.symlink_metadata() {

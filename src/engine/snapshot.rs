@@ -344,6 +344,16 @@ fn locked(path: &Path) -> Result<File, FsError> {
     file.map_err(|error| FsError::new("lock", path, error))
 }
 
+/// Removes what killed loads left of other environments' data, unless somebody begins one right now.
+pub fn sweep_loads(root: &Path) {
+    let loads = root.join(STATE_DIR).join("tmp/load");
+    if let Ok(all) = File::open(loads.join("lock"))
+        && all.try_lock().is_ok()
+    {
+        sweep(&loads);
+    }
+}
+
 /// Removes what killed loads left of other environments' data.
 fn sweep(loads: &Path) {
     for entry in std::fs::read_dir(loads).into_iter().flatten().flatten() {

@@ -19,11 +19,9 @@ use std::path::PathBuf;
 use std::sync::PoisonError;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use rustix::process::Pid;
-
-use crate::base::RelPath;
-use crate::base::fs::{Kind, create_folder, move_file};
+use crate::base::fs::{Kind, create_folder, is_left, move_file};
 use crate::base::glob::Pattern;
+use crate::base::{Identity, RelPath};
 use crate::cache::{ActionResult, Output};
 
 use super::Workspace;
@@ -47,7 +45,7 @@ impl Workspace {
     /// Moves away what the task's last good run made below folders and patterns of its declared outputs.
     pub fn set_aside(&self, task: &Prepared) -> Aside<'_> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
-        let name = format!("{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let name = format!("{}-{}", Identity::own().word(), COUNT.fetch_add(1, Ordering::Relaxed));
         let folder = self.folder.join("aside").join(name);
         let mut aside = Aside { workspace: self, folder, moved: Vec::new(), emptied: Vec::new() };
         let good = self.to_move(task);
@@ -188,11 +186,8 @@ impl Workspace {
     pub fn sweep_aside(&self) {
         for entry in std::fs::read_dir(self.folder.join("aside")).into_iter().flatten().flatten() {
             let name = entry.file_name();
-            let pid =
-                name.to_str().and_then(|name| name.split('-').next()?.parse().ok()).and_then(Pid::from_raw);
-            let gone =
-                pid.is_none_or(|pid| rustix::process::test_kill_process(pid) == Err(rustix::io::Errno::SRCH));
-            if gone {
+            let process = name.to_str().and_then(|name| Identity::from_word(name.rsplit_once('-')?.0));
+            if process.is_none_or(|process| is_left(&process, &entry.path())) {
                 let _ = std::fs::remove_dir_all(entry.path());
             }
         }

@@ -33,6 +33,7 @@ pub mod semver;
 pub mod service;
 pub mod snapshot;
 pub mod stage;
+mod sweep;
 pub mod target;
 pub mod values;
 

@@ -39,6 +39,7 @@ use super::guard::{Admitted, Prompt, admit_with, live, merged};
 use super::matching::{Choice, choice, chosen_environment};
 use super::plan::{self, Frozen};
 use super::seal::{Answer, Asked, Broken, seal_answer};
+use super::sweep::sweep;
 use super::target::{self, targets};
 use super::values::{AskedNames, ValueReader, caller_source};
 use super::{Context, Problem, Project, has_errors};
@@ -171,6 +172,7 @@ impl Ready {
         let (recorder, unrecorded) = if request.dry_run {
             (None, None)
         } else {
+            sweep(&root);
             match Recorder::create(&root, &context.clock, record_limits(project)) {
                 Ok(recorder) => (Some(recorder), None),
                 Err(error) => (None, Some(error)),
@@ -672,7 +674,7 @@ fn note_uses(plan: &Plan, state: &RunState, ready: &Ready) {
     if noted.is_ok_and(|noted| noted.elapsed().is_ok_and(|age| age < super::seal::HOLDS)) {
         return;
     }
-    sweep(&ready.root.join(STATE_DIR));
+    sweep_state(&ready.root.join(STATE_DIR));
     ready.workspace.sweep_aside();
     let is_up_to_date = |ix| state.state(ix) == Some(NodeState::Over(OutcomeKind::UpToDate));
     let nodes = plan.graph.iter().filter(|(ix, _)| is_up_to_date(*ix));
@@ -683,7 +685,7 @@ fn note_uses(plan: &Plan, state: &RunState, ready: &Ready) {
 }
 
 /// Removes what killed runs left in the project's own folder.
-fn sweep(state: &Path) {
+fn sweep_state(state: &Path) {
     for room in ["state", "state/seals", "runs", "runs/graphs"] {
         fs::sweep(&state.join(room));
     }

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use indexmap::IndexMap;
 
 use crate::base::Digest;
-use crate::base::fs::{FsError, remove_file, write_atomic_with};
+use crate::base::fs::{FsError, remove_file, sweep_beside, write_atomic_with};
 use crate::diag::FileId;
 use crate::vars::dotenv;
 use crate::vars::write::dotenv_line;
@@ -180,6 +180,7 @@ impl FileStore {
             .map_err(error(lock))?;
         // On a file system without locks the replacement is still whole.
         let _ = held.lock();
+        sweep_beside(&self.path);
         let text = self.text()?;
         if let Some(new) = change(&text)? {
             write_atomic_with(&self.path, 0o600, |file| {

@@ -155,6 +155,21 @@ impl Archive {
         Self { node: label.to_owned(), folder }
     }
 
+    /// Removes what killed processes left half saved or half removed, in every environment. Where somebody is at work,
+    /// nothing is: whoever holds the lock is not a dead process.
+    pub fn sweep_all(root: &Path) {
+        let entries = |folder: PathBuf| std::fs::read_dir(folder).into_iter().flatten().flatten();
+        for env in entries(ledger::folder(root, "")) {
+            for node in entries(env.path().join("snapshots")) {
+                let node =
+                    Self { node: node.file_name().to_string_lossy().into_owned(), folder: node.path() };
+                if entries(node.folder.clone()).any(|entry| is_temporary(&entry)) {
+                    let _ = node.lock();
+                }
+            }
+        }
+    }
+
     /// Where the data of a copy lies.
     pub fn data(&self, number: u64) -> PathBuf {
         self.folder.join(number.to_string()).join(DATA)
@@ -277,8 +292,12 @@ impl Archive {
         let lock = FileLock::take(&self.folder.join(LOCK))?;
         let lock = lock.ok_or_else(|| SnapshotError::Busy(self.node.clone()))?;
         for entry in std::fs::read_dir(&self.folder).into_iter().flatten().flatten() {
-            if entry.file_name().to_string_lossy().ends_with(TEMPORARY) && entry.path().is_dir() {
-                remove_folder(&entry.path())?;
+            if is_temporary(&entry) {
+                if entry.path().is_dir() {
+                    remove_folder(&entry.path())?;
+                } else {
+                    fs::remove_file(&entry.path())?;
+                }
             }
         }
         Ok(lock)
@@ -352,6 +371,11 @@ impl Drop for Draft {
             let _ = remove_folder(&self.folder);
         }
     }
+}
+
+/// Whether something in an archive's folder is not whole yet, or not any longer.
+fn is_temporary(entry: &std::fs::DirEntry) -> bool {
+    entry.file_name().to_string_lossy().ends_with(TEMPORARY)
 }
 
 /// A name that is safe on every file system, and no other node's.

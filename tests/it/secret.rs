@@ -745,3 +745,58 @@ task "t" { run "echo $TOKEN" }
     let missing = sandbox.run(&["secret", "get", "b", "TOKEN"]);
     assert!(missing.stderr.contains("the store `void`: it has no `TOKEN`"), "{}", missing.text());
 }
+
+/// Files as a killed envrun leaves them, each with a copy of secrets in it.
+fn left_behind(sandbox: &Sandbox) -> Vec<&'static str> {
+    let mut child = Command::new("sleep").arg("1000").spawn().unwrap();
+    let gone = envrun::base::Identity::of(child.id()).unwrap().word();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let places = [
+        (format!(".envrun/secrets/.dev.env.{gone}-4.envrun-tmp"), ".envrun/secrets"),
+        (format!(".envrun/secrets/.edit.{gone}-1.envrun-tmp/secrets.env"), ".envrun/secrets"),
+        (format!(".envrun/env/uat/snapshots/before%20sync/.85.{gone}.envrun-tmp/data/0.env"), ".envrun/env"),
+        (format!(".envrun/env/dev/snapshots/db/.next.{gone}-2.envrun-tmp"), ".envrun/env"),
+    ];
+    for (path, _) in &places {
+        sandbox.write(path, "TOKEN=left-behind-token\n");
+    }
+    for folder in [".envrun/secrets", ".envrun/secrets/.."] {
+        let private = std::os::unix::fs::PermissionsExt::from_mode(0o700);
+        std::fs::set_permissions(sandbox.root().join(folder), private).unwrap();
+    }
+    vec![".envrun/secrets", ".envrun/env"]
+}
+
+#[test]
+fn what_a_killed_envrun_left_of_secrets_is_removed_by_whoever_comes_by() {
+    let sandbox = Sandbox::new(
+        "project \"p\" default-env=\"dev\"\nsecrets { TOKEN generate=\"hex\" }\nenv \"dev\"\nenv \"uat\"\n\
+         task \"plain\" { run \"true\" }\ntask \"a\" { uses \"TOKEN\"; render \"out.env\" format=\"dotenv\" }",
+    );
+    sandbox.write(".gitignore", "out.env\n");
+    git(&sandbox, &["init", "-q"]);
+    let by: [&[&str]; 5] = [
+        &["plain"],
+        &["secret", "list"],
+        &["secret", "generate"],
+        &["env", "sync", "dev", "uat", "-y"],
+        &["a"],
+    ];
+    for args in by {
+        let folders = left_behind(&sandbox);
+        // One that is being written right now is nobody else's to remove.
+        let own = format!(".envrun/secrets/.dev.env.{}-7.envrun-tmp", envrun::base::Identity::own().word());
+        sandbox.write(&own, "TOKEN=being-written\n");
+        sandbox.ok(args);
+        assert!(sandbox.exists(&own), "{args:?}");
+        std::fs::remove_file(sandbox.root().join(&own)).unwrap();
+        for folder in folders {
+            let mut there = Vec::new();
+            files(&sandbox.root().join(folder), &mut there);
+            let left = |path: &std::path::PathBuf| holds(&std::fs::read(path).unwrap(), "left-behind-token");
+            let left: Vec<_> = there.into_iter().filter(left).collect();
+            assert!(left.is_empty(), "{args:?}: {left:?}");
+        }
+    }
+}

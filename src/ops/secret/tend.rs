@@ -12,6 +12,7 @@ use crate::vars::Values;
 use crate::vars::write::dotenv_line;
 
 use super::super::env::{EnvValues, guard};
+use super::super::sweep::sweep;
 use super::super::{Context, Problem, Project};
 use super::rotate::cut_short;
 use super::{Kept, Missing, PATIENCE, Secrets, State, Wanted, show_age};
@@ -88,12 +89,13 @@ pub(super) fn named(secrets: &Secrets<'_>, values: &EnvValues, name: &str) -> Re
     Err(Problem::usage(format!("there is no secret `{name}`{place}"), Some(hint)))
 }
 
-/// Runs `work` with secrets, and ends what it started.
+/// Runs `work` with secrets, and ends what it started. What killed ones left of secrets is removed first.
 pub(super) fn with_secrets<T>(
     context: &Context,
     project: &Project,
     work: impl FnOnce(&mut Secrets<'_>) -> Result<T, Problem>,
 ) -> Result<T, Problem> {
+    sweep(project.root());
     let processes = Processes::new(PATIENCE);
     let done = work(&mut Secrets::new(context, project, &processes));
     processes.wait();

@@ -44,6 +44,7 @@ use crate::vars::write::dotenv_line;
 use crate::vars::{INVALID, Layer, Lookup, Values, dotenv};
 
 use super::super::run;
+use super::super::sweep::sweep;
 use super::super::{Context, Problem, Project};
 use super::diff::{schema, scopes};
 use super::{guard, label, layer_word};
@@ -152,8 +153,10 @@ pub fn plan(context: &Context, project: &Project, asked: &Asked) -> Result<Plan,
     if from == to {
         return Err(Problem::usage(format!("`{from}` and `{to}` are the same environment"), None));
     }
+    sweep(project.root());
     let mut reader = Reader::new(context, project);
     let own = own_files(&reader, owner, to);
+    own.iter().for_each(|(_, path)| fs::sweep_beside(path));
     let (file, path) = own.last().cloned().unzip();
     let before = text_at(path.as_deref())?;
     let (a, _) = reader.values(owner, from, None)?;

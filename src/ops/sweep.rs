@@ -1,0 +1,18 @@
+//! What killed envruns left of secrets and of other environments' data: whoever comes by removes it.
+//!
+//! A copy of every secret that was about to replace a file, a snapshot that was half saved, a raw copy that was to be
+//! sanitised: nobody would look for them there, so nobody may have to. What a living process is at stays.
+
+use std::path::Path;
+
+use crate::base::fs;
+use crate::engine::snapshot::sweep_loads;
+use crate::record::STATE_DIR;
+use crate::snapshot::Archive;
+
+/// Removes it, in the folder of a project.
+pub(super) fn sweep(root: &Path) {
+    fs::sweep(&root.join(STATE_DIR).join("secrets"));
+    Archive::sweep_all(root);
+    sweep_loads(root);
+}
