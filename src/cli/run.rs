@@ -167,6 +167,7 @@ pub(super) fn request(options: &RunOptions, targets: Vec<TargetWords>) -> Result
         break_glass: glass_reason(options.break_glass.as_deref())?,
         words: None,
         held: Vec::new(),
+        forced: None,
         broken: None,
         job: Default::default(),
         plan: None,

@@ -297,6 +297,9 @@ fn edit(invocation: &Invocation<'_>, project: &mut Project, env: Option<EnvName>
     Ok(0)
 }
 
+/// A day, in seconds.
+const DAY: u64 = 86_400;
+
 fn text(rows: &[Listed], bold: impl Fn(&str) -> String) -> String {
     let cells = |row: &Listed| {
         let name = match &row.project {
@@ -304,8 +307,13 @@ fn text(rows: &[Listed], bold: impl Fn(&str) -> String) -> String {
             None => row.name.clone(),
         };
         let duration = |seconds: u64| show_age(std::time::Duration::from_secs(seconds));
+        // A day that has begun is a day that is left: what was made a moment ago is due in all of its `rotate=`.
+        let left = |seconds: u64| {
+            if seconds > DAY { duration(seconds.div_ceil(DAY) * DAY) } else { duration(seconds) }
+        };
+        let age = |seconds: u64| if seconds == 0 { "now".to_owned() } else { duration(seconds) };
         let due = match row.due_in_seconds {
-            Some(left) if left >= 0 => format!("in {}", duration(left.unsigned_abs())),
+            Some(seconds) if seconds >= 0 => format!("in {}", left(seconds.unsigned_abs())),
             Some(over) => format!("overdue {}", duration(over.unsigned_abs())),
             None if row.present && matches!(row.rotate, Some(Rotate::After(_))) => "unknown".into(),
             None => "-".into(),
@@ -324,7 +332,7 @@ fn text(rows: &[Listed], bold: impl Fn(&str) -> String) -> String {
             }
             .to_owned(),
             row.from.clone(),
-            row.age_seconds.map_or_else(|| "-".into(), duration),
+            row.age_seconds.map_or_else(|| "-".into(), age),
             due,
             problem.unwrap_or_default(),
         ]

@@ -1000,7 +1000,11 @@ impl<'a> Actions<'a> {
         if let Some(stale) = &*self.slot_stale(node)
             && !stale.reasons.is_empty()
         {
-            return stale.reasons.iter().map(Difference::words).collect();
+            let words = |difference: &Difference| match difference {
+                Difference::Forced => self.around.forced.to_owned(),
+                other => other.words(),
+            };
+            return stale.reasons.iter().map(words).collect();
         }
         let known = |memory: &Memory| memory.has_run(&state_label(&self.plan.graph[node]));
         let reason = if self.plan.graph[node].kind() == "snapshot" {
@@ -1008,7 +1012,7 @@ impl<'a> Actions<'a> {
         } else if self.around.memory.is_some_and(known) && !self.plan.is_forced(node) {
             "what it needs is not what it was"
         } else if self.plan.is_forced(node) {
-            "it was forced"
+            self.around.forced
         } else if task.done.is_some() {
             "its `done` is not true yet"
         } else if task.mutates {

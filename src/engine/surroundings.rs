@@ -52,6 +52,8 @@ pub struct Surroundings<'a> {
     pub host: &'a str,
     /// The digest of the frozen plan that is carried out: an approval may name it.
     pub planned: Option<&'a str>,
+    /// Why what is forced is, in words that stand after "because".
+    pub forced: &'a str,
     /// The time of day.
     pub clock: &'a Clock,
     /// What hides secrets in everything that is told.

@@ -23,7 +23,11 @@ pub fn resolve_target(
 ) -> Result<Target, Diagnostic> {
     let root = ProjectName::default();
     let address =
-        address::resolve(envfile, Scene { project: &root, namespace: "" }, text).map_err(diagnostic)?;
+        address::resolve(envfile, Scene { project: &root, namespace: "" }, text).map_err(|error| {
+            let env = text.split_once('.').map(|(env, _)| env);
+            let unknown = matches!(error, AddressError::Unknown { .. });
+            env.filter(|_| unknown).and_then(|env| lost(envfile, env)).unwrap_or_else(|| diagnostic(error))
+        })?;
     let env = address.env.or_else(|| default_env.cloned());
     if let Some(env) = &env {
         is_concrete(envfile, env)?;
@@ -40,6 +44,9 @@ pub fn resolve_target(
 /// It is unknown, or only a pattern.
 pub fn resolve_environment(envfile: &Envfile, text: &str) -> Result<EnvName, Diagnostic> {
     let Some((name, _)) = envfile.environments.get_key_value(text) else {
+        if let Some(lost) = lost(envfile, text) {
+            return Err(lost);
+        }
         let known: Vec<&str> = envfile.concrete_environments().map(|env| env.name.as_str()).collect();
         let help =
             crate::diag::did_you_mean(text, known.iter().copied()).or_else(|| match known.as_slice() {
@@ -54,6 +61,27 @@ pub fn resolve_environment(envfile: &Envfile, text: &str) -> Result<EnvName, Dia
     };
     is_concrete(envfile, name)?;
     Ok(name.clone())
+}
+
+/// What is to be said of a name that the Envfile does not know, and that is that of an environment that was made, or may be.
+pub fn lost(envfile: &Envfile, text: &str) -> Option<Diagnostic> {
+    if envfile.environments.contains_key(text) {
+        return None;
+    }
+    let (message, help) = match (envfile.orphans.get(text), &envfile.made_unread) {
+        (Some(pattern), _) => (
+            format!("`{text}` was made from the pattern `{pattern}`, which is no longer in the Envfile"),
+            format!(
+                "write `env \"{pattern}\" ephemeral=#true` back as it was; or take it down: `envrun env destroy {text}`"
+            ),
+        ),
+        (None, Some(reason)) => (
+            format!("`{text}` is not in the Envfile, and which environments were made is not known"),
+            reason.clone(),
+        ),
+        (None, None) => return None,
+    };
+    Some(Diagnostic::error("target/unknown-environment", message).help(help))
 }
 
 /// Refuses an environment that no run can be in.

@@ -31,7 +31,7 @@ mod task_graph;
 mod tests;
 mod visits;
 
-pub use address::{resolve_environment, resolve_target};
+pub use address::{lost, resolve_environment, resolve_target};
 pub use build::{ValuesOf, build, cycles, sketch};
 pub use meet::meetings;
 pub use task_graph::{Edge, EdgeKind, Occasion, Ring, TaskGraph};

@@ -68,6 +68,12 @@ pub struct Envfile {
     pub cache: CacheSettings,
     /// The git remote that records are shared through (`state git="origin"`).
     pub state: Option<Spanned<String>>,
+    /// Environments that were made and that no target can name any more, each with its pattern, which is gone.
+    #[serde(skip)]
+    pub orphans: IndexMap<EnvName, EnvName>,
+    /// Why nobody knows which environments were made, and what to do.
+    #[serde(skip)]
+    pub made_unread: Option<String>,
 }
 
 /// One environment.
@@ -144,8 +150,11 @@ pub struct Scope {
     pub vars: IndexMap<VarName, Var>,
     /// Secrets by name, as written in this one block.
     pub secrets: IndexMap<VarName, Secret>,
-    /// Where the secrets are kept that do not say so themselves, the inherited ones too.
-    pub kept: Option<Kept>,
+    /// Where all secrets are kept whose own block does not say so, the inherited ones too: a `secrets store=…` without names.
+    pub kept: Option<Spanned<Kept>>,
+    /// What blocks with `store=` and names of their own say, each once. If there is but one, inherited secrets are kept there
+    /// too; which of several would hold for them nobody could say.
+    pub kept_some: Vec<Kept>,
     /// dotenv files, in order.
     pub dotenv: Vec<Dotenv>,
     /// Conditions that refuse.

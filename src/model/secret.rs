@@ -173,23 +173,27 @@ impl std::fmt::Display for StoreRef {
     }
 }
 
-/// Lays the secrets of one scope over those below it. Where a scope says where secrets are kept, that holds for every
-/// secret that is known there, the inherited ones too, but not for a row of another block that says so itself.
+/// Lays the secrets of one scope over those below it. Where a block of the scope says where secrets are kept, that holds for
+/// its own names and for inherited secrets; only one without names also holds for the names of other blocks.
 pub fn lay_secrets(below: &mut IndexMap<VarName, Secret>, scope: &Scope) {
+    let all = scope.kept.as_ref().map(|kept| &kept.value);
+    let some = match scope.kept_some.as_slice() {
+        [one] => Some(one),
+        _ => None,
+    };
+    if let Some(kept) = all.or(some) {
+        below.values_mut().for_each(|secret| secret.kept = Some(kept.clone()));
+    }
     for (name, row) in &scope.secrets {
         if row.removed {
             below.shift_remove(name);
             continue;
         }
-        let merged = below.get(name).map_or_else(|| row.clone(), |under| row.over(under));
-        below.insert(name.clone(), merged);
-    }
-    if let Some(kept) = &scope.kept {
-        for (name, secret) in below.iter_mut() {
-            if scope.secrets.get(name).is_none_or(|row| row.kept.is_none()) {
-                secret.kept = Some(kept.clone());
-            }
+        let mut merged = below.get(name).map_or_else(|| row.clone(), |under| row.over(under));
+        if let (None, Some(kept)) = (&row.kept, all) {
+            merged.kept = Some(kept.clone());
         }
+        below.insert(name.clone(), merged);
     }
 }
 

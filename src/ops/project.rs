@@ -37,7 +37,7 @@ impl Project {
     pub fn open(context: &Context, file: Option<&Path>) -> Result<Self, Problem> {
         let mut project = Self::read(context, file)?;
         project.without_errors()?;
-        project.join_made()?;
+        project.join_made();
         Ok(project)
     }
 
@@ -51,13 +51,18 @@ impl Project {
     }
 
     /// Adds the environments that were made from a pattern, those that were not known yet.
-    pub fn join_made(&mut self) -> Result<(), Problem> {
-        if self.envfile().environments.values().any(|env| env.ephemeral) {
-            let root = self.root().to_path_buf();
-            self.asked.lock().unwrap_or_else(PoisonError::into_inner).insert(made::path(&root));
-            Made::read(&root)?.join(&mut self.loaded.envfile);
+    ///
+    /// A list that cannot be read is in nobody's way who has nothing to do with them: it is told to who names an environment
+    /// that the Envfile does not know.
+    pub fn join_made(&mut self) {
+        let root = self.root().to_path_buf();
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner).insert(made::path(&root));
+        let envfile = &mut self.loaded.envfile;
+        envfile.made_unread = None;
+        match Made::read(&root) {
+            Ok(made) => made.join(envfile),
+            Err(error) => envfile.made_unread = Some(error.to_string()),
         }
-        Ok(())
     }
 
     /// Opens the project to run something: from the compiled snapshot, if it holds; else from the texts, and compiles them
@@ -81,7 +86,7 @@ impl Project {
         let snapshot = state.join(name);
         if let Some(loaded) = Loaded::from_snapshot(&snapshot, &root_file, &texts, known) {
             let mut project = Self::of(loaded, since, asked);
-            project.join_made()?;
+            project.join_made();
             return Ok(project);
         }
         let mut project = Self::read(context, file)?;
@@ -90,14 +95,14 @@ impl Project {
             project.asked.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect();
         // Only a shortcut: without it the next start reads the texts.
         let _ = project.loaded.save_snapshot(&snapshot, &paths, project.since);
-        project.join_made()?;
+        project.join_made();
         Ok(project)
     }
 
     /// Opens the project even if there are errors in its texts.
     pub fn open_with_errors(context: &Context, file: Option<&Path>) -> Result<Self, Problem> {
         let mut project = Self::read(context, file)?;
-        project.join_made()?;
+        project.join_made();
         Ok(project)
     }
 
@@ -114,7 +119,8 @@ impl Project {
         let file = self.loaded.root_file().to_path_buf();
         self.loaded = load::load(&file, &load::Texts::Watched(Arc::clone(&self.asked)))?;
         self.without_errors()?;
-        self.join_made()
+        self.join_made();
+        Ok(())
     }
 
     /// What the Envfile says.

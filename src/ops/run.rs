@@ -83,6 +83,8 @@ pub struct Request {
     pub words: Option<(Vec<String>, Vec<String>)>,
     /// Secrets whose value is not asked of their store: while one is replaced, its task sees the old one, or the new.
     pub held: Vec<(SecretId, String)>,
+    /// Why its targets are forced, in words that stand after "because", if somebody else than the user wants it.
+    pub forced: Option<String>,
     /// The sealed answer to its words, if it holds no more.
     pub broken: Option<Arc<Broken>>,
     /// What its deploys are there for.
@@ -343,6 +345,7 @@ impl Ready {
             live: &*self.live,
             host: &context.host,
             clock: &context.clock,
+            forced: request.forced.as_deref().unwrap_or("it was forced"),
             planned: request.plan.as_ref().map(|frozen| frozen.digest.as_str()),
             redactor: &context.redactor,
             run: &self.run,

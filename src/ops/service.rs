@@ -8,7 +8,7 @@ use crate::diag::did_you_mean;
 use crate::engine::service::{Hold, service_of, spec};
 use crate::engine::surroundings::Surroundings;
 use crate::event;
-use crate::graph::{ConfiguredTask, NodeIx};
+use crate::graph::{ConfiguredTask, NodeIx, lost};
 use crate::model::{EnvName, Envfile, Node};
 use crate::plan::Plan;
 use crate::preflight::{Owner, Ports, Status as Check};
@@ -104,6 +104,9 @@ pub fn choose(context: &Context, project: &Project, words: &[String]) -> Result<
 /// A word that is no node may be meant for an environment.
 fn neither(envfile: &Envfile, env: Option<&EnvName>, problem: Problem) -> Problem {
     let Problem::NoNode { text } = &problem else { return problem };
+    if let Some(lost) = lost(envfile, text) {
+        return super::target::asked_wrongly(lost);
+    }
     let environments: Vec<&str> = envfile.concrete_environments().map(|env| env.name.as_str()).collect();
     let services = services_of(envfile, env);
     let known = environments.iter().copied().chain(services.iter().map(String::as_str));

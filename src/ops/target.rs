@@ -82,7 +82,7 @@ pub fn environment(envfile: &Envfile, name: &str) -> Result<EnvName, Problem> {
 }
 
 /// What is wrong with a word of the command line has no place in a text.
-fn asked_wrongly(diagnostic: Diagnostic) -> Problem {
+pub(super) fn asked_wrongly(diagnostic: Diagnostic) -> Problem {
     Problem::usage(
         diagnostic.message,
         diagnostic.help.or_else(|| Some("`envrun list` shows what there is".into())),

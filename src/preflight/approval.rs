@@ -99,8 +99,8 @@ impl Approval<'_> {
                 self.signers
             ));
         };
-        let may =
-            eligible(&self.trusted(&self.tags().ok()?).ok()?, &listed, &self.authors(&self.revision).ok()?);
+        let tags = self.tags().ok()?;
+        let may = eligible(&self.trusted(&tags).ok()?, &listed, &self.authors(&self.revision).ok()?);
         let who: BTreeSet<&str> = may.iter().map(|signer| signer.principal.as_str()).collect();
         if who.is_empty() {
             return Some(format!(
@@ -109,9 +109,10 @@ impl Approval<'_> {
             ));
         }
         let who: Vec<&str> = who.into_iter().collect();
-        let (revision, each) = (&self.revision, if self.count > 1 { "-YOUR_NAME" } else { "" });
+        let revision = &self.revision;
         // Whoever has a plan wants that one approved, and not whatever else could be made of the revision.
-        let tag = format!("approve/{}/{}{each}", self.env, self.plan.unwrap_or(revision));
+        let tag = format!("approve/{}/{}", self.env, self.plan.unwrap_or(revision));
+        let tag = if self.count > 1 { format!("{tag}-YOUR_NAME") } else { free(tag, &tags) };
         Some(format!(
             "{} approves it with\n  git -c gpg.format=ssh -c user.signingKey=~/.ssh/id_ed25519.pub tag -s -m approved {tag} {revision}\n  \
              git push origin {tag}\nand then, here: git fetch origin --tags",
@@ -331,6 +332,14 @@ impl Approval<'_> {
         }
         Ok(None)
     }
+}
+
+/// The name of a tag that is not there yet: git makes none twice, and whoever made the one that does not count may not have
+/// wanted it replaced.
+fn free(name: String, tags: &[Tag]) -> String {
+    let is_free = |name: &String| !tags.iter().any(|tag| tag.name == *name);
+    let numbered = (2..).map(|number| format!("{name}-{number}"));
+    std::iter::once(name.clone()).chain(numbered).find(is_free).expect("tags are fewer than numbers")
 }
 
 /// Those who may approve what `authors` made: known before, still listed, and nobody of those who made it.

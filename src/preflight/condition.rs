@@ -133,7 +133,13 @@ fn ask(kind: &ConditionKind, around: &Surroundings<'_>) -> Result<bool, String> 
             for span in spans {
                 inside |= Window::parse(span).map_err(|error| error.to_string())?.contains(around.now, &zone);
             }
-            or(inside, &|| format!("the time is outside {}", spans.join(", ")))
+            or(inside, &|| {
+                format!(
+                    "the time is outside {}{}",
+                    spans.join(", "),
+                    now_in(tz.as_deref(), &zone, around.now)
+                )
+            })
         }
         ConditionKind::Exec { command, name } => {
             let what = || name.clone().unwrap_or_else(|| format!("`{}`", command.display()));
@@ -254,12 +260,31 @@ pub fn remedy(condition: &Condition, around: &Surroundings<'_>) -> Option<String
         ConditionKind::Unset(names) => format!("`unset {}`", set(names, around).join(" ")),
         ConditionKind::Ci(true) => "it is for CI to run".into(),
         ConditionKind::Ci(false) => "run it by hand, outside of CI".into(),
-        ConditionKind::Window { spans, .. } => format!("wait for {}", spans.join(" or ")),
+        ConditionKind::Window { spans, tz } => {
+            let zone = tz.clone().unwrap_or_else(|| zone_name(&TimeZone::system()));
+            format!("wait for {} ({zone})", spans.join(" or "))
+        }
         ConditionKind::Exec { command, .. } => format!("see what is wrong by hand: {}", command.display()),
         ConditionKind::Os(_) => "run it on a machine of that kind".into(),
         ConditionKind::Host(globs) => format!("run it on {}", list(globs)),
         ConditionKind::File(_) => "make it, or correct the path".into(),
     })
+}
+
+/// Which zone the times of a window are in, and what time it is there: whoever is refused may sit in another one.
+fn now_in(named: Option<&str>, zone: &TimeZone, now: Timestamp) -> String {
+    let name = named.map_or_else(|| zone_name(zone), str::to_owned);
+    let millis = i64::try_from(now.0).unwrap_or(i64::MAX);
+    match jiff::Timestamp::from_millisecond(millis) {
+        Ok(now) => format!(" ({name}, where it is {})", now.to_zoned(zone.clone()).strftime("%a %H:%M")),
+        Err(_) => format!(" ({name})"),
+    }
+}
+
+/// What a machine's own zone is called.
+fn zone_name(zone: &TimeZone) -> String {
+    zone.iana_name()
+        .map_or_else(|| "the zone of this machine".into(), |name| format!("{name}, the zone of this machine"))
 }
 
 /// The approval that is asked for; `None` for another condition.

@@ -152,6 +152,11 @@ fn windows() {
     assert!(inside("thu 22:00-13:00", "UTC"), "it began on Thursday");
     assert!(!inside("fri 22:00-13:00", "UTC"));
     assert!(inside("fri 21:00-22:00", "Asia/Tokyo"));
+    let outside = ConditionKind::Window { spans: words(&["sat 08:00-09:00"]), tz: Some("Asia/Tokyo".into()) };
+    assert_eq!(
+        verdict(Path::new("/"), outside, &[]),
+        "the time is outside sat 08:00-09:00 (Asia/Tokyo, where it is Fri 21:00)"
+    );
     for bad in ["", "fri", "fri 8-16", "fry 08:00-16:00", "mon 25:00-26:00", "a b c"] {
         assert!(Window::parse(bad).is_err(), "{bad}");
     }

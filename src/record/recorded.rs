@@ -143,7 +143,8 @@ impl Recorded {
         let finished = state.finished();
         Ok(RunSummary {
             id: self.id.clone(),
-            began: state.began(),
+            // One that was killed before its first event has only its name.
+            began: state.started().map(|_| state.began()).or_else(|| self.id.time()).unwrap_or(state.began()),
             targets: state.started().map(|started| started.targets.clone()).unwrap_or_default(),
             counts: *state.counts(),
             exit: finished.map(|finished| finished.exit),

@@ -349,6 +349,11 @@ fn forms(value: &str, plain: &mut BTreeSet<Vec<u8>>, broken: &mut BTreeSet<Vec<u
             add(encoded);
         }
     }
+    for lower in [false, true] {
+        for (before, keeps) in [("%", ""), ("\\x", ""), ("\\x", PRINTED), ("", "")] {
+            add(escaped(value, before, keeps, lower));
+        }
+    }
     if let Ok(json) = serde_json::to_string(value) {
         let json = &json[1..json.len() - 1];
         for text in [json.to_owned(), ascii(json, &[]), ascii(json, &['<', '>', '&'])] {
@@ -392,6 +397,26 @@ fn ascii(json: &str, these: &[char]) -> String {
             for unit in c.encode_utf16(&mut units) {
                 let _ = write!(out, "\\u{unit:04x}");
             }
+        }
+    }
+    out
+}
+
+/// What stays as it is where bytes outside of ASCII are escaped: in Python's `repr` of bytes.
+const PRINTED: &str =
+    " !\"#$%&()*+,-./0123456789:;<=>?@ABCDEFGHIJKLMNOPQRSTUVWXYZ[]^_`abcdefghijklmnopqrstuvwxyz{|}~";
+
+/// Bytes as hexadecimal digits, each with something before it, but for those that stay: every byte as `%6a` by whoever
+/// takes no chances in a URL, as `\x6a` by a shell, as `6a` by `xxd`.
+fn escaped(value: &str, before: &str, keeps: &str, lower: bool) -> Vec<u8> {
+    let mut out = Vec::with_capacity(value.len() * (before.len() + 2));
+    for byte in value.bytes() {
+        if keeps.as_bytes().contains(&byte) {
+            out.push(byte);
+        } else {
+            out.extend_from_slice(before.as_bytes());
+            let digits = if lower { format!("{byte:02x}") } else { format!("{byte:02X}") };
+            out.extend_from_slice(digits.as_bytes());
         }
     }
     out
@@ -600,6 +625,36 @@ mod tests {
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(512))]
+
+        #[test]
+        fn no_escape_shows_any_value(value in "[ -~\u{e4}\u{20ac}]{6,40}", before in "[ -~]{0,5}", at in 0usize..300) {
+            prop_assume!(value.trim().len() >= SHORTEST);
+            let redactor = redactor(&[&value]);
+            let value = value.trim();
+            let hex = |write: fn(u8) -> String| value.bytes().map(write).collect::<String>();
+            let json = serde_json::to_string(value).unwrap();
+            let forms = [
+                value.to_owned(),
+                hex(|byte| format!("%{byte:02x}")),
+                hex(|byte| format!("%{byte:02X}")),
+                hex(|byte| format!("\\x{byte:02x}")),
+                hex(|byte| format!("\\x{byte:02X}")),
+                hex(|byte| format!("{byte:02x}")),
+                hex(|byte| format!("{byte:02X}")),
+                hex(|byte| if byte.is_ascii_alphanumeric() { (byte as char).to_string() } else { format!("%{byte:02x}") }),
+                hex(|byte| if byte.is_ascii_alphanumeric() { (byte as char).to_string() } else { format!("%{byte:02X}") }),
+                json[1..json.len() - 1].to_owned(),
+            ];
+            for form in forms {
+                let text = format!("{before}{form}|");
+                let shown = redactor.text(&text).into_owned();
+                prop_assert!(!shown.contains(&form), "{} {}", form, shown);
+                prop_assert!(shown.contains("***"), "{} {}", form, shown);
+                let (a, b) = text.as_bytes().split_at(at % (text.len() + 1));
+                let streamed = streamed(&redactor, &[a, b]);
+                prop_assert_eq!(String::from_utf8_lossy(&streamed).into_owned(), shown);
+            }
+        }
 
         #[test]
         fn any_split_comes_to_the_same(

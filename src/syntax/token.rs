@@ -330,10 +330,14 @@ impl<'a> Lexer<'a> {
         self.at += hashes;
         if !self.bytes[self.at..].starts_with(b"\"\"\"") {
             self.at += 1;
-            return match self.close(Quotes { quotes: 1, hashes, raw, lines: false }) {
-                true => TokenKind::String(if raw { Form::Raw } else { Form::Quoted }),
-                false => TokenKind::Flawed(Flaw::UnclosedQuote),
-            };
+            let body = self.at;
+            if self.close(Quotes { quotes: 1, hashes, raw, lines: false }) {
+                return TokenKind::String(if raw { Form::Raw } else { Form::Quoted });
+            }
+            if raw {
+                self.to_close_on_a_later_line(body, hashes);
+            }
+            return TokenKind::Flawed(Flaw::UnclosedQuote);
         }
         self.at += 3;
         let line_ends = self.newline();
@@ -349,6 +353,20 @@ impl<'a> Lexer<'a> {
                 }
                 TokenKind::Flawed(Flaw::TextAfterQuotes)
             }
+        }
+    }
+
+    /// Goes past the closing quotes of a raw string that its line does not close: a script of several lines is one error, and
+    /// its lines are not words of the Envfile. Quotes behind those of another raw string are that one's.
+    fn to_close_on_a_later_line(&mut self, body: usize, hashes: usize) {
+        let line_end = self.at;
+        self.at = body;
+        let closed = self.close(Quotes { quotes: 1, hashes, raw: true, lines: true });
+        let opening = "#".repeat(hashes) + "\"";
+        let behind = &self.text[line_end..self.at];
+        let opens = |(at, _): (usize, &str)| behind[..at].ends_with(|c| is_space(c) || is_newline(c));
+        if !closed || behind.match_indices(&opening).any(opens) {
+            self.at = line_end;
         }
     }
 

@@ -138,6 +138,25 @@ fn without_an_approval_the_commands_are_told_that_make_one() {
 }
 
 #[test]
+fn where_a_tag_of_the_name_is_there_the_hint_names_one_that_is_not() {
+    let lab = Lab::new(1);
+    let head = lab.head();
+    let name = format!("approve/prod/{head}");
+    // Somebody's, unsigned; a branch of the story is not to be overwritten without being asked.
+    lab.git(&["tag", &name]);
+    lab.git(&["tag", &format!("{name}-2")]);
+    let refused = lab.ship();
+    assert_eq!(refused.exit, 3, "{}", refused.text());
+    let hint = refused.stderr.lines().map(str::trim).find(|line| line.starts_with("git -c ")).unwrap();
+    let words: Vec<&str> = hint.split(' ').collect();
+    let [.., tag, revision] = words.as_slice() else { panic!("{hint}") };
+    assert_eq!(*tag, format!("{name}-3"));
+    assert!(refused.stderr.contains(&format!("git push origin {name}-3\n")), "{}", refused.text());
+    lab.sign("bob", tag, revision);
+    lab.ships();
+}
+
+#[test]
 fn the_right_key_approves_this_revision_in_this_environment() {
     let lab = Lab::new(1);
     let head = lab.head();

@@ -374,6 +374,15 @@ fn what_on_destroy_would_do_is_not_forgotten_with_the_pattern() {
     sandbox.ok(&["env", "create", "pr", "7"]);
     sandbox.write("Envfile.kdl", WITHOUT);
     assert!(sandbox.ok(&["env", "list"]).stdout.contains("pr (gone)"));
+    sandbox.check(
+        &["env", "show", "pr-7"],
+        expect![[r#"
+            exit: 2
+            --- stderr
+            error: `pr-7` was made from the pattern `pr`, which is no longer in the Envfile
+            hint: write `env "pr" ephemeral=#true` back as it was; or take it down: `envrun env destroy pr-7`
+        "#]],
+    );
     let refused = expect![[r#"
         exit: 2
         --- stderr
@@ -549,6 +558,25 @@ fn a_damaged_list_says_what_it_is_and_what_to_do() {
     {
         assert!(refused.stderr.contains(said), "{}", refused.text());
     }
+    // What has nothing to do with them goes on.
+    for args in [&["dev.down"][..], &["list"], &["env", "show", "dev"], &["doctor", "dev"], &["check"]] {
+        sandbox.ok(args);
+    }
+    // What has is refused, and nothing is lost.
+    let wanted: [(&[&str], i32); 6] = [
+        (&["pr-7.up"], 2),
+        (&["env", "show", "pr-7"], 2),
+        (&["doctor", "pr-7"], 2),
+        (&["env", "create", "pr", "8"], 1),
+        (&["env", "destroy", "pr-7"], 1),
+        (&["env", "gc"], 1),
+    ];
+    for (args, exit) in wanted {
+        let refused = sandbox.run(args);
+        assert_eq!(refused.exit, exit, "{args:?} {}", refused.text());
+        assert!(refused.stderr.contains("mend it by hand"), "{args:?} {}", refused.text());
+    }
+    assert_eq!(sandbox.read(".envrun/env/made.json"), list[..list.len() / 2]);
     sandbox.write(".envrun/env/made.json", list);
     sandbox.ok(&["pr-7.up", "--dry-run"]);
 }

@@ -240,6 +240,67 @@ fn a_run_in_no_environment_is_told_to_name_one() {
 }
 
 #[test]
+fn a_run_in_no_environment_makes_no_secret_that_nobody_could_list() {
+    let sandbox = Sandbox::new(
+        "secrets { KEY generate=\"hex\" }\nenv \"a\"\nenv \"b\"\ntask \"t\" { run \"echo $KEY\" }\n\
+         task \"plain\" { run \"true\" }\n",
+    );
+    sandbox.check(
+        &["t"],
+        expect![[r#"
+            exit: 3
+            --- stderr
+            error: `t` is refused: the secret `KEY` is not set (Envfile.kdl:1)
+              hint: name an environment, `ENV.TASK`: it is made for that one; or say which it is, `project … default-env=`
+        "#]],
+    );
+    assert!(!sandbox.exists(".envrun/secrets"));
+    // What needs none runs in none, and everything else goes on.
+    for args in [&["plain"][..], &["list"], &["check"], &["a.t"], &["t", "-e", "b"], &["secret", "list", "a"]]
+    {
+        sandbox.ok(args);
+    }
+    assert!(!sandbox.exists(".envrun/secrets/.env"));
+}
+
+#[test]
+fn a_store_holds_for_the_names_of_its_block_and_for_what_is_inherited() {
+    let sandbox = Sandbox::new(&format!(
+        r#"{STORE}
+store "other" {{ read "true" }}
+project "p" default-env="plain"
+secrets {{ FREE }}
+secrets store="box" path="box.all" {{ BOXED }}
+secrets store="other" {{ OTHER }}
+env "plain"
+env "one" {{ secrets store="env" {{ OWN }} }}
+env "all" {{ secrets store="file"; secrets {{ NEW }}; secrets store="env" {{ OWN }} }}
+env "several" {{ secrets store="env" {{ OWN }}; secrets store="file" {{ MINE }} }}
+"#
+    ));
+    let places = |env: &str| {
+        let json = sandbox.ok(&["secret", "list", env, "--format", "json"]).stdout;
+        let rows: Vec<serde_json::Value> = serde_json::from_str(&json).unwrap();
+        let place = |row: &serde_json::Value| {
+            let text = |key: &str| row[key].as_str().unwrap_or("-").to_owned();
+            format!("{}: {}", text("name"), text("store"))
+        };
+        rows.iter().map(place).collect::<Vec<_>>().join(", ")
+    };
+    let (boxed, other) = ("the store `box` (box.all)", "the store `other`");
+    let (env, own) = ("the process environment", ".envrun/secrets");
+    assert_eq!(places("plain"), format!("FREE: {own}/plain.env, BOXED: {boxed}, OTHER: {other}"));
+    assert_eq!(places("one"), format!("FREE: {env}, BOXED: {env}, OTHER: {env}, OWN: {env}"));
+    let all = format!("{own}/all.env");
+    assert_eq!(places("all"), format!("FREE: {all}, BOXED: {all}, OTHER: {all}, NEW: {all}, OWN: {env}"));
+    let several = format!("{own}/several.env");
+    assert_eq!(
+        places("several"),
+        format!("FREE: {several}, BOXED: {boxed}, OTHER: {other}, OWN: {env}, MINE: {several}")
+    );
+}
+
+#[test]
 fn stores_that_fail_say_so() {
     let sandbox = Sandbox::new(
         r##"
@@ -699,7 +760,7 @@ fn a_list_says_once_what_is_overdue_and_what_nobody_knows() {
     let list = sandbox.ok(&["secret", "list", "dev"]).stdout;
     let row = |name: &str| list.lines().find(|line| line.starts_with(name)).unwrap().to_owned();
     assert!(row("OLD").contains("overdue") && row("OLD").matches("overdue").count() == 1, "{list}");
-    assert!(row("NEW").contains("in 29d") && !row("NEW").contains("overdue"), "{list}");
+    assert!(row("NEW").contains("in 30d") && !row("NEW").contains("overdue"), "{list}");
     assert!(row("HAND").ends_with("unknown"), "{list}");
     let json = sandbox.ok(&["secret", "list", "dev", "--format", "json"]).stdout;
     let json: serde_json::Value = serde_json::from_str(&json).unwrap();

@@ -29,8 +29,22 @@ impl<'d> Lower<'d> {
             let row = scope.secrets.get(&row.name).map_or_else(|| row.clone(), |below| row.over(below));
             scope.secrets.insert(row.name.clone(), row);
         }
-        if kept.is_some() {
-            scope.kept = kept;
+        let Some(kept) = kept else { return };
+        if !word.node.children().is_empty() {
+            if !scope.kept_some.contains(&kept) {
+                scope.kept_some.push(kept);
+            }
+            return;
+        }
+        let span = word.node.prop("store").map_or(word.node.name.span, |prop| prop.value.span);
+        match &scope.kept {
+            Some(first) => self.say(
+                Diagnostic::error("load/duplicate", "two stores are to keep all other secrets")
+                    .at(span, "the second")
+                    .at(first.span, "the first")
+                    .help("say which secrets are kept there: `secrets store=… { NAME }`"),
+            ),
+            None => scope.kept = Some(Spanned::new(kept, span)),
         }
     }
 

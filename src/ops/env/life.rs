@@ -105,8 +105,9 @@ pub fn create(
         Ok(name)
     })??;
     let _lock = lock(&root, &made)?;
-    project.join_made()?;
-    let hooks = targets(&made, &project.envfile().environments[&made].pattern.on_create);
+    project.join_made();
+    let there = project.envfile().environments.get(&made);
+    let hooks = there.map(|there| targets(&made, &there.pattern.on_create)).unwrap_or_default();
     let exit = hook(project, hooks, run, "on-create");
     let (exit, failure) = outcome(exit);
     Made::edit(&root, |list| {

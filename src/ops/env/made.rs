@@ -99,7 +99,7 @@ impl Made {
         let made: Self = serde_json::from_slice(&bytes).map_err(|error| {
             wrong(format!(
                 "{error}; it lists the environments that `envrun env create` made: mend it by hand, or move it away, and \
-                 envrun knows none of them any more"
+                 envrun knows none of them any more (what they left lies in `{STATE_DIR}/env/`)"
             ))
         })?;
         if made.format > FORMAT {
@@ -119,12 +119,16 @@ impl Made {
         made.format = FORMAT;
         let mut text = serde_json::to_vec_pretty(&made).expect("a list has only text for keys");
         text.push(b'\n');
-        fs::write_atomic(&path, &text)?;
+        // Nothing else knows of them: after a loss of power it has to be there, and whole.
+        fs::write_atomic_with(&path, 0o666, |file| {
+            std::io::Write::write_all(file, &text)?;
+            file.sync_all()
+        })?;
         Ok(result)
     }
 
-    /// Adds the environments of the list to what the Envfile says. One whose pattern is gone, or whose name the Envfile now
-    /// has itself, is left out.
+    /// Adds the environments of the list to what the Envfile says. One whose pattern is gone is one of its orphans; one whose
+    /// name the Envfile now has itself is left out.
     pub fn join(&self, envfile: &mut Envfile) {
         for (name, made) in &self.environments {
             made.join(&EnvName::from(name.as_str()), envfile);
@@ -145,6 +149,7 @@ impl MadeEnvironment {
         let Some(pattern) =
             envfile.environments.get(self.pattern.as_str()).filter(|pattern| pattern.ephemeral)
         else {
+            envfile.orphans.insert(name.clone(), self.pattern.as_str().into());
             return;
         };
         if envfile.environments.contains_key(name) {

@@ -250,9 +250,12 @@ impl<'a> Secrets<'a> {
                     self.context.redactor.learn([text.as_str()]);
                     answers.insert(kept.id(), Answer::Value { text: text.into(), layer });
                 }
-                None if wanted && kept.secret().generate.is_some() => lacking.push(kept),
+                // What nobody could list or get again is not made.
+                None if wanted && kept.secret().generate.is_some() && !kept.is_nowhere() => {
+                    lacking.push(kept)
+                }
                 None => {
-                    let help = (!kept.secret().is_optional()).then(|| kept.hint());
+                    let help = (!kept.secret().is_optional()).then(|| kept.missing_hint());
                     if let (true, Some(hint)) = (wanted, &help) {
                         let (id, span) = (kept.id(), kept.secret().span);
                         opened.absent.push(Absent { id, span, hint: hint.clone() });
@@ -385,8 +388,25 @@ impl Kept {
         }
     }
 
+    /// Whether it would be stored for no environment, where there are some.
+    fn is_nowhere(&self) -> bool {
+        self.unnamed && self.place.store != StoreRef::Env
+    }
+
+    /// What to do when it is missing, and nobody makes it.
+    fn missing_hint(&self) -> String {
+        if self.spec.secret.generate.is_some() && self.is_nowhere() {
+            self.generate_hint()
+        } else {
+            self.hint()
+        }
+    }
+
     fn generate_hint(&self) -> String {
         match &self.place.env {
+            None if self.is_nowhere() => {
+                "name an environment, `ENV.TASK`: it is made for that one; or say which it is, `project … default-env=`".into()
+            }
             Some(env) => format!("`envrun secret generate {env}`"),
             None => "`envrun secret generate`".into(),
         }

@@ -431,6 +431,10 @@ impl One<'_> {
             targets: vec![Asked { name: name.clone(), args: Vec::new() }],
             force: crate::plan::Force::Targets,
             held: vec![(self.kept.id(), current.to_owned())],
+            forced: Some(match new {
+                Some(_) => format!("{} is rotated", self.name()),
+                None => format!("{} was rotated, and is to be verified", self.name()),
+            }),
             ..run::Request::default()
         };
         let reporters = (rotation.reporters)();

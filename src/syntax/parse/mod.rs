@@ -63,6 +63,7 @@ pub fn recover(file: FileId, text: &str) -> Recovered {
         suspects: Vec::new(),
         errors: Vec::new(),
         is_whole: true,
+        swallowed: false,
     };
     if u32::try_from(text.len()).is_err() {
         let errors = vec![wording::too_long(parser.span(0, 0))];
@@ -95,6 +96,8 @@ struct Parser<'a> {
     errors: Vec<Diagnostic>,
     /// Nothing was left out.
     is_whole: bool,
+    /// Something that is never closed goes on to the end of the text.
+    swallowed: bool,
 }
 
 impl<'a> Parser<'a> {
@@ -129,6 +132,8 @@ impl<'a> Parser<'a> {
             self.last_end = token.end;
         }
         self.current = self.lexer.cut();
+        self.swallowed |=
+            matches!(self.current.kind, TokenKind::Flawed(Flaw::UnclosedLines | Flaw::UnclosedComment));
         token
     }
 
@@ -353,6 +358,10 @@ impl<'a> Parser<'a> {
 
     /// Tells which blocks are not closed: first those whose closing brace seems to have closed another one.
     fn unclosed_blocks(&mut self) {
+        // A string or a comment that goes on to the end has the closing braces in it.
+        if self.swallowed {
+            return;
+        }
         let count = self.open.len();
         let mut blamed: Vec<Token> = Vec::new();
         for &brace in self.suspects.iter().chain(self.open.iter().rev()) {

@@ -155,7 +155,16 @@ pub fn flaw(flaw: Flaw, text: &str, span: Span) -> Diagnostic {
             "this string is not closed on its line",
         )
         .at(first(opening_len(text)), "opened here")
-        .help("close it with the same quotes, or put a text of several lines between two lines of `\"\"\"`"),
+        .help(match text.contains('\n') {
+            true => format!(
+                "a text of several lines begins behind a line break and ends on a line of its own: `{}`, the text, `{}`",
+                lines_opening(text),
+                closing(&lines_opening(text))
+            ),
+            false => {
+                "close it with the same quotes, or put a text of several lines between two lines of `\"\"\"`".to_owned()
+            }
+        }),
         Flaw::UnclosedLines => {
             Diagnostic::error("syntax/unclosed-string", "this string of several lines is never closed")
                 .at(first(opening_len(text)), "opened here")
@@ -187,6 +196,12 @@ fn opening_len(text: &str) -> u32 {
     let hashes = text.bytes().take_while(|&byte| byte == b'#').count();
     let quotes = if text[hashes..].starts_with("\"\"\"") { 3 } else { 1 };
     u32::try_from(hashes + quotes).unwrap_or(1)
+}
+
+/// The quotes that begin a text of several lines, in place of those that `text` begins with.
+fn lines_opening(text: &str) -> String {
+    let hashes = text.bytes().take_while(|&byte| byte == b'#').count();
+    format!("{}\"\"\"", "#".repeat(hashes))
 }
 
 /// The quotes that close what `text` opens.
