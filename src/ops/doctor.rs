@@ -531,6 +531,10 @@ fn about_the_project(context: &Context, project: &Project, machine: &Machine) ->
             .hint(format!("`sysctl fs.inotify.max_user_watches={}`", 8 * WATCHES));
         drafts.push(Draft::known("inotify", "files to watch", None, finding));
     }
+    if let Some(reason) = &project.envfile().made_unread {
+        let finding = Finding::warn("which were made is not known").hint(reason.clone());
+        drafts.push(Draft::known("environments", "environments", None, finding));
+    }
     let rendered = super::rendered::findings(project).into_iter();
     drafts
         .extend(rendered.map(|(file, span, finding)| Draft::known("render", file.path, Some(span), finding)));

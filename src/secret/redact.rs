@@ -340,7 +340,7 @@ fn forms(value: &str, plain: &mut BTreeSet<Vec<u8>>, broken: &mut BTreeSet<Vec<u
     add(value.split_whitespace().collect::<Vec<_>>().join(" ").into_bytes());
     let lines = value.lines().map(str::trim).filter(|line| line.len() >= LONG_LINE);
     lines.for_each(|line| add(line.as_bytes().to_vec()));
-    for keeps in [UNRESERVED, PATH, FORM, FORM_UNRESERVED, COMPONENT, WHOLE] {
+    for keeps in [LETTERS, UNRESERVED, PATH, FORM, FORM_UNRESERVED, COMPONENT, WHOLE] {
         for lower in [false, true] {
             let encoded = url_encoded(value, keeps, lower);
             if keeps.contains(&b' ') {
@@ -377,8 +377,9 @@ fn forms(value: &str, plain: &mut BTreeSet<Vec<u8>>, broken: &mut BTreeSet<Vec<u
 const STANDARD: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 const URL_SAFE: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
-/// What stays as it is when a text is URL-encoded: by RFC 3986, the same within a path, by forms, by Python's forms, by
+/// What stays as it is when a text is URL-encoded, besides letters and digits: nothing, for some; by RFC 3986, the same within a path, by forms, by Python's forms, by
 /// JavaScript's `encodeURIComponent` and `encodeURI`.
+const LETTERS: &[u8] = b"";
 const UNRESERVED: &[u8] = b"-._~";
 const PATH: &[u8] = b"-._~/";
 const FORM: &[u8] = b"-._* ";

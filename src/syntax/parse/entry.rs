@@ -193,8 +193,25 @@ impl Parser<'_> {
     pub(super) fn string(&mut self) -> Spanned<String> {
         let token = self.bump();
         let TokenKind::String(form) = token.kind else { unreachable!("called on strings only") };
-        let (value, troubles) = text::decode(self.token_text(token), form);
+        let written = self.token_text(token);
+        let (value, troubles) = text::decode(written, form);
+        let is_indent = |(_, trouble): &&(Range<usize>, text::Trouble)| *trouble == text::Trouble::Indent;
+        let short = troubles.iter().filter(is_indent).count();
+        if let Some(early) = wording::closed_without_hashes(written).filter(|_| short > 0) {
+            // It went on to the end of another string: every line in between is wrong for one reason.
+            let place = |at: &Range<usize>| self.span(token.start + at.start, token.start + at.end);
+            let opening = self.span(token.start, token.start + wording::opening_len(written) as usize);
+            let error = wording::not_closed_here(written, place(&early), opening);
+            self.broken(error);
+            self.swallowed = true;
+            return Spanned::new(value.into_owned(), self.token_span(token));
+        }
+        let mut told = false;
         for (at, trouble) in troubles {
+            // One line that is not indented enough stands for all of them.
+            if trouble == text::Trouble::Indent && std::mem::replace(&mut told, true) {
+                continue;
+            }
             let span = self.span(token.start + at.start, token.start + at.end);
             let closing = self.span(token.end - 1, token.end);
             self.mended(wording::in_string(trouble, self.token_text(token), &at, span, closing));

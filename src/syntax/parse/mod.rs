@@ -96,7 +96,7 @@ struct Parser<'a> {
     errors: Vec<Diagnostic>,
     /// Nothing was left out.
     is_whole: bool,
-    /// Something that is never closed goes on to the end of the text.
+    /// Something that is not closed where it was to be has the ends of blocks in it.
     swallowed: bool,
 }
 
@@ -358,7 +358,7 @@ impl<'a> Parser<'a> {
 
     /// Tells which blocks are not closed: first those whose closing brace seems to have closed another one.
     fn unclosed_blocks(&mut self) {
-        // A string or a comment that goes on to the end has the closing braces in it.
+        // Where a string or a comment has the closing braces in it, nobody knows which block is closed.
         if self.swallowed {
             return;
         }

@@ -305,6 +305,43 @@ task "b" {}
 }
 
 #[test]
+fn a_script_that_is_not_closed_where_it_was_meant_to_be_is_one_error() {
+    // Of several lines between quotes for one.
+    expect_errors(
+        "task \"a\" {\n    run #\"echo \"x\"\n  if { y }; then a = b; c 'd'; https://e\n\"#\n}\ntask \"b\" { run #\"echo \"q\"\"# }\n",
+        expect![[r##"
+            f:2:9: error: this string is not closed on its line [syntax/unclosed-string]
+              help: a text of several lines begins behind a line break and ends on a line of its own: `#"""`, the text, `"""#`
+        "##]],
+    );
+    // What closes another one closes only that.
+    expect_errors(
+        "task \"a\" {\n    run #\"echo\n}\ntask \"b\" { run #\"echo \"q\"\"# }\n",
+        expect![[r#"
+            f:2:9: error: this string is not closed on its line [syntax/unclosed-string]
+              help: close it with the same quotes, or put a text of several lines between two lines of `"""`
+        "#]],
+    );
+    // Quotes without their `#`, up to the end of the next one.
+    expect_errors(
+        "task \"a\" {\n    run #\"\"\"\n        x\n        \"\"\"\n}\ntask \"b\" {\n    run #\"\"\"\n        x\n        \"\"\"#\n}\n",
+        expect![[r##"
+            f:4:9: error: these quotes do not close the string [syntax/unclosed-string]
+            f:2:9: note: opened here
+              help: write `"""#`
+        "##]],
+    );
+    // Nothing else is said of blocks whose end is inside of it.
+    expect_errors(
+        "task \"a\" {\n    run #\"\"\"\n        x\n        \"\"\"\n}\ntask \"b\" { run \"x\" }\n",
+        expect![[r##"
+            f:2:9: error: this string of several lines is never closed [syntax/unclosed-string]
+              help: close it with `"""#` on a line of its own
+        "##]],
+    );
+}
+
+#[test]
 fn unclosed() {
     expect_errors(
         "env \"a\" {\n    task \"b\" {\n        run \"c\"\n}\nenv \"d\" {\n}\n",

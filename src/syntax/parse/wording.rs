@@ -192,10 +192,32 @@ pub fn flaw(flaw: Flaw, text: &str, span: Span) -> Diagnostic {
 }
 
 /// How long the opening quotes of a string are.
-fn opening_len(text: &str) -> u32 {
+pub fn opening_len(text: &str) -> u32 {
     let hashes = text.bytes().take_while(|&byte| byte == b'#').count();
     let quotes = if text[hashes..].starts_with("\"\"\"") { 3 } else { 1 };
     u32::try_from(hashes + quotes).unwrap_or(1)
+}
+
+/// Where a raw string of several lines has a line of quotes that would close it if they had its `#`.
+pub fn closed_without_hashes(text: &str) -> Option<Range<usize>> {
+    if !text.starts_with('#') {
+        return None;
+    }
+    let mut at = 0;
+    let line = text.split_inclusive('\n').find(|line| {
+        at += line.len();
+        line.trim() == "\"\"\""
+    })?;
+    let start = at - line.len() + (line.len() - line.trim_start().len());
+    Some(start..start + 3)
+}
+
+/// A raw string that went on behind the quotes that were to close it.
+pub fn not_closed_here(text: &str, here: Span, opening: Span) -> Diagnostic {
+    Diagnostic::error("syntax/unclosed-string", "these quotes do not close the string")
+        .at(here, "without its `#`")
+        .at(opening, "opened here")
+        .help(format!("write `{}`", closing(text)))
 }
 
 /// The quotes that begin a text of several lines, in place of those that `text` begins with.

@@ -51,11 +51,12 @@ pub static ENV: Block = block(
         DEPLOY_WORD,
         SNAPSHOT_WORD,
         word("on-create", "tasks that run when one is made from this pattern")
+            .more("Several run as those of `envrun a b` do: side by side, but for what one `needs` of the other.")
             .args(&[some("task", Kind::Reference)])
             .many()
             .example("on-create \"db.create\""),
         word("on-destroy", "tasks that run before one is taken down")
-            .more("If one of them fails, the environment stays listed with the reason, and the next `destroy` or `gc` tries again.")
+            .more("Several run as those of `on-create` do. If one of them fails, the environment stays listed with the reason, and the next `destroy` or `gc` tries again.")
             .args(&[some("task", Kind::Reference)])
             .many()
             .example("on-destroy \"db.drop\""),
