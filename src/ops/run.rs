@@ -183,7 +183,7 @@ impl Ready {
         let run = recorder.as_ref().map_or_else(|| RunId::draw(now), |recorder| recorder.id().clone());
         let known_run = Some(&run).filter(|_| !sketch);
         let (graph, asked) = graph_of(context, project, &targets, &request.set, known_run)?;
-        let durations = Durations::load(&root);
+        let durations = Durations::load(&root).for_many(graph.len());
         let variable = |name: &str| context.caller.get(OsStr::new(name)).map(OsString::as_os_str);
         // An explicit -j is the user's word; without one the places are those of the make above.
         let joined =
@@ -250,7 +250,7 @@ impl Ready {
         }
         self.manifests = ManifestLog::new(&self.root, &self.run);
         self.git = Git::new(&self.root);
-        self.durations = Durations::load(&self.root);
+        self.durations = Durations::load(&self.root).for_many(self.plan.graph.len());
     }
 
     /// Plans anew, because the Envfile or what it reads is another one; nothing is changed if that cannot be.

@@ -20,9 +20,14 @@ const FORGET: Duration = Duration::from_secs(90 * 24 * 3600);
 pub struct Durations {
     path: PathBuf,
     text: String,
+    /// Where the lines with a label begin, their labels, and where they end; empty as long as few are asked for.
+    lines: Vec<[u32; 3]>,
     /// What was observed since.
     new: BTreeMap<String, Known>,
 }
+
+/// So many labels make it worth finding every line.
+const MANY: usize = 64;
 
 #[derive(Debug, Clone, Copy)]
 struct Known {
@@ -38,7 +43,27 @@ impl Durations {
         let bytes = read(&path).unwrap_or_default();
         let text =
             String::from_utf8(bytes).unwrap_or_else(|bad| String::from_utf8_lossy(bad.as_bytes()).into());
-        Self { text, path, new: BTreeMap::new() }
+        Self { text, path, ..Self::default() }
+    }
+
+    /// The same, for somebody who asks for so many: to halve the text for each costs more than to find its lines once.
+    #[must_use]
+    pub fn for_many(mut self, count: usize) -> Self {
+        if count < MANY || self.text.len() > u32::MAX as usize {
+            return self;
+        }
+        let bytes = self.text.as_bytes();
+        let ends = memchr::memchr_iter(b'\n', bytes).chain(std::iter::once(bytes.len()));
+        let mut start = 0;
+        self.lines = ends
+            .filter_map(|end| {
+                let begun = std::mem::replace(&mut start, end + 1);
+                let mut gaps = bytes.get(begun..end)?.iter().enumerate().filter(|(_, byte)| **byte == b' ');
+                let label = begun + gaps.nth(1)?.0 + 1;
+                Some([begun as u32, label as u32, end as u32])
+            })
+            .collect();
+        self
     }
 
     /// How long a node is expected to take.
@@ -53,6 +78,12 @@ impl Durations {
     /// What the text says of a label: halved until one line is left. Numbers are read of that one line only.
     fn written(&self, label: &str) -> Option<Known> {
         let bytes = self.text.as_bytes();
+        if !self.lines.is_empty() {
+            let label_of = |[_, label, end]: &[u32; 3]| &bytes[*label as usize..*end as usize];
+            let at = self.lines.binary_search_by(|line| label_of(line).cmp(label.as_bytes())).ok()?;
+            let [start, _, end] = self.lines[at];
+            return parse(self.text.get(start as usize..end as usize)?)?.1;
+        }
         let (mut low, mut high) = (0, bytes.len());
         while low < high {
             let middle = low + (high - low) / 2;

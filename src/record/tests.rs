@@ -429,6 +429,16 @@ fn durations_are_remembered() {
         assert_eq!(many.of(name), Some(Duration::from_millis(ms)), "{name}");
         assert_eq!(many.of(&format!("{name}x")), None);
     }
+    // Who asks for many gets the same answers, around lines that mean nothing too.
+    let text = fs::read_to_string(&path).unwrap();
+    for text in [text.clone(), format!("\n5\n{text}1 2\nx 3 ü"), String::new()] {
+        fs::write(&path, text).unwrap();
+        let (one, all) = (Durations::load(root.path()), Durations::load(root.path()).for_many(1000));
+        for name in names.iter().map(String::as_str).chain(["a", "b c", "", "b:n", "ü", "üü"]) {
+            assert_eq!(all.of(name), one.of(name), "{name}");
+        }
+    }
+    fs::write(&path, text).unwrap();
     many.observe("b:n1", Duration::from_millis(3), NOW);
     many.observe("0", Duration::from_millis(1), NOW);
     many.save(NOW).unwrap();

@@ -84,9 +84,10 @@ impl Lab {
         let targets = self.targets(run);
         let closure = side.project.closure(&targets);
         let made = side.project.interpret(self.caller);
+        let stood_for = side.project.stood_for(&targets);
         let forced = |at: &usize| match run.force {
             Force::No => false,
-            Force::Named => targets.contains(at),
+            Force::Named => stood_for.contains(at),
             Force::All => true,
         };
         let kept = closure

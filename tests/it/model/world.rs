@@ -206,6 +206,18 @@ impl Project {
     }
 
     /// These tasks and everything they need.
+    /// These tasks, and what the groups among them stand for.
+    pub fn stood_for(&self, targets: &[usize]) -> BTreeSet<usize> {
+        let mut all = BTreeSet::new();
+        let mut todo = targets.to_vec();
+        while let Some(task) = todo.pop() {
+            if all.insert(task) && self.tasks[task].kind == Kind::Group {
+                todo.extend(self.needs(task));
+            }
+        }
+        all
+    }
+
     pub fn closure(&self, targets: &[usize]) -> BTreeSet<usize> {
         let mut all = BTreeSet::new();
         let mut todo = targets.to_vec();
