@@ -1,6 +1,7 @@
 //! Patching: what a node of an environment says, word by word, and where each word is written.
 //!
 //! Each child word that a patch gives replaces all inherited children of that word, in their place; the others stay.
+//! What a patch does (`run`, `call`, `render`, `load`) it does in the order in which it says it.
 //! `word #null` takes a word away, `run` and `start` displace each other, and `vars`, `secrets` and `requires` are merged
 //! row by row, which here means that their blocks are kept one after the other and the last row of a name counts.
 
@@ -35,6 +36,9 @@ pub(super) struct Patched<'d> {
     /// Declarations of another kind than the first: where, and where the first is.
     pub kind_changes: Vec<(Span, Span)>,
 }
+
+/// What a node does: their order counts, across these words too.
+const ACTIONS: [&str; 4] = ["run", "call", "render", "load"];
 
 /// Blocks whose rows are merged.
 pub(super) const MERGED: [&str; 3] = ["vars", "secrets", "requires"];
@@ -93,19 +97,30 @@ fn lay<'d>(below: &mut Vec<Word<'d>>, patch: Vec<Word<'d>>) {
         if seen.contains(&name) {
             continue;
         }
-        seen.push(name);
-        let given =
-            || patch.iter().filter(|other| other.node.name.value == name && !is_removal(other.node)).copied();
+        let given_names: Vec<&str> = match ACTIONS.contains(&name) && !is_removal(word.node) {
+            true => patch
+                .iter()
+                .filter(|other| !is_removal(other.node))
+                .map(|other| other.node.name.value.as_str())
+                .filter(|name| ACTIONS.contains(name))
+                .collect(),
+            false => vec![name],
+        };
+        seen.extend(&given_names);
+        let is_given = |other: &Word<'_>| given_names.contains(&other.node.name.value.as_str());
+        let given = || patch.iter().filter(|other| is_given(other) && !is_removal(other.node)).copied();
         if MERGED.contains(&name) && !is_removal(word.node) {
             below.extend(given());
             continue;
         }
-        let displaced = match name {
-            "run" => "start",
-            "start" => "run",
-            _ => name,
+        let replaces = |other: &Word<'_>| {
+            is_given(other)
+                || match other.node.name.value.as_str() {
+                    "start" => given_names.contains(&"run"),
+                    "run" => given_names.contains(&"start"),
+                    _ => false,
+                }
         };
-        let replaces = |other: &Word<'_>| other.node.name.value == name || other.node.name.value == displaced;
         let at = below.iter().position(replaces).unwrap_or(below.len());
         below.retain(|other| !replaces(other));
         // The place of the first that went; what went all lay behind it.

@@ -6,6 +6,8 @@ mod ade_platform;
 mod again;
 #[cfg(target_os = "linux")]
 mod agent_orchestrator;
+#[cfg(target_os = "linux")]
+mod ai_sdlc;
 #[cfg(unix)]
 mod approval;
 #[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]

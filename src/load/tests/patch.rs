@@ -297,3 +297,37 @@ fn twice_in_one_scope() {
         "#]],
     );
 }
+
+#[test]
+fn a_patch_does_what_it_says_in_the_order_in_which_it_says_it() {
+    let loaded = good(&[(
+        "Envfile.kdl",
+        r#"
+        task "one" { run "one" }
+        task "two" { run "two" }
+        task "t" { run "base" }
+        task "u" { call "one"; run "base"; call "two" }
+        env "a" {
+            task "t" { call "one"; run "after"; call "two" }
+            task "u" { run "first"; call "two" }
+        }
+        env "b" {
+            task "t" { call "one"; run #null }
+            task "u" { run "b" }
+        }
+        "#,
+    )]);
+    let actions = |env: &str, name: &str| {
+        let Some(Node::Task(task)) = loaded.envfile.node(Some(&env.into()), &path(name)) else { panic!() };
+        let said = |action: &crate::model::Action| match action {
+            crate::model::Action::Run(command) => command.display().to_string(),
+            crate::model::Action::Call(call) => format!("call {}", call.path),
+            other => format!("{other:?}"),
+        };
+        task.actions.iter().map(|action| said(&action.value)).collect::<Vec<_>>().join(", ")
+    };
+    assert_eq!(actions("a", "t"), "call one, after, call two");
+    assert_eq!(actions("a", "u"), "first, call two");
+    assert_eq!(actions("b", "t"), "call one");
+    assert_eq!(actions("b", "u"), "call one, b, call two");
+}
