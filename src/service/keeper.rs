@@ -22,6 +22,10 @@ use super::supervisor::{Board, Told};
 /// How long a port may stay taken after the end of the service that had it.
 const PORT_PATIENCE: Duration = Duration::from_secs(5);
 
+/// What is said of a daemon that was started and is not there.
+const DAEMON: &str = "what `start` leaves behind must have left its process group, as daemons do: `setsid …`, \
+                      or `run` instead of `start`";
+
 /// What a keeper is told.
 pub(super) enum Message {
     /// Somebody asked for something.
@@ -182,6 +186,7 @@ impl Keeper {
                 launch.asking.wait();
             }
         }
+        let is_daemon = matches!(self.spec.how, How::Daemon { .. });
         self.board.change(&self.spec.label, |entry| {
             let status: &mut Status = &mut entry.status;
             match &state {
@@ -214,7 +219,11 @@ impl Keeper {
                         }
                         State::Failed(trouble) => {
                             let exit = status.last_exit.clone().unwrap_or(Exit::Told);
-                            Some(self.failure(trouble.to_string(), entry.probe.clone(), &exit))
+                            let mut failure = self.failure(trouble.to_string(), entry.probe.clone(), &exit);
+                            if is_daemon && matches!(trouble, Trouble::NotReady { .. }) {
+                                failure.hint.get_or_insert_with(|| DAEMON.into());
+                            }
+                            Some(failure)
                         }
                         _ => None,
                     }

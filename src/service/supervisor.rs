@@ -57,6 +57,9 @@ pub enum Told {
     },
 }
 
+/// Why a service is not up that somebody waits for, and that has not failed.
+const STOPPED: &str = "somebody else stopped it before it was ready";
+
 /// How many bytes of output may wait for a subscriber that does not listen before more is dropped for him; the log has all
 /// of it.
 const BACKLOG: usize = 4 << 20;
@@ -251,7 +254,8 @@ impl Supervisor {
                 None => {}
             }
             if nobody_waits {
-                return Err(Failure::plain("nobody waits for it any longer".into()));
+                // Somebody took it away from whoever waits here.
+                return Err(Failure::plain(STOPPED.into()));
             }
             drop(self.board.changed.wait_timeout(entries, Duration::from_millis(100)));
         }
@@ -268,6 +272,7 @@ impl Supervisor {
             // Of which nothing is written down: it never began.
             State::Failed(trouble) => trouble.to_string(),
             State::Completed => "it ended, with exit status 0, before it was ready".into(),
+            State::Stopped => STOPPED.into(),
             state => format!("it is {}", state.word()),
         };
         let start_hint = match &entry.status.last_exit {

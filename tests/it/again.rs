@@ -193,6 +193,19 @@ fn wait_waits_for_what_is_to_come_and_no_longer_than_it_is_told() {
     let waited = waits.wait_with_output().unwrap();
     assert!(waited.status.success() && waited.stderr.starts_with(b"dev.slow ready"), "{waited:?}");
     assert!(up.wait().unwrap().success());
+    // Whoever waits for one that somebody else takes down hears that.
+    project.sandbox.ok(&["down"]);
+    std::fs::remove_file(project.sandbox.root().join("go")).unwrap();
+    let command = project.sandbox.command(&["up", "slow"]).stderr(Stdio::piped()).spawn().unwrap();
+    until("it is started", || known(&project, "slow")["state"] == "started");
+    project.sandbox.ok(&["down"]);
+    let ran = command.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&ran.stderr);
+    assert!(
+        ran.status.code() == Some(1) && said.contains("somebody else stopped it before it was ready"),
+        "{said}"
+    );
+    project.sandbox.write("go", "");
 
     // One that is there to be done is waited for until it is done, and not done again.
     project.sandbox.ok(&["up", "app"]);
