@@ -104,6 +104,10 @@ fn show(invocation: &Invocation<'_>, project: &mut Project, args: &StageArgs) ->
         let hint = hint.as_ref().map(|hint| format!("\nhint: {hint}")).unwrap_or_default();
         invocation.terminal.say(&format!("warning: {warning}{hint}"));
     }
+    if let Some(chosen) = &overview.chosen {
+        let (env, because) = (&chosen.env, &chosen.because);
+        invocation.terminal.say(&format!("stages without an environment use `{env}` because {because}"));
+    }
     let text = match format {
         StageFormat::Json => format!("{:#}\n", json(&overview)),
         StageFormat::Text => text(&overview, |text| invocation.terminal.bold_out(text)),

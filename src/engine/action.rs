@@ -92,6 +92,8 @@ pub struct Actions<'a> {
     pub(super) around: &'a Surroundings<'a>,
     slots: Vec<Slot>,
     pub(super) room: Arc<OutputRoom>,
+    /// Nodes that failed, and why.
+    pub(super) failed: Mutex<Vec<(NodeIx, String)>>,
 }
 
 /// What to do about a cache that cannot be used.
@@ -105,7 +107,7 @@ impl<'a> Actions<'a> {
     /// Nothing is known yet.
     pub fn new(plan: &'a Plan, around: &'a Surroundings<'a>) -> Self {
         let slots = plan.graph.indices().map(|_| Slot::default()).collect();
-        Self { plan, around, slots, room: Arc::default() }
+        Self { plan, around, slots, room: Arc::default(), failed: Mutex::default() }
     }
 
     /// What is known of a node now.
@@ -679,6 +681,7 @@ impl<'a> Actions<'a> {
         carry.watch(watching.as_ref().map(|watching| &watching.watch));
         carry.tell(send, &self.room);
         carry.force = self.plan.is_forced(node);
+        carry.told = self.told(node);
         let attempt = carry.run();
         let rendered = std::mem::take(&mut carry.rendered);
         let (log, took) = carry.log();

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::base::{Digest, RelPath};
 use crate::diag::Span;
-use crate::event::{Failure, Stream};
+use crate::event::{Failure, Notice, Stream};
 use crate::exec::{self, CommandSpec, Environ, Exit, Invocation, Io, Shell, StartError, Watch};
 use crate::graph::{Called, ConfiguredTask, NodeIx, Step};
 use crate::model::{Command, Load, Retry, RetryOn, Task};
@@ -41,12 +41,18 @@ pub struct Carry<'a> {
     pub(super) force: bool,
     /// What it has rendered, with the digest of each file.
     pub(super) rendered: Vec<(RelPath, Digest)>,
+    /// Variables that are known only now: what failed, for who is called because of it.
+    pub(super) told: Vec<(&'static str, String)>,
     log: Vec<u8>,
     took: Duration,
 }
 
 /// What Ctrl-C sends.
 const SIGINT: i32 = 2;
+
+/// How something is left running on purpose.
+const LEFT_BEHIND: &str = "a server that is to stay begins a session of its own (`setsid`, or a daemon that does so itself), and the \
+                           command that starts it waits until it answers";
 
 /// How long a command has between SIGTERM and SIGKILL after its timeout.
 const GRACE: Duration = Duration::from_secs(5);
@@ -63,6 +69,7 @@ impl<'a> Carry<'a> {
             watch: None,
             force: false,
             rendered: Vec::new(),
+            told: Vec::new(),
             log: Vec::new(),
             took: Duration::ZERO,
         }
@@ -118,6 +125,7 @@ impl<'a> Carry<'a> {
             carry.log.clear();
             carry.rendered.clear();
             let mut environ = carry.around.environ(carry.node, carry.scene, &export);
+            carry.told.iter().for_each(|(name, value)| environ.set(*name, value));
             let deadline = carry.node.task.timeout.as_ref().map(|timeout| begun + timeout.value);
             let steps: Vec<Step<'_>> = carry.node.steps().collect();
             let attempt = carry.steps(&steps, &carry.node.task, &mut environ, deadline);
@@ -304,6 +312,18 @@ impl<'a> Carry<'a> {
             filter.finish(&mut |bytes| hear(*stream, bytes));
         }
         let command = redactor.text(&command.display()).into_owned();
+        // Whoever starts a server with `&` would look for it in vain; compilers leave helpers of no interest.
+        if let (Ok(ended), Some((send, _)), false) = (&ended, &self.listener, task.is_cacheable())
+            && ended.left_behind
+            && ended.exit == Exit::Status(0)
+        {
+            let message = format!(
+                "what `{}` left running was ended with it",
+                command.lines().next().unwrap_or_default()
+            );
+            let hint = Some(LEFT_BEHIND.to_owned());
+            let _ = send.send(Message::Notice(Notice { node: Some(node), message, hint }));
+        }
         match ended {
             Ok(ended) => match ended.exit {
                 Exit::Status(0) => Attempt::Good,

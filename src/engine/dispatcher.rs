@@ -604,6 +604,7 @@ impl Dispatcher<'_, '_, '_> {
         }
         let end = match &outcome {
             Outcome::Failed { failure, .. } => {
+                self.actions.note_failure(node, failure);
                 if !self.plan.graph[node].follow_up {
                     self.worst = self.worst.max(exit_of(failure));
                 }

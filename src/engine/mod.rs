@@ -12,6 +12,7 @@
 
 pub mod action;
 pub mod audit;
+mod calling;
 pub mod command;
 mod content;
 pub mod deploy;

@@ -225,6 +225,8 @@ fn see_off(
 /// Kills what is left of the group, and waits until it is gone: whoever looks at the outputs next shall not meet a
 /// process that still writes them. Whether something was left.
 fn end_group(running: &Running<'_>) -> bool {
+    // One that is over and that nobody has asked yet how it ended is nothing that was left.
+    let has_left = running.group_is_alive() && !running.group_is_dead();
     if !running.signal_group(Signal::KILL) {
         return false;
     }
@@ -235,7 +237,7 @@ fn end_group(running: &Running<'_>) -> bool {
         }
         std::thread::sleep(Duration::from_micros(100 * (round + 1)).min(TICK));
     }
-    true
+    has_left
 }
 
 fn exit_of(status: &WaitIdStatus) -> Exit {

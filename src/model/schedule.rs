@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::NodeRef;
+use super::{NodeName, NodeRef};
 use crate::diag::Span;
 
 /// A node that runs at given times.
@@ -11,6 +11,8 @@ use crate::diag::Span;
 pub struct Schedule {
     /// What runs.
     pub node: NodeRef,
+    /// The stage that stands before it and is not called like its environment: it runs in that.
+    pub stage: Option<NodeName>,
     /// At which times.
     pub times: Times,
     /// Runs once when times were missed.
@@ -71,7 +73,10 @@ impl Overlap {
 impl Schedule {
     /// What runs, as a person would type it: `prod.api:deploy`.
     pub fn label(&self) -> String {
-        label(&self.node)
+        match &self.stage {
+            Some(stage) => format!("{stage}.{}", self.node.path),
+            None => label(&self.node),
+        }
     }
 
     /// What runs when it failed. Without an environment of its own it runs in that of the node.

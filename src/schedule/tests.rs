@@ -21,6 +21,7 @@ fn schedule(name: &str, times: Times) -> Schedule {
     let path = NodePath { project: "".into(), name: NodeName::from(name) };
     Schedule {
         node: NodeRef { path, env: None, state: None, span },
+        stage: None,
         times,
         catch_up: false,
         jitter: None,

@@ -736,6 +736,25 @@ fn bytes_that_are_not_here_refuse_a_rollback_and_nothing_is_broken() {
 }
 
 #[test]
+fn what_a_deploy_needs_knows_the_revision_without_a_repository() {
+    let sandbox = Sandbox::with(&[(
+        "Envfile.kdl",
+        r##"
+project "lab"
+env "uat" { }
+task "package" { outputs "build/revision"; run "mkdir -p build; echo $ENVRUN_REVISION > build/revision" }
+deploy "deploy" {
+    needs "package"
+    run #"test "$(cat build/revision)" = "$ENVRUN_REVISION""#
+}
+"##,
+    )]);
+    sandbox.ok(&["uat.deploy"]);
+    let history = sandbox.ok(&["history", "uat", "--json"]).stdout;
+    assert!(history.contains(sandbox.read("build/revision").trim()), "{history}");
+}
+
+#[test]
 fn what_is_to_be_shipped_and_is_not_here_is_asked_about_all_the_same() {
     let lab = Lab::new();
     let text = ENVFILE.replace(

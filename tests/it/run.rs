@@ -393,16 +393,31 @@ fn follow_ups_come_after_how_it_ended() {
     let sandbox = Sandbox::new(
         r#"
         task "ok" { on-success "yes"; on-fail "no"; run "true" }
-        task "ko" { on-success "yes"; on-fail "no"; run "false" }
+        task "ko" { on-success "yes"; on-fail "no"; run "exit 3" }
         task "yes" { run "touch yes" }
-        task "no" { run "touch no" }
+        task "no" { run "echo $ENVRUN_FAILED, $ENVRUN_REASON, $ENVRUN_FAILED_RUN $ENVRUN_RUN > no" }
         "#,
     );
     sandbox.ok(&["ok"]);
     assert!(sandbox.exists("yes") && !sandbox.exists("no"));
     let ran = sandbox.run(&["ko"]);
     assert_eq!(ran.exit, 1, "{}", ran.text());
-    assert!(sandbox.exists("no"), "{}", ran.text());
+    let told = sandbox.read("no");
+    let run = told.trim_end().rsplit(' ').next().unwrap().to_owned();
+    assert_eq!(told, format!("ko, `ko`: exit status 3, {run} {run}\n"));
+    assert!(run.len() > 10, "{told}");
+}
+
+#[test]
+fn what_a_command_leaves_running_is_told() {
+    let sandbox = Sandbox::new("task \"serve\" { run \"sleep 600 > /dev/null 2>&1 &\" }");
+    let ran = sandbox.ok(&["serve"]);
+    assert!(
+        ran.stderr.contains("what `sleep 600 > /dev/null 2>&1 &` left running was ended with it"),
+        "{}",
+        ran.text()
+    );
+    assert!(ran.stderr.contains("begins a session of its own"), "{}", ran.text());
 }
 
 #[test]

@@ -101,6 +101,21 @@ impl Drop for Runner {
     }
 }
 
+#[test]
+fn a_stage_before_a_node_is_its_stage_at_its_time_too() {
+    let sandbox = Sandbox::new(
+        "env \"prod\"\nstage \"nightly\" env=\"prod\" { run \"say\" }\n\
+         task \"say\" { run \"echo ${ENVRUN_STAGE:-none} $ENVRUN_ENV >> said\" }\n\
+         schedule \"nightly.say\" every=\"1s\"\nschedule \"prod.say\" every=\"1s\"\n",
+    );
+    let mut runner = Runner::start(&sandbox);
+    runner.wait_for_both(["`nightly.say` succeeded", "`prod.say` succeeded"]);
+    let said = sandbox.read("said");
+    assert!(said.contains("nightly prod\n") && said.contains("none prod\n"), "{said}");
+    runner.signal(Signal::INT);
+    runner.end();
+}
+
 /// Never due while a test runs.
 const NEVER: &str = "cron=\"0 0 29 2 *\" tz=\"UTC\"";
 
@@ -108,7 +123,7 @@ const NEVER: &str = "cron=\"0 0 29 2 *\" tz=\"UTC\"";
 fn it_runs_what_is_due_and_goes_on_after_failures() {
     let sandbox = Sandbox::new(
         "env \"dev\"\ntask \"good\" { run \"echo fine\" }\ntask \"bad\" { run \"echo oops; exit 3\" }\n\
-         task \"notify\" { run \"echo told >> told\" }\n\
+         task \"notify\" { run \"echo $ENVRUN_FAILED: $ENVRUN_REASON >> told\" }\n\
          schedule \"dev.good\" every=\"1s\"\nschedule \"dev.bad\" every=\"1s\" on-fail=\"notify\"\n",
     );
     let mut runner = Runner::start(&sandbox);
@@ -121,7 +136,8 @@ fn it_runs_what_is_due_and_goes_on_after_failures() {
             "{line}"
         );
     }
-    assert!(sandbox.read("told").starts_with("told\ntold\n"));
+    let told = "dev.bad: `dev.bad`: exit status 3\n";
+    assert!(sandbox.read("told").starts_with(&told.repeat(2)), "{}", sandbox.read("told"));
     // Each is a run of its own, with a record.
     let line = runner.wait_for("`dev.bad` failed");
     let run = line.split("envrun log ").nth(1).unwrap().split('`').next().unwrap();

@@ -2,7 +2,7 @@
 
 use crate::diag::{Diagnostic, Spanned};
 use crate::model::address::{self, AddressError, Directory, Scene};
-use crate::model::{EnvName, Gate, NodeRef};
+use crate::model::{EnvName, Gate, NodeName, NodeRef};
 use crate::syntax::ast::Node;
 
 use super::super::patch::Word;
@@ -47,6 +47,17 @@ impl Lower<'_> {
             self.reachable(&reference, env, text);
         }
         Some(reference)
+    }
+
+    /// The stage of the root project that stands before the first name of `word`, if its environment is called otherwise.
+    pub(super) fn stage_before(&self, word: &Word<'_>) -> Option<NodeName> {
+        let text = word.node.args.first()?.value.value.as_str()?;
+        let unit = &self.declared.units.units[word.unit];
+        let scene = Scene { project: self.project_name(unit.project), namespace: &unit.namespace };
+        let address = address::resolve(self.declared, scene, text).ok()?;
+        let is_env =
+            |stage: &NodeName| address.env.as_ref().is_some_and(|env| env.as_str() == stage.as_str());
+        address.stage.as_ref().filter(|stage| !is_env(stage) && !stage.as_str().contains(':')).cloned()
     }
 
     fn refuse(&self, error: AddressError, text: Spanned<&str>) {

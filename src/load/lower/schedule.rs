@@ -51,6 +51,7 @@ impl Lower<'_> {
             self.can_run_by_itself(&NodeRef { env, ..on_fail.clone() }, envfile);
         }
         let schedule = Schedule {
+            stage: self.stage_before(word),
             node: node?,
             times: times?,
             catch_up: bool_prop(word.node, "catch-up").unwrap_or_default(),
@@ -190,8 +191,8 @@ impl Lower<'_> {
     /// Whether no other schedule runs the same node at the same times.
     fn is_new(&self, schedule: &Schedule, envfile: &Envfile) -> bool {
         let same = |other: &&Schedule| {
-            (&other.node.path, &other.node.env, &other.times)
-                == (&schedule.node.path, &schedule.node.env, &schedule.times)
+            (&other.node.path, &other.node.env, &other.stage, &other.times)
+                == (&schedule.node.path, &schedule.node.env, &schedule.stage, &schedule.times)
         };
         let Some(first) = envfile.schedules.iter().find(same) else { return true };
         self.say(

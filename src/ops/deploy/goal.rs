@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fs::File;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 
 use crate::base::Digest;
 use crate::base::codec::Put;
@@ -84,9 +85,8 @@ pub(super) fn goal(
     }
     let git = crate::preflight::Git::new(project.root());
     let revision = match &deploy.revision {
-        None if git.is_missing() => {
-            of_files(project).map_err(|error| refusal(error.to_string(), deploy.task.span, None))
-        }
+        None if git.is_missing() => of_files(project.root(), project.plan_file.as_deref())
+            .map_err(|error| refusal(error.to_string(), deploy.task.span, None)),
         None => git
             .revision()
             .map_err(|reason| refusal(reason, deploy.task.span, Some("`git init` and a first commit"))),
@@ -129,9 +129,8 @@ fn unplaced(
 
 /// What stands for the commit where there is no repository, of a tarball say: a digest over every file that is not ignored,
 /// as long as the id of a commit is.
-fn of_files(project: &Project) -> Result<String, FsError> {
-    let root = project.root();
-    let plan = project.plan_file.as_ref().and_then(|plan| plan.canonicalize().ok());
+fn of_files(root: &Path, plan_file: Option<&Path>) -> Result<String, FsError> {
+    let plan = plan_file.and_then(|plan| plan.canonicalize().ok());
     let mut text = Vec::new();
     for path in check::files(root) {
         let full = path.below(root);
@@ -165,9 +164,15 @@ pub(super) fn given(revision: &str, other: Option<&str>) -> Vec<(String, String)
     ]
 }
 
-/// What is given to a deploy reaches what it needs too, where the deploy names a revision of its own.
+/// What is given to a deploy reaches what it needs too, where the deploy names a revision of its own, or where only the
+/// deploy has one, because there is no repository.
 pub(super) fn hand_down(plan: &mut Plan, ix: NodeIx, given: Vec<(String, String)>) {
-    let is_own = matches!(&plan.graph[ix].special, Some(Node::Deploy(deploy)) if deploy.revision.is_some());
+    let is_own = |deploy: &Deploy| {
+        deploy.revision.is_some()
+            || plan.graph.needs(ix).next().is_some()
+                && plan.graph[ix].values.lookup("ENVRUN_REVISION").text().is_none()
+    };
+    let is_own = matches!(&plan.graph[ix].special, Some(Node::Deploy(deploy)) if is_own(deploy));
     if is_own {
         let mut todo: Vec<NodeIx> = plan.graph.needs(ix).collect();
         let mut seen = BTreeSet::new();

@@ -37,8 +37,14 @@ pub struct Place {
     pub trouble: Option<LedgerError>,
 }
 
-/// Finds the deploy that `what` names: the only one of an environment, or one by its name.
-fn place(context: &Context, project: &Project, what: &str, emergency: bool) -> Result<Place, Problem> {
+/// Finds the deploy that `what` names: the only one of an environment, or one by its name. In an `emergency` nobody waits
+/// to hear what others did if the release that is gone back to is named, and known here.
+fn place(
+    context: &Context,
+    project: &Project,
+    what: &str,
+    (emergency, to): (bool, Option<&str>),
+) -> Result<Place, Problem> {
     let envfile = project.envfile();
     let (env, named) = match envfile.environments.contains_key(what) {
         true => (super::super::target::environment(envfile, what)?, None),
@@ -58,11 +64,18 @@ fn place(context: &Context, project: &Project, what: &str, emergency: bool) -> R
             history_of(project, &env)?
         }
         true => {
+            let known = crate::ledger::readable(project.root(), &env)?.0;
+            let number = to.and_then(|to| to.parse::<u64>().ok());
+            let is_here = number.and_then(|id| known.release(id)).is_some_and(Release::reached_live);
             // A remote that is away, or that tells something else, does not keep production down; nor does a damaged line.
-            if let Ok(found) = refresh(context, project, true) {
-                trouble = found.into_iter().find(|(of, _)| *of == env).map(|(_, error)| error);
+            if is_here {
+                known
+            } else {
+                if let Ok(found) = refresh(context, project, true) {
+                    trouble = found.into_iter().find(|(of, _)| *of == env).map(|(_, error)| error);
+                }
+                crate::ledger::readable(project.root(), &env)?.0
             }
-            crate::ledger::readable(project.root(), &env)?.0
         }
     };
     let nodes = history.nodes();
@@ -84,7 +97,7 @@ fn place(context: &Context, project: &Project, what: &str, emergency: bool) -> R
 
 /// The releases that can be gone back to, newest first.
 pub fn candidates(context: &Context, project: &Project, what: &str) -> Result<Place, Problem> {
-    place(context, project, what, false)
+    place(context, project, what, (false, None))
 }
 
 /// Puts an earlier release back.
@@ -96,7 +109,7 @@ pub fn rollback(
     reporters: Reporters,
 ) -> Result<(Ending, Rest), Problem> {
     let Place { env, node, history, trouble } =
-        place(context, project, &asked_for.what, asked_for.emergency)?;
+        place(context, project, &asked_for.what, (asked_for.emergency, asked_for.to.as_deref()))?;
     if let Some(release) = open(&history).filter(|_| !asked_for.emergency) {
         // Whoever is at it just now says so himself.
         if let Some(mut holder) = crate::ledger::holder(project.root(), &env) {

@@ -53,8 +53,14 @@ impl Around {
         }
     }
 
-    /// Runs `label`, and says what came of it.
-    pub(super) fn run(&self, label: &str) -> Result {
+    /// Runs `label`, and says what came of it. It is told what failed if it is called because of that.
+    pub(super) fn run(&self, label: &str, because: Option<(&str, &Result)>) -> Result {
+        let mut env = self.env.clone();
+        if let Some((failed, Result { run, why, .. })) = because {
+            env.set("ENVRUN_FAILED", failed);
+            env.set("ENVRUN_REASON", why.as_deref().unwrap_or_default());
+            env.set("ENVRUN_FAILED_RUN", run.as_deref().unwrap_or_default());
+        }
         let began = self.clock.now();
         let words: Vec<String> =
             [&self.program, "-f", &self.file.to_string_lossy(), "run", "-o", "json", label]
@@ -63,7 +69,7 @@ impl Around {
         let spec = CommandSpec {
             invocation: Invocation::Argv(&words),
             dir: &self.root,
-            env: &self.env,
+            env: &env,
             io: Io::Captured,
             timeout: None,
             grace: GRACE,

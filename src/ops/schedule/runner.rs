@@ -417,11 +417,12 @@ impl Runner<'_> {
 /// One run, and what runs if it fails.
 fn one(around: &Around, schedule: &Schedule, due: Timestamp, (missed, late): (u32, bool)) -> Ran {
     let label = schedule.label();
-    let child::Result { went, took, run, why } = around.run(&label);
-    let on_fail = schedule.on_fail_label().filter(|_| matches!(went, Went::Failed | Went::Refused));
-    let on_fail = on_fail.map(|label| {
-        let result = around.run(&label);
-        (label, result.went, result.why)
+    let result = around.run(&label, None);
+    let is_failed = matches!(result.went, Went::Failed | Went::Refused);
+    let on_fail = schedule.on_fail_label().filter(|_| is_failed).map(|on_fail| {
+        let called = around.run(&on_fail, Some((&label, &result)));
+        (on_fail, called.went, called.why)
     });
+    let child::Result { went, took, run, why } = result;
     Ran { label, due, ended: around.now(), took, went, run, why, missed, late, left_out: 0, on_fail }
 }

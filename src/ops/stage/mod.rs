@@ -24,12 +24,14 @@ use std::ffi::OsStr;
 
 use crate::engine::dispatcher::Ending;
 use crate::engine::pin::Pins;
+use crate::event::Chosen;
 use crate::exec::Environ;
 use crate::model::{EnvName, Envfile, NodeName, Stage};
 use crate::preflight::{Git, Verdict};
 use crate::record::{StageBook, StageInputs, StageOutcome, StageRecord, StageRecords};
 use crate::report::Reporters;
 
+use super::matching::Choice;
 use super::run::{Proof, Request, Terms, carry_out};
 use super::{Context, Problem, Project, Refusal};
 use survey::Survey;
@@ -45,6 +47,8 @@ pub struct Overview {
     pub work_tree: WorkTree,
     /// Every stage, in the order written.
     pub stages: Vec<StageStatus>,
+    /// The environment of stages that name none, where its `match` chose it.
+    pub chosen: Option<Chosen>,
     /// What keeps this from being the whole truth, each with what to do.
     pub warnings: Vec<(String, Option<String>)>,
 }
@@ -56,7 +60,7 @@ pub struct StageStatus {
     pub name: String,
     /// What it is for.
     pub desc: Option<String>,
-    /// The environment it runs in.
+    /// The environment it runs in, its own or that of targets without one.
     pub env: Option<String>,
     /// The stages before it.
     pub after: Vec<String>,
@@ -195,6 +199,8 @@ pub fn overview(
     for path in &records.damaged {
         warnings.push((format!("the stage record {path} is damaged, and counts as none"), None));
     }
+    let choice = super::matching::choice(context, project, None)?;
+    let default = choice.as_ref().map(|choice| &choice.env);
     let status = |stage: &Stage| {
         let here = last(&records, stage, |record| work_tree.is_of(record)).cloned();
         let now = standing.survey.inputs.get(&stage.name);
@@ -202,7 +208,7 @@ pub fn overview(
         StageStatus {
             name: stage.name.to_string(),
             desc: stage.desc.clone(),
-            env: stage.env.as_ref().map(|env| env.value.to_string()),
+            env: stage.env.as_ref().map(|env| &env.value).or(default).map(ToString::to_string),
             after: stage.after.iter().map(|name| name.value.clone()).collect(),
             elsewhere: last(&records, stage, |record| !work_tree.is_of(record)).cloned(),
             last: here,
@@ -210,7 +216,9 @@ pub fn overview(
         }
     };
     let stages = project.envfile().stages.values().map(status).collect();
-    Ok(Overview { work_tree, stages, warnings })
+    let is_used = project.envfile().stages.values().any(|stage| stage.env.is_none());
+    let chosen = choice.as_ref().and_then(Choice::told).filter(|_| is_used);
+    Ok(Overview { work_tree, stages, chosen, warnings })
 }
 
 /// The names of all stages, in the order of the pipeline.
@@ -232,7 +240,7 @@ pub fn run_stage(
     let standing = Standing::find(context, project, &request.set)?;
     let git = Git::new(project.root());
     let mut record = StageRecord::new(name, &standing.work_tree.revision, standing.work_tree.changes.clone());
-    record.env = stage.env.as_ref().map(|env| env.value.to_string());
+    record.env = environment(context, project, &stage)?.map(|env| env.to_string());
     record.who = who(context, &git, project.root());
     record.host.clone_from(&context.host);
     record.began = context.clock.now();

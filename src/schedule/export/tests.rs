@@ -21,6 +21,7 @@ fn reference(env: Option<&str>, name: &str) -> NodeRef {
 
 fn with(times: Times) -> Schedule {
     Schedule {
+        stage: None,
         node: reference(Some("prod"), "db"),
         times,
         catch_up: false,

@@ -32,7 +32,9 @@ pub(super) const USES: Word =
 pub(super) const RUN: Word = word("run", "a command")
     .more(
         "One string is shell text, run by `sh -eu`; two or more are a program and its arguments, without a shell. Several \
-         actions (`run`, `call`, `render`, `load`) run in order and stop at the first that fails.",
+         actions (`run`, `call`, `render`, `load`) run in order and stop at the first that fails. What a command leaves \
+         running (`&`, `nohup`) is ended with it; what is to stay, a server that a deploy starts, begins a session of its own \
+         (`setsid`, a daemon, `systemd-run`), and the command waits until it answers.",
     )
     .args(&[some("command", Kind::Command)])
     .many()
@@ -69,7 +71,13 @@ pub(super) const TIMEOUT: Word = word("timeout", "how long it may take")
     .args(&[one("duration", Kind::Duration)])
     .example("timeout \"5m\"");
 pub(super) const ON_FAIL: Word =
-    word("on-fail", "tasks that run when it failed").args(&[some("task", Kind::Reference)]).many();
+    word("on-fail", "tasks that run when it failed")
+        .more(
+            "Their commands see `$ENVRUN_FAILED` (what failed), `$ENVRUN_REASON` (why) and `$ENVRUN_FAILED_RUN` (for \
+             `envrun log`), unless they are cached.",
+        )
+        .args(&[some("task", Kind::Reference)])
+        .many();
 pub(super) const ON_SUCCESS: Word =
     word("on-success", "tasks that run when it succeeded").args(&[some("task", Kind::Reference)]).many();
 pub(super) const HINT: Word = word("hint", "what to look at when it fails").args(&[one("text", Kind::Text)]);
