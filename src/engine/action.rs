@@ -9,7 +9,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::Sender;
+use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -624,6 +624,12 @@ impl<'a> Actions<'a> {
         let started =
             Message::Started { node, because: self.because(node), commands: self.commands(node), dir };
         let _ = send.send(started);
+        if configured.task.interactive {
+            // What is said of it stands above what it asks.
+            let (caught, up) = channel();
+            let _ = send.send(Message::Caught(caught));
+            let _ = up.recv();
+        }
 
         // In a fresh checkout it would not be there; if the task fails, it is put back.
         let prepared = match self.prepared(node) {

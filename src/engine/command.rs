@@ -153,7 +153,9 @@ impl<'a> Carry<'a> {
                 Attempt::Failed(failure) => failure,
                 ended => return ended,
             };
-            let again = attempt <= times && retry.is_some_and(|retry| is_retried(retry, &failure));
+            // Whoever ended it at the keyboard did not ask for another try.
+            let left = self.node.task.interactive && matches!(failure, Failure::Signal { signal: SIGINT, .. });
+            let again = attempt <= times && !left && retry.is_some_and(|retry| is_retried(retry, &failure));
             if !again {
                 return Attempt::Failed(failure);
             }
@@ -328,8 +330,11 @@ impl<'a> Carry<'a> {
             Ok(ended) => match ended.exit {
                 Exit::Status(0) => Attempt::Good,
                 Exit::Status(status) => Attempt::Failed(Failure::Exit { status, command }),
-                // The keys of a lent terminal reach the command alone: Ctrl-C there is the user's word to stop the run.
-                Exit::Signal(SIGINT) if self.node.task.interactive => Attempt::Cancelled,
+                // The keys of a lent terminal reach the command alone: Ctrl-C there is the user's word to stop the run. A
+                // session goes on: there the command has failed as any other that a signal ends.
+                Exit::Signal(SIGINT) if self.node.task.interactive && self.around.memory.is_none() => {
+                    Attempt::Cancelled
+                }
                 Exit::Signal(signal) => Attempt::Failed(Failure::Signal { signal, command }),
                 Exit::TimedOut => {
                     let limit =

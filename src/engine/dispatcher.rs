@@ -59,6 +59,8 @@ pub enum Message {
         /// What it is about.
         about: String,
     },
+    /// Dropped when everything that was sent before was told.
+    Caught(Sender<()>),
     /// A try failed, another one follows.
     Retrying {
         /// Which.
@@ -436,6 +438,7 @@ impl Dispatcher<'_, '_, '_> {
                 let interactive = self.plan.graph[node].task.interactive;
                 self.tell(Event::NodeStarted { node, because, commands, dir, interactive });
             }
+            Message::Caught(up) => drop(up),
             Message::Output { node, stream, bytes, credit } => {
                 self.tell(Event::Output { node, stream, bytes });
                 drop(credit);

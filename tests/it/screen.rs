@@ -277,3 +277,58 @@ fn a_service_that_fails_between_runs_is_told_with_its_last_lines() {
     kill_process(Pid::from_child(&envrun), Signal::INT).unwrap();
     assert_eq!(envrun.wait().unwrap().code(), Some(130));
 }
+
+/// What a command that has the terminal asks stands below what is said of it, and Ctrl-C there is its own.
+#[test]
+fn a_session_goes_on_when_ctrl_c_ends_a_command_that_has_the_terminal() {
+    if !need("script", "bsdutils") {
+        return;
+    }
+    let sandbox = Sandbox::new(
+        r#"task "ask" { interactive; retry 3; run "printf 'your name'; printf '? '; read name; echo got $name" }"#,
+    );
+    let mut person = Person::sits_down(&sandbox, "xterm");
+    person.types("envrun dev ask\r");
+    for _ in 0..2 {
+        let before = person.sees("your name? ");
+        assert!(before.contains("because"), "{before:?}");
+        person.types("\x03");
+        person.sees("ended by SIGINT");
+        assert!(!person.sees("watching").contains("your name"), "nobody asked for another try");
+        person.types("r");
+    }
+    person.sees("your name? ");
+    person.types("Ada\r");
+    person.sees("got Ada");
+    person.sees("watching");
+    person.types("q");
+    person.sees("sh> ");
+    person.has_a_usable_shell();
+}
+
+/// Keys are heard also where everything was up before, and in panes too.
+#[test]
+fn whoever_attaches_to_what_is_up_has_keys() {
+    if !need("script", "bsdutils") {
+        return;
+    }
+    let sandbox = Sandbox::new(r#"service "web" { run "echo words; exec sleep 1000"; ready { log "words" } }"#);
+    let mut person = Person::sits_down(&sandbox, "xterm");
+    person.types("envrun up\r");
+    person.sees("sh> ");
+    person.types("envrun up --attach\r");
+    person.sees("r restart");
+    person.types("s");
+    person.sees("LAST EXIT");
+    person.types("q");
+    person.sees("sh> ");
+    person.types("envrun up --attach --ui=tui\r");
+    person.sees("? help");
+    person.types("?");
+    person.sees("page down");
+    person.types("?q");
+    person.sees("sh> ");
+    person.has_a_usable_shell();
+    person.types("envrun down\r");
+    person.sees("web stopped");
+}
