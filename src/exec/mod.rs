@@ -10,7 +10,7 @@
 //!
 //! Invariant: knows no graph, no task, no cache.
 //! Invariant: every command of a run is started here; `unsafe` is in `spawn`, `guard.rs`,
-//! `terminal.rs` and `watch/notify.rs`, nowhere else.
+//! `memory.rs`, `terminal.rs` and `watch/notify.rs`, nowhere else.
 //! Invariant: nothing is done to the system, and nothing made, before the first command is started.
 
 mod command;
@@ -21,6 +21,7 @@ mod guard;
 mod jobserver;
 mod leftover;
 mod mark;
+mod memory;
 mod pipe;
 mod processes;
 mod program;
@@ -41,6 +42,7 @@ pub use detach::{detach, leave_session};
 pub use environ::Environ;
 pub use jobserver::{Jobserver, Token};
 pub use leftover::usages;
+pub use memory::give_back_freed;
 pub use processes::{Interrupt, Processes};
 pub use program::{ProgramError, Programs};
 pub use replace::replace;

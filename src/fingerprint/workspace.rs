@@ -68,10 +68,13 @@ struct Unsaved {
     translation: Translation,
     tasks: Vec<Box<str>>,
     last: Instant,
+    /// How long the state file was after the last write.
+    length: u64,
 }
 
 /// How often what was learned goes to the state file while commands run: a run that is killed loses no more than that.
-const SAVE_EVERY: Duration = Duration::from_millis(250);
+/// Unit tests write at once, the harder case.
+const SAVE_EVERY: Duration = Duration::from_millis(if cfg!(test) { 0 } else { 250 });
 
 /// A state file is written anew when more than half of it, and more than this, says nothing any more.
 const SLACK: u64 = 256 << 10;
@@ -85,7 +88,7 @@ impl Workspace {
         let mut journal = Journal::new(state.join("files"), MAGIC);
         let state_now = State::parse(journal.load());
         let translation = Translation::loaded(&state_now.table);
-        let unsaved = Unsaved { journal, translation, tasks: Vec::new(), last: Instant::now() };
+        let unsaved = Unsaved { journal, translation, tasks: Vec::new(), last: Instant::now(), length: 0 };
         Ok(Self {
             root,
             secrets,
@@ -253,30 +256,37 @@ impl Workspace {
 
     /// Writes what was learned to the state folder. Whoever is killed before only has to look again.
     pub fn save(&self) -> Result<(), FsError> {
-        if !self.learned.load(Ordering::Relaxed) {
-            return Ok(());
-        }
         let mut unsaved = self.unsaved();
-        let length = self.write(&mut unsaved)?;
+        if self.learned.load(Ordering::Relaxed) {
+            self.write(&mut unsaved)?;
+        }
+        // Also what was written while commands ran: a session does little else, and would let the file grow for ever.
+        let length = std::mem::take(&mut unsaved.length);
         if length > SLACK && length > 2 * self.state().live_size() + SLACK {
             unsaved.journal.rewrite(compact)?;
         }
         Ok(())
     }
 
-    fn write(&self, unsaved: &mut Unsaved) -> Result<u64, FsError> {
+    fn write(&self, unsaved: &mut Unsaved) -> Result<(), FsError> {
         self.learned.store(false, Ordering::Relaxed);
-        let Unsaved { journal, translation, tasks, last } = unsaved;
+        let Unsaved { journal, translation, tasks, last, length } = unsaved;
         let result = journal.append(|news| {
             let mut state = self.state_mut();
             translation.learn(news, &mut state.table);
             translation.write(&mut state, tasks)
         });
         *last = Instant::now();
-        match &result {
-            Ok(_) => tasks.clear(),
-            Err(_) => self.learned(),
+        match result {
+            Ok(now) => {
+                tasks.clear();
+                *length = now;
+                Ok(())
+            }
+            Err(error) => {
+                self.learned();
+                Err(error)
+            }
         }
-        result
     }
 }

@@ -34,7 +34,7 @@ use crate::engine::memory::{Memory, at_rest};
 use crate::engine::service::{Ear, Hold};
 use crate::engine::surroundings::{Surroundings, state_label};
 use crate::event::{Event, Notice, Outcome, Texts};
-use crate::exec::{Processes, Signals};
+use crate::exec::{self, Processes, Signals};
 use crate::fingerprint::Interest;
 use crate::graph::NodeIx;
 use crate::model::{ConditionKind, Gate};
@@ -130,6 +130,8 @@ struct Session<'a> {
     more: bool,
     /// It is to be told that the session waits, as soon as it does.
     untold: bool,
+    /// A run is over, and what it took was not given back yet.
+    worked: bool,
     /// The texts that the graph was made of, as they were when they were read last.
     contents: BTreeMap<PathBuf, Option<Digest>>,
     /// They could not be used then.
@@ -199,6 +201,7 @@ pub fn dev(
         looked: false,
         more: false,
         untold: false,
+        worked: false,
         contents: BTreeMap::new(),
         broken: false,
     };
@@ -281,6 +284,9 @@ impl Session<'_> {
                 Err(_) => {
                     if std::mem::take(&mut self.untold) {
                         self.tell_watching();
+                    }
+                    if std::mem::take(&mut self.worked) {
+                        exec::give_back_freed();
                     }
                     let Ok(wake) = heard.recv() else { return Err(INTERRUPTED) };
                     wake
@@ -524,6 +530,7 @@ impl Session<'_> {
             &mut self.reporters,
         );
         self.desk.end_run(&receive);
+        self.worked = true;
         drop(actions);
         self.ready.processes.wait();
         self.ready.manifests.finish();
