@@ -154,7 +154,8 @@ impl<'a> Carry<'a> {
                 ended => return ended,
             };
             // Whoever ended it at the keyboard did not ask for another try.
-            let left = self.node.task.interactive && matches!(failure, Failure::Signal { signal: SIGINT, .. });
+            let left =
+                self.node.task.interactive && matches!(failure, Failure::Signal { signal: SIGINT, .. });
             let again = attempt <= times && !left && retry.is_some_and(|retry| is_retried(retry, &failure));
             if !again {
                 return Attempt::Failed(failure);

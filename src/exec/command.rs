@@ -256,6 +256,9 @@ fn run_with(
     let running = processes.enter(number, started.pid, spec);
     tell(started.pid.as_raw_nonzero().get().unsigned_abs());
     let ended = follow(&running, started.ending.as_ref(), pipes, (spec.timeout, spec.grace), output);
+    if spec.io == Io::Inherited && !ended.exit.is_success() {
+        processes.note_left();
+    }
     if is_watched {
         // Nobody answers for them any longer.
         running.end_strays(Duration::ZERO);

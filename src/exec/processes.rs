@@ -92,7 +92,12 @@ struct State {
     unwanted: HashSet<u32>,
     /// A thread is there that goes on to the next step when children do not end.
     escalating: bool,
+    /// When a command that had the terminal ended last, other than well.
+    left: Option<Instant>,
 }
+
+/// A Ctrl-C that ended the command which had the terminal reaches envrun too, and may be heard this much later.
+const LATE: Duration = Duration::from_millis(500);
 
 #[derive(Debug, Clone, Copy)]
 struct Live {
@@ -249,9 +254,16 @@ impl Processes {
     }
 
     /// Whether a command has envrun's own streams. The terminal's Ctrl-C reaches it directly, and what it makes of that is
-    /// its own affair: a database shell ends a query, not itself.
+    /// its own affair: a database shell ends a query, not itself. So it is for a moment after one that was ended by it.
     pub fn terminal_is_lent(&self) -> bool {
-        self.lock().live.values().any(|live| live.io == Io::Inherited)
+        let state = self.lock();
+        let is_late = state.left.is_some_and(|left| left.elapsed() < LATE);
+        is_late || state.live.values().any(|live| live.io == Io::Inherited)
+    }
+
+    /// A command that had the terminal ended other than well, perhaps by a key; it is still counted as running.
+    pub(super) fn note_left(&self) {
+        self.lock().left = Some(Instant::now());
     }
 
     /// The orderly end, when no command is running any longer: the guardian is told to end. What is done between this and

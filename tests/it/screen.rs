@@ -312,7 +312,8 @@ fn whoever_attaches_to_what_is_up_has_keys() {
     if !need("script", "bsdutils") {
         return;
     }
-    let sandbox = Sandbox::new(r#"service "web" { run "echo words; exec sleep 1000"; ready { log "words" } }"#);
+    let sandbox =
+        Sandbox::new(r#"service "web" { run "echo words; exec sleep 1000"; ready { log "words" } }"#);
     let mut person = Person::sits_down(&sandbox, "xterm");
     person.types("envrun up\r");
     person.sees("sh> ");
