@@ -105,10 +105,10 @@ fn glob(text: &str) {
         if let Pattern::Glob(glob) = &one {
             assert_eq!(glob.matches(&path), covered);
         }
-        if let Ok(other) = &other
-            && covered
-            && other.covers(&path)
-        {
+        let Ok(other) = &other else { continue };
+        // What a wildcard would have to find below a name written out does not count: see `overlaps`.
+        let is_below = |name: &Pattern, glob: &Pattern| matches!((name, glob), (Pattern::Literal(name), Pattern::Glob(_)) if *name != path);
+        if covered && other.covers(&path) && !is_below(&one, other) && !is_below(other, &one) {
             assert!(one.overlaps(other) && other.overlaps(&one), "{one:?} and {other:?} meet in {path:?}");
         }
     }
