@@ -22,6 +22,7 @@ use crate::ops::target::environment;
 use crate::ops::{Problem, Project};
 use crate::record::STATE_DIR;
 use crate::report::Reporters;
+use crate::secret::redact::SHORTEST;
 
 use super::args::{OutputStyle, SecretArgs, SecretCommand, TextOrJson};
 use super::env::chosen;
@@ -63,6 +64,11 @@ pub fn run(invocation: &Invocation<'_>, args: &SecretArgs) -> Result<u8, Problem
             let value = asked(invocation, env.as_ref(), name)?;
             let place = set(context, project, env, name, &value)?;
             invocation.terminal.say(&format!("`{name}` is stored in {place}"));
+            if value.trim().len() < SHORTEST {
+                invocation.terminal.say(&format!(
+                    "notice: it is shorter than {SHORTEST} bytes, and too short to be hidden in what is printed"
+                ));
+            }
             Ok(0)
         }
         SecretCommand::Get(args) => {

@@ -13,6 +13,11 @@ use crate::snapshot::Archive;
 /// Removes it, in the folder of a project.
 pub(super) fn sweep(root: &Path) {
     fs::sweep(&root.join(STATE_DIR).join("secrets"));
+    let envs = root.join(STATE_DIR).join("env");
+    fs::sweep(&envs);
+    for env in std::fs::read_dir(&envs).into_iter().flatten().flatten() {
+        fs::sweep(&env.path());
+    }
     Archive::sweep_all(root);
     sweep_loads(root);
 }

@@ -192,7 +192,14 @@ fn a_run_that_does_something() {
     assert_eq!(std::mem::take(&mut summary.counts).of(OutcomeKind::Restored), 1);
     let (counts, took) = (Counts::default(), Duration::from_millis(8));
     let targets = vec!["build".to_owned()];
-    assert_eq!(summary, RunSummary { id, began: NOW, targets, counts, exit: Some(0), took, live: false });
+    assert_eq!(
+        summary,
+        RunSummary { id: id.clone(), began: NOW, targets, counts, exit: Some(0), took, live: false }
+    );
+    // Of one that was killed before it told anything, the name says when it began.
+    fs::write(root.path().join(format!(".envrun/runs/{id}/events.jsonl")), "").unwrap();
+    let cut = Recorded::open(root.path(), "latest").unwrap().summary().unwrap();
+    assert_eq!((cut.began, cut.exit, cut.targets.len()), (NOW, None, 0));
 }
 
 /// Nothing is written before the end of a run that does nothing, and the list of nodes is shared with the run before.

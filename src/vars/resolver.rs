@@ -147,11 +147,10 @@ impl<'a> Resolver<'a> {
                 let diagnostic = missing.unwrap_or_else(|| {
                     let message = format!("`{}` is not set, and `{name}` needs it", unset.0);
                     let span = definition.origin.span.unwrap_or(slot.span);
-                    Arc::new(
-                        Diagnostic::error(MISSING, message)
-                            .at(span, "mentioned here")
-                            .help(format!("declare it in `vars`, or write `${{{}:-default}}`", unset.0)),
-                    )
+                    Arc::new(Diagnostic::error(MISSING, message).at(span, "mentioned here").help(format!(
+                        "declare it in `vars`, or write `${{{0}:-default}}`; `$${0}` is the text itself",
+                        unset.0
+                    )))
                 });
                 Resolved { lookup: Lookup::Missing(diagnostic), through: Arc::new(through) }
             }

@@ -311,7 +311,7 @@ impl One<'_> {
     ) -> Result<(), String> {
         let secret = &self.kept.spec.secret;
         if let Some(task) = &secret.on_rotate {
-            self.task(project, rotation, task, old, Some(new))?;
+            self.task(project, rotation, (task, "is rotated"), old, Some(new))?;
         }
         // Even a `write` that fails may have written.
         *stored = true;
@@ -323,7 +323,7 @@ impl One<'_> {
     fn settle(&self, project: &mut Project, rotation: &mut Rotation<'_>, new: &str) -> Result<(), String> {
         self.restart(project, rotation)?;
         if let Some(task) = &self.kept.spec.secret.verify {
-            self.task(project, rotation, task, new, None)?;
+            self.task(project, rotation, (task, "was rotated, and is to be verified"), new, None)?;
         }
         Ok(())
     }
@@ -364,6 +364,7 @@ impl One<'_> {
         new: &str,
     ) -> Result<(), String> {
         let Some(task) = &self.kept.spec.secret.on_rotate else { return Ok(()) };
+        let task = (task, "gets its old value back");
         self.task(project, rotation, task, new, Some(old))
             .or_else(|_| self.task(project, rotation, task, old, Some(old)))
     }
@@ -412,12 +413,13 @@ impl One<'_> {
         }
     }
 
-    /// Runs a task that sees `current` under the secret's own name, and `new` as `$NEW_SECRET`.
+    /// Runs a task that sees `current` under the secret's own name, and `new` as `$NEW_SECRET`; why stands behind the
+    /// secret's name.
     fn task(
         &self,
         project: &mut Project,
         rotation: &mut Rotation<'_>,
-        task: &NodeRef,
+        (task, why): (&NodeRef, &str),
         current: &str,
         new: Option<&str>,
     ) -> Result<(), String> {
@@ -431,10 +433,7 @@ impl One<'_> {
             targets: vec![Asked { name: name.clone(), args: Vec::new() }],
             force: crate::plan::Force::Targets,
             held: vec![(self.kept.id(), current.to_owned())],
-            forced: Some(match new {
-                Some(_) => format!("{} is rotated", self.name()),
-                None => format!("{} was rotated, and is to be verified", self.name()),
-            }),
+            forced: Some(format!("{} {why}", self.name())),
             ..run::Request::default()
         };
         let reporters = (rotation.reporters)();
