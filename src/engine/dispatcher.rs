@@ -405,8 +405,12 @@ impl Dispatcher<'_, '_, '_> {
         let attached = match self.actions.services().hold {
             Hold::Attach => true,
             Hold::Run => false,
-            Hold::Keep | Hold::Session => return,
+            // Said only where it may come as a surprise.
+            Hold::Keep if !self.interrupted => return,
+            Hold::Keep => false,
+            Hold::Session => return,
         };
+        let keeps = self.actions.services().hold == Hold::Keep;
         let state = self.reporters.state();
         left.retain(|node| attached || state.state(*node) == Some(NodeState::Over(OutcomeKind::Up)));
         let labels: Vec<String> =
@@ -417,7 +421,8 @@ impl Dispatcher<'_, '_, '_> {
             _ => ("stay", "them"),
         };
         let this = if attached { "`up`" } else { "run" };
-        let message = format!("{} {stay} up: not only this {this} needs {them}", labels.join(", "));
+        let why = if keeps { String::new() } else { format!(": not only this {this} needs {them}") };
+        let message = format!("{} {stay} up{why}", labels.join(", "));
         let envs: BTreeSet<_> = left.iter().map(|node| &self.plan.graph[*node].env).collect();
         let env = envs.into_iter().flatten().map(|env| format!(" {env}")).collect::<String>();
         let hint = Some(format!("`envrun down{env}` stops {them}, whoever needs {them}"));

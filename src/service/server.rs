@@ -218,7 +218,8 @@ impl Server {
                 say(write, id, Reply::Done);
             }
             Request::Hurry { level } => {
-                self.supervisor.hurry(if level > 2 { Interrupt::Kill } else { Interrupt::Terminate });
+                let how = if level > 2 { Interrupt::Kill } else { Interrupt::Terminate };
+                self.supervisor.hurry(how, &self.needed_but_for(session));
                 say(write, id, Reply::Done);
             }
         }
@@ -228,6 +229,13 @@ impl Server {
     fn is_there(&self, session: u64, label: &str) -> bool {
         let state = self.state();
         !state.over && state.leases.get(label).is_some_and(|sessions| sessions.contains(&session))
+    }
+
+    /// The services that stay up when this session leaves: others need them, or they are to stay.
+    fn needed_but_for(&self, session: u64) -> BTreeSet<String> {
+        let state = self.state();
+        let others = state.leases.iter().filter(|(_, sessions)| sessions.iter().any(|id| *id != session));
+        others.map(|(label, _)| label).chain(&state.kept).cloned().collect()
     }
 
     /// A session is over.
@@ -321,8 +329,8 @@ impl Server {
             server.changed.notify_all();
             match before {
                 0 => {}
-                1 => server.supervisor.hurry(Interrupt::Terminate),
-                _ => server.supervisor.hurry(Interrupt::Kill),
+                1 => server.supervisor.hurry(Interrupt::Terminate, &BTreeSet::new()),
+                _ => server.supervisor.hurry(Interrupt::Kill, &BTreeSet::new()),
             }
         })
         .ok()

@@ -341,9 +341,10 @@ impl Supervisor {
         self.stop(&labels);
     }
 
-    /// Whoever is being stopped is given less time: SIGTERM now, or SIGKILL.
-    pub fn hurry(&self, how: Interrupt) {
-        for service in self.kept().values() {
+    /// Whoever is being stopped is given less time: SIGTERM now, or SIGKILL. So is whoever waits for his turn; but for
+    /// those that are `spared`.
+    pub fn hurry(&self, how: Interrupt, spared: &BTreeSet<String>) {
+        for (_, service) in self.kept().iter().filter(|(label, _)| !spared.contains(*label)) {
             let _ = service.send.send(Message::Hurry(how));
         }
     }

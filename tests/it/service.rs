@@ -502,6 +502,43 @@ fn a_second_attached_up_shares_what_is_up_and_each_ctrl_c_ends_only_its_own() {
 }
 
 #[test]
+fn who_is_in_a_hurry_ends_only_what_nobody_else_needs() {
+    let slow = r#"
+service "slow" {
+    run "trap 'touch ending; while :; do sleep 0.01; done' TERM; touch up; while :; do sleep 0.01; done"
+    ready { exec "test" "-e" "up" }
+    timeout "10m"
+}
+"#;
+    let Some(project) = Project::new(slow) else { return };
+    let begin = |words: &[&str]| told_until(&mut project.sandbox.command(words), "ready dev.api");
+    let mut other = begin(&["up", "--attach", "api"]);
+    let mut child = told_until(&mut project.sandbox.command(&["up", "--attach"]), "ready dev.slow");
+    let interrupt = || kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+    interrupt();
+    let until = Instant::now() + Duration::from_secs(60);
+    while !project.sandbox.exists("ending") {
+        assert!(Instant::now() < until, "the first Ctrl-C is passed on");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    interrupt();
+    let mut errors = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
+    assert!(errors.any(|line| line.contains("once more for SIGKILL")));
+    kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+    let told: Vec<String> = errors.collect();
+    assert_eq!(child.wait().unwrap().code(), Some(130), "{told:#?}");
+    assert!(told.iter().any(|line| line.contains("stopped dev.slow")), "{told:#?}");
+    assert_eq!(
+        (project.order(), &*project.get()),
+        (vec!["start db".to_owned(), "start api".to_owned()], "hello")
+    );
+    kill_process(Pid::from_child(&other), Signal::INT).unwrap();
+    other.stderr.take().map(|errors| BufReader::new(errors).lines().for_each(drop));
+    assert_eq!(other.wait().unwrap().code(), Some(130));
+    project.is_clean("both are over");
+}
+
+#[test]
 fn a_probe_of_https_is_refused_before_anything_starts() {
     let sandbox = Sandbox::new(
         "service \"web\" { run \"touch ran\"; ready { http \"https://localhost:8443/health\" } }",
