@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use crate::ops::deploy::history::line;
 use crate::ops::deploy::words::{age, moment, short, table};
-use crate::ops::deploy::{Rollback, candidates, rollback};
+use crate::ops::deploy::{Rollback, candidates, is_at_hand, rollback};
 use crate::ops::{Problem, Project};
 
 use super::args::{ReleaseFormat, RollbackArgs};
@@ -53,7 +53,12 @@ fn list(invocation: &Invocation<'_>, project: &Project, args: &RollbackArgs) -> 
                     moment(at),
                     format!("{} ago", age(now, at)),
                     if saved.is_empty() { String::new() } else { format!("data: {}", saved.join(", ")) },
-                    if default == Some(release.id()) { "next".to_owned() } else { String::new() },
+                    match (default == Some(release.id()), is_at_hand(invocation.context, project, release)) {
+                        (true, true) => "next".to_owned(),
+                        (true, false) => "next; its bytes are not in this cache".to_owned(),
+                        (false, true) => String::new(),
+                        (false, false) => "its bytes are not in this cache".to_owned(),
+                    },
                 ]
             })
             .collect();

@@ -722,6 +722,8 @@ fn bytes_that_are_not_here_refuse_a_rollback_and_nothing_is_broken() {
             && ran.stderr.contains("git switch --detach");
         assert!(told, "{}", ran.stderr);
     }
+    let list = lab.sandbox.ok(&["rollback", "uat", "--list"]).stdout;
+    assert!(list.lines().next().unwrap().ends_with("next; its bytes are not in this cache"), "{list}");
     exits(&lab.run(&["status", "uat"]), 0);
     assert_eq!(lab.live("uat"), "good 3");
     // Whoever deploys hears that there is no way back before it is needed.

@@ -5,9 +5,10 @@ use crate::engine::dispatcher::Ending;
 use crate::ledger::{History, LedgerError, Outcome, Release, Saved};
 use crate::report::Reporters;
 
-use super::super::run::{Request, Rest, run};
+use super::super::run::{Request, Rest, local_store, run};
 use super::super::{Context, Problem, Project, Refusal};
 use super::begin::{Job, in_the_way};
+use super::bytes::is_there;
 use super::finish::asked;
 use super::words::{short, title};
 use super::{history_of, open, refresh, refresh_of};
@@ -98,6 +99,11 @@ fn place(
 /// The releases that can be gone back to, newest first.
 pub fn candidates(context: &Context, project: &Project, what: &str) -> Result<Place, Problem> {
     place(context, project, what, (false, None))
+}
+
+/// Whether everything that a release shipped is in this machine's cache.
+pub fn is_at_hand(context: &Context, project: &Project, release: &Release) -> bool {
+    is_there(&local_store(context, Some(project)), &release.artefacts)
 }
 
 /// Puts an earlier release back.
