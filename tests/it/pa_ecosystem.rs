@@ -198,6 +198,10 @@ fn the_laptop_gets_sanitised_data_and_a_backup_is_practised() {
     world.five_hundred();
     world.run(&["up", "laptop"], 0);
     world.run(&["env", "exec", "laptop", "--", "psql", "-qf", "sql/schema.sql"], 0);
+    // 002-23, 002-30: a laptop has less memory to give, and tells more.
+    let limits = |env: &str| [world.sql(env, "SHOW shared_buffers"), world.sql(env, "SHOW log_statement")];
+    assert_eq!(limits("laptop"), ["32MB", "all"]);
+    assert_eq!(limits("production"), ["128MB", "none"]);
     world.sql("laptop", "INSERT INTO contacts (name, email, phone) VALUES ('mine', 'mine', 'mine')");
 
     // One row that is not rewritten: the proof finds it, nothing is loaded, and no scratch database is left.

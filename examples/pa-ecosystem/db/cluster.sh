@@ -31,5 +31,8 @@ if [ ! -e "$dir/PG_VERSION" ]; then
     rm "$dir.password"
     as mv "$dir.new" "$dir"
 fi
-ctl -o "-p $PGPORT -c listen_addresses=localhost -c unix_socket_directories=''" start
+# PostgreSQL writes 32MB where we write 32MiB, and means the same.
+limits="-c shared_buffers=${MEMORY_LIMIT%iB}B"
+[ "$DEBUG" != true ] || limits="$limits -c log_statement=all"
+ctl -o "-p $PGPORT $limits -c listen_addresses=localhost -c unix_socket_directories=''" start
 psql -tA -d postgres -c "SELECT 1 FROM pg_database WHERE datname = '$PGDATABASE'" | grep -q 1 || createdb "$PGDATABASE"
