@@ -580,3 +580,31 @@ fn a_damaged_list_says_what_it_is_and_what_to_do() {
     sandbox.write(".envrun/env/made.json", list);
     sandbox.ok(&["pr-7.up", "--dry-run"]);
 }
+
+#[test]
+fn a_name_that_means_something_already_is_refused() {
+    let sandbox = Sandbox::with(&[
+        (
+            "Envfile.kdl",
+            "env \"dev\"\nenv \"pr\" ephemeral=#true { arg \"number\" }\nstage \"test\" env=\"dev\" { run \"a\" }\n\
+             include \"n.kdl\" as=\"note\"\ntask \"a\" { run \"true\" }\n",
+        ),
+        ("n.kdl", "task \"x\" { run \"true\" }\n"),
+    ]);
+    for (args, said) in [
+        (&["7", "--name", "test"][..], "`test` is a stage, so it cannot be an environment too"),
+        (
+            &["7", "--name", "note"],
+            "`note` is the front of names of nodes, so it cannot be an environment too",
+        ),
+        (&[""], "`pr-` is no name of an environment"),
+        (&["7", "--name", "7-"], "hint: `--name 7` would be one"),
+    ] {
+        let ran = sandbox.run(&[&["env", "create", "pr"], args].concat());
+        assert_eq!(ran.exit, 2, "{}", ran.text());
+        assert!(ran.stderr.contains(said), "{args:?}: {}", ran.text());
+    }
+    let ran = sandbox.run(&["env", "create", "pr-*"]);
+    assert!(ran.stderr.contains("did you mean `pr`?"), "{}", ran.text());
+    assert!(listed(&sandbox).is_empty());
+}

@@ -130,7 +130,7 @@ pub fn pattern(envfile: &Envfile, name: &str) -> Result<EnvName, Problem> {
     }
     let known: Vec<&str> = patterns().map(|env| env.name.as_str()).collect();
     let made = known.iter().find_map(|known| Some((known, name.strip_prefix(*known)?.strip_prefix('-')?)));
-    if let Some((pattern, rest)) = made.filter(|(_, rest)| !rest.is_empty()) {
+    if let Some((pattern, rest)) = made.filter(|(_, rest)| !rest.is_empty() && rest.chars().all(is_name)) {
         return Err(Problem::usage(
             format!("there is no pattern `{name}` to make an environment from"),
             Some(format!("`envrun env create {pattern} {rest}` makes `{name}`")),
@@ -144,6 +144,11 @@ pub fn pattern(envfile: &Envfile, name: &str) -> Result<EnvName, Problem> {
         ),
     });
     Err(Problem::usage(format!("there is no pattern `{name}` to make an environment from"), Some(hint)))
+}
+
+/// Whether a made environment's name may have it.
+fn is_name(c: char) -> bool {
+    c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '_')
 }
 
 /// What a new environment is called.
@@ -169,12 +174,13 @@ fn name(
     let fits = |c: char| if c.is_ascii_alphanumeric() || c == '_' { c } else { '-' };
     let words: String = name.to_lowercase().chars().map(fits).collect();
     let slug = words.split('-').filter(|word| !word.is_empty()).collect::<Vec<_>>().join("-");
-    let is_name = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '_');
-    if name.is_empty() || name.len() > LONGEST || name.starts_with('-') || !name.chars().all(is_name) {
-        let better = !slug.is_empty() && slug.len() <= LONGEST;
+    let has_edge = name.starts_with('-') || name.ends_with('-');
+    if name.is_empty() || name.len() > LONGEST || has_edge || !name.chars().all(is_name) {
+        let better = !slug.is_empty() && slug.len() <= LONGEST && !is_taken(&slug);
         return Err(Problem::usage(
             format!(
-                "`{name}` is no name of an environment: small letters, digits, `-` and `_`, {LONGEST} at most"
+                "`{name}` is no name of an environment: small letters, digits, `_` and between them `-`, {LONGEST} at \
+                 most"
             ),
             Some(if better {
                 format!("`--name {slug}` would be one")
@@ -191,6 +197,15 @@ fn name(
             false => format!("`{slug}` stands in the Envfile; {other}"),
         };
         return Err(Problem::usage(format!("there is an environment `{slug}` already"), Some(hint)));
+    }
+    // What stands in front of a dot in `slug.node` already is something else.
+    let stands = format!("{slug}.");
+    let is_stage = envfile.stages.keys().any(|stage| stage.as_str() == slug);
+    let is_front = || envfile.node_paths().iter().any(|path| path.name.as_str().starts_with(&stands));
+    if is_stage || is_front() {
+        let what = if is_stage { "a stage" } else { "the front of names of nodes" };
+        let message = format!("`{slug}` is {what}, so it cannot be an environment too");
+        return Err(Problem::usage(message, Some("`--name` gives it another name".into())));
     }
     Ok(EnvName::from(slug))
 }
