@@ -195,6 +195,27 @@ fn a_pinned_need_keeps_a_task_shared() {
 }
 
 #[test]
+fn what_reads_only_what_envrun_gives_is_shared_beside_dotenv_files() {
+    let text = r#"
+        env "a"
+        env "b"
+        dotenv "of-${ENVRUN_ENV}.env" optional=#true
+        task "named" { outputs "x"; run "echo $NAME > x" }
+        task "packed" { outputs "y-${ENVRUN_REVISION}"; run "pack y-$ENVRUN_REVISION" }
+        task "all" { needs "named" "packed" }
+    "#;
+    check(
+        text,
+        "a.all b.all",
+        expect![[r#"
+        named
+        packed
+        all (target) <- named, packed
+    "#]],
+    );
+}
+
+#[test]
 fn what_tells_the_environment_is_never_shared() {
     let text = r#"
         env "a"

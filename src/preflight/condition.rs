@@ -182,13 +182,7 @@ fn ask(kind: &ConditionKind, around: &Surroundings<'_>) -> Result<bool, String> 
             let revision = guarded(around)?;
             let known = (around.live)(env);
             let Some(last) = known.first() else { return Err(format!("nothing was deployed to {env} yet")) };
-            let same = |live: &&Live| {
-                live.revision == revision
-                    && (live.artefacts.is_none()
-                        || around.artefacts.is_none()
-                        || live.artefacts == around.artefacts)
-            };
-            let Some(live) = known.iter().find(same) else {
+            let Some(live) = known.iter().find(|live| is_same(live, &revision, around)) else {
                 let what =
                     if last.revision == revision { "other bytes of it" } else { short(&last.revision) };
                 return Err(format!("{} was not live in {env}, which has {what}", short(&revision)));
@@ -203,12 +197,28 @@ fn ask(kind: &ConditionKind, around: &Surroundings<'_>) -> Result<bool, String> 
             match hold.filter(|hold| held < *hold) {
                 Some(hold) => {
                     let (held, hold) = (show_duration(held), written_duration(hold));
-                    Err(format!("it was live in {env} for {held}, not for {hold}"))
+                    let (is, yet) = if live.until.is_none() { ("is", " yet") } else { ("was", "") };
+                    Err(format!("it {is} live in {env} for {held}, not for {hold}{yet}"))
                 }
                 None => Ok(true),
             }
         }
     }
+}
+
+/// Whether this is what is asked for: the revision, and the bytes where both are known.
+fn is_same(live: &Live, revision: &str, around: &Surroundings<'_>) -> bool {
+    let known = live.artefacts.is_some() && around.artefacts.is_some();
+    live.revision == revision && (!known || live.artefacts == around.artefacts)
+}
+
+/// How long what is asked for has still to be live there; `None` if it is not live any more, or was never.
+fn still(env: &EnvName, hold: Duration, around: &Surroundings<'_>) -> Option<Duration> {
+    let revision = guarded(around).ok()?;
+    let known = (around.live)(env);
+    let live = known.iter().find(|live| is_same(live, &revision, around))?;
+    let held = Duration::from_millis(around.now.0.saturating_sub(live.since.0));
+    if live.until.is_some() { None } else { hold.checked_sub(held) }
 }
 
 /// What would satisfy a condition that does not hold, where the condition itself does not say.
@@ -250,6 +260,9 @@ pub fn remedy(condition: &Condition, around: &Surroundings<'_>) -> Option<String
             format!("type `{word}` when you are asked for it; without a terminal, give `--confirm {word}`")
         }
         ConditionKind::Deployed { env, hold: Some(hold), .. } => {
+            if let Some(left) = still(env, *hold, around) {
+                return Some(format!("wait for another {}", show_duration(left)));
+            }
             format!(
                 "deploy this revision to {env} first, and let it be live there for {}",
                 written_duration(*hold)

@@ -102,6 +102,10 @@ impl<'t> Reader<'t> {
             let help = "a name has letters, digits and `_`, and does not begin with a digit";
             return self.wrong(name_at, format!("`{name}` is not a variable's name"), help);
         }
+        if name.starts_with("ENVRUN_") {
+            let help = "names that begin with `ENVRUN_` are envrun's own: take the line out, or give it another name";
+            return self.wrong(name_at, format!("`{name}` is given by envrun itself"), help);
+        }
         self.at += equals + 1;
         self.skip_blanks();
         let span = self.span(name_at, name_at + name.len());

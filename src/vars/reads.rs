@@ -217,9 +217,9 @@ impl EnvironmentNames {
         Self { names, any }
     }
 
-    /// Whether the environment may decide what `name` stands for.
+    /// Whether the environment may decide what `name` stands for. No dotenv file gives what envrun itself gives.
     pub fn contains(&self, name: &str) -> bool {
-        self.any || self.names.contains(name)
+        self.names.contains(name) || self.any && !name.starts_with("ENVRUN_")
     }
 
     /// Whether the environment may decide anything at all but `ENVRUN_*`: then a command that sees every variable

@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::Command;
 
-use crate::env_examples::{commit, example};
+use crate::example::Example;
 use crate::sandbox::{Sandbox, need};
 
 /// Makes real virtualenvs; what it would fetch or pack it only writes down.
@@ -45,11 +45,12 @@ fn orchestrator() -> Option<Sandbox> {
     if !need("python3", "python3") {
         return None;
     }
-    let mut sandbox = example("agent-orchestrator");
+    let mut example = Example::of("agent-orchestrator");
     for (port, there) in [(free_port(), "PORT 8000"), (free_port(), "PORT 8001"), (free_port(), "PORT 8002")]
     {
-        sandbox.write("Envfile.kdl", sandbox.read("Envfile.kdl").replace(there, &format!("PORT {port}")));
+        example.replace("Envfile.kdl", &[(there, &format!("PORT {port}"))]);
     }
+    let sandbox = &mut example.sandbox;
     sandbox
         .write(".gitignore", sandbox.read(".gitignore") + "/bin/\n/asked.log\n/up.*\n/requirements.lock\n");
     sandbox.script("bin/uv", UV);
@@ -57,8 +58,8 @@ fn orchestrator() -> Option<Sandbox> {
     let path = std::env::var("PATH").unwrap_or_default();
     let path = format!("{}:{path}", sandbox.root().join("bin").display());
     sandbox.set("PATH", &path);
-    commit(&sandbox);
-    Some(sandbox)
+    example.init();
+    Some(example.sandbox)
 }
 
 fn free_port() -> u16 {

@@ -999,7 +999,11 @@ fn other_bytes_than_those_that_were_proved_are_refused() {
     lab.sandbox.write("Envfile.kdl", text.replace("within=\"1d\"", "for=\"1d\""));
     let ran = lab.run(&["prod.deploy"]);
     exits(&ran, 3);
-    assert!(ran.stderr.contains("not for 1d"), "{}", ran.stderr);
+    assert!(
+        ran.stderr.contains("not for 1d yet") && ran.stderr.contains("wait for another "),
+        "{}",
+        ran.stderr
+    );
     lab.sandbox.write("Envfile.kdl", &text);
     let ran = lab.run(&["prod.deploy", "--break-glass", "the sky is falling"]);
     exits(&ran, 0);

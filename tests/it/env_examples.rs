@@ -2,30 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
 use std::process::Command;
 
 use serde_json::Value;
 
+use crate::example::Example;
 use crate::sandbox::{Sandbox, need};
 
 /// An example in a folder of its own.
-pub fn example(name: &str) -> Sandbox {
-    fn copy(from: &Path, to: &Path) {
-        std::fs::create_dir_all(to).unwrap();
-        for entry in std::fs::read_dir(from).unwrap() {
-            let entry = entry.unwrap();
-            let target = to.join(entry.file_name());
-            match entry.file_name().to_str().unwrap() {
-                ".envrun" | "__pycache__" => {}
-                _ if entry.path().is_dir() => copy(&entry.path(), &target),
-                _ => drop(std::fs::copy(entry.path(), target).unwrap()),
-            }
-        }
-    }
-    let sandbox = Sandbox::with(&[]);
-    copy(&Path::new(env!("CARGO_MANIFEST_DIR")).join("examples").join(name), &sandbox.root());
-    sandbox
+fn example(name: &str) -> Sandbox {
+    Example::of(name).sandbox
 }
 
 fn json(sandbox: &Sandbox, args: &[&str]) -> Value {
@@ -224,18 +210,6 @@ fn k8s(text: &str, name: &str) -> Option<String> {
     Some(String::from_utf8(bytes).unwrap())
 }
 
-/// Commits everything on `main`: what a guard of production wants.
-pub fn commit(sandbox: &Sandbox) {
-    for args in [&["init", "-q", "-b", "main"][..], &["add", "."], &["commit", "-qm", "first"]] {
-        let git = Command::new("git")
-            .args(["-c", "user.name=a", "-c", "user.email=a@b"])
-            .args(args)
-            .current_dir(sandbox.root())
-            .status();
-        assert!(git.unwrap().success(), "git {args:?}");
-    }
-}
-
 /// A dotenv file, and the values that must be read from it.
 type Written = (String, BTreeMap<String, String>);
 
@@ -305,8 +279,9 @@ fn compose(sandbox: &Sandbox, args: &[&str]) -> Value {
 
 #[test]
 fn every_rendered_file_is_read_back() {
-    let sandbox = example("multimodal-stack");
-    commit(&sandbox);
+    let example = Example::of("multimodal-stack");
+    example.init();
+    let sandbox = example.sandbox;
     let mut passwords = std::collections::BTreeSet::new();
     let listed = json(&sandbox, &["env", "list", "--format", "json"]);
     let concrete = listed.as_array().unwrap().iter().filter(|row| row["abstract"] != true);
@@ -358,8 +333,9 @@ fn every_rendered_file_is_read_back() {
 
 #[test]
 fn the_four_environments_of_the_orchestrator() {
-    let sandbox = example("agent-orchestrator");
-    commit(&sandbox);
+    let example = Example::of("agent-orchestrator");
+    example.init();
+    let sandbox = example.sandbox;
     sandbox.ok(&["dev.env-file", "test.env-file", "uat.env-file", "prod.env-file"]);
     let mut keys = std::collections::BTreeSet::new();
     let mut written = Vec::new();

@@ -2,51 +2,29 @@
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::path::Path;
-use std::process::Command;
 
-use crate::sandbox::{Ran, Sandbox};
+use crate::example;
+use crate::sandbox::Ran;
 
 /// The example in a folder of its own; its servers are ended with it.
 struct Example {
-    sandbox: Sandbox,
+    example: example::Example,
     /// A free port for each environment that is deployed.
     ports: Vec<(&'static str, u16)>,
 }
 
 impl Example {
     fn new() -> Self {
-        let sandbox = Sandbox::with(&[]);
-        copy(&Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/hello-deploy"), &sandbox.root());
-        Self { sandbox, ports: Vec::new() }
+        Self { example: example::Example::of("hello-deploy"), ports: Vec::new() }
     }
 
     /// The same in a repository of its own, with ports that every later command knows.
     fn in_git() -> Self {
         let mut example = Self::new();
         let port = example.port("prod").to_string();
-        example.sandbox.write("Envfile.kdl", example.sandbox.read("Envfile.kdl").replace("18083", &port));
-        example.git(&["init", "--quiet", "-b", "main"]);
-        example.commit();
+        example.replace("Envfile.kdl", &[("18083", &port)]);
+        example.init();
         example
-    }
-
-    fn git(&self, args: &[&str]) -> String {
-        let output = Command::new("git")
-            .args(["-c", "user.name=ada", "-c", "user.email=ada@example.org"])
-            .args(args)
-            .current_dir(self.sandbox.root())
-            .env("GIT_CONFIG_GLOBAL", "/dev/null")
-            .output()
-            .unwrap();
-        assert!(output.status.success(), "git {args:?}: {}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8_lossy(&output.stdout).trim().to_owned()
-    }
-
-    fn commit(&self) -> String {
-        self.git(&["add", "--all"]);
-        self.git(&["commit", "--quiet", "-m", "a change"]);
-        self.git(&["rev-parse", "HEAD"])
     }
 
     fn port(&mut self, env: &'static str) -> u16 {
@@ -80,27 +58,18 @@ impl Example {
     }
 }
 
+impl std::ops::Deref for Example {
+    type Target = example::Example;
+
+    fn deref(&self) -> &example::Example {
+        &self.example
+    }
+}
+
 impl Drop for Example {
     fn drop(&mut self) {
         for (env, _) in &self.ports {
             let _ = self.sandbox.command(&[&format!("{env}.stop")]).status();
-        }
-    }
-}
-
-fn copy(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let name = entry.file_name();
-        // What an earlier run of the example left in the checkout is not part of it.
-        if ["build", "deployed", ".envrun"].iter().any(|made| name == *made) {
-            continue;
-        }
-        if entry.file_type().unwrap().is_dir() {
-            copy(&entry.path(), &to.join(name));
-        } else {
-            std::fs::copy(entry.path(), to.join(name)).unwrap();
         }
     }
 }
@@ -226,7 +195,7 @@ fn the_release_before_it_is_live_again() {
             assert!(text.contains(&from), "{path}: {text}");
             example.sandbox.write(path, text.replace(&from, &to));
         }
-        example.commit()
+        example.commit("a change")
     };
     let second = change("%s, ", "%s, dear ");
     example.sandbox.ok(&["prod.deploy"]);
@@ -258,7 +227,7 @@ fn a_release_that_does_not_answer_gives_way_to_the_one_before_it() {
     let broken = server.replace("%s\\nrelease %s\\n", "%s\\nsomething %s\\n");
     assert_ne!(broken, server);
     example.sandbox.write("lib/http.c", broken);
-    let second = example.commit();
+    let second = example.commit("a change");
     let ran = example.sandbox.run(&["prod.deploy"]);
     assert_eq!(ran.exit, 5, "{}", ran.text());
     assert!(ran.stderr.contains(&second[..10]), "{}", ran.text());

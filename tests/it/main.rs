@@ -34,6 +34,8 @@ mod env_made;
 #[cfg(unix)]
 mod env_sync;
 #[cfg(unix)]
+mod example;
+#[cfg(unix)]
 mod exchange;
 mod explain;
 #[cfg(target_os = "linux")]

@@ -1,43 +1,14 @@
 //! `examples/pa-ecosystem`: real PostgreSQL in production and on a laptop; what goes live, what is saved, what is loaded.
 
-use std::net::TcpListener;
-use std::path::Path;
 use std::process::{Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
 
-use crate::sandbox::{Ran, Sandbox, need};
+use crate::example::Example;
+use crate::sandbox::need;
 
-const FILES: [&str; 13] = [
-    "Envfile.kdl",
-    ".gitignore",
-    "app/assistant.py",
-    "app/default.flow",
-    "db/cluster.sh",
-    "db/rewrite.sh",
-    "sql/assert-sanitised.sql",
-    "sql/assert-whole.sql",
-    "sql/sanitise.sql",
-    "sql/schema.sql",
-    "tasks/app.kdl",
-    "tasks/git.kdl",
-    "tests/workflows.py",
-];
 const ENVIRONMENTS: [&str; 4] = ["laptop", "server", "production", "drill"];
 
-/// A free port that the system gives to nobody who does not ask for it by number: the servers here are started again.
-fn free_port() -> u16 {
-    static NEXT: AtomicU32 = AtomicU32::new(0);
-    loop {
-        let number = NEXT.fetch_add(1, Ordering::Relaxed) + std::process::id() * 64;
-        let port = 10_000 + u16::try_from(number % 20_000).expect("it is below 20,000");
-        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
-            return port;
-        }
-    }
-}
-
 struct Ecosystem {
-    sandbox: Sandbox,
+    example: Example,
     /// Where the clusters are: PostgreSQL is not root, and cannot look into root's folders.
     clusters: tempfile::TempDir,
 }
@@ -47,57 +18,23 @@ impl Ecosystem {
         if !(need("python3", "python3") && need("pg_ctlcluster", "postgresql") && need("git", "git")) {
             return None;
         }
-        let mut sandbox = Sandbox::with(&[]);
-        let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/pa-ecosystem");
-        for path in FILES {
-            sandbox.write(path, std::fs::read(from.join(path)).unwrap());
-        }
+        let mut example = Example::of("pa-ecosystem");
         let clusters = tempfile::tempdir().unwrap();
         let is_root = Command::new("id").arg("-u").output().is_ok_and(|id| id.stdout.starts_with(b"0\n"));
         if is_root {
             let chown = Command::new("chown").arg("postgres").arg(clusters.path()).status();
             assert!(chown.unwrap().success());
         }
-        let ports = ["28283", "25432", "28284", "25433", "29283", "26432", "27432"];
-        let mut text = sandbox.read("Envfile.kdl");
-        for port in ports {
-            text = text.replace(port, &free_port().to_string());
+        for port in ["28283", "25432", "28284", "25433", "29283", "26432", "27432"] {
+            example.port(port);
         }
         let clusters_of_all = format!("\"{}/${{ENVRUN_ENV}}\"", clusters.path().display());
-        text = text.replace("\"${ROOT}/postgres\"", &clusters_of_all).replace("for=\"60s\"", "for=\"1s\"");
-        sandbox.write("Envfile.kdl", text);
+        let texts = [("\"${ROOT}/postgres\"", &*clusters_of_all), ("for=\"60s\"", "for=\"1s\"")];
+        example.replace("Envfile.kdl", &texts);
         // Whoever runs the tests may have come over ssh or not.
-        sandbox.set("USER", "ann");
-        let ecosystem = Self { sandbox, clusters };
-        ecosystem.git(&["init", "--quiet", "-b", "main"]);
-        ecosystem.commit("first");
-        Some(ecosystem)
-    }
-
-    fn git(&self, args: &[&str]) -> String {
-        let output = Command::new("git")
-            .args(["-c", "user.name=ann", "-c", "user.email=ann@example.org"])
-            .args(args)
-            .current_dir(self.sandbox.root())
-            .env("GIT_CONFIG_GLOBAL", "/dev/null")
-            .output()
-            .unwrap();
-        assert!(output.status.success(), "git {args:?}: {}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8_lossy(&output.stdout).trim().to_owned()
-    }
-
-    fn commit(&self, message: &str) -> String {
-        self.git(&["add", "--all"]);
-        self.git(&["commit", "--quiet", "-m", message]);
-        self.git(&["rev-parse", "HEAD"])
-    }
-
-    /// Runs a command of the program and wants this status.
-    #[track_caller]
-    fn run(&self, args: &[&str], exit: i32) -> Ran {
-        let ran = self.sandbox.run(args);
-        assert_eq!(ran.exit, exit, "envrun {args:?}\n{}", ran.text());
-        ran
+        example.sandbox.set("USER", "ann");
+        example.init();
+        Some(Self { example, clusters })
     }
 
     /// What the database of an environment answers.
@@ -119,13 +56,18 @@ impl Ecosystem {
     }
 }
 
+impl std::ops::Deref for Ecosystem {
+    type Target = Example;
+
+    fn deref(&self) -> &Example {
+        &self.example
+    }
+}
+
 impl Drop for Ecosystem {
     fn drop(&mut self) {
         for env in ENVIRONMENTS {
-            let pid = self.sandbox.root().join(format!("environments/{env}/pid"));
-            if let Ok(pid) = std::fs::read_to_string(pid) {
-                let _ = Command::new("kill").arg(pid.trim()).stderr(Stdio::null()).status();
-            }
+            self.end(&format!("environments/{env}/pid"));
             if self.sandbox.exists(&format!(".envrun/env/{env}/services")) {
                 let _ = self.sandbox.run(&["down", env]);
             }

@@ -70,7 +70,7 @@ CMD=$(rm -rf /) `id`
 
 #[test]
 fn dotenv_errors_have_their_lines_and_hide_nothing() {
-    let text = "A=1\nnonsense\n1X=2\nB C=3\nD=\"open\nE=4\nF='x' y\n=5\nG=6";
+    let text = "A=1\nnonsense\n1X=2\nB C=3\nD=\"open\nE=4\nF='x' y\n=5\nG=6\nENVRUN_REVISION=7";
     expect![[r#"
         A="1" (1)
         E="4" (6)
@@ -81,6 +81,7 @@ fn dotenv_errors_have_their_lines_and_hide_nothing() {
         line 5: the closing `"` is missing
         line 7: text after the closing quote
         line 8: `` is not a variable's name
+        line 10: `ENVRUN_REVISION` is given by envrun itself
     "#]]
     .assert_eq(&dotenv_text(text));
 }
