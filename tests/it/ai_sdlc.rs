@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::Command;
 
-use crate::env_examples::example;
+use crate::example::Example;
 use crate::sandbox::{Sandbox, need};
 
 /// The example, committed by ada on `main`; bob and carol have keys of their own.
@@ -17,7 +17,7 @@ impl Project {
         {
             return None;
         }
-        let mut sandbox = example("ai-sdlc");
+        let mut sandbox = Example::of("ai-sdlc").sandbox;
         // Tasks call envrun itself.
         let program = std::path::Path::new(env!("CARGO_BIN_EXE_envrun")).parent().unwrap().display();
         sandbox.set("PATH", &format!("{program}:{}", std::env::var("PATH").unwrap_or_default()));
