@@ -789,8 +789,9 @@ impl<'a> Actions<'a> {
                 )
             };
             // A session runs it again at once, says which file it is, and finds who does this for ever.
-            if self.around.memory.is_none() {
-                notice(message, Some(hint.into()));
+            match self.around.memory {
+                Some(memory) => memory.note_moved(&state_label(configured), first.path.to_string()),
+                None => notice(message, Some(hint.into())),
             }
             workspace.note_outputs(prepared, &result);
             return Ok(Outcome::Succeeded { stored: false });
@@ -1009,6 +1010,13 @@ impl<'a> Actions<'a> {
         if let Some(stale) = &*self.slot_stale(node)
             && !stale.reasons.is_empty()
         {
+            // Executed before in this session, and nothing was kept of that.
+            if stale.reasons == [Difference::NeverRan]
+                && let Some(memory) = self.around.memory
+                && let Some(reason) = memory.why_no_result(&state_label(&self.plan.graph[node]))
+            {
+                return vec![reason];
+            }
             let words = |difference: &Difference| match difference {
                 Difference::Forced => self.around.forced.to_owned(),
                 other => other.words(),

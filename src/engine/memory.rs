@@ -37,6 +37,8 @@ struct Remembered {
     last: Option<(Digest, Option<Outcome>)>,
     /// How often it was executed well: for whoever needs it, that is what it made.
     times: u64,
+    /// An input that changed while it was executed, so that nothing was kept of that.
+    moved: Option<String>,
     /// Of a service: the files that it watches, as they were when that was looked at last.
     read: Option<Fingerprint>,
 }
@@ -71,6 +73,22 @@ impl Memory {
         let node = nodes.entry(label.to_owned()).or_default();
         node.times += u64::from(failed.is_none());
         node.last = Some((with, failed));
+    }
+
+    /// Nothing was kept of an execution, because this file changed meanwhile.
+    pub fn note_moved(&self, label: &str, path: String) {
+        self.nodes().entry(label.to_owned()).or_default().moved = Some(path);
+    }
+
+    /// Why there is no result of a node that was executed here, as the words after "because".
+    pub fn why_no_result(&self, label: &str) -> Option<String> {
+        let nodes = self.nodes();
+        let node = nodes.get(label)?;
+        match (&node.last, &node.moved) {
+            (Some((_, Some(_))), _) => Some("it failed last time".to_owned()),
+            (_, Some(path)) => Some(format!("{path} changed while it ran")),
+            _ => None,
+        }
     }
 
     /// What a service watches, as it is now.

@@ -43,6 +43,17 @@ pub(super) fn failure(failure: &Failure) -> String {
     }
 }
 
+/// A command as it stands in a failure: of a long script the beginning, and where the rest is.
+pub(super) fn script(command: &str, label: &str) -> String {
+    /// So many lines are shown of one that has more than one more.
+    const MOST: usize = 6;
+    let lines: Vec<&str> = command.trim_end().lines().collect();
+    match lines.len().saturating_sub(MOST) {
+        0 | 1 => command.to_owned(),
+        more => format!("{}\n({more} more lines: `envrun show {label}`)", lines[..MOST].join("\n")),
+    }
+}
+
 /// The first digits of a commit's id; any other text as it is.
 fn short(revision: &str) -> &str {
     let is_id = revision.len() == 40 && revision.bytes().all(|byte| byte.is_ascii_hexdigit());

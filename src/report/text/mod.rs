@@ -290,11 +290,11 @@ impl Text {
             }
         }
         if let Some(command) = failed.failure.command() {
-            fact("command", command);
+            fact("command", &words::script(command, label));
         }
         if let Some(executed) = &failed.executed {
             if failed.failure.command().is_none() {
-                executed.commands.iter().for_each(|command| fact("command", command));
+                executed.commands.iter().for_each(|command| fact("command", &words::script(command, label)));
             }
             fact("directory", &executed.dir);
             fact("because", &words::because(&executed.because));

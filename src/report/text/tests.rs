@@ -818,3 +818,24 @@ fn a_failure_with_endless_output() {
         "{text}"
     );
 }
+
+#[test]
+fn the_end_of_a_line_that_was_shown_before_is_no_line() {
+    let script = Script::of(&["api", "b"]).start(0, "it is not up", 0).out(0, "up").done(0, 3).out(0, "\n");
+    let script = script.out(0, "more\n").out(0, "\n").finish(0, 9);
+    let text = told(Output::Prefix, &script);
+    let lines: Vec<&str> = text.lines().filter(|line| line.starts_with("api")).collect();
+    assert_eq!(lines, ["api │ up", "api │ more", "api │"]);
+}
+
+#[test]
+fn of_a_long_script_that_failed_the_beginning_is_shown() {
+    let command: String = (0..40).map(|at| format!("echo {at}\n")).collect();
+    let failed = |command: String| {
+        let script = Script::of(&["a"]).start(0, "it was forced", 0);
+        told(Output::Auto, &script.fails(0, Failure::Exit { status: 3, command }, 5).finish(1, 9))
+    };
+    let text = failed(command);
+    assert!(text.contains("    echo 5\n    (34 more lines: `envrun show a`)\n"), "{text}");
+    assert!(failed("a\nb\nc\nd\ne\nf\ng\n".to_owned()).contains("    g\n"));
+}

@@ -34,6 +34,8 @@ pub(super) struct Weave {
     /// Counts the stretches of text that are of one node: two looks at it tell whether anyone else spoke between.
     stretch: u64,
     speaker: Option<NodeIx>,
+    /// Whose last line, on which stream, was shown before its end came: the end alone is no line of its own.
+    cut: Vec<(NodeIx, Stream)>,
 }
 
 /// The output of one node.
@@ -62,7 +64,15 @@ impl Weave {
             Output::Prefix => labels.map(UnicodeWidthStr::width).filter(|width| *width <= WIDEST).max(),
             _ => None,
         };
-        Self { how, github, width: width.unwrap_or(0), strands: HashMap::new(), stretch: 0, speaker: None }
+        Self {
+            how,
+            github,
+            width: width.unwrap_or(0),
+            strands: HashMap::new(),
+            stretch: 0,
+            speaker: None,
+            cut: Vec::new(),
+        }
     }
 
     /// Notes whose text comes next on the page.
@@ -86,6 +96,7 @@ impl Weave {
 
     /// A node is going to print.
     pub(super) fn begin(&mut self, node: NodeIx, page: &Page) {
+        self.cut.retain(|(cut, _)| *cut != node);
         self.strands.insert(node, self.strand(page));
     }
 
@@ -113,6 +124,12 @@ impl Weave {
         bytes: &[u8],
         page: &mut Page,
     ) {
+        let mut bytes = bytes;
+        if let Some(at) = self.cut.iter().position(|cut| *cut == (node, stream)).filter(|_| !bytes.is_empty())
+        {
+            self.cut.swap_remove(at);
+            bytes = bytes.strip_prefix(b"\r\n").or_else(|| bytes.strip_prefix(b"\n")).unwrap_or(bytes);
+        }
         if bytes.is_empty() {
             return;
         }
@@ -146,8 +163,11 @@ impl Weave {
     pub(super) fn end_lines(&mut self, node: NodeIx, label: &str, page: &mut Page) {
         let Some(mut strand) = self.strands.remove(&node) else { return };
         if self.how == Output::Prefix {
-            for channel in [Channel::Out, Channel::Err] {
+            for (channel, stream) in [(Channel::Out, Stream::Stdout), (Channel::Err, Stream::Stderr)] {
                 let rest = std::mem::take(&mut strand.open[channel as usize]);
+                if !rest.is_empty() {
+                    self.cut.push((node, stream));
+                }
                 self.prefixed(node, label, channel, &rest, &mut strand, page);
             }
         }
