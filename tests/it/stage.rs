@@ -449,6 +449,7 @@ fn other_bytes_than_those_that_were_proved_are_refused() {
     assert!(refused.stderr.contains("stage `build` made other bytes of it"), "{}", refused.text());
     assert!(refused.stderr.contains("hint: share the cache folder"), "{}", refused.text());
     assert!(refused.stderr.contains("stage `prod` is refused; nothing is recorded"), "{}", refused.text());
+    assert!(refused.stderr.contains("prove new ones: `envrun stage build -B`"), "{}", refused.text());
     assert!(!world.stage(&[]).stdout.contains("red"), "{}", world.stage(&[]).text());
     assert!(!three.join("live").exists());
 

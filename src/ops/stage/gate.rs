@@ -74,6 +74,7 @@ pub(super) fn passed(
     }
     let mut pins = Pins::new();
     let mut makers: BTreeMap<&str, &StageRecord> = BTreeMap::new();
+    let in_order = green.clone();
     // The older record is the one to make again, and the one that is said to differ.
     green.sort_by_key(|record| std::cmp::Reverse(record.began));
     for record in green {
@@ -96,6 +97,14 @@ pub(super) fn passed(
                     pins.insert(node.clone(), Pin { outputs, by });
                     makers.insert(node, record);
                 }
+            }
+        }
+    }
+    // Later stages only use what the first of them made: that is the one to make again where the bytes are gone.
+    for record in in_order.iter().rev() {
+        for (node, outputs) in &record.outputs {
+            if let Some(pin) = pins.get_mut(node).filter(|pin| pin.outputs.to_hex() == *outputs) {
+                pin.by = format!("stage `{}`", record.stage);
             }
         }
     }
