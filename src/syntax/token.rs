@@ -335,7 +335,7 @@ impl<'a> Lexer<'a> {
                 return TokenKind::String(if raw { Form::Raw } else { Form::Quoted });
             }
             if raw {
-                self.to_close_on_a_later_line(body, hashes);
+                self.skip_to_later_close(body, hashes);
             }
             return TokenKind::Flawed(Flaw::UnclosedQuote);
         }
@@ -358,7 +358,7 @@ impl<'a> Lexer<'a> {
 
     /// Goes past the closing quotes of a raw string that its line does not close: a script of several lines is one error, and
     /// its lines are not words of the Envfile. Quotes behind those of another raw string are that one's.
-    fn to_close_on_a_later_line(&mut self, body: usize, hashes: usize) {
+    fn skip_to_later_close(&mut self, body: usize, hashes: usize) {
         let line_end = self.at;
         self.at = body;
         let closed = self.close(Quotes { quotes: 1, hashes, raw: true, lines: true });
