@@ -533,7 +533,7 @@ service "slow" {
         (vec!["start db".to_owned(), "start api".to_owned()], "hello")
     );
     kill_process(Pid::from_child(&other), Signal::INT).unwrap();
-    other.stderr.take().map(|errors| BufReader::new(errors).lines().for_each(drop));
+    BufReader::new(other.stderr.take().unwrap()).lines().for_each(drop);
     assert_eq!(other.wait().unwrap().code(), Some(130));
     project.is_clean("both are over");
 }
