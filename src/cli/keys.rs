@@ -4,6 +4,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::exec::TerminalGuard;
+use rustix::event::{PollFd, PollFlags};
 use rustix::termios::{LocalModes, OptionalActions, SpecialCodeIndex, Termios};
 
 /// Whether keys arrive one by one and are not shown. Every clone speaks of the same terminal: standard input.
@@ -85,26 +86,32 @@ impl Keys {
     pub fn next(&self) -> Option<Vec<u8>> {
         loop {
             let stdin = rustix::stdio::stdin();
-            let mut waited = [rustix::event::PollFd::new(&stdin, rustix::event::PollFlags::IN)];
+            let mut waited = [PollFd::new(&stdin, PollFlags::IN)];
             match rustix::event::poll(&mut waited, None) {
                 Err(rustix::io::Errno::INTR) => continue,
                 Err(_) => return None,
                 Ok(_) => {}
             }
+            let is_gone = waited[0].revents().intersects(PollFlags::HUP | PollFlags::ERR);
             let hold = self.hold();
             hold.before.as_ref()?;
             if hold.away || !is_ours() {
+                if is_gone {
+                    return None;
+                }
                 // They are meant for somebody else, who will read them.
                 const AGAIN: Duration = Duration::from_millis(100);
                 drop(self.0.1.wait_timeout(hold, AGAIN));
                 continue;
             }
             let mut keys = vec![0; 64];
-            // Nobody can lend the terminal meanwhile; what is there is read without waiting.
+            // Nobody can lend the terminal meanwhile. A key that came before a Ctrl-Z was dropped with it, perhaps in this
+            // very moment: VMIN says that nothing is waited for.
             let count = rustix::io::read(stdin, &mut keys);
             drop(hold);
             match count {
                 Err(rustix::io::Errno::INTR | rustix::io::Errno::AGAIN) => {}
+                Ok(0) if !is_gone => {}
                 Err(_) | Ok(0) => return None,
                 Ok(count) => {
                     keys.truncate(count);
@@ -136,11 +143,12 @@ impl Hold {
     }
 }
 
-/// The modes while keys arrive one by one. Ctrl-C and Ctrl-Z go on meaning what they mean.
+/// The modes while keys arrive one by one, and who reads where there is none waits for none. Ctrl-C and Ctrl-Z go on
+/// meaning what they mean.
 fn ours(before: &Termios) -> Termios {
     let mut modes = before.clone();
     modes.local_modes.remove(LocalModes::ICANON | LocalModes::ECHO);
-    modes.special_codes[SpecialCodeIndex::VMIN] = 1;
+    modes.special_codes[SpecialCodeIndex::VMIN] = 0;
     modes.special_codes[SpecialCodeIndex::VTIME] = 0;
     modes
 }

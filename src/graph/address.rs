@@ -26,7 +26,9 @@ pub fn resolve_target(
         address::resolve(envfile, Scene { project: &root, namespace: "" }, text).map_err(|error| {
             let env = text.split_once('.').map(|(env, _)| env);
             let unknown = matches!(error, AddressError::Unknown { .. });
-            env.filter(|_| unknown).and_then(|env| lost(envfile, env)).unwrap_or_else(|| diagnostic(error))
+            let env = env.filter(|_| unknown);
+            env.and_then(|env| lost(envfile, env).or_else(|| no_environment(envfile, env, text, &error)))
+                .unwrap_or_else(|| diagnostic(error))
         })?;
     let env = address.env.or_else(|| default_env.cloned());
     if let Some(env) = &env {
@@ -36,6 +38,22 @@ pub fn resolve_target(
         return Err(say::not_in_environment(envfile, &address.path, env.as_ref(), None));
     }
     Ok(Target { path: address.path, env, stage: address.stage, args: Vec::new() })
+}
+
+/// What is to be said of `qa.setup`, where there is a node `setup` and nothing like an environment `qa`: what is wrong is
+/// the environment, which the nearest name of a node would not tell.
+fn no_environment(envfile: &Envfile, env: &str, text: &str, error: &AddressError) -> Option<Diagnostic> {
+    let AddressError::Unknown { nearest, .. } = error else { return None };
+    let rest = &text[env.len()..];
+    let root = ProjectName::default();
+    let scene = Scene { project: &root, namespace: "" };
+    let is_node = address::resolve(envfile, scene, rest.strip_prefix('.')?).is_ok();
+    let is_near = nearest.as_ref().is_some_and(|nearest| nearest.ends_with(rest));
+    let has_any = envfile.concrete_environments().next().is_some();
+    if !is_node || is_near || !has_any {
+        return None;
+    }
+    resolve_environment(envfile, env).err()
 }
 
 /// Finds an environment by the name that was given for it.

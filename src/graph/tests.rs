@@ -578,6 +578,7 @@ fn addresses_on_the_command_line() {
         "prod.release",
         "release",
         "biuld",
+        "qa.build",
         "prd.build",
         "base.build",
         "pr.build",
@@ -619,6 +620,7 @@ fn addresses_on_the_command_line() {
         "prod.release" is release in Some("prod")
         "release" [graph/not-in-environment] environment `dev` has no node `release`; there is `prod.release`
         "biuld" [target/unknown] there is no node `biuld`; did you mean `build`?
+        "qa.build" [target/unknown-environment] there is no environment `qa`; there is `dev` and `prod`
         "prd.build" [target/unknown] there is no node `prd.build`; did you mean `prod.build`?
         "base.build" [target/not-concrete] environment `base` is abstract; name one that a run can be in: `dev`, `prod`
         "pr.build" [target/not-concrete] environment `pr` is ephemeral, and none of it was made; `envrun env create pr` makes one that a run can be in; there is `dev`, `prod`

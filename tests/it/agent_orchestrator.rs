@@ -102,6 +102,10 @@ fn tests_are_the_same_here_and_in_ci_and_fail_when_they_fail() {
             "uv pip install --quiet -e .[test]"
         ]
     );
+    // 000-06: what is wrong is the environment.
+    let unknown = sandbox.run(&["qa.setup"]);
+    assert_eq!(unknown.exit, 2);
+    assert!(unknown.stderr.contains("there is no environment `qa`"), "{}", unknown.text());
     // 000-02: what CI runs is what was run here, by its key.
     let first = sandbox.ok(&["test.check"]);
     assert!(first.stderr.contains("2 executed, 1 already done"), "{}", first.text());
