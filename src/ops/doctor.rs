@@ -4,6 +4,7 @@
 //! no asking is looked at too: that variables have values, that no value is a placeholder, that ports are free and
 //! distinct, git, the cache.
 
+use std::cell::LazyCell;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,6 +25,7 @@ use crate::vars::{Layer, Lookup, TaskValues, Values};
 
 use super::env::guard;
 use super::matching::choice;
+use super::resident::Residents;
 use super::run;
 use super::secret::{Missing, Refused, Secrets, State, Wanted, cut_short, show_age};
 use super::target::environment;
@@ -152,9 +154,19 @@ pub(super) fn doctor_with(
     let world = World { machine: &machine, processes: &processes, caller: &caller, root: &root };
     let questions: Vec<Question> =
         groups.iter().flat_map(|(_, drafts)| drafts.iter().map(|draft| draft.question.clone())).collect();
-    let mut findings = ask_all(&questions, &world).into_iter();
+    let mut findings = ask_all(&questions, &world);
     processes.wait();
     processes.finish();
+    let residents = LazyCell::new(|| Residents::look(project));
+    let asked = groups.iter().flat_map(|(env, drafts)| drafts.iter().map(move |draft| (env, draft)));
+    for ((env, draft), finding) in asked.zip(&mut findings) {
+        if let Question::Port(port, name) = &draft.question
+            && let Some(owner) = machine.ports.owner(*port)
+        {
+            *finding = residents.finding(env.as_ref(), name, *port, &owner);
+        }
+    }
+    let mut findings = findings.into_iter();
     let groups: Vec<Group> = groups
         .into_iter()
         .map(|(env, drafts)| Group {

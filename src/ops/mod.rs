@@ -25,6 +25,7 @@ mod probe;
 mod problem;
 mod project;
 mod rendered;
+mod resident;
 pub mod run;
 pub mod schedule;
 pub mod seal;

@@ -321,6 +321,16 @@ fn still_taken(port: u16) -> Option<Owner> {
     }
 }
 
+/// The services of an environment of which something is up, whoever keeps them.
+pub(super) fn standing(place: &Place) -> Vec<Status> {
+    leftovers(place)
+}
+
+/// Whether a process is that of a service, or descends from it.
+pub(super) fn is_within(pid: u32, status: &Status) -> bool {
+    status.process.is_some_and(|process| is_of(pid, &BTreeSet::from([process.pid])))
+}
+
 /// Whether a process is one of these, or descends from one.
 fn is_of(pid: u32, roots: &BTreeSet<u32>) -> bool {
     let mut pid = pid;

@@ -23,6 +23,20 @@ impl fmt::Display for Owner {
     }
 }
 
+impl Owner {
+    /// What these variables were when the process was started, as far as that may be seen.
+    pub fn started_with<const N: usize>(&self, names: [&str; N]) -> [Option<String>; N] {
+        let file = self.pid.map(|pid| std::fs::read(format!("/proc/{pid}/environ")));
+        let bytes = file.and_then(Result::ok).unwrap_or_default();
+        let lines: Vec<&str> =
+            bytes.split(|byte| *byte == 0).filter_map(|line| str::from_utf8(line).ok()).collect();
+        names.map(|name| {
+            let value = |line: &&str| line.strip_prefix(name)?.strip_prefix('=').map(str::to_owned);
+            lines.iter().find_map(value)
+        })
+    }
+}
+
 /// The ports that are taken at one moment.
 #[derive(Debug, Default)]
 pub struct Ports {

@@ -4,7 +4,7 @@ use std::net::TcpListener;
 
 use expect_test::expect;
 
-use crate::sandbox::{Ran, Sandbox};
+use crate::sandbox::{Ran, Sandbox, need};
 use crate::secret::git;
 
 /// A program that prints a version, and one that fails.
@@ -110,6 +110,35 @@ fn a_taken_port_names_its_owner() {
     if cfg!(target_os = "linux") {
         assert!(ran.stdout.contains(&format!("pid {}: ", std::process::id())), "{}", ran.text());
     }
+}
+
+/// What the doctor says of the port of an environment.
+fn about_the_port(sandbox: &Sandbox, env: &str) -> String {
+    let ran = sandbox.run(&["doctor", env]);
+    let mut lines = ran.stdout.lines().skip_while(|line| !line.contains(" PORT "));
+    let line = lines.next().unwrap_or_else(|| panic!("it looks at the port\n{}", ran.text()));
+    let hint = lines.next().filter(|line| line.trim_start().starts_with("hint: "));
+    format!("{} {}{}", ran.exit, line.trim(), hint.map_or(String::new(), |hint| format!("\n{}", hint.trim())))
+}
+
+#[test]
+fn a_service_that_is_up_has_its_port_and_is_no_stranger_to_its_environment() {
+    if !need("python3", "python3") {
+        return;
+    }
+    let port = crate::example::free_port();
+    let sandbox = Sandbox::new(&format!(
+        "vars {{ (port)PORT {port} }}\nenv \"dev\"\nenv \"uat\"\n\
+         service \"web\" {{ run \"exec python3 -m http.server -b 127.0.0.1 $PORT\"; ready {{ tcp \"127.0.0.1:${{PORT}}\"; timeout \"60s\" }} }}"
+    ));
+    sandbox.ok(&["up", "dev"]);
+    let (own, other) = (about_the_port(&sandbox, "dev"), about_the_port(&sandbox, "uat"));
+    sandbox.ok(&["down", "dev"]);
+    let is = format!("PORT  {port} is that of `dev.web`, which is up (pid ");
+    assert!(own.starts_with(&format!("0 ok   {is}")), "{own}");
+    assert!(other.starts_with(&format!("3 FAIL {is}")), "{other}");
+    assert!(other.ends_with("\nhint: `envrun down dev` ends it, or give PORT another value"), "{other}");
+    assert_eq!(about_the_port(&sandbox, "dev"), format!("0 ok   PORT  {port} is free"));
 }
 
 #[test]

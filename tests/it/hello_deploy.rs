@@ -105,6 +105,34 @@ fn from_sources_to_a_server_that_answers_and_again() {
 }
 
 #[test]
+fn what_is_live_has_its_port_and_a_stranger_in_its_place_is_named() {
+    let mut example = Example::new();
+    let port = example.port("prod").to_string();
+    example.replace("Envfile.kdl", &[("18083", &port)]);
+    example.deploy("prod");
+    let doctor = |exit: i32| {
+        let ran = example.run(&["doctor", "prod"], exit);
+        let line = ran.stdout.lines().find(|line| line.contains(" PORT ")).map(str::to_owned);
+        line.unwrap_or_else(|| panic!("it looks at the port\n{}", ran.text()))
+    };
+    let live = doctor(0);
+    assert!(
+        live.contains(&format!("ok   PORT    {port} is that of release 1, which is live (pid ")),
+        "{live}"
+    );
+    example.run(&["prod.stop"], 0);
+    // Somebody who has it while the release should have it may be its successor, or may not.
+    let stranger = TcpListener::bind(("127.0.0.1", port.parse().unwrap())).unwrap();
+    let taken = doctor(0);
+    assert!(
+        taken.contains(&format!("warn PORT    {port} is taken by pid {}", std::process::id())),
+        "{taken}"
+    );
+    assert!(taken.ends_with("; whether that is release 1, which is live, cannot be told"), "{taken}");
+    drop(stranger);
+}
+
+#[test]
 fn a_change_of_one_source_rebuilds_what_depends_on_it() {
     let mut example = Example::new();
     example.deploy("prod");

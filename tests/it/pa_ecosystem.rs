@@ -96,6 +96,13 @@ fn production_gets_what_the_server_proved_and_its_data_back() {
     world.run(&promote, 0);
     assert_eq!(world.revision("production"), first);
     assert_eq!(world.git(&["tag"]), "", "there was nothing before it");
+    // What is up and what is live have their ports: that is how it should be.
+    let doctor = world.run(&["doctor", "production", "server"], 0);
+    let ports = doctor.stdout.lines().filter(|line| line.contains("_PORT ")).collect::<Vec<_>>();
+    let live =
+        ports.iter().filter(|line| line.contains(" is that of release 1, which is live (pid ")).count();
+    let up = ports.iter().filter(|line| line.contains("is that of")).count();
+    assert_eq!((ports.len(), live >= 2, up), (4, true, 4), "{}", doctor.text());
     world.five_hundred();
 
     // The schema moves on. Production gets the commit that the server proved, beside the work tree.
