@@ -42,6 +42,7 @@ pub fn request(how: &HowArgs) -> Result<Request, Problem> {
 /// Who listens to it.
 pub fn reporters(invocation: &Invocation<'_>, how: &HowArgs) -> Reporters {
     let mut reporters = Reporters::new(invocation.context.clock.clone());
-    reporters.add("output", invocation.terminal.reporter(invocation.context, how.output, how.verbose));
+    reporters
+        .add("output", invocation.terminal.reporter(invocation.context, how.shown.output, how.shown.verbose));
     reporters
 }

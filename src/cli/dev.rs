@@ -43,7 +43,7 @@ pub fn run(
     };
     let mut reporters = run::reporters(invocation, &options, Stay::Session)?;
     let (terminal, clock) = (&invocation.terminal, &invocation.context.clock);
-    let mut console = Console::new(terminal, clock, project.root(), keys(invocation, options.output));
+    let mut console = Console::new(terminal, clock, project.root(), keys(invocation, options.shown.output));
     terminal.watch_services(project.root());
     let request = Request { tenant: terminal.tenant(), ..request };
     reporters.add("console", console.listener());

@@ -63,13 +63,13 @@ pub fn apply(invocation: &Invocation<'_>, args: &ApplyArgs) -> Result<u8, Proble
         jobs: args.jobs,
         read_cache: true,
         write_cache: true,
-        confirm: args.confirm.clone(),
+        confirm: args.glass.confirm.clone(),
         prompt: invocation.terminal.prompt(),
-        break_glass: glass_reason(args.break_glass.as_deref())?,
+        break_glass: glass_reason(args.glass.break_glass.as_deref())?,
         ..Request::default()
     };
     let mut reporters = Reporters::new(invocation.context.clock.clone());
-    let reporter = invocation.terminal.reporter(invocation.context, args.output, args.verbose);
+    let reporter = invocation.terminal.reporter(invocation.context, args.shown.output, args.shown.verbose);
     reporters.add("output", reporter);
     let (ending, _rest) = apply_plan(invocation.context, &mut project, frozen, &request, reporters)?;
     // The program ends here: nothing of the run has to be taken apart.

@@ -47,10 +47,15 @@ pub fn up(invocation: &Invocation<'_>, args: &UpArgs) -> Result<u8, Problem> {
     let request = service::up(context, &mut project, &chosen, request)?;
     let mut reporters = Reporters::new(context.clock.clone());
     let stay = if args.attach { Stay::Session } else { Stay::Run };
-    let output = invocation.terminal.reporter_for(context, (args.output, args.ui), args.verbose, stay)?;
+    let output =
+        invocation.terminal.reporter_for(context, (args.shown.output, args.ui), args.shown.verbose, stay)?;
     reporters.add("output", output);
-    let console =
-        Console::new(invocation.terminal, &context.clock, project.root(), keys(invocation, args.output));
+    let console = Console::new(
+        invocation.terminal,
+        &context.clock,
+        project.root(),
+        keys(invocation, args.shown.output),
+    );
     invocation.terminal.watch_services(project.root());
     reporters.add("console", console.listener());
     console.services(chosen.iter().flat_map(Chosen::labels).collect());

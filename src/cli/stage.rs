@@ -55,13 +55,13 @@ fn one(
         read_cache: true,
         write_cache: true,
         set: pairs(&args.set)?,
-        confirm: args.confirm.clone(),
-        break_glass: glass_reason(args.break_glass.as_deref())?,
+        confirm: args.glass.confirm.clone(),
+        break_glass: glass_reason(args.glass.break_glass.as_deref())?,
         prompt: invocation.terminal.prompt(),
         ..Request::default()
     };
     let mut reporters = Reporters::new(invocation.context.clock.clone());
-    let output = invocation.terminal.reporter(invocation.context, args.output, args.verbose);
+    let output = invocation.terminal.reporter(invocation.context, args.shown.output, args.shown.verbose);
     reporters.add("output", output);
     let say = |text: String| invocation.terminal.say(&text);
     match run_stage(invocation.context, project, name, &request, unless_green, reporters)? {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{OutputStyle, ReleaseFormat};
+use super::{Glass, ReleaseFormat, Shown};
 
 /// `envrun plan`.
 #[derive(Debug, Args)]
@@ -49,24 +49,10 @@ pub struct ApplyArgs {
     /// How many commands may run at once [default: the number of cores]
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub jobs: Option<u32>,
-    /// Type the word that a guard wants to be typed (`confirm`): for where there is no terminal
-    #[arg(long, value_name = "WORD")]
-    pub confirm: Vec<String>,
-    /// Pass approvals, windows, `deployed` and `confirm`, and have it recorded for ever
-    #[arg(long, value_name = "REASON")]
-    pub break_glass: Option<String>,
-    /// How output is shown: auto, stream, prefix, group, errors, quiet or json
-    #[arg(
-        short,
-        long,
-        value_enum,
-        value_name = "STYLE",
-        default_value_t,
-        hide_possible_values = true,
-        hide_default_value = true
-    )]
-    pub output: OutputStyle,
-    /// Also list what is up to date
-    #[arg(short, long)]
-    pub verbose: bool,
+    /// What it takes to pass guards.
+    #[command(flatten)]
+    pub glass: Glass,
+    /// How it is shown.
+    #[command(flatten)]
+    pub shown: Shown,
 }

@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::OutputStyle;
+use super::Shown;
 
 /// `envrun deploy`.
 #[derive(Debug, Args)]
@@ -46,23 +46,12 @@ pub struct FinishArgs {
 /// How a command that runs something shows it.
 #[derive(Debug, Clone, Default, Args)]
 pub struct HowArgs {
-    /// How output is shown: auto, stream, prefix, group, errors, quiet or json
-    #[arg(
-        short,
-        long,
-        value_enum,
-        value_name = "STYLE",
-        default_value_t,
-        hide_possible_values = true,
-        hide_default_value = true
-    )]
-    pub output: OutputStyle,
+    /// How it is shown.
+    #[command(flatten)]
+    pub shown: Shown,
     /// Give a declared variable a value for this run
     #[arg(short, long = "set", value_name = "NAME=VALUE")]
     pub set: Vec<String>,
-    /// Also list what is up to date
-    #[arg(short, long)]
-    pub verbose: bool,
 }
 
 /// `envrun rollback`.
