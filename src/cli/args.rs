@@ -22,7 +22,7 @@ pub use env::{
 pub use plan::{ApplyArgs, PlanArgs};
 pub use release::{
     DeployArgs, DeployCommand, FinishArgs, HistoryArgs, HowArgs, ReleaseFormat, ReportArgs, ReportFormat,
-    RollbackArgs, StatusArgs,
+    ResumeArgs, RollbackArgs, StatusArgs,
 };
 pub use run::{CacheUse, Glass, OutputStyle, RunArgs, RunOptions, Shown, Ui};
 pub use schedule::{

@@ -10,9 +10,9 @@ use super::args::{DeployArgs, DeployCommand, HowArgs};
 use super::run::pairs;
 
 pub fn run(invocation: &Invocation<'_>, args: &DeployArgs) -> Result<u8, Problem> {
-    let (how, args) = match &args.command {
-        DeployCommand::Resume(args) => (Finish::Resume, args),
-        DeployCommand::Back(args) => (Finish::Back, args),
+    let (how, args, confirm) = match &args.command {
+        DeployCommand::Resume(args) => (Finish::Resume, &args.finish, &args.confirm[..]),
+        DeployCommand::Back(args) => (Finish::Back, args, &[][..]),
         DeployCommand::Mend(args) => {
             let project = Project::open_to_run(invocation.context, invocation.place.file.as_deref())?;
             let told = mend(invocation.context, &project, &args.env)?;
@@ -24,6 +24,7 @@ pub fn run(invocation: &Invocation<'_>, args: &DeployArgs) -> Result<u8, Problem
     let mut request = request(&args.how)?;
     // What had changed nothing yet is begun anew: its guards may ask for a word.
     request.prompt = invocation.terminal.prompt();
+    request.confirm = confirm.to_vec();
     let reporters = reporters(invocation, &args.how);
     match finish(invocation.context, &mut project, &args.env, how, &request, reporters)? {
         Finished::Ran(ending, _rest) => Ok(ending.exit),

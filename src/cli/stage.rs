@@ -154,7 +154,7 @@ fn notes(stage: &StageStatus) -> Vec<String> {
             notes.push(format!("envrun log {}", record.run));
         }
     }
-    notes.extend(stage.moved.iter().map(|what| format!("{what} are not those of that result any more")));
+    notes.extend(stage.moved.iter().map(|what| format!("with {what}")));
     if stage.last.is_none()
         && let Some(StageRecord { outcome, changes, .. }) = &stage.elsewhere
     {
@@ -181,6 +181,7 @@ fn json(overview: &Overview) -> serde_json::Value {
         "revision": overview.work_tree.revision,
         "changes": overview.work_tree.changes,
         "changed": overview.work_tree.changed,
+        "chosen": overview.chosen,
         "stages": overview.stages.iter().map(stage).collect::<Vec<_>>(),
         "warnings": overview.warnings.iter().map(|(warning, _)| warning).collect::<Vec<_>>(),
     })

@@ -16,7 +16,6 @@ mod approval;
 mod condition;
 mod finding;
 mod git;
-mod ignored;
 mod machine;
 mod person;
 mod placeholder;
@@ -30,8 +29,7 @@ mod tests;
 
 pub use condition::{Live, Surroundings, Verdict, check, remedy};
 pub use finding::{Finding, Status};
-pub use git::{Changed, Git};
-pub use ignored::Ignored;
+pub use git::{Changed, Git, Ignored};
 pub use machine::Machine;
 pub use person::person;
 pub use placeholder::is_placeholder;

@@ -574,6 +574,32 @@ fn who_goes_on_with_a_deploy_gets_that_one_or_hears_that_it_is_another_by_now() 
 }
 
 #[test]
+fn who_goes_on_with_a_deploy_types_its_word_again() {
+    let lab = Lab::new();
+    lab.commit(
+        "Envfile.kdl",
+        &ENVFILE.replace("env \"uat\" { }", "env \"uat\" { guard { confirm \"live\" } }"),
+    );
+    lab.sandbox.write("kill", "guarded");
+    assert_eq!(lab.run(&["uat.deploy", "--confirm", "live"]).exit, -1);
+    let refused = lab.run(&["deploy", "resume", "uat", "--confirm", "life"]);
+    exits(&refused, 3);
+    assert!(refused.stderr.contains("give `--confirm live`"), "{}", refused.stderr);
+    assert_eq!(lab.outcomes("uat"), "1 abandoned, 2 refused");
+
+    lab.sandbox.write("kill", "guarded");
+    assert_eq!(lab.run(&["uat.deploy", "--confirm", "live"]).exit, -1);
+    exits(&lab.run(&["deploy", "resume", "uat", "--confirm", "live"]), 0);
+    assert_eq!(lab.live("uat"), "good 1");
+    // What was guarded before is not asked again.
+    lab.commit("app.txt", "good 2\n");
+    lab.sandbox.write("kill", "applying");
+    assert_eq!(lab.run(&["uat.deploy", "--confirm", "live"]).exit, -1);
+    exits(&lab.run(&["deploy", "resume", "uat"]), 0);
+    assert_eq!(lab.live("uat"), "good 2");
+}
+
+#[test]
 fn what_speaks_against_a_deploy_is_told_all_at_once_and_nothing_is_changed() {
     let lab = Lab::new();
     let guarded = ENVFILE.replace(

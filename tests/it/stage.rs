@@ -219,6 +219,54 @@ fn the_pipeline_is_shown_with_its_last_results() {
 }
 
 #[test]
+fn a_stage_without_an_environment_is_of_the_one_that_was_chosen_and_no_other() {
+    let mut world = World::new(
+        r#"
+        env "server" { match { set "SSH_CONNECTION" } }
+        env "laptop" { match { unset "SSH_CONNECTION" } }
+        stage "test" { run "unit" "same" }
+        stage "same" { run "same" }
+        stage "ship" env="server" after="test" { run "unit" }
+        stage "next" env="server" after="same" { run "unit" }
+        task "unit" { run "echo in $ENVRUN_ENV" }
+        task "same" { inputs "src/**"; run "echo same" }
+        "#,
+    );
+    let using =
+        "stages without an environment use `laptop` because SSH_CONNECTION is not set (Envfile.kdl:3)";
+    let ran = world.stage(&[]);
+    assert!(ran.stderr.contains(using) && ran.stdout.contains("test  laptop  never"), "{}", ran.text());
+    let json = world.stage(&["--format", "json"]);
+    let shown: serde_json::Value = serde_json::from_str(&json.stdout).unwrap();
+    assert_eq!((&shown["chosen"]["env"], &shown["stages"][0]["env"]), (&"laptop".into(), &"laptop".into()));
+    world.green(&world.root(), &["test", "same"]);
+
+    // Elsewhere another one is chosen: what was green of the first says nothing of it, but of what is the same in both.
+    world.sandbox.set("SSH_CONNECTION", "1.2.3.4");
+    let ran = world.stage(&[]);
+    let using = "stages without an environment use `server` because SSH_CONNECTION is set (Envfile.kdl:2)";
+    assert!(ran.stderr.contains(using), "{}", ran.text());
+    assert!(ran.stdout.contains("with another environment, `laptop`\n"), "{}", ran.text());
+    let refused = world.stage(&["ship"]);
+    assert_eq!(refused.exit, 3, "{}", refused.text());
+    let reason = "`test` is green with another environment, `laptop`";
+    assert!(
+        refused.stderr.contains(reason) && refused.stderr.contains("`envrun stage test`"),
+        "{}",
+        refused.text()
+    );
+    world.green(&world.root(), &["next"]);
+    let all = world.stage(&["--all"]);
+    assert!(all.stdout.contains("in server"), "{}", all.text());
+    assert!(all.stderr.contains("stage `same` is green already"), "{}", all.text());
+    assert!(world.stage(&["--all"]).stderr.contains("stage `test` is green already"));
+
+    // Where each names its own there is nothing to tell.
+    let world = World::new(SHOP);
+    assert!(!world.stage(&[]).stderr.contains("stages without"));
+}
+
+#[test]
 fn when_skips_a_stage_and_everything_behind_it() {
     let world = World::new(SHOP);
     git(&world.root(), &["checkout", "-q", "-b", "feature/x"]);
@@ -343,7 +391,7 @@ fn a_gate_wants_the_same_inputs_and_names_what_is_not() {
     expect![[r#"
         exit: 3
         --- stderr
-        error: `stage prod` is refused: `test` is green for other inputs: the input files of `test.unit` are not the same (Envfile.kdl:6)
+        error: `stage prod` is refused: `test` is green with other input files of `test.unit` (Envfile.kdl:6)
           hint: `envrun stage test`
     "#]]
     .assert_eq(&refused.text());
@@ -365,7 +413,7 @@ fn a_value_that_is_set_goes_into_the_result() {
     assert_eq!(world.stage(&["test", "--set", "LEVEL=2"]).exit, 0);
     let refused = world.stage(&["ship"]);
     assert_eq!(refused.exit, 3);
-    for reason in ["the values of `unit` are not the same", "the level failed"] {
+    for reason in ["green with other values of `unit`", "the level failed"] {
         assert!(refused.stderr.contains(reason), "{}", refused.text());
     }
     let ran = world.stage(&["ship", "-s", "LEVEL=2"]);

@@ -101,7 +101,10 @@ def restart():
 
 def ask(path):
     connection = http.client.HTTPConnection("127.0.0.1", PORT, timeout=15)
-    connection.request("GET", path)
+    try:
+        connection.request("GET", path)
+    except ConnectionRefusedError:
+        return f"nobody answers on port {PORT}"
     answer = connection.getresponse()
     print(answer.read().decode().strip())
     return 0 if answer.status == 200 else 1

@@ -17,7 +17,7 @@ pub struct DeployArgs {
 #[derive(Debug, Subcommand)]
 pub enum DeployCommand {
     /// Go on from the phase it is in
-    Resume(FinishArgs),
+    Resume(ResumeArgs),
     /// Put what was live before live again
     Back(FinishArgs),
     /// Put a ledger in order that is damaged, or that differs from the shared one
@@ -30,6 +30,17 @@ pub struct MendArgs {
     /// Of which environment
     #[arg(value_name = "ENV")]
     pub env: String,
+}
+
+/// `envrun deploy resume`.
+#[derive(Debug, Args)]
+pub struct ResumeArgs {
+    /// Which, and how.
+    #[command(flatten)]
+    pub finish: FinishArgs,
+    /// Type the word that a guard wants to be typed (`confirm`), where nothing was changed yet and it is begun anew
+    #[arg(long, value_name = "WORD")]
+    pub confirm: Vec<String>,
 }
 
 /// `envrun deploy resume|back`.

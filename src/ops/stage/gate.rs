@@ -67,7 +67,8 @@ pub(super) fn passed(
     };
     let mut green: Vec<&StageRecord> = Vec::new();
     for one in &earlier {
-        match standing.result_of(one, records) {
+        let env = environment(context, project, one)?;
+        match standing.result_of(one, env.as_ref(), records) {
             Ok(record) => green.push(record),
             Err(reason) => refuse(reason, format!("`envrun stage {}`", one.name)),
         }
@@ -156,7 +157,12 @@ pub(super) fn confirmed(
 
 impl Standing {
     /// The green record of an earlier stage for this work tree and these inputs, or why there is none.
-    fn result_of<'r>(&self, stage: &Stage, records: &'r StageRecords) -> Result<&'r StageRecord, String> {
+    fn result_of<'r>(
+        &self,
+        stage: &Stage,
+        env: Option<&EnvName>,
+        records: &'r StageRecords,
+    ) -> Result<&'r StageRecord, String> {
         let (name, work_tree) = (&stage.name, &self.work_tree);
         let found = last(records, stage, |record| work_tree.is_of(record))
             .filter(|record| record.outcome != StageOutcome::Skipped);
@@ -179,11 +185,9 @@ impl Standing {
             return Err(format!("`{name}` is {}: {reason} (run {})", record.outcome.word(), record.run));
         }
         let now = self.inputs_of(stage);
-        match &moved(record, now)[..] {
+        match &moved(record, env, now)[..] {
             [] => Ok(record),
-            [(node, what), ..] => {
-                Err(format!("`{name}` is green for other inputs: the {what} of `{node}` are not the same"))
-            }
+            [what, ..] => Err(format!("`{name}` is green with {what}")),
         }
     }
 

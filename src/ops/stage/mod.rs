@@ -68,7 +68,7 @@ pub struct StageStatus {
     pub last: Option<StageRecord>,
     /// The last record of the same commit with other uncommitted changes, or none; told where there is no better one.
     pub elsewhere: Option<StageRecord>,
-    /// Its inputs are not those of the last record any more: the nodes.
+    /// The last record was made with other inputs: which.
     pub moved: Vec<String>,
 }
 
@@ -166,14 +166,22 @@ fn last<'r>(
     mine().find(|record| record.outcome != StageOutcome::Skipped).or_else(|| mine().next())
 }
 
-/// The nodes whose inputs are not what a record says. Nodes that cannot be worked out here are none of them.
-fn moved(record: &StageRecord, now: &BTreeMap<String, StageInputs>) -> Vec<(String, &'static str)> {
+/// What of a stage's inputs is not as a record says. Nodes that cannot be worked out here are no part of it.
+fn moved(record: &StageRecord, env: Option<&EnvName>, now: &BTreeMap<String, StageInputs>) -> Vec<String> {
+    // Where `match` chose another environment, its nodes are others, unless they read nothing of it.
+    let then = record.env.as_deref();
+    if then != env.map(EnvName::as_str) && now.keys().any(|label| !record.inputs.contains_key(label)) {
+        return vec![match then {
+            Some(env) => format!("another environment, `{env}`"),
+            None => "no environment".into(),
+        }];
+    }
     let of = |label: &String, inputs: &StageInputs| {
         let then = record.inputs.get(label)?;
         match (then.files == inputs.files, then.values == inputs.values) {
             (true, true) => None,
-            (false, _) => Some((label.clone(), "input files")),
-            (true, false) => Some((label.clone(), "values")),
+            (false, _) => Some(format!("other input files of `{label}`")),
+            (true, false) => Some(format!("other values of `{label}`")),
         }
     };
     now.iter().filter_map(|(label, inputs)| of(label, inputs)).collect()
@@ -204,15 +212,16 @@ pub fn overview(
     let status = |stage: &Stage| {
         let here = last(&records, stage, |record| work_tree.is_of(record)).cloned();
         let now = standing.survey.inputs.get(&stage.name);
-        let moved = here.as_ref().zip(now).map(|(record, now)| moved(record, now)).unwrap_or_default();
+        let env = stage.env.as_ref().map(|env| &env.value).or(default);
+        let moved = here.as_ref().zip(now).map(|(record, now)| moved(record, env, now));
         StageStatus {
             name: stage.name.to_string(),
             desc: stage.desc.clone(),
-            env: stage.env.as_ref().map(|env| &env.value).or(default).map(ToString::to_string),
+            env: env.map(ToString::to_string),
             after: stage.after.iter().map(|name| name.value.clone()).collect(),
             elsewhere: last(&records, stage, |record| !work_tree.is_of(record)).cloned(),
             last: here,
-            moved: moved.into_iter().map(|(label, what)| format!("the {what} of `{label}`")).collect(),
+            moved: moved.unwrap_or_default(),
         }
     };
     let stages = project.envfile().stages.values().map(status).collect();
@@ -240,7 +249,8 @@ pub fn run_stage(
     let standing = Standing::find(context, project, &request.set)?;
     let git = Git::new(project.root());
     let mut record = StageRecord::new(name, &standing.work_tree.revision, standing.work_tree.changes.clone());
-    record.env = environment(context, project, &stage)?.map(|env| env.to_string());
+    let env = environment(context, project, &stage)?;
+    record.env = env.as_ref().map(ToString::to_string);
     record.who = who(context, &git, project.root());
     record.host.clone_from(&context.host);
     record.began = context.clock.now();
@@ -261,7 +271,7 @@ pub fn run_stage(
     if unless_green
         && let Some(green) = last(&records, &stage, |one| standing.work_tree.is_of(one))
         && green.outcome == StageOutcome::Green
-        && moved(green, &record.inputs).is_empty()
+        && moved(green, env.as_ref(), &record.inputs).is_empty()
         && uses(green, &pins)
     {
         return Ok(Went::Green(green.clone()));

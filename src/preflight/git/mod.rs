@@ -1,4 +1,11 @@
-//! What conditions ask of git.
+//! What is asked of git, through its own command, which knows every form a repository can have.
+//!
+//! [`Git`] is the repository around a project, for conditions, releases and plans; [`Ignored`] remembers which files it
+//! leaves out, because that is asked of every file that is rendered.
+//!
+//! Invariant: asking changes nothing but what `Git::tag` is there for; no answer is kept beyond what it rests on.
+
+mod ignored;
 
 use std::collections::HashSet;
 use std::io::Write;
@@ -6,6 +13,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
+
+pub use ignored::Ignored;
 
 /// What is said where there is no repository.
 pub(super) const NO_REPOSITORY: &str = "it needs a git repository, and this is none";
