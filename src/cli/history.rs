@@ -42,6 +42,7 @@ fn row(env: &str, release: &Release) -> Vec<String> {
         (Kind::Rollback, Some(of), _) => format!("rollback to {of}"),
         (Kind::Rollback, None, _) => "rollback".to_owned(),
         (Kind::Deploy, _, Some(from)) => format!("deploy from {}/{}", from.env, from.release),
+        (Kind::Restore, _, _) if began.unsaved => format!("restore of {}, unsaved", began.node),
         (Kind::Restore, _, _) => format!("restore of {}", began.node),
         (Kind::Deploy, _, None) => "deploy".to_owned(),
     };

@@ -1074,6 +1074,13 @@ impl<'a> Actions<'a> {
             Step::Called(called) => format!("call {}", called.path),
             Step::Load(load, _) => super::snapshot::shown(load, scene.map(|scene| &scene.values)),
         };
+        let deployment = self.around.deploys.and_then(|deploys| deploys.list.get(&node));
+        // Data are put back: what saves them stands behind that.
+        if deployment.is_some_and(Deployment::is_restore)
+            && let Some(restore) = super::snapshot::definition(configured).and_then(|it| it.restore.as_ref())
+        {
+            return vec![show(Step::Run(&restore.value, restore.span))];
+        }
         configured.actions().into_iter().map(show).collect()
     }
 

@@ -8,7 +8,7 @@
 //!           earlier is read whole and goes into the private folder; no command of the other environment runs
 //! ```
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -19,11 +19,13 @@ use crate::base::fs::FsError;
 use crate::base::unit::show_duration;
 use crate::event::Failure;
 use crate::graph::{ConfiguredTask, Loaded, NodeIx};
-use crate::ledger::{self, History};
+use crate::ledger::{self, History, Kind, Release};
 use crate::model::{Command, Load, Node, Snapshot};
 use crate::preflight::{Verdict, person};
 use crate::record::STATE_DIR;
-use crate::snapshot::{Archive, Copy, Meta, SnapshotError, clone_tree, contents, create_private};
+use crate::snapshot::{
+    Archive, Copy, Meta, SnapshotError, clone_tree, contents, create_private, remove_folder,
+};
 use crate::vars::{Form, TaskValues};
 
 use super::command::{Attempt, Carry};
@@ -176,7 +178,7 @@ impl Saver<'_, '_> {
         let Some(keep) = self.snapshot.keep else { return Ok(()) };
         let env = self.node.env.as_ref().map_or("", |env| env.as_str());
         let history = ledger::history(self.around.root, env).map_err(|error| error.to_string())?;
-        let pinned = pinned(&history, &self.node.label);
+        let pinned = pins(&history, &self.node.label).into_keys().collect();
         archive.prune(keep, &pinned, &TimeZone::system()).map(drop).map_err(|error| error.to_string())
     }
 
@@ -335,7 +337,7 @@ impl Private {
 impl Drop for Private {
     fn drop(&mut self) {
         // Who loads next sweeps what is left.
-        let _ = std::fs::remove_dir_all(&self.folder);
+        let _ = remove_folder(&self.folder);
     }
 }
 
@@ -359,7 +361,7 @@ fn sweep(loads: &Path) {
     for entry in std::fs::read_dir(loads).into_iter().flatten().flatten() {
         let is_free = File::open(entry.path().join("lock")).is_ok_and(|lock| lock.try_lock().is_ok());
         if is_free {
-            let _ = std::fs::remove_dir_all(entry.path());
+            let _ = remove_folder(&entry.path());
         }
     }
 }
@@ -378,9 +380,30 @@ pub fn definition(node: &ConfiguredTask) -> Option<&Snapshot> {
     }
 }
 
-/// The copies of a node that a release points to whose bytes are kept.
-pub fn pinned(history: &History, label: &str) -> BTreeSet<u64> {
-    let releases = history.releases().iter().filter(|release| !release.pruned);
-    let saved = releases.flat_map(|release| &release.snapshots);
-    saved.filter(|saved| saved.snapshot == label).filter_map(|saved| saved.id.parse().ok()).collect()
+/// The copies of a node that are not let go, each with the releases that point to it: what was saved before a release whose
+/// bytes are kept, what the last restore replaced, and whatever a release that is under way is to put back.
+pub fn pins(history: &History, label: &str) -> BTreeMap<u64, Vec<u64>> {
+    let mut pins: BTreeMap<u64, Vec<u64>> = BTreeMap::new();
+    let is_restore = |release: &&Release| {
+        let node = label.split_once('.').map(|(_, node)| node);
+        release.began.kind == Kind::Restore && node == Some(&release.began.node)
+    };
+    let replaced = |release: &&Release| is_restore(release) && !release.snapshots.is_empty();
+    let newest = history.releases().iter().filter(replaced).map(Release::id).max();
+    for release in history.releases() {
+        let (id, is_open) = (release.id(), release.end.is_none());
+        let keeps = match release.began.kind {
+            Kind::Restore => is_open || Some(id) == newest,
+            Kind::Deploy | Kind::Rollback => !release.pruned,
+        };
+        let saved = release.snapshots.iter().filter(|_| keeps);
+        let wanted = release.began.data.iter().filter(|_| is_open);
+        let named = saved.chain(wanted).filter(|saved| saved.snapshot == label);
+        let numbers = named.filter_map(|saved| saved.id.parse().ok());
+        let restored = release.began.of.filter(|_| is_open && is_restore(&release));
+        for number in numbers.chain(restored) {
+            pins.entry(number).or_default().push(id);
+        }
+    }
+    pins
 }

@@ -184,7 +184,7 @@ pub enum Failure {
     WentBack {
         /// What failed, in words.
         reason: String,
-        /// The revision that is live again.
+        /// The revision that is live again; empty where data were put back.
         revision: String,
         /// The output of the deploy and that of going back, relative to the root.
         logs: Vec<String>,

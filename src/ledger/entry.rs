@@ -100,6 +100,9 @@ pub struct Began {
     /// Data that a rollback puts back.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub data: Vec<Saved>,
+    /// A restore replaces data that are beyond saving: nothing of them is saved, and there is no way back.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unsaved: bool,
     /// Who began it.
     pub who: Who,
     /// The run in whose records the output is.

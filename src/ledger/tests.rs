@@ -38,6 +38,7 @@ fn began(release: u64, revision: &str, previous: Option<u64>) -> Began {
         of: None,
         tag: None,
         data: Vec::new(),
+        unsaved: false,
         who: Who::default(),
         run: "20261120-213301-0fa0".into(),
         was: None,

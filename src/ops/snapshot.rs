@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::base::Timestamp;
 use crate::engine::dispatcher::Ending;
-use crate::engine::snapshot::pinned;
+use crate::engine::snapshot::pins;
 use crate::ledger;
 use crate::model::{EnvName, Keep, Node, NodePath};
 use crate::report::Reporters;
@@ -92,14 +92,8 @@ pub fn places(project: &Project, asked: &[String], env: Option<&EnvName>) -> Res
 /// Every copy of a node, newest first.
 pub fn list(project: &Project, place: &Place) -> Result<Vec<Listed>, Problem> {
     let copies = place.archive.copies()?;
-    let history = history(project, place)?;
-    let releases = |number: u64| {
-        let points = |release: &&ledger::Release| {
-            let saved = release.snapshots.iter().find(|saved| saved.snapshot == place.label);
-            !release.pruned && saved.is_some_and(|saved| saved.id == number.to_string())
-        };
-        history.releases().iter().filter(points).map(ledger::Release::id).collect()
-    };
+    let pins = pins(&history(project, place)?, &place.label);
+    let releases = |number: u64| pins.get(&number).cloned().unwrap_or_default();
     let good =
         copies.good.into_iter().map(|copy| Listed { releases: releases(copy.number), copy, damage: None });
     let damaged = copies.damaged.into_iter().map(|(number, damage)| Listed {
@@ -143,7 +137,7 @@ pub fn verify(place: &Place) -> Result<(usize, Vec<SnapshotError>), Problem> {
 /// Removes the copies that the node's `keep` does not keep, and gives them.
 pub fn prune(project: &Project, place: &Place) -> Result<Vec<Copy>, Problem> {
     let Some(keep) = place.keep else { return Ok(Vec::new()) };
-    let pinned: BTreeSet<u64> = pinned(&history(project, place)?, &place.label);
+    let pinned: BTreeSet<u64> = pins(&history(project, place)?, &place.label).into_keys().collect();
     Ok(place.archive.prune(keep, &pinned, &TimeZone::system())?)
 }
 

@@ -34,6 +34,9 @@ pub(super) fn failure(failure: &Failure) -> String {
             reason.clone()
         }
         Failure::Refused { reasons } => format!("refused: {}", reasons.join("; ")),
+        Failure::WentBack { reason, revision, .. } if revision.is_empty() => {
+            format!("{reason}; what was there before is there again")
+        }
         Failure::WentBack { reason, revision, .. } => {
             format!("{reason}; it went back, and revision {} is live again", short(revision))
         }

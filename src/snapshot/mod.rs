@@ -23,4 +23,4 @@ mod tree;
 
 pub use archive::{Archive, Copies, Copy, Draft, Meta, SnapshotError};
 pub use keep::kept;
-pub use tree::{Contents, clone_tree, contents, create_private};
+pub use tree::{Contents, clone_tree, contents, create_private, remove_folder};

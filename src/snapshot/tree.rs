@@ -115,10 +115,27 @@ pub fn create_private(path: &Path) -> Result<(), FsError> {
 }
 
 /// Removes a folder with all that is in it; it is no error if it is gone.
-pub(super) fn remove_folder(path: &Path) -> Result<(), FsError> {
-    match std::fs::remove_dir_all(path) {
+pub fn remove_folder(path: &Path) -> Result<(), FsError> {
+    let mut removed = std::fs::remove_dir_all(path);
+    if removed.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied) {
+        // What was saved may hold folders that nothing can be taken out of, not even by their owner.
+        open_up(path);
+        removed = std::fs::remove_dir_all(path);
+    }
+    match removed {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(FsError::new("remove", path, error)),
         _ => Ok(()),
+    }
+}
+
+/// Lets the owner into a folder and all below it.
+fn open_up(folder: &Path) {
+    // Whoever removes it tells what this could not do.
+    let _ = std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o700));
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            open_up(&entry.path());
+        }
     }
 }
 

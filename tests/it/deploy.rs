@@ -835,6 +835,14 @@ fn data_is_saved_first_and_goes_back_only_when_asked() {
     let text =
         lab.sandbox.read("Envfile.kdl").replace("run #\"cp build/app.txt live/data\"#", "run \"true\"");
     lab.sandbox.write("Envfile.kdl", text);
+    // Data that are not what was saved do not go back, and then nothing does.
+    let copy = ".envrun/env/uat/snapshots/db/3/data/data";
+    lab.sandbox.write(copy, "orders of the dye\n");
+    let ran = lab.run(&["rollback", "uat", "--with-data"]);
+    exits(&ran, 3);
+    assert!(ran.stderr.contains("copy 3 of `uat.db` is damaged: its bytes have changed"), "{}", ran.stderr);
+    assert_eq!(lab.live("uat"), "good 3");
+    lab.sandbox.write(copy, "orders of the day\n");
     lab.sandbox.ok(&["rollback", "uat", "--with-data"]);
     assert_eq!(lab.live("uat"), "good 1");
     assert_eq!(lab.sandbox.read("live/data"), "orders of the day\n");

@@ -199,11 +199,84 @@ fn another_step_than_the_one_under_way_is_refused() {
     refused("major", "a release of v0.2.0 is under way, which is no major one");
     let hook = world.close();
     assert_eq!(world.run(&["version.release", "minor"]).exit, 1);
-    refused("patch", "it is not on origin yet, and no patch one");
+    refused("patch", "v0.2.0 is not on origin yet, and no patch one");
     std::fs::remove_file(hook).unwrap();
     world.ok(&["version.release", "minor"]);
     assert_eq!(world.published(), ("Release v0.2.0, first".into(), "v0.2.0 Release v0.2.0".into()));
     refused("major", "nothing was committed since v0.2.0");
+}
+
+#[test]
+fn what_is_missing_is_said_in_one_line_and_nothing_is_raised() {
+    let mut world = World::new(PROJECT, &[("VERSION", "0.1.9\n")]);
+    let root = world.root();
+    let refused = |world: &World, told: &str| {
+        let ran = world.run(&["version.release", "minor"]);
+        assert_eq!(ran.exit, 1, "{}", ran.text());
+        assert!(ran.stderr.contains(told), "{told}: {}", ran.text());
+        assert!(!ran.stderr.contains("fatal:"), "git's own words tell nobody what to do: {}", ran.text());
+    };
+    git(&root, &["remote", "rename", "origin", "elsewhere"]);
+    refused(&world, "there is no remote `origin` to push to: `git remote add origin URL`");
+    git(&root, &["remote", "rename", "elsewhere", "origin"]);
+    git(&root, &["rm", "-q", "VERSION"]);
+    git(&root, &["commit", "-q", "-m", "none"]);
+    refused(&world, "there is no VERSION that says the version\nbegin with `echo 0.1.0 > VERSION`");
+    world.sandbox.write("VERSION", "0.1.9\n");
+    refused(&world, "VERSION is not committed: that comes before its version is raised (`git add VERSION");
+    world.sandbox.write("VERSION", "soon\n");
+    refused(&world, "is no version: unexpected character 's'");
+    world.sandbox.write("VERSION", "0.1.9\n");
+    git(&root, &["add", "VERSION"]);
+    git(&root, &["commit", "-q", "-m", "there"]);
+    // Nobody is told to git, and nobody may be guessed.
+    for who in ["AUTHOR", "COMMITTER"] {
+        world.sandbox.set(&format!("GIT_{who}_NAME"), "");
+    }
+    refused(&world, "git does not know who commits: `git config user.name …`");
+    assert_eq!(world.sandbox.read("VERSION"), "0.1.9\n");
+    for who in ["AUTHOR", "COMMITTER"] {
+        world.sandbox.set(&format!("GIT_{who}_NAME"), "Ann");
+    }
+    world.ok(&["version.release", "minor"]);
+    assert_eq!(world.published().1, "v0.2.0 Release v0.2.0");
+    std::fs::rename(root.join(".git"), root.join("../gone")).unwrap();
+    refused(
+        &world,
+        "this is no git repository: `git init`, a first commit and a remote come before a release",
+    );
+}
+
+#[test]
+fn two_releases_at_once_are_one() {
+    let log = "# Log\n\n## Unreleased\n\n- new\n";
+    let world = World::new(PROJECT, &[("VERSION", "0.1.9\n"), ("CHANGELOG.md", log)]);
+    let start = || {
+        let mut command = world.sandbox.command(&["version.release", "minor"]);
+        command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn().unwrap()
+    };
+    let both = [start(), start()].map(|child| world.sandbox.ran(child.wait_with_output().unwrap()).text());
+    // One that was in the other's way has stopped; the same command goes on.
+    world.ok(&["version.release", "minor"]);
+    let published = ("Release v0.2.0, first".to_owned(), "v0.2.0 Release v0.2.0".to_owned());
+    assert_eq!(world.published(), published, "{both:#?}");
+    let log = world.sandbox.read("CHANGELOG.md");
+    assert!(log.matches("## [0.2.0]").count() == 1 && log.ends_with("- new\n"), "{log}");
+    assert_eq!(git(&world.root(), &["status", "--porcelain"]), "", "{both:#?}");
+}
+
+#[test]
+fn a_tag_that_is_out_already_on_that_commit_is_taken_as_it_is() {
+    let world = World::new(PROJECT, &[("VERSION", "0.1.9\n")]);
+    let root = world.root();
+    world.ok(&["version.release", "minor"]);
+    let theirs = git(&world.origin(), &["rev-parse", "v0.2.0"]);
+    // Whoever lost the tag, or made another one of the same name: the commit decides.
+    git(&root, &["tag", "--delete", "v0.2.0"]);
+    git(&root, &["tag", "-a", "v0.2.0", "-m", "another"]);
+    world.ok(&["version.release", "minor"]);
+    assert_eq!(git(&world.origin(), &["rev-parse", "v0.2.0"]), theirs);
+    assert_eq!(git(&root, &["rev-parse", "v0.2.0"]), theirs);
 }
 
 #[test]

@@ -150,3 +150,76 @@ fn a_restore_that_was_killed_goes_on_or_back_and_the_data_are_whole() {
     let verified = place.sandbox.ok(&["snapshot", "verify"]);
     assert!(verified.stdout.contains(" 0 damaged"), "{}", verified.text());
 }
+
+#[test]
+fn what_is_beyond_saving_is_still_so_when_the_restore_goes_on() {
+    let place = Place::new();
+    let run = |args: &[&str]| place.sandbox.run(args);
+    let mut phases = Vec::new();
+    for at in 1.. {
+        for out in ["resume", "back"] {
+            // Half of it is gone, so it cannot be saved any more.
+            place.put("of today\n");
+            std::fs::remove_file(place.sandbox.root().join("one")).unwrap();
+            assert_eq!(run(&["restore", "prod.db", "--at", "1", "-y"]).exit, 1);
+            let mut command = place.sandbox.command(&["restore", "prod.db", "--at", "1", "-y", "--unsaved"]);
+            dies(&mut command, JOURNAL, at, Moment::Written);
+            let output = command.stdin(Stdio::null()).output().unwrap();
+            let died = output.status.signal() == Some(9);
+            assert!(died || output.status.success(), "{}", place.sandbox.ran(output).text());
+            if run(&["status", "prod"]).exit == 0 {
+                assert_eq!(place.data(), "saved long ago\n");
+                if died {
+                    continue;
+                }
+                assert_eq!(phases, ["locked", "guarded", "prepared", "snapshotted", "applying"]);
+                let listed = place.sandbox.ok(&["snapshot", "list", "prod.db"]).stdout;
+                assert_eq!(listed.lines().count(), 1, "there was nothing that could be saved: {listed}");
+                let history = place.sandbox.ok(&["history", "prod", "-n", "1", "--json"]).stdout;
+                assert!(history.contains(r#""unsaved":true"#), "{history}");
+                return;
+            }
+            let ran = run(&["deploy", out, "prod"]);
+            if out == "resume" {
+                assert_eq!(ran.exit, 0, "line {at}: {}", ran.text());
+                assert_eq!(place.data(), "saved long ago\n");
+                continue;
+            }
+            // There is nothing to go back to once the first byte may be replaced.
+            let newest = run(&["history", "prod", "-n", "1", "--json"]).stdout;
+            let newest: serde_json::Value = serde_json::from_str(&newest).unwrap();
+            let phase = newest["phase"].as_str().unwrap().to_owned();
+            assert_eq!(ran.exit, if phase == "applying" { 6 } else { 0 }, "line {at}: {}", ran.text());
+            phases.push(phase);
+            if ran.exit == 6 {
+                let hint = "`envrun restore prod.db --at 1 --unsaved` tries it again";
+                assert!(ran.stderr.contains(hint), "{}", ran.text());
+            }
+        }
+    }
+}
+
+#[test]
+fn the_copy_that_is_put_back_is_not_let_go_by_the_one_that_is_saved_before() {
+    let place = Place::new();
+    place.sandbox.write("Envfile.kdl", ENVFILE.replace("    save #", "    keep last=1\n    save #"));
+    place.put("of today\n");
+    // While it is under way others save, and tidy up.
+    assert!(place.dies(Point::Line(1)));
+    place.sandbox.ok(&["prod.db"]);
+    place.sandbox.ok(&["snapshot", "prune"]);
+    // It saves what it replaces, and tidies up.
+    place.sandbox.ok(&["deploy", "resume", "prod"]);
+    assert_eq!(place.data(), "saved long ago\n");
+    // What the last restore replaced stays; the one before that does not.
+    let numbers = || {
+        let listed = place.sandbox.ok(&["snapshot", "list", "prod.db", "--format", "json"]).stdout;
+        let listed: serde_json::Value = serde_json::from_str(&listed).unwrap();
+        listed.as_array().unwrap().iter().map(|copy| copy["number"].as_u64().unwrap()).collect::<Vec<_>>()
+    };
+    place.sandbox.ok(&["prod.db"]);
+    assert_eq!(numbers(), [4, 3]);
+    place.sandbox.ok(&["restore", "prod.db", "-y"]);
+    place.sandbox.ok(&["prod.db"]);
+    assert_eq!(numbers(), [6, 5]);
+}

@@ -464,6 +464,9 @@ impl Drive<'_> {
     fn left(&self, phase: ledger::Phase) -> String {
         let Deployment { forward, back, stay, .. } = self.deployment;
         if self.deployment.is_restore() {
+            if self.saved.is_empty() {
+                return "what was there before was not saved, so nothing was put back".to_owned();
+            }
             let why = self.back_why.as_deref().unwrap_or("nothing was put back");
             let copies: Vec<String> = self
                 .saved
@@ -492,7 +495,14 @@ impl Drive<'_> {
         if !self.deployment.is_restore() {
             return self.deployment.stay.way_out.clone();
         }
-        let Saved { snapshot, id } = self.saved.first()?;
+        let Some(Saved { snapshot, id }) = self.saved.first() else {
+            let (label, revision) = (&self.deployment.forward.node.label, &self.deployment.forward.revision);
+            let number = revision.trim_start_matches("copy ");
+            return Some(format!(
+                "`envrun restore {label} --at {number} --unsaved` tries it again; `envrun snapshot list {label}` shows \
+                 what else there is"
+            ));
+        };
         Some(format!("`envrun restore {snapshot} --at {id}` puts back what was there before"))
     }
 

@@ -65,12 +65,12 @@ pub fn finish(
         }
         // Nothing is done yet that could be gone on with: the same is begun anew.
         let mut request = Request { targets: vec![asked(label)], ..request.clone() };
-        let Began { kind, of, data, break_glass, .. } = release.began.clone();
+        let Began { kind, of, data, unsaved, break_glass, .. } = release.began.clone();
         match (kind, of) {
             (Kind::Rollback, Some(of)) => {
                 request.job = Job::Rollback { of, emergency: break_glass.is_some(), data };
             }
-            (Kind::Restore, Some(copy)) => request.job = Job::Restore { copy, unsaved: false },
+            (Kind::Restore, Some(copy)) => request.job = Job::Restore { copy, unsaved },
             _ => {
                 moved(context, project, &request, &history, &release)?;
                 request.break_glass = break_glass;

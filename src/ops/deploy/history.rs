@@ -41,6 +41,8 @@ pub struct Line<'a> {
     snapshots: &'a [Saved],
     #[serde(skip_serializing_if = "Option::is_none")]
     values: Option<&'a str>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    unsaved: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     break_glass: Option<&'a str>,
     logs: &'a [String],
@@ -80,6 +82,7 @@ pub fn line<'a>(env: &'a str, release: &'a Release) -> Line<'a> {
         artefacts: &release.artefacts,
         snapshots: &release.snapshots,
         values: release.values.as_deref(),
+        unsaved: began.unsaved,
         break_glass: began.break_glass.as_deref(),
         logs: end.map_or(&[], |end| &end.logs),
         kept: !release.pruned,

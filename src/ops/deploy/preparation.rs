@@ -232,6 +232,7 @@ impl Preparation<'_> {
                 Job::Rollback { data, .. } => data.clone(),
                 _ => Vec::new(),
             },
+            unsaved: false,
             who: self.who.clone(),
             run: self.run.to_string(),
             was: None,
@@ -283,6 +284,10 @@ impl Preparation<'_> {
         let release = known.as_ref().map_or_else(|| self.next_id(env), Release::id);
         let revision = format!("copy {number}");
         let name = node.path.to_string();
+        let unsaved = match (&known, self.job) {
+            (Some(known), _) => known.began.unsaved || known.snapshots.is_empty(),
+            (None, job) => matches!(job, Job::Restore { unsaved: true, .. }),
+        };
         let began = known.is_none().then(|| Began {
             release,
             kind: Kind::Restore,
@@ -294,28 +299,25 @@ impl Preparation<'_> {
             of: Some(number),
             tag: None,
             data: Vec::new(),
+            unsaved,
             who: self.who.clone(),
             run: self.run.to_string(),
             was: None,
             break_glass: None,
         });
-        let is_saved = match (&known, self.job) {
-            (Some(known), _) => !known.snapshots.is_empty(),
-            (None, job) => !matches!(job, Job::Restore { unsaved: true, .. }),
-        };
         let node = node.clone();
         let deployment = Deployment {
             env: env.to_owned(),
             name,
             release,
             // It is its own proof; what was there before is saved, and goes back if it fails.
-            course: Course { can_go_back: is_saved, unproved: true },
+            course: Course { can_go_back: !unsaved, unproved: true },
             phase: known.as_ref().map_or(Phase::Locked, |known| known.phase),
             back_only: matches!(self.job, Job::Back(_)),
             is_rollback: true,
             why: why(self.job, known.as_ref()),
             stay: Stay::default(),
-            snapshots: if is_saved { vec![node.clone()] } else { Vec::new() },
+            snapshots: if unsaved { Vec::new() } else { vec![node.clone()] },
             data: vec![(node.clone(), number)],
             saved: known.map(|known| known.snapshots).unwrap_or_default(),
             forward: Attempt {

@@ -4,6 +4,7 @@ use crate::diag::did_you_mean;
 use crate::engine::dispatcher::Ending;
 use crate::ledger::{History, LedgerError, Outcome, Release, Saved};
 use crate::report::Reporters;
+use crate::snapshot::Archive;
 
 use super::super::run::{Request, Rest, local_store, run};
 use super::super::{Context, Problem, Project, Refusal};
@@ -153,7 +154,11 @@ pub fn rollback(
             }
         })?,
     };
-    let data = if asked_for.with_data { data_of(&env, &node, &history, target)? } else { Vec::new() };
+    let data = match asked_for.with_data {
+        true => data_of(&env, &node, &history, target)?,
+        false => Vec::new(),
+    };
+    at_hand(project, &env, &data)?;
     let job = Job::Rollback { of: target.id(), emergency: asked_for.emergency, data };
     let request = Request { targets: vec![asked(format!("{env}.{node}"))], job, ..request.clone() };
     run(context, project, &request, reporters)
@@ -223,6 +228,30 @@ fn data_of(env: &str, node: &str, history: &History, target: &Release) -> Result
         Some(release) => Ok(release.snapshots.clone()),
         None => Err(refused(env, format!("no data was saved when {} was replaced", title(target)))),
     }
+}
+
+/// Whether the copies are there and whole: what is live is not touched for others.
+fn at_hand(project: &Project, env: &str, data: &[Saved]) -> Result<(), Problem> {
+    let absent = |saved: &Saved| {
+        let (env, node) = saved.snapshot.split_once('.')?;
+        let archive = Archive::of(project.root(), Some(env), node, &saved.snapshot);
+        let copy = archive.find(&format!("#{}", saved.id), &jiff::tz::TimeZone::UTC);
+        copy.and_then(|copy| archive.check(&copy)).err()
+    };
+    let refusals: Vec<Refusal> = data
+        .iter()
+        .filter_map(|saved| Some((saved, absent(saved)?)))
+        .map(|(saved, error)| Refusal {
+            label: format!("rollback {env}"),
+            reason: format!("the data that belong to it cannot be put back: {error}"),
+            place: "in its history".to_owned(),
+            hint: Some(format!(
+                "go back without `--with-data`; `envrun snapshot list {}` shows what `envrun restore` can put back",
+                saved.snapshot
+            )),
+        })
+        .collect();
+    if refusals.is_empty() { Ok(()) } else { Err(Problem::Refused(refusals)) }
 }
 
 fn nothing(env: &str, message: String) -> Problem {
