@@ -91,7 +91,14 @@ fn project(tasks: usize) -> Project {
     let loaded = load(&root_file, &texts).expect("it is in memory");
     assert!(loaded.diagnostics.is_empty(), "{:?}", loaded.diagnostics);
     let ignored = envrun::preflight::Ignored::new(&loaded.root);
-    Project { loaded, since: std::time::SystemTime::now(), asked: Arc::default(), ignored, plan_file: None }
+    Project {
+        loaded,
+        since: std::time::SystemTime::now(),
+        asked: Arc::default(),
+        ignored,
+        plan_file: None,
+        ending: None,
+    }
 }
 
 fn context() -> Context {

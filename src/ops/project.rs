@@ -8,7 +8,7 @@ use std::time::SystemTime;
 use crate::base::Digest;
 use crate::diag::{Diagnostic, SourceMap};
 use crate::load::{self, Loaded};
-use crate::model::{Envfile, ProjectName};
+use crate::model::{EnvName, Envfile, ProjectName};
 use crate::preflight::{Git, Ignored};
 use crate::record::{RunId, STATE_DIR};
 use crate::vars::Source;
@@ -29,6 +29,8 @@ pub struct Project {
     pub ignored: Ignored,
     /// The file of the plan that is written or carried out: it may lie in the work tree, and is no change of it.
     pub plan_file: Option<PathBuf>,
+    /// The environment that this very process takes down.
+    pub ending: Option<EnvName>,
 }
 
 impl Project {
@@ -43,7 +45,7 @@ impl Project {
 
     fn of(loaded: Loaded, since: SystemTime, asked: Arc<Mutex<BTreeSet<PathBuf>>>) -> Self {
         let ignored = Ignored::new(&loaded.root);
-        Self { loaded, since, asked, ignored, plan_file: None }
+        Self { loaded, since, asked, ignored, plan_file: None, ending: None }
     }
 
     fn without_errors(&self) -> Result<(), Problem> {

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::process::Stdio;
+use std::sync::mpsc;
+use std::time::Duration;
 
 use expect_test::expect;
 
-use crate::sandbox::Sandbox;
+use crate::sandbox::{Sandbox, mkfifo};
 
 const PR: &str = r#"
 project "shop"
@@ -282,6 +284,50 @@ fn two_that_are_made_at_once_get_ports_of_their_own() {
     let table = sandbox.ok(&["env", "show", "--ports", "--format", "json"]).stdout;
     let table: serde_json::Value = serde_json::from_str(&table).unwrap();
     assert_eq!(table["clashes"], serde_json::json!([]));
+}
+
+#[test]
+fn nothing_else_runs_where_somebody_takes_down() {
+    let mut sandbox = Sandbox::new(
+        r##"
+        env "pr" ephemeral=#true { arg "number"; on-destroy "down" }
+        task "mk" { run "echo made > made-$ENVRUN_ENV" }
+        task "down" {
+            run #""$ENVRUN" "$ENVRUN_ENV.mk""#
+            run "echo begun > begun; read -r word < go"
+        }
+        "##,
+    );
+    sandbox.set("ENVRUN", env!("CARGO_BIN_EXE_envrun"));
+    sandbox.ok(&["env", "create", "pr", "2"]);
+    sandbox.ok(&["env", "create", "pr", "3"]);
+    let (begun, go) = (sandbox.root().join("begun"), sandbox.root().join("go"));
+    mkfifo(&begun);
+    mkfifo(&go);
+    // Open for both, so that nobody waits for anybody to open it.
+    let mut go = std::fs::File::options().read(true).write(true).open(go).unwrap();
+    let destroy =
+        sandbox.command(&["env", "destroy", "pr-2"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    let destroy = destroy.unwrap();
+    let (send, receive) = mpsc::channel();
+    std::thread::spawn(move || send.send(std::fs::read_to_string(begun)));
+    let word = receive.recv_timeout(Duration::from_secs(90)).expect("`on-destroy` begins").unwrap();
+    assert_eq!(word, "begun\n");
+    // What it starts itself runs.
+    assert_eq!(sandbox.read("made-pr-2"), "made\n");
+    for args in [&["pr-2.mk"][..], &["env", "exec", "pr-2", "--", "true"], &["env", "destroy", "pr-2"]] {
+        let refused = sandbox.run(args);
+        assert_eq!(refused.exit, 7, "{args:?} {}", refused.text());
+    }
+    let refused = sandbox.run(&["pr-2.mk"]);
+    assert!(refused.stderr.contains("another envrun is taking `pr-2` down"), "{}", refused.text());
+    // Nobody else has to wait, and who only looks neither.
+    sandbox.ok(&["pr-3.mk"]);
+    sandbox.ok(&["pr-2.mk", "-n"]);
+    std::io::Write::write_all(&mut go, b"go\n").unwrap();
+    let ended = sandbox.ran(destroy.wait_with_output().unwrap());
+    assert_eq!(ended.exit, 0, "{}", ended.text());
+    assert_eq!(sandbox.run(&["pr-2.mk"]).exit, 2, "it is an environment no more");
 }
 
 #[test]

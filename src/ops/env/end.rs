@@ -9,6 +9,7 @@
 //!
 //! Invariant: `on-destroy` has succeeded before anything of the environment is removed, unless whoever asked does without.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -23,7 +24,7 @@ use crate::service::Place;
 use super::super::service;
 use super::super::target::environment;
 use super::super::{Context, Problem, Project};
-use super::life::{Failed, Run, hook, lock, outcome, targets};
+use super::life::{Failed, Run, hook, is_locked, lock, outcome, targets};
 use super::made::{Made, MadeEnvironment, State};
 
 /// What came of taking an environment down.
@@ -63,6 +64,7 @@ pub fn destroy(
             made.state = State::Destroying;
         }
     })?;
+    project.ending = Some(made.clone());
     let hooks =
         project.envfile().environments.get(&made).map(|found| targets(&made, &found.pattern.on_destroy));
     let destroyed = match hooks {
@@ -84,6 +86,38 @@ pub fn destroy(
     remove_state(&root, name)?;
     Made::edit(&root, |list| list.environments.remove(name))?;
     Ok(Destroyed { exit: 0, left })
+}
+
+/// Refuses who wants to run something in an environment that another envrun is just taking down: what it would leave behind
+/// there, nobody would remove. Not what its `on-destroy` itself starts.
+pub(in crate::ops) fn stands<'e>(
+    context: &Context,
+    project: &Project,
+    envs: impl Iterator<Item = &'e EnvName>,
+) -> Result<(), Problem> {
+    let declared = &project.envfile().environments;
+    let is_made = |env: &&EnvName| declared.get(*env).is_some_and(|env| env.made_from.is_some());
+    // Most projects have made none, and most runs are in none that was.
+    let made: BTreeSet<&EnvName> = envs.filter(is_made).collect();
+    if made.is_empty() {
+        return Ok(());
+    }
+    let list = Made::read(project.root())?;
+    for env in made {
+        let is_inside = project.ending.as_ref() == Some(env)
+            || context.caller_text("ENVRUN_RUN").is_some_and(|run| !run.is_empty())
+                && context.caller_text("ENVRUN_ENV").as_deref() == Some(env.as_str());
+        let message = match list.environments.get(env.as_str()).map(|made| made.state) {
+            None => format!("`{env}` was taken down a moment ago"),
+            Some(State::Destroying) if !is_inside && is_locked(project.root(), env) => {
+                format!("another envrun is taking `{env}` down")
+            }
+            Some(_) => continue,
+        };
+        let hint = "wait for it; `envrun env create` makes another one".to_owned();
+        return Err(Problem::Busy { message, hint });
+    }
+    Ok(())
 }
 
 /// What there is to collect, and what came of it.

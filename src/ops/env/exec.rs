@@ -9,6 +9,7 @@ use crate::vars::{INVALID, Lookup};
 
 use super::super::run::Request;
 use super::super::{Context, Problem, Project, secret};
+use super::end::stands;
 use super::{EnvValues, guard};
 
 /// What a command is to see, and what it will miss.
@@ -31,6 +32,7 @@ pub fn lend(
     env: Option<&EnvName>,
     request: &Request,
 ) -> Result<Lent, Problem> {
+    stands(context, project, env.into_iter())?;
     let values = EnvValues::read(context, project, env.cloned(), &request.set)?;
     let values = values.of(owner).expect("the project was looked up");
     let what = env.map_or_else(|| "env exec".to_owned(), |env| format!("env exec {env}"));

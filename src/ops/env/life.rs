@@ -9,7 +9,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, Ipv6Addr, TcpListener};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::base::Digest;
@@ -347,10 +347,18 @@ pub(super) fn outcome(hook: Result<(), Failed>) -> (u8, Option<Failure>) {
 
 /// One at a time makes or takes down an environment.
 pub(super) fn lock(root: &Path, env: &EnvName) -> Result<FileLock, Problem> {
-    // Beside its folder, which is removed in the end.
-    let path = root.join(STATE_DIR).join("env").join(format!("{env}.life.lock"));
-    FileLock::take(&path)?.ok_or_else(|| Problem::Busy {
+    FileLock::take(&lock_path(root, env))?.ok_or_else(|| Problem::Busy {
         message: format!("another envrun is making `{env}` or taking it down"),
         hint: "wait for it, then try again".into(),
     })
+}
+
+/// Whether somebody is at it.
+pub(super) fn is_locked(root: &Path, env: &EnvName) -> bool {
+    FileLock::is_taken(&lock_path(root, env))
+}
+
+/// Beside its folder, which is removed in the end.
+fn lock_path(root: &Path, env: &EnvName) -> PathBuf {
+    root.join(STATE_DIR).join("env").join(format!("{env}.life.lock"))
 }

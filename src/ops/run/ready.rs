@@ -29,6 +29,7 @@ use crate::preflight::{Git, Live, Verdict};
 use crate::record::{self, Durations, ManifestLog, RecordError, Recorder, RunId, STATE_DIR};
 use crate::report::Reporters;
 
+use super::super::env::end::stands;
 use super::Request;
 use super::graph::{declared_sets, graph_of};
 use super::store::{drawn_key, local_store, secret_key};
@@ -116,6 +117,9 @@ impl Ready {
         let run = recorder.as_ref().map_or_else(|| RunId::draw(now), |recorder| recorder.id().clone());
         let known_run = Some(&run).filter(|_| !sketch);
         let (graph, asked) = graph_of(context, project, &targets, &request.set, known_run)?;
+        if !request.dry_run {
+            stands(context, project, graph.iter().filter_map(|(_, node)| node.env.as_ref()))?;
+        }
         let durations = Durations::load(&root).for_many(graph.len());
         let variable = |name: &str| context.caller.get(OsStr::new(name)).map(OsString::as_os_str);
         // An explicit -j is the user's word; without one the places are those of the make above.
