@@ -28,7 +28,8 @@ pub fn run(invocation: &Invocation<'_>, args: &HistoryArgs) -> Result<u8, Proble
     } else {
         let rows: Vec<Vec<String>> = found.iter().map(|(env, release)| row(env, release)).collect();
         text = table(&rows);
-        if is_empty {
+        // What a damaged ledger had is told by a warning.
+        if is_empty && warnings.is_empty() {
             invocation.terminal.say("nothing was ever deployed here");
         }
     }

@@ -33,7 +33,7 @@ pub fn run(invocation: &Invocation<'_>, args: &ReportArgs) -> Result<u8, Problem
         .iter()
         .map(|env| {
             let of_env: Vec<&Release> =
-                found.releases.iter().filter(|(of, _)| of == env).map(|(_, release)| release).collect();
+                found.releases.iter().rev().filter(|(of, _)| of == env).map(|(_, release)| release).collect();
             figures(env, &of_env, since)
         })
         .collect();
@@ -42,7 +42,7 @@ pub fn run(invocation: &Invocation<'_>, args: &ReportArgs) -> Result<u8, Problem
         ReportFormat::Json => {
             format!("{}\n", serde_json::to_string_pretty(&all).expect("only text for keys"))
         }
-        ReportFormat::Prometheus => prometheus(&all),
+        ReportFormat::Prometheus => prometheus(&all, since),
     };
     if all.is_empty() {
         invocation.terminal.say("no environment has a deploy");

@@ -284,6 +284,9 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// All there are.
+    pub const ALL: [Self; 5] = [Self::Live, Self::Back, Self::Broken, Self::Refused, Self::Abandoned];
+
     /// As it is written.
     pub fn word(self) -> &'static str {
         match self {

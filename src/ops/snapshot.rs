@@ -92,7 +92,9 @@ pub fn places(project: &Project, asked: &[String], env: Option<&EnvName>) -> Res
 /// Every copy of a node, newest first.
 pub fn list(project: &Project, place: &Place) -> Result<Vec<Listed>, Problem> {
     let copies = place.archive.copies()?;
-    let pins = pins(&history(project, place)?, &place.label);
+    // In an emergency, too: a ledger that is damaged does not hide what can be put back.
+    let (history, _) = ledger::readable(project.root(), place.env.as_ref().map_or("", EnvName::as_str))?;
+    let pins = pins(&history, &place.label);
     let releases = |number: u64| pins.get(&number).cloned().unwrap_or_default();
     let good =
         copies.good.into_iter().map(|copy| Listed { releases: releases(copy.number), copy, damage: None });

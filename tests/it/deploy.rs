@@ -702,6 +702,8 @@ fn figures_for_people_and_for_prometheus() {
     let json = lab.sandbox.ok(&["report", "--format", "json", "--since", "1d"]).stdout;
     let json: serde_json::Value = serde_json::from_str(&json).unwrap();
     assert_eq!(json[0]["deploys"]["live"], 2);
+    let since = lab.sandbox.ok(&["report", "--format", "prometheus", "--since", "1d"]).stdout;
+    assert!(since.contains("# TYPE envrun_deploys gauge"), "{since}");
     exits(&lab.run(&["report", "--since", "soon"]), 2);
 }
 

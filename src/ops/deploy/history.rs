@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use crate::base::Timestamp;
 use crate::ledger::{Artefact, Release, Saved, Who};
 
 use super::super::{Context, Problem, Project};
@@ -107,15 +108,15 @@ pub fn releases(context: &Context, project: &Project, env: Option<&str>) -> Resu
     let environments = status::environments(project, env)?;
     let mut all = Vec::new();
     for env in &environments {
-        let history = history_to_look_at(project, env, &mut warnings)?;
-        all.extend(history.into_releases().into_iter().map(|release| (env.clone(), release)));
+        // Within an environment the ledger knows the order, whatever the clocks of machines say.
+        let mut latest = Timestamp::default();
+        for release in history_to_look_at(project, env, &mut warnings)?.into_releases() {
+            latest = latest.max(release.at);
+            all.push((latest, env.clone(), release));
+        }
     }
-    // Within an environment the ledger knows the order, whatever the clocks of machines say.
     all.reverse();
-    if environments.len() > 1 {
-        all.sort_by(|(env_a, a), (env_b, b)| {
-            b.at.cmp(&a.at).then_with(|| env_a.cmp(env_b)).then_with(|| b.id().cmp(&a.id()))
-        });
-    }
-    Ok(Overview { environments, releases: all, warnings })
+    all.sort_by_key(|(at, ..)| std::cmp::Reverse(*at));
+    let releases = all.into_iter().map(|(_, env, release)| (env, release)).collect();
+    Ok(Overview { environments, releases, warnings })
 }

@@ -36,11 +36,10 @@ pub struct Figures {
     pub last_live: Option<u64>,
 }
 
-/// Works the figures of one environment out, from releases in any order.
+/// Works the figures of one environment out, from releases in the order of its ledger, oldest first: the clocks of those who
+/// deploy may tell another one.
 pub fn figures(env: &str, releases: &[&Release], since: Option<Timestamp>) -> Figures {
-    let mut releases: Vec<&Release> =
-        releases.iter().copied().filter(|release| since.is_none_or(|since| release.at >= since)).collect();
-    releases.sort_by_key(|release| (release.at, release.id()));
+    let releases = releases.iter().filter(|release| since.is_none_or(|since| release.at >= since));
     let mut figures = Figures { env: env.to_owned(), ..Figures::default() };
     let mut took: Vec<Duration> = Vec::new();
     let (mut live, mut changed) = (0_u32, 0_u32);
@@ -129,43 +128,45 @@ pub fn text(all: &[Figures]) -> String {
     text
 }
 
-/// In the text format that Prometheus scrapes, or reads from node_exporter's textfile collector.
-pub fn prometheus(all: &[Figures]) -> String {
+/// In the text format that Prometheus scrapes, or reads from node_exporter's textfile collector. What is counted `since` a
+/// moment gets less, too, and is no counter then.
+pub fn prometheus(all: &[Figures], since: Option<Timestamp>) -> String {
     let mut text = String::new();
-    let label = |env: &str| env.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
     let mut family = |name: &str, kind: &str, help: &str, lines: Vec<String>| {
         if !lines.is_empty() {
             let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}");
-            lines.iter().for_each(|line| {
-                let _ = writeln!(text, "{line}");
-            });
+            lines.iter().for_each(|line| _ = writeln!(text, "{line}"));
         }
     };
-    let by_outcome = |name: &str, of: fn(&Figures) -> &BTreeMap<&'static str, u64>| {
+    type Counts = fn(&Figures) -> &BTreeMap<&'static str, u64>;
+    let counted: [(&str, &str, Counts); 2] = [
+        ("envrun_deploys", "Deploys by how they ended.", |figures| &figures.deploys),
+        ("envrun_rollbacks", "Rollbacks that somebody asked for, by how they ended.", |figures| {
+            &figures.rollbacks
+        }),
+    ];
+    for (name, help, of) in counted {
+        let (name, kind) = match since {
+            None => (format!("{name}_total"), "counter"),
+            Some(_) => (name.to_owned(), "gauge"),
+        };
         let mut lines = Vec::new();
         for figures in all {
-            for (outcome, count) in of(figures) {
+            // Those that never were are told as well: the first failure is an increase, and not a new series.
+            for outcome in Outcome::ALL.map(Outcome::word) {
+                let count = of(figures).get(outcome).copied().unwrap_or(0);
                 let env = label(&figures.env);
                 lines.push(format!("{name}{{env=\"{env}\",outcome=\"{outcome}\"}} {count}"));
             }
         }
-        lines
-    };
-    let gauge = |name: &str, of: fn(&Figures) -> Option<f64>| {
-        let lines = all.iter().filter_map(|figures| {
-            Some(format!("{name}{{env=\"{}\"}} {}", label(&figures.env), of(figures)?))
-        });
-        lines.collect::<Vec<_>>()
-    };
-    let deploys = by_outcome("envrun_deploys_total", |figures| &figures.deploys);
-    family("envrun_deploys_total", "counter", "Deploys by how they ended.", deploys);
-    let rollbacks = by_outcome("envrun_rollbacks_total", |figures| &figures.rollbacks);
-    family("envrun_rollbacks_total", "counter", "Rollbacks that somebody asked for.", rollbacks);
-    for (name, help, of) in [
+        family(&name, kind, help, lines);
+    }
+    type Gauge = fn(&Figures) -> Option<f64>;
+    let gauges: [(&str, &str, Gauge); 6] = [
         (
             "envrun_deploy_success_ratio",
             "Deploys that stayed live, of those that changed something.",
-            (|figures| figures.success_rate) as fn(&Figures) -> Option<f64>,
+            |figures| figures.success_rate,
         ),
         ("envrun_deploy_seconds_median", "Half of the good deploys took no longer.", |f| f.median_seconds),
         ("envrun_deploy_seconds_p90", "Nine of ten good deploys took no longer.", |f| f.p90_seconds),
@@ -176,8 +177,175 @@ pub fn prometheus(all: &[Figures]) -> String {
         ("envrun_last_live_timestamp_seconds", "When something last went live.", |f| {
             f.last_live.map(|at| at as f64)
         }),
-    ] {
-        family(name, "gauge", help, gauge(name, of));
+    ];
+    for (name, help, of) in gauges {
+        let line =
+            |figures: &Figures| Some(format!("{name}{{env=\"{}\"}} {}", label(&figures.env), of(figures)?));
+        family(name, "gauge", help, all.iter().filter_map(line).collect());
     }
     text
+}
+
+/// The value of a label.
+fn label(text: &str) -> String {
+    text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use crate::base::Timestamp;
+    use crate::ledger::{Began, Entry, History, Kind, Outcome, Phase, Reached, Release, What, Who};
+
+    use super::{Figures, figures, prometheus};
+
+    /// Releases that begin and end at these seconds.
+    fn history(lines: &[(u64, u64, Outcome)]) -> History {
+        let mut entries = Vec::new();
+        for (release, (began, ended, outcome)) in (1..).zip(lines.iter().copied()) {
+            let begun = What::Began(Began {
+                release,
+                kind: Kind::Deploy,
+                node: "deploy".into(),
+                revision: release.to_string(),
+                previous: None,
+                previous_revision: None,
+                from: None,
+                of: None,
+                tag: None,
+                data: Vec::new(),
+                unsaved: false,
+                who: Who::default(),
+                run: String::new(),
+                was: None,
+                break_glass: None,
+            });
+            let reached = What::Reached(Reached::new(release, Phase::Applying));
+            let over = What::Ended { release, outcome, reason: None, logs: Vec::new() };
+            for (time, what) in [(began, begun), (began, reached), (ended, over)] {
+                let seq = entries.len() as u64;
+                entries.push(Entry { seq, time: Timestamp(time * 1000), what });
+            }
+        }
+        History::of(entries)
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_changes_no_order() {
+        let all = [
+            (1000, 1010, Outcome::Live),
+            (2000, 2020, Outcome::Broken),
+            // An hour was too much: it recovered, whatever the clock says.
+            (500, 540, Outcome::Live),
+            (600, 590, Outcome::Live),
+        ];
+        let history = history(&all);
+        let releases: Vec<&Release> = history.releases().iter().collect();
+        let told = figures("prod", &releases, None);
+        assert_eq!(told.deploys, [("broken", 1), ("live", 3)].into());
+        assert_eq!(told.success_rate, Some(0.75));
+        assert_eq!(told.recovery_seconds, Some(0.0));
+        assert_eq!((told.median_seconds, told.longest_seconds), (Some(10.0), Some(40.0)));
+        assert_eq!(told.last_live, Some(590));
+        let since = figures("prod", &releases, Some(Timestamp(1_500_000)));
+        assert_eq!((since.deploys, since.success_rate), ([("broken", 1)].into(), Some(0.0)));
+        assert_eq!(figures("prod", &[], None), Figures { env: "prod".into(), ..Figures::default() });
+    }
+
+    /// A text as Prometheus reads it, strictly: families with HELP and TYPE before their samples, each family once and in
+    /// one piece, each series once. Gives types, and values by name and labels.
+    fn read(text: &str) -> (BTreeMap<String, String>, BTreeMap<(String, Vec<(String, String)>), f64>) {
+        let (mut types, mut samples) = (BTreeMap::new(), BTreeMap::new());
+        let (mut family, mut done) = (String::new(), BTreeSet::new());
+        assert!(text.is_empty() || text.ends_with('\n'), "the last line ends, too");
+        let mut lines = text.lines();
+        while let Some(line) = lines.next() {
+            if let Some(help) = line.strip_prefix("# HELP ") {
+                let (name, words) = help.split_once(' ').expect("a help has words");
+                assert!(!words.is_empty() && !words.contains('\\'), "{line}");
+                assert!(done.insert(name.to_owned()), "{name} is told twice");
+                family = name.to_owned();
+                let kind = lines.next().and_then(|line| line.strip_prefix("# TYPE ")).expect("then its type");
+                let (name, kind) = kind.split_once(' ').expect("a type is a word");
+                assert_eq!(name, family);
+                assert!(["counter", "gauge"].contains(&kind), "{kind}");
+                assert_eq!(kind == "counter", name.ends_with("_total"), "{name}");
+                types.insert(name.to_owned(), kind.to_owned());
+                continue;
+            }
+            let (name, rest) = line.split_once('{').expect("every sample has labels");
+            assert_eq!(name, family, "a sample stands in its family");
+            assert!(name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_'), "{name}");
+            let mut labels = Vec::new();
+            let mut rest = rest;
+            let rest = loop {
+                let (key, after) = rest.split_once("=\"").expect("a label has a value");
+                let (mut value, mut chars) = (String::new(), after.char_indices());
+                let end = loop {
+                    let (at, char) = chars.next().expect("a value ends");
+                    match char {
+                        '"' => break at,
+                        '\\' => value.push(match chars.next() {
+                            Some((_, 'n')) => '\n',
+                            Some((_, char @ ('\\' | '"'))) => char,
+                            other => panic!("\\ before {other:?}"),
+                        }),
+                        char => value.push(char),
+                    }
+                };
+                labels.push((key.to_owned(), value));
+                rest = &after[end + 1..];
+                match rest.strip_prefix(',') {
+                    Some(more) => rest = more,
+                    None => break rest.strip_prefix("} ").expect("then the value"),
+                }
+            };
+            let value: f64 = rest.parse().expect("it is a number");
+            assert!(value.is_finite(), "{line}");
+            let series = (name.to_owned(), labels);
+            assert!(samples.insert(series, value).is_none(), "{line} is there twice");
+        }
+        (types, samples)
+    }
+
+    #[test]
+    fn prometheus_reads_what_it_is_told() {
+        let figures = |env: &str| Figures {
+            env: env.to_owned(),
+            deploys: [("live", 3), ("back", 1)].into(),
+            success_rate: Some(0.75),
+            median_seconds: Some(1e-7),
+            p90_seconds: Some(0.1 + 0.2),
+            longest_seconds: Some(1e21),
+            last_live: Some(1_795_280_872),
+            ..Figures::default()
+        };
+        let odd = "a \"b\" \\ c\nd,e=\"f\"} 1";
+        let all = [figures("prod"), figures(odd), Figures { env: "new".to_owned(), ..Figures::default() }];
+        let (types, samples) = read(&prometheus(&all, None));
+        let of = |name: &str, env: &str, outcome: Option<&str>| {
+            let mut labels = vec![("env".to_owned(), env.to_owned())];
+            labels.extend(outcome.map(|outcome| ("outcome".to_owned(), outcome.to_owned())));
+            samples.get(&(name.to_owned(), labels)).copied()
+        };
+        assert_eq!(types["envrun_deploys_total"], "counter");
+        for env in ["prod", odd] {
+            assert_eq!(of("envrun_deploys_total", env, Some("live")), Some(3.0), "{env}");
+            assert_eq!(of("envrun_deploys_total", env, Some("back")), Some(1.0), "{env}");
+            assert_eq!(of("envrun_deploy_seconds_median", env, None), Some(1e-7));
+            assert_eq!(of("envrun_deploy_seconds_max", env, None), Some(1e21));
+            assert_eq!(of("envrun_last_live_timestamp_seconds", env, None), Some(1_795_280_872.0));
+        }
+        // An increase begins at nothing; what cannot be known is not told.
+        for outcome in ["live", "back", "broken", "refused", "abandoned"] {
+            assert_eq!(of("envrun_deploys_total", "new", Some(outcome)), Some(0.0), "{outcome}");
+            assert_eq!(of("envrun_rollbacks_total", "new", Some(outcome)), Some(0.0), "{outcome}");
+        }
+        assert_eq!(of("envrun_deploy_success_ratio", "new", None), None);
+        // What is counted since a moment is no counter.
+        let (types, _) = read(&prometheus(&all, Some(Timestamp(1))));
+        assert_eq!(types["envrun_deploys"], "gauge");
+        assert_eq!(read(&prometheus(&[], None)).1.len(), 0);
+    }
 }
