@@ -132,21 +132,33 @@ impl<'a> Actions<'a> {
 
     /// Whether a file is not what it was when the node's result was made, or is being made.
     pub fn has_read_otherwise(&self, node: NodeIx, path: &RelPath) -> bool {
-        let workspace = self.around.workspace;
-        let slot = self.slot(node);
-        let differs = |read: &Fingerprint| !workspace.is_as_in(read, path);
-        if let Some(read) = &*slot.read.lock().unwrap_or_else(PoisonError::into_inner) {
-            return differs(read);
+        self.read_otherwise(node, path).is_none_or(|files| !files.is_empty())
+    }
+
+    /// The file, or of a folder each one, that is not what it was when the node's result was made, or is being made;
+    /// `None` if it never had a good one.
+    pub fn read_otherwise(&self, node: NodeIx, path: &RelPath) -> Option<Vec<RelPath>> {
+        let label = state_label(&self.plan.graph[node]);
+        self.with_read(node, |read| self.around.workspace.otherwise(&label, read, path))
+    }
+
+    /// The same of all files that it reads, those that came included; `None` also for a node that reads none.
+    pub fn all_read_otherwise(&self, node: NodeIx) -> Option<Vec<RelPath>> {
+        let prepared = self.declaration(node)?;
+        self.with_read(node, |read| self.around.workspace.all_otherwise(prepared, read))
+    }
+
+    /// What a node read, as far as that is known beyond what is recorded.
+    fn with_read<T>(&self, node: NodeIx, asks: impl FnOnce(Option<&Fingerprint>) -> T) -> T {
+        if let Some(read) = &*self.slot(node).read.lock().unwrap_or_else(PoisonError::into_inner) {
+            return asks(Some(read));
         }
         // One that is about to begin is executed with what its check found.
         if let Some(found) = self.slot_stale(node).as_ref().and_then(|stale| stale.fingerprint.as_ref()) {
-            return differs(found);
+            return asks(Some(found));
         }
         let label = state_label(&self.plan.graph[node]);
-        match self.around.memory.and_then(|memory| memory.read(&label)) {
-            Some(read) => differs(&read),
-            None => !workspace.is_as_recorded(&label, path),
-        }
+        asks(self.around.memory.and_then(|memory| memory.read(&label)).as_ref())
     }
 
     /// What is known of a node's files changed, or may have: whoever asks next looks again.

@@ -11,6 +11,7 @@ use crate::event::{Failure, Outcome};
 use crate::graph::NodeIx;
 use crate::model::{Gate, Service};
 use crate::service::Begun;
+use crate::service::part::{FILES, Part};
 
 use super::action::{Actions, no_outputs, unfingerprinted};
 use super::dispatcher::Message;
@@ -24,13 +25,15 @@ struct Content {
     own: Option<Digest>,
     /// What flows on to the keys of those who need it: its own, and that of the services it needs.
     outputs: Digest,
+    /// What its own is made of.
+    parts: Vec<(Part, Digest)>,
 }
 
 impl Actions<'_> {
     /// Has a service up, with what it depends on as it is now.
     pub(super) fn serve(&self, node: NodeIx, service: &Service, send: &Sender<Message>) -> Outcome {
         let configured = &self.plan.graph[node];
-        let content = match self.content(node) {
+        let mut content = match self.content(node) {
             Ok(content) => content,
             Err(failure) => return self.failed(configured, failure, false),
         };
@@ -41,7 +44,7 @@ impl Actions<'_> {
             dry_run: self.plan.limits.dry_run,
             forced: self.plan.is_forced(node),
         };
-        let spec = match serve.spec(node, service, content.own) {
+        let spec = match serve.spec(node, service, content.own, std::mem::take(&mut content.parts)) {
             Ok(spec) => spec,
             Err(outcome) => return outcome,
         };
@@ -88,26 +91,36 @@ impl Actions<'_> {
 
     fn content(&self, node: NodeIx) -> Result<Content, Failure> {
         let Ok(needs) = self.needs(node) else {
-            return Ok(Content { own: None, outputs: no_outputs() });
+            return Ok(Content { own: None, outputs: no_outputs(), parts: Vec::new() });
         };
         let of_services: Vec<bool> =
             self.plan.graph.needs(node).map(|need| self.plan.graph[need].kind() == "service").collect();
         let made = |of_service: bool| {
             let needs = needs.iter().zip(&of_services).filter(move |(_, is)| **is == of_service);
-            needs.map(|(need, _)| need.outputs).filter(|outputs| *outputs != no_outputs())
+            needs.map(|(need, _)| need).filter(|need| need.outputs != no_outputs())
         };
-        let mut own: Vec<Digest> = made(false).collect();
+        let mut own: Vec<Digest> = made(false).map(|need| need.outputs).collect();
+        let mut parts: Vec<(Part, Digest)> =
+            made(false).map(|need| (Part::Need(need.label.clone()), need.outputs)).collect();
         if let Some(prepared) = self.prepared(node)? {
             let fingerprint = self.around.workspace.fingerprint(prepared, &[]).map_err(unfingerprinted)?;
             own.push(fingerprint.identity());
+            if fingerprint.files() > FILES {
+                parts.push((Part::Files, fingerprint.identity()));
+            } else {
+                let files = self.around.workspace.contents(&fingerprint).into_iter();
+                parts.extend(files.map(|(path, digest)| (Part::File(path), digest)));
+            }
             if let Some(memory) = self.around.memory {
                 memory.set_read(&state_label(&self.plan.graph[node]), fingerprint.clone());
                 self.set_read(node, fingerprint);
             }
         }
         let own = mixed(own);
-        let outputs = mixed([own].into_iter().filter(|own| *own != no_outputs()).chain(made(true)));
-        Ok(Content { own: Some(own), outputs })
+        let outputs = mixed(
+            [own].into_iter().filter(|own| *own != no_outputs()).chain(made(true).map(|need| need.outputs)),
+        );
+        Ok(Content { own: Some(own), outputs, parts })
     }
 }
 

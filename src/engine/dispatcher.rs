@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use crate::base::RelPath;
 use crate::event::{
-    Because, Event, Failure, NodeSet, NodeState, Notice, Outcome, OutcomeKind, RunFinished, Stream,
+    Because, Event, Failure, NodeSet, NodeState, Notice, Outcome, OutcomeKind, RunFinished, Stream, first_of,
 };
 use crate::exec::{Interrupt, Processes};
 use crate::graph::{EdgeKind, NodeIx};
@@ -486,7 +486,7 @@ impl Dispatcher<'_, '_, '_> {
 
     /// Files changed: what is useless now is cancelled, what was found out does not count any longer, and nothing else is
     /// touched. What did not begin yet will see the files as they are.
-    fn changed(&mut self, (files, more): (Vec<String>, usize), readers: &[(NodeIx, RelPath)]) {
+    fn changed(&mut self, (mut files, mut more): (Vec<String>, usize), readers: &[(NodeIx, RelPath)]) {
         self.actions.touched();
         let is_hit = |(node, path): &&(NodeIx, RelPath)| {
             let running = self.scheduler.is_running(*node);
@@ -497,9 +497,16 @@ impl Dispatcher<'_, '_, '_> {
                 && (checked || (known && self.actions.has_read_otherwise(*node, path)))
         };
         let hit: Vec<NodeIx> = readers.iter().filter(is_hit).map(|(node, _)| *node).collect();
+        let known: Vec<RelPath> = match readers.iter().any(|(_, path)| path.is_root()) {
+            true => hit.iter().filter_map(|node| self.actions.all_read_otherwise(*node)).flatten().collect(),
+            false => Vec::new(),
+        };
         let nodes = self.with_all_behind(hit);
         if nodes.is_empty() || !self.scheduler.may_reopen() {
             return;
+        }
+        if !known.is_empty() {
+            (files, more) = first_of(known.iter().map(|file| file.display().into_owned()));
         }
         self.tell_bulk();
         let over: HashSet<NodeIx> =
@@ -511,13 +518,12 @@ impl Dispatcher<'_, '_, '_> {
         }
         let nodes = self.scheduler.reopen(&nodes, &mut self.steps);
         let over: NodeSet = nodes.iter().copied().filter(|node| over.contains(node)).collect();
-        let is_task = |node: &&NodeIx| !self.plan.graph[**node].task.is_group();
-        let tasks = nodes.iter().filter(is_task).count();
+        let (tasks, services) = self.plan.graph.tasks_and_services(nodes.iter().copied());
         // After it was given up: one that still runs does not keep what it finds out from now on.
         for node in nodes.iter().filter(|node| !self.scheduler.is_again(**node)) {
             self.actions.reset(*node);
         }
-        self.tell(Event::Changed { files, more, tasks });
+        self.tell(Event::Changed { files, more, tasks, services });
         if !over.is_empty() {
             self.tell(Event::NodesReopened { nodes: over });
         }

@@ -11,12 +11,15 @@ use std::sync::mpsc::{Receiver, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
+use serde::Serialize;
+
 use crate::base::{Digest, Timestamp};
 use crate::diag::{Diagnostic, Spanned};
 use crate::event::{Because, Event, Failure, Notice, Outcome};
 use crate::exec::Environ;
 use crate::graph::{ConfiguredTask, NodeIx, TaskGraph};
 use crate::model::{Command, EnvName, Envfile, Gate, Node, ProbeKind, Service, VarName, VarType};
+use crate::service::part::{Part, Parts};
 use crate::service::spec::{
     Asks, How, Link, Policy, Probe, READY_EVERY, READY_TIMEOUT, RESTARTS, Readiness, Variables, When,
 };
@@ -60,8 +63,8 @@ pub struct Services {
 /// What was told of a service last. A state is told once for each life that comes to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum News {
-    /// It is ready, since then.
-    Ready(Option<Timestamp>),
+    /// One that was started then is ready, since then.
+    Ready(Option<Timestamp>, Option<Timestamp>),
     /// One that was started then is started again for this time.
     Restart(Option<Timestamp>, u32),
     /// One that was started then is being stopped.
@@ -77,9 +80,19 @@ impl News {
             State::Starting | State::Started | State::Waiting => None,
             State::Stopping { .. } => Some(Self::Stopping(status.started)),
             State::Pausing { attempt, .. } => Some(Self::Restart(status.started, *attempt)),
-            State::Ready => Some(Self::Ready(status.ready)),
+            State::Ready => Some(Self::Ready(status.started, status.ready)),
             State::Failed(_) => Some(Self::Over(status.started, true)),
             State::Stopped | State::Completed => Some(Self::Over(status.started, false)),
+        }
+    }
+
+    /// Which of its lives it is about, by its beginning.
+    fn started(self) -> Option<Timestamp> {
+        match self {
+            Self::Ready(started, _)
+            | Self::Restart(started, _)
+            | Self::Stopping(started)
+            | Self::Over(started, _) => started,
         }
     }
 }
@@ -227,9 +240,14 @@ impl Serve<'_> {
         node: NodeIx,
         service: &Service,
         content: Option<Digest>,
+        of_content: Vec<(Part, Digest)>,
     ) -> Result<Spec, Outcome> {
         match spec(self.around, self.graph, node, service) {
-            Ok(spec) => Ok(Spec { content, ..spec }),
+            Ok(mut spec) => {
+                spec.content = content;
+                of_content.into_iter().for_each(|(part, digest)| spec.parts.add(part, digest.as_bytes()));
+                Ok(spec)
+            }
             Err(diagnostic) => {
                 let help = diagnostic.help.as_ref().map(|help| format!(" ({help})")).unwrap_or_default();
                 let reason = format!("{}{help}", diagnostic.message);
@@ -273,19 +291,22 @@ impl Serve<'_> {
 
     fn would(&self, configured: &ConfiguredTask, spec: Spec) -> Outcome {
         let place = self.around.services.place(configured.env.as_ref());
-        let statuses =
-            Session::attach(&place).ok().flatten().and_then(|session| session.statuses(false).ok());
+        let session = Session::attach(&place).ok().flatten();
+        let statuses = session.as_ref().and_then(|session| session.statuses(false).ok());
         let status = statuses.into_iter().flatten().find(|status| status.label == spec.label);
         match status.filter(|status| !status.state.is_over()) {
             Some(status) if !self.forced && begun_of(&status, &spec) == Begun::Already => {
                 Outcome::Up { begun: Begun::Already, gate: Gate::Ready, urls: spec.urls }
             }
             found => Outcome::WouldRun {
-                because: because(match &found {
-                    None => Begun::Started,
-                    Some(_) if self.forced => Begun::Again,
-                    Some(status) => begun_of(status, &spec),
-                }),
+                because: match &found {
+                    None => because(Begun::Started, Vec::new()),
+                    Some(_) if self.forced => because(Begun::Again, Vec::new()),
+                    Some(status) => {
+                        let differs = session.and_then(|session| session.differences(spec.clone()).ok());
+                        because(begun_of(status, &spec), differs.unwrap_or_default())
+                    }
+                },
                 commands: vec![spec.how.command().display()],
             },
         }
@@ -305,11 +326,12 @@ impl Serve<'_> {
         let (label, urls) = (spec.label.clone(), spec.urls.clone());
         let (dir, command) = (configured.task.dir.value.clone(), spec.how.command().display());
         lock(&services.told).insert(label.clone(), None);
-        let mut begun = session.up(spec)?;
+        let (mut begun, differences) = session.up(spec)?;
         if begun == Begun::Already && self.forced && !session.restart(vec![label.clone()], true)?.is_empty() {
             begun = Begun::Again;
         }
-        let started = Message::Started { node, because: because(begun), commands: vec![command], dir };
+        let because = because(begun, differences);
+        let started = Message::Started { node, because, commands: vec![command], dir };
         let is_up = begun == Begun::Already
             && session
                 .statuses(false)?
@@ -421,12 +443,18 @@ impl Services {
             // Told as ready, it ended by itself, whatever its node is about to find out.
             News::Over(_, true) => {
                 let told = lock(&self.told).get(&status.label).copied().flatten();
-                is_over || matches!(told, Some(News::Ready(_)))
+                is_over || matches!(told, Some(News::Ready(..)))
             }
             _ => is_over,
         };
         let Some(news) = News::of(status).filter(is_news) else { return false };
         match lock(&self.told).get_mut(&status.label) {
+            // It comes late: a node hears how its service stands on another way than who is told of all changes.
+            Some(Some(told))
+                if told.started().zip(news.started()).is_some_and(|(told, news)| news < told) =>
+            {
+                false
+            }
             Some(told) => told.replace(news) != Some(news),
             None => true,
         }
@@ -456,7 +484,11 @@ fn begun_of(status: &Status, spec: &Spec) -> Begun {
     }
 }
 
-fn because(begun: Begun) -> Because {
+/// Why that was done: the first of what differs, where something does.
+fn because(begun: Begun, mut differences: Vec<String>) -> Because {
+    if matches!(begun, Begun::Changed | Begun::Outdated) && !differences.is_empty() {
+        return Because { reason: differences.swap_remove(0), more: differences.len() };
+    }
     let reason = match begun {
         Begun::Already => "it is on its way already",
         Begun::Found => "it was up before",
@@ -466,6 +498,25 @@ fn because(begun: Begun) -> Because {
         Begun::Again => "it was forced",
     };
     Because { reason: reason.into(), more: 0 }
+}
+
+/// What a service is, for the supervisor to say what differs: its texts as they are written, and what it sees by name.
+fn parts(service: &Service, configured: &ConfiguredTask, scene: &Scene, seen: &Seen) -> Parts {
+    let mut parts = Parts::default();
+    for (name, value) in seen {
+        if let Some(value) = value {
+            parts.add(Part::Variable(name.clone()), value.as_bytes());
+        }
+    }
+    let given = [&service.start, &service.stop, &service.log];
+    let given = given.map(|command| command.as_ref().map(|spanned| &spanned.value));
+    parts.add(Part::Commands, &text_of(&(configured.commands(), given)));
+    parts.add(Part::Shell, &text_of(&scene.shell));
+    parts.add(Part::Dir, &text_of(&scene.dir.to_path()));
+    let probes = service.ready.iter().flat_map(|ready| &ready.probes);
+    let probes: Vec<_> = probes.map(|probe| (&probe.kind, &probe.name)).collect();
+    parts.add(Part::Probes, &text_of(&probes));
+    parts
 }
 
 /// A service with every value filled in. The error is ready to be shown.
@@ -543,6 +594,7 @@ pub fn spec(
         max: restart.max.unwrap_or(RESTARTS),
     });
     let dir = scene.dir.below(around.root);
+    let seen = seen(configured, around.envfile, &scene);
     let name = configured.path.to_string();
     let env = configured.env.as_ref().map_or("-", EnvName::as_str);
     let log_name = crate::record::log_name(&name);
@@ -550,7 +602,9 @@ pub fn spec(
     Ok(Spec {
         // Known only when what it needs is over.
         content: None,
-        identity: identity(configured, around.envfile, &scene, (&how, &ready, scene.shell.as_deref())),
+        // What it runs, and every value that it sees.
+        identity: Digest::of(&text_of(&(&how, &ready.probes, &scene.shell, &scene.dir.to_path(), &seen))),
+        parts: parts(service, configured, &scene, &seen),
         label: configured.label.clone(),
         name,
         how,
@@ -629,16 +683,12 @@ fn ports(graph: &TaskGraph, node: NodeIx, scene: &Scene) -> Vec<(String, u16)> {
     ports
 }
 
-/// What a service is: what it runs, and every value that it sees.
-///
-/// It sees what the Envfile declares. What other services name, and this one does not, is theirs: a port of one is not a
-/// reason to start all others again.
-fn identity(
-    configured: &ConfiguredTask,
-    envfile: &Envfile,
-    scene: &Scene,
-    what: (&How, &Readiness, Option<&str>),
-) -> Digest {
+/// The values that a service sees, by name.
+type Seen = BTreeMap<String, Option<String>>;
+
+/// Every value that a service sees: what the Envfile declares. What other services name, and this one does not, is theirs: a
+/// port of one is not a reason to start all others again.
+fn seen(configured: &ConfiguredTask, envfile: &Envfile, scene: &Scene) -> Seen {
     // Of the Envfile, not of the graph: what a service is does not depend on what else somebody asks for.
     let env = configured.env.as_ref();
     let mut others: BTreeSet<VarName> = BTreeSet::new();
@@ -648,7 +698,7 @@ fn identity(
             others.extend(reads_of_service(envfile, service));
         }
     }
-    let mut values: BTreeMap<String, Option<String>> = BTreeMap::new();
+    let mut values = Seen::new();
     for (name, lookup) in scene.values.iter() {
         let name_ref = VarName::from(name.as_str());
         if scene.names.contains(&name_ref) || !others.contains(&name_ref) {
@@ -660,8 +710,11 @@ fn identity(
         values.insert(name.to_string(), lookup.text().map(ToString::to_string));
     }
     values.retain(|name, _| !OUTSIDE_IDENTITY.contains(&name.as_str()));
-    let text = serde_json::to_vec(&(what.0, &what.1.probes, what.2, &scene.dir.to_path(), values));
-    Digest::of(&text.expect("texts and lists of texts can be written"))
+    values
+}
+
+fn text_of(what: &impl Serialize) -> Vec<u8> {
+    serde_json::to_vec(what).expect("texts and lists of texts can be written")
 }
 
 /// How long the end of a run looks whether its services are over, when it is attached to them.
@@ -719,6 +772,9 @@ mod tests {
             (status(State::Stopped, 40, None), false),
             (status(failed(), 50, None), true),
             (status(failed(), 60, None), true),
+            // Of a life before that: it is late.
+            (status(State::Stopping { kill: None }, 50, None), false),
+            (status(failed(), 60, None), false),
         ];
         services.note("api", News::of(&ready(10)));
         for (at, (status, is_news)) in news.into_iter().enumerate() {

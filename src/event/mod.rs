@@ -21,6 +21,7 @@ mod state;
 pub(crate) mod tests;
 mod wire;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -135,6 +136,9 @@ pub enum Event {
         more: usize,
         /// How many tasks read them, or need one that does.
         tasks: usize,
+        /// How many services watch them, or need one of these tasks.
+        #[serde(default)]
+        services: usize,
     },
     /// Files changed while the run went on: what was told of these nodes does not hold any more, and they wait again. A
     /// node that was being executed is told to be over before.
@@ -206,6 +210,22 @@ pub enum Event {
     },
     /// The last event of a run; a session that watches tells more.
     RunFinished(RunFinished),
+}
+
+/// So many files are told by name.
+const NAMED: usize = 2;
+
+/// The first of some files, each once, and how many others there are.
+pub fn first_of(files: impl IntoIterator<Item = String>) -> (Vec<String>, usize) {
+    let mut seen = HashSet::new();
+    let mut named = Vec::new();
+    for file in files {
+        if seen.insert(file.clone()) && named.len() < NAMED {
+            named.push(file);
+        }
+    }
+    let more = seen.len() - named.len();
+    (named, more)
 }
 
 /// How the texts that the graph is made of can be used.

@@ -170,11 +170,8 @@ fn event() -> impl Strategy<Value = Event> {
         (node(), state(), option::of(failure()), option::of(words()), option::of(words())).prop_map(
             |(node, state, failure, log, hint)| Event::ServiceChanged { node, state, failure, log, hint }
         ),
-        (vec(words(), 1..3), 0usize..4, 1usize..9).prop_map(|(files, more, tasks)| Event::Changed {
-            files,
-            more,
-            tasks
-        }),
+        (vec(words(), 1..3), 0usize..4, 1usize..9, 0usize..3)
+            .prop_map(|(files, more, tasks, services)| Event::Changed { files, more, tasks, services }),
         (vec(words(), 1..3), 0usize..4, vec(words(), 0..3), texts())
             .prop_map(|(files, more, values, state)| Event::Reread { files, more, values, state }),
         Just(Event::SessionEnding),

@@ -136,6 +136,11 @@ impl Fingerprint {
         CacheKey(self.key)
     }
 
+    /// The files that went into it, those that depfiles named included.
+    pub(super) fn rows(&self) -> impl Iterator<Item = Row> {
+        self.files.iter().chain(self.discovered.iter().flatten()).map(|seen| seen.row)
+    }
+
     /// How many files went into it.
     pub fn files(&self) -> usize {
         self.files.len() + self.discovered.as_ref().map_or(0, Vec::len)
@@ -346,6 +351,18 @@ impl Workspace {
     /// Everything that went into a key, by name.
     pub fn manifest(&self, task: &Prepared, fingerprint: &Fingerprint) -> Manifest {
         fingerprint.manifest(&self.state().table, task)
+    }
+
+    /// The files that went into a key, each with a digest of what it is: its content, and whether it is executable or a link.
+    pub fn contents(&self, fingerprint: &Fingerprint) -> Vec<(String, Digest)> {
+        let state = self.state();
+        let content = |seen: &Seen| {
+            let path = String::from_utf8_lossy(state.table.path(seen.row.id)).into_owned();
+            let mut bytes = vec![seen.row.kind as u8];
+            bytes.put_digest(&seen.row.digest);
+            (path, Digest::of(&bytes))
+        };
+        fingerprint.files.iter().map(content).collect()
     }
 
     /// The files found last time, if nothing that this rests on changed.

@@ -4,7 +4,7 @@
 //! files, and on what depfiles named. [`Workspace::interest`] gathers where these lie; the same walk that makes a key
 //! finds them, so nothing can be an input and not be watched.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::PathBuf;
 
 use crate::base::RelPath;
@@ -85,26 +85,49 @@ impl Workspace {
         rows.filter_map(|row| RelPath::from_bytes(state.table.path(row.id))).collect()
     }
 
-    /// Whether a file, or what lies in a folder, is now what it was when a key was made. What came into a folder has a
-    /// name of its own to be asked for.
-    pub fn is_as_in(&self, fingerprint: &Fingerprint, path: &RelPath) -> bool {
-        let files = fingerprint.files.iter().chain(fingerprint.discovered.iter().flatten());
-        self.is_as(path, |_| files.clone().map(|seen| seen.row).collect())
+    /// The files that are not what they were: when a key was made, or without one in the task's last good run. Of a path
+    /// that was a folder those that lay in it; what came into one has a name of its own to be asked for. `None` for a task
+    /// that never ran well.
+    pub fn otherwise(
+        &self,
+        label: &str,
+        before: Option<&Fingerprint>,
+        path: &RelPath,
+    ) -> Option<Vec<RelPath>> {
+        self.rows_before(&self.state(), label, before)?;
+        let rows = |state: &State| self.rows_before(state, label, before).unwrap_or_default();
+        Some(self.others(path, rows))
     }
 
-    /// Whether a file is now what it was in a task's last good run.
-    pub fn is_as_recorded(&self, label: &str, path: &RelPath) -> bool {
-        if self.state().record(label).is_none() {
-            return false;
+    /// The same of all files that a task reads, those that came included. Asked when nobody knows which it may be.
+    pub fn all_otherwise(&self, task: &Prepared, before: Option<&Fingerprint>) -> Option<Vec<RelPath>> {
+        let now = self.fingerprint(task, &[]).ok()?;
+        let state = self.state();
+        let then = self.rows_before(&state, &task.label, before)?;
+        let mut then: HashMap<PathId, Row> = then.into_iter().map(|row| (row.id, row)).collect();
+        let is_other = |row: &Row| {
+            let then = then.remove(&row.id);
+            then.is_none_or(|then| (then.kind, then.digest) != (row.kind, row.digest))
+        };
+        let mut others: Vec<PathId> = now.rows().filter(is_other).map(|row| row.id).collect();
+        others.extend(then.into_keys());
+        let mut others: Vec<RelPath> =
+            others.into_iter().filter_map(|id| RelPath::from_bytes(state.table.path(id))).collect();
+        others.sort_unstable();
+        others.dedup();
+        Some(others)
+    }
+
+    fn rows_before(&self, state: &State, label: &str, before: Option<&Fingerprint>) -> Option<Vec<Row>> {
+        if let Some(before) = before {
+            return Some(before.rows().collect());
         }
+        let record = state.record(label)?;
         let lists = [List::Files, List::Discovered];
-        self.is_as(path, |state| {
-            let rows = state.record(label).into_iter().flat_map(|record| lists.map(|list| record.rows(list)));
-            rows.flatten().collect()
-        })
+        Some(lists.into_iter().flat_map(|list| record.rows(list)).collect())
     }
 
-    fn is_as(&self, path: &RelPath, rows: impl Fn(&State) -> Vec<Row>) -> bool {
+    fn others(&self, path: &RelPath, rows: impl Fn(&State) -> Vec<Row>) -> Vec<RelPath> {
         let own = self.intern(path.as_bytes());
         let rows: Vec<Row> = {
             let state = self.state();
@@ -121,14 +144,16 @@ impl Workspace {
             ids.iter().for_each(|id| state.table.entries[*id as usize].epoch = 0);
         }
         if self.look(&ids).is_err() {
-            return false;
+            return vec![path.clone()];
         }
         let state = self.state();
         if rows.is_empty() {
             // What was not read then and is not there now changes nothing.
-            return matches!(state.table.entry(own).kind, FileKind::Missing | FileKind::Dir);
+            let is_nothing = matches!(state.table.entry(own).kind, FileKind::Missing | FileKind::Dir);
+            return if is_nothing { Vec::new() } else { vec![path.clone()] };
         }
-        rows.iter().all(|row| holds(&state.table, row))
+        let others = rows.iter().filter(|row| !holds(&state.table, row));
+        others.filter_map(|row| RelPath::from_bytes(state.table.path(row.id))).collect()
     }
 }
 

@@ -115,6 +115,18 @@ impl TaskGraph {
         self.graph.edge_count()
     }
 
+    /// How many of these nodes are services, behind how many are anything else that does something.
+    pub fn tasks_and_services(&self, nodes: impl IntoIterator<Item = NodeIx>) -> (usize, usize) {
+        let mut counts = (0, 0);
+        for node in nodes.into_iter().map(|node| &self[node]).filter(|node| !node.is_group()) {
+            match node.kind() {
+                "service" => counts.1 += 1,
+                _ => counts.0 += 1,
+            }
+        }
+        counts
+    }
+
     /// Every node's place, in topological order.
     pub fn indices(&self) -> impl DoubleEndedIterator<Item = NodeIx> + ExactSizeIterator + use<> {
         // The number of nodes fits: petgraph's own indices are 32 bits wide.

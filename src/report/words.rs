@@ -164,9 +164,8 @@ pub(super) fn up(begun: Begun, gate: Gate, urls: &[Link], took: &str) -> String 
         Begun::Already => " already".to_owned(),
         Begun::Started => format!(" in {took}"),
         Begun::Found => " as it was: its probes passed before it was started".to_owned(),
-        Begun::Changed => format!(" in {took}, restarted because its values changed"),
-        Begun::Outdated => format!(" in {took}, restarted because what it depends on changed"),
-        Begun::Again => format!(" in {took}, restarted because it was forced"),
+        // Why, stands behind its beginning.
+        Begun::Changed | Begun::Outdated | Begun::Again => format!(" in {took}, restarted"),
     };
     if gate != Gate::Completed {
         text.push_str(&links(urls));
@@ -197,11 +196,21 @@ pub(super) fn service(state: &State) -> Option<(Ink, &'static str, String)> {
     })
 }
 
-/// `src/a.rs changed → 2 tasks`.
-pub(super) fn changed(files: &[String], more: usize, tasks: usize, style: Style) -> String {
+/// `src/a.rs changed → 2 tasks, 1 service`.
+pub(super) fn changed(
+    files: &[String],
+    more: usize,
+    (tasks, services): (usize, usize),
+    style: Style,
+) -> String {
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
     let named = files.join(", ");
-    format!("{named}{more} changed {} {}", style.arrow(), number(tasks, "task"))
+    let whom = match (tasks, services) {
+        (tasks, 0) => number(tasks, "task"),
+        (0, services) => number(services, "service"),
+        (tasks, services) => format!("{}, {}", number(tasks, "task"), number(services, "service")),
+    };
+    format!("{named}{more} changed {} {whom}", style.arrow())
 }
 
 /// `watching 312 files in 14 folders`.

@@ -20,6 +20,7 @@ mod keeper;
 pub mod life;
 mod load;
 pub mod log;
+pub mod part;
 mod place;
 pub mod probe;
 mod server;

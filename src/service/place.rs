@@ -15,7 +15,7 @@ use crate::exec::Identity;
 use super::state::Status;
 
 /// The version of the state file and of the wire.
-pub const FORMAT: u32 = 2;
+pub const FORMAT: u32 = 3;
 
 /// What stands for the environment in a project that has none.
 const NO_ENVIRONMENT: &str = "-";

@@ -167,10 +167,14 @@ impl Server {
             Request::Up { spec } => {
                 let mut state = self.state();
                 state.leases.entry(spec.label.clone()).or_default().insert(session);
+                let differences = self.supervisor.differences(&spec);
                 let begun = self.supervisor.up(*spec.clone());
                 state.leftovers.remove(&spec.label);
                 drop(state);
-                say(write, id, Reply::Begun(begun));
+                say(write, id, Reply::Begun { begun, differences });
+            }
+            Request::Compare { spec } => {
+                say(write, id, Reply::Differences(self.supervisor.differences(&spec)));
             }
             Request::Wait { label, gate } => apart(Box::new(move |server| {
                 let watches = gate.is_none();

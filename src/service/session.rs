@@ -142,10 +142,19 @@ impl Session {
         self.pending.lock().unwrap_or_else(PoisonError::into_inner).is_none()
     }
 
-    /// Has a service up, with these values, as long as this session is there.
-    pub fn up(&self, spec: Spec) -> Result<Begun, SessionError> {
+    /// Has a service up, with these values, as long as this session is there. What was done for that, and what it had
+    /// otherwise before, in words that stand after "because".
+    pub fn up(&self, spec: Spec) -> Result<(Begun, Vec<String>), SessionError> {
         match self.ask(Request::Up { spec: Box::new(spec) })? {
-            Reply::Begun(begun) => Ok(begun),
+            Reply::Begun { begun, differences } => Ok((begun, differences)),
+            _ => Err(SessionError::Gone),
+        }
+    }
+
+    /// What a service would have otherwise than it has; nothing is done.
+    pub fn differences(&self, spec: Spec) -> Result<Vec<String>, SessionError> {
+        match self.ask(Request::Compare { spec: Box::new(spec) })? {
+            Reply::Differences(differences) => Ok(differences),
             _ => Err(SessionError::Gone),
         }
     }

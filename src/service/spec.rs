@@ -12,6 +12,8 @@ use crate::base::Digest;
 use crate::exec::Environ;
 use crate::model::{Command, Gate};
 
+use super::part::Parts;
+
 /// How long a service may take to become ready unless it says otherwise.
 pub const READY_TIMEOUT: Duration = Duration::from_secs(60);
 /// The pause between two tries of its probes unless it says otherwise.
@@ -56,6 +58,9 @@ pub struct Spec {
     /// Of what it depends on: what the tasks made that it needs, and the files that it watches. Nothing where nobody knows.
     #[serde(default)]
     pub content: Option<Digest>,
+    /// All that both are made of, to say what differs.
+    #[serde(default)]
+    pub parts: Parts,
     /// What to look at when it fails.
     pub hint: Option<String>,
     /// Values that its log must not show.
@@ -69,6 +74,11 @@ impl Spec {
     /// left alone.
     pub fn is_outdated_by(&self, other: &Self) -> bool {
         matches!((self.content, other.content), (Some(before), Some(now)) if before != now)
+    }
+
+    /// What another one with the same name has otherwise than this one, in words that stand after "because".
+    pub fn differences(&self, other: &Self) -> Vec<String> {
+        self.parts.differences(&other.parts, self.content.is_some() && other.content.is_some())
     }
 }
 

@@ -234,6 +234,12 @@ impl Supervisor {
         begun
     }
 
+    /// What a service would have otherwise than it has, in words that stand after "because"; nothing for one that is not
+    /// known.
+    pub fn differences(&self, spec: &Spec) -> Vec<String> {
+        self.kept().get(&spec.label).map_or_else(Vec::new, |service| service.spec.differences(spec))
+    }
+
     /// Waits until a service has come as far as `gate`, or is over, or `given_up` says that nobody waits any longer
     /// (asked now and then).
     pub fn wait(&self, label: &str, gate: Gate, given_up: &dyn Fn() -> bool) -> Result<Status, Failure> {

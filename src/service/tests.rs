@@ -12,6 +12,7 @@ use crate::exec::Environ;
 use crate::model::Command;
 
 use super::life::{Fact, Life, Step};
+use super::part::Parts;
 use super::spec::{Asks, How, Policy, Probe, Readiness, Variables, When};
 use super::*;
 
@@ -36,6 +37,7 @@ fn spec(dir: &Path, label: &str, run: &str) -> Spec {
         needs: BTreeMap::new(),
         identity: Digest::of(run.as_bytes()),
         content: None,
+        parts: Parts::default(),
         hint: None,
         secrets: Vec::new(),
         logs: dir.join("logs").join(label),

@@ -25,6 +25,8 @@ pub(super) enum Request {
     Hello { format: u32 },
     /// Have this service up, as long as this session is there.
     Up { spec: Box<Spec> },
+    /// Say what this service would have otherwise than it has; nothing is done.
+    Compare { spec: Box<Spec> },
     /// Say when a service has come that far, or why it has not; as far as it is to come, to whoever only watches.
     Wait { label: String, gate: Option<Gate> },
     /// These stay up when the session ends.
@@ -71,7 +73,12 @@ pub(super) enum Reply {
         supervisor: Identity,
         ended: Vec<String>,
     },
-    Begun(Begun),
+    /// What was done, and what the service had otherwise before.
+    Begun {
+        begun: Begun,
+        differences: Vec<String>,
+    },
+    Differences(Vec<String>),
     Come(Box<Status>),
     Failed(Box<Failure>),
     /// These were started again, in this order.

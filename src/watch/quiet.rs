@@ -65,6 +65,16 @@ impl Quiet {
         Some((self.last + self.window).min(first + self.cap))
     }
 
+    /// How many paths have gathered.
+    pub fn gathered(&self) -> usize {
+        self.batch.paths.len()
+    }
+
+    /// When the first hint came that nobody has taken.
+    pub fn first(&self) -> Option<Duration> {
+        self.first
+    }
+
     /// What gathered, if it is time.
     pub fn take(&mut self, now: Duration) -> Option<Batch> {
         if self.due()? > now {

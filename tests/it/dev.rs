@@ -39,6 +39,13 @@ fn started(sandbox: &Sandbox) -> Vec<String> {
     started
 }
 
+/// Why a node was started, each time.
+fn because(session: &Session, node: &str) -> Vec<String> {
+    let started = session.heard.iter().filter(|event| event["event"] == "node-started");
+    let started = started.filter(|event| session.name(event) == node);
+    started.map(|event| event["because"]["reason"].as_str().unwrap().to_owned()).collect()
+}
+
 #[test]
 fn a_service_is_started_again_exactly_if_what_it_depends_on_changed() {
     let sandbox = three();
@@ -56,6 +63,7 @@ fn a_service_is_started_again_exactly_if_what_it_depends_on_changed() {
         assert!(said.contains(&line.to_owned()), "{line}: {said:?}");
     }
     assert_eq!(started(&sandbox), ["api"]);
+    assert_eq!(because(&session, "api"), ["it is not up", "the output of `build` changed"]);
     // Files that it watches: changed, new in a new folder, gone. What is only touched or not meant is none.
     sandbox.save("site/index.html", "<h1>\n");
     assert!(without_groups(session.idle()).contains(&"+web".to_owned()));
@@ -68,6 +76,8 @@ fn a_service_is_started_again_exactly_if_what_it_depends_on_changed() {
     std::fs::remove_dir_all(sandbox.root().join("site/deep")).unwrap();
     assert!(without_groups(session.idle()).contains(&"+web".to_owned()));
     assert_eq!(started(&sandbox), ["web red"]);
+    let files = ["site/index.html changed", "site/deep/new.html was added", "site/deep/new.html was removed"];
+    assert_eq!(because(&session, "web")[1..], files);
     let (exit, told) = session.end(Signal::INT);
     assert_eq!((exit, &*told), (130, ""));
 }
@@ -83,6 +93,8 @@ fn exactly_the_services_whose_values_changed_are_started_again() {
     sandbox.save("Envfile.kdl", THREE.replace("SIZE \"big\"", "SIZE \"small\""));
     session.idle();
     assert_eq!(started(&sandbox), ["db small"]);
+    assert_eq!(because(&session, "web")[1..], ["COLOUR changed"]);
+    assert_eq!(because(&session, "db")[1..], ["SIZE changed"]);
     // The same values on another way; and a service that nothing says any more is not kept.
     sandbox.save(".env", "COLOUR=blue\nSIZE=small\n");
     sandbox.save("Envfile.kdl", THREE);

@@ -219,7 +219,7 @@ fn a_changed_value_restarts_exactly_what_sees_it() {
     let ran = project.sandbox.ok(&["up"]);
     assert_eq!(project.get(), "goodbye");
     assert!(ran.stderr.contains("ready dev.db already"), "{}", ran.stderr);
-    assert!(ran.stderr.contains("because it runs with other values"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("run dev.api because WORD changed"), "{}", ran.stderr);
     assert_eq!(project.order(), ["start db", "start api", "stop api", "start api"]);
     let before = project.ps()[0]["services"][0]["process"]["pid"].as_u64();
     project.sandbox.ok(&["restart", "api"]);

@@ -547,6 +547,46 @@ fn walk(dir: &Path, files: &mut Vec<PathBuf>, folders: &mut Vec<PathBuf>) {
     }
 }
 
+/// How many files, tasks and services the next change is told to concern.
+fn counted(session: &mut Session) -> (usize, u64, u64) {
+    let event = session.wait(|event, _| event["event"] == "changed");
+    session.idle();
+    let number = |name: &str| event[name].as_u64().unwrap();
+    (event["files"].as_array().unwrap().len() + number("more") as usize, number("tasks"), number("services"))
+}
+
+#[test]
+fn files_are_counted_and_folders_are_not() {
+    let sandbox = Sandbox::with(&[
+        (
+            "Envfile.kdl",
+            r#"
+            task "build" { inputs "src/**"; outputs "out.txt"; run "find src -type f | wc -l > out.txt" }
+            service "api" { needs "build"; run "exec sleep 1000" }
+            service "web" { watch "src/**"; run "exec sleep 1000" }
+            task "all" { needs "api" "web" }
+            "#,
+        ),
+        ("src/a.txt", "a\n"),
+        ("few/1.txt", "1\n"),
+        ("few/deep/down/2.txt", "2\n"),
+        ("few/deep/3.txt", "3\n"),
+    ]);
+    let (root, src) = (sandbox.root().to_path_buf(), sandbox.root().join("src"));
+    (0..2001).for_each(|number| sandbox.write(&format!("many/{number}.txt"), format!("{number}\n")));
+    let mut session = Session::start(&sandbox, &["all"]);
+    std::fs::rename(root.join("few"), src.join("few")).unwrap();
+    assert_eq!(counted(&mut session), (3, 1, 2), "{}", session.story());
+    std::fs::rename(root.join("many"), src.join("many")).unwrap();
+    assert_eq!(counted(&mut session), (2001, 1, 2), "{}", session.story());
+    std::fs::rename(src.join("many"), root.join("many")).unwrap();
+    assert_eq!(counted(&mut session), (2001, 1, 2), "{}", session.story());
+    std::fs::rename(src.join("few"), root.join("few")).unwrap();
+    assert_eq!(counted(&mut session), (3, 1, 2), "{}", session.story());
+    let (exit, _) = session.end(Signal::INT);
+    assert_eq!(exit, 130);
+}
+
 #[test]
 fn a_checkout_of_many_files_is_one_change() {
     // `ENVRUN_WATCH_FILES=100` makes ten thousand: more than the kernel keeps events for.

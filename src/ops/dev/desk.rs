@@ -2,7 +2,7 @@
 //! that goes on is handed to it, the rest waits until the session has time.
 
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -11,7 +11,7 @@ use signal_hook::consts::SIGINT;
 
 use crate::base::{Clock, RelPath, Timestamp};
 use crate::engine::dispatcher::{Credit, Message, OutputRoom};
-use crate::event::{Notice, Sequenced, Stream};
+use crate::event::{Notice, Sequenced, Stream, first_of};
 use crate::graph::NodeIx;
 use crate::service::{Status, Told};
 use crate::watch::{Area, Batch, Circle, Culprit, Hint, Quiet, Wrote};
@@ -25,9 +25,17 @@ const CAP: Duration = Duration::from_millis(60);
 /// With more files than these at once it is not asked of each what it means: everything is looked at.
 const MANY: usize = 400;
 /// So many are looked at one by one.
-const FEW: usize = 64;
-/// So many files are told by name.
-const NAMED: usize = 2;
+pub(super) const FEW: usize = 64;
+/// What is said where nobody knows which files changed.
+pub(super) const MANY_FILES: &str = "many files";
+/// From so many files on they may be a checkout, whose end is waited for; so long at the most, for the work of git may also
+/// be a hook that takes its time.
+const CHECKOUT: usize = 16;
+const CHECKOUT_CAP: Duration = Duration::from_secs(2);
+/// What git did not take away in this time, it never will.
+const CHECKOUT_DEAD: Duration = Duration::from_mins(1);
+/// How often it is looked whether a checkout is over.
+const CHECKOUT_LOOK: Duration = Duration::from_millis(5);
 
 /// What a session hears.
 #[derive(Debug)]
@@ -103,19 +111,6 @@ impl Changes {
         self.many |= later.many;
         self.gone.extend(later.gone);
     }
-
-    /// The changed files by name, each once, and how many others there are.
-    pub fn named(files: impl IntoIterator<Item = String>) -> (Vec<String>, usize) {
-        let mut seen = HashSet::new();
-        let mut named = Vec::new();
-        for file in files {
-            if seen.insert(file.clone()) && named.len() < NAMED {
-                named.push(file);
-            }
-        }
-        let more = seen.len() - named.len();
-        (named, more)
-    }
 }
 
 /// The desk.
@@ -127,6 +122,8 @@ pub(super) struct Desk {
     /// Bounds the output of services that is on its way.
     room: Arc<OutputRoom>,
     area: Mutex<Option<Arc<Area>>>,
+    /// There as long as git writes to the work tree.
+    git_lock: Mutex<Option<PathBuf>>,
     pub activity: Activity,
     circle: Mutex<Circling>,
 }
@@ -163,6 +160,7 @@ impl Desk {
             stage: Mutex::default(),
             room: Arc::default(),
             area: Mutex::default(),
+            git_lock: Mutex::default(),
             activity: Activity::default(),
             circle: Mutex::default(),
         })
@@ -171,6 +169,11 @@ impl Desk {
     /// From now on this is what paths mean.
     pub fn set_area(&self, area: Arc<Area>) {
         *lock(&self.area) = Some(area);
+    }
+
+    /// From now on this is the folder that git keeps what is checked out in.
+    pub fn set_git(&self, git: Option<&Path>) {
+        *lock(&self.git_lock) = git.map(|git| git.join("index.lock"));
     }
 
     /// The nodes are others now: nobody of them has done anything yet.
@@ -294,9 +297,11 @@ impl Desk {
     pub fn gather(&self, hints: &Receiver<Hint>) {
         let begun = Instant::now();
         let mut quiet = Quiet::new(WINDOW, CAP);
+        let mut checkout = false;
         loop {
             let hint = match quiet.due() {
                 None => hints.recv().map_err(|_| RecvTimeoutError::Disconnected),
+                Some(_) if checkout => hints.recv_timeout(CHECKOUT_LOOK),
                 Some(due) => hints.recv_timeout(due.saturating_sub(begun.elapsed())),
             };
             match hint {
@@ -310,13 +315,25 @@ impl Desk {
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
             }
-            if let Some(batch) = quiet.take(begun.elapsed()) {
+            let now = begun.elapsed();
+            checkout = quiet.gathered() >= CHECKOUT
+                && quiet.due().is_some_and(|due| due <= now)
+                && quiet.first().is_some_and(|first| now < first + CHECKOUT_CAP)
+                && self.is_checking_out();
+            if !checkout && let Some(batch) = quiet.take(now) {
                 self.changed(batch, begun.elapsed());
             }
         }
     }
 
-    fn is_noise(&self, path: &std::path::Path) -> bool {
+    /// Whether git is about to write other files: half of them is what nobody wants to build.
+    fn is_checking_out(&self) -> bool {
+        let since =
+            lock(&self.git_lock).as_ref().and_then(|lock| lock.symlink_metadata().ok()?.modified().ok());
+        since.is_some_and(|since| since.elapsed().is_ok_and(|age| age < CHECKOUT_DEAD))
+    }
+
+    fn is_noise(&self, path: &Path) -> bool {
         lock(&self.area).as_ref().is_some_and(|area| area.is_noise(path))
     }
 
@@ -329,6 +346,8 @@ impl Desk {
         let mut changes = Changes { folders: batch.lost, many: batch.lost, gone, ..Changes::default() };
         changes.folders |= !changes.gone.is_empty();
         let mut somebody = false;
+        // A folder came, or went; which files lie in it, is told for themselves, or asked by content.
+        let mut places = HashSet::new();
         if batch.paths.len() > MANY {
             (changes.folders, changes.many) = (true, true);
         } else {
@@ -336,7 +355,8 @@ impl Desk {
             let mut at = 0;
             while let Some((path, when)) = paths.get(at).cloned() {
                 at += 1;
-                if path.symlink_metadata().is_ok_and(|stat| stat.is_dir()) && area.reaches(&path) {
+                let is_folder = path.symlink_metadata().is_ok_and(|stat| stat.is_dir());
+                if is_folder && area.reaches(&path) {
                     changes.folders = true;
                     // What was put into a new folder before it was watched, nobody told of.
                     let inside = std::fs::read_dir(&path).into_iter().flatten().flatten();
@@ -354,6 +374,9 @@ impl Desk {
                     somebody |= meaning.is_some();
                     continue;
                 };
+                if is_folder {
+                    places.insert(file.clone());
+                }
                 let ago = now.saturating_sub(when);
                 let written = Timestamp(wall.0.saturating_sub(u64::try_from(ago.as_millis()).unwrap_or(0)));
                 match self.culprit(&area, &file, &meaning.readers, written, now) {
@@ -373,10 +396,12 @@ impl Desk {
         if changes.folders && changes.readers.is_empty() {
             // Nobody knows which: every node that runs is asked for all of its files.
             let readers = area.readers().map(|node| (node, RelPath::root())).collect();
-            self.tell_run(Message::Changed { files: (vec!["many files".to_owned()], 0), readers });
+            self.tell_run(Message::Changed { files: (vec![MANY_FILES.to_owned()], 0), readers });
         }
         if !changes.readers.is_empty() {
-            let files = Changes::named(changes.readers.iter().map(|(_, file)| file.display().into_owned()));
+            let is_file = |file: &&RelPath| !places.contains(*file);
+            let files = changes.readers.iter().map(|(_, file)| file).filter(is_file);
+            let files = first_of(files.map(|file| file.display().into_owned()));
             self.tell_run(Message::Changed { files, readers: changes.readers.clone() });
         }
         self.wake(Wake::Changed(changes));

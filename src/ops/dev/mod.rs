@@ -35,7 +35,7 @@ use crate::engine::dispatcher::{self, Ending, Message};
 use crate::engine::memory::{Memory, at_rest};
 use crate::engine::service::{Ear, Hold};
 use crate::engine::surroundings::{Surroundings, state_label};
-use crate::event::{Event, Notice, Outcome, Texts};
+use crate::event::{Event, Notice, Outcome, Texts, first_of};
 use crate::exec::{self, Processes, Signals};
 use crate::fingerprint::Interest;
 use crate::graph::NodeIx;
@@ -49,7 +49,7 @@ use crate::watch::{Area, Eyes};
 use super::guard::{Admitted, admit};
 use super::run::{Ready, Request};
 use super::{Context, Problem, Project};
-use desk::{Changes, Desk, Wake};
+use desk::{Changes, Desk, FEW, MANY_FILES, Wake};
 use share::{Begun, Joined};
 
 pub use crate::watch::Looks;
@@ -637,7 +637,9 @@ impl Session<'_> {
             }
         }
         let texts = self.texts();
-        let git = place::git_folder(&around).filter(|_| self.head_matters());
+        let git = place::git_folder(&around);
+        self.desk.set_git(git.as_deref());
+        let git = git.filter(|_| self.head_matters());
         let mut wanted = workspace.folders_of(&interest);
         let parents: BTreeSet<PathBuf> = texts
             .iter()
@@ -744,7 +746,7 @@ impl Session<'_> {
         let root = self.project.root();
         let changed = self.contents.iter().filter(is_new);
         let changed = changed.map(|(path, _)| path.strip_prefix(root).unwrap_or(path).display().to_string());
-        let (files, more) = Changes::named(changed);
+        let (files, more) = first_of(changed);
         // A commit is a reason to read them again, too.
         if !files.is_empty() || state == Texts::Broken {
             self.reporters.tell(Event::Reread { files, more, values, state });
@@ -793,25 +795,50 @@ fn told_as(reporters: &Reporters, label: &str) -> Option<NodeIx> {
 
 /// What is told of changes, if any file among them really is another one than before.
 fn changed(ready: &Ready, actions: &Actions<'_>, changes: &Changes) -> Option<Event> {
-    const FEW: usize = 64;
-    let few = changes.readers.len() <= FEW;
-    let readers: Vec<_> = changes
-        .readers
-        .iter()
-        .filter(|(node, file)| !few || actions.has_read_otherwise(*node, file))
-        .collect();
-    if readers.is_empty() {
-        return None;
-    }
-    let (files, more) = Changes::named(readers.iter().map(|(_, file)| file.display().into_owned()));
-    let mut affected = vec![false; ready.plan.graph.len()];
-    let mut todo: Vec<NodeIx> = readers.iter().map(|(node, _)| *node).collect();
-    while let Some(node) = todo.pop() {
-        if !std::mem::replace(&mut affected[node.index()], true) {
-            todo.extend(ready.plan.graph.needed_by(node));
+    let mut files: BTreeSet<RelPath> = BTreeSet::new();
+    let mut nodes: Vec<NodeIx> = Vec::new();
+    if changes.many || changes.readers.len() > FEW {
+        // By content: of so many nobody says which, or they came with what nobody reads.
+        let told: BTreeSet<NodeIx> = changes.readers.iter().map(|(node, _)| *node).collect();
+        for node in ready.plan.graph.indices().filter(|node| changes.many || told.contains(node)) {
+            match actions.all_read_otherwise(node) {
+                Some(others) if others.is_empty() => {}
+                Some(others) => {
+                    files.extend(others);
+                    nodes.push(node);
+                }
+                // It never ran well: whatever it is told of may be what it waits for.
+                None if told.contains(&node) || actions.declaration(node).is_some() => {
+                    let own = changes.readers.iter().filter(|(reader, _)| *reader == node);
+                    files.extend(own.map(|(_, file)| file.clone()));
+                    nodes.push(node);
+                }
+                None => {}
+            }
+        }
+    } else {
+        for (node, file) in &changes.readers {
+            let others = actions.read_otherwise(*node, file).unwrap_or_else(|| vec![file.clone()]);
+            if !others.is_empty() {
+                files.extend(others);
+                nodes.push(*node);
+            }
         }
     }
-    let is_task = |node: &NodeIx| affected[node.index()] && !ready.plan.graph[*node].task.is_group();
-    let tasks = ready.plan.graph.indices().filter(is_task).count();
-    Some(Event::Changed { files, more, tasks })
+    if nodes.is_empty() {
+        return None;
+    }
+    let (files, more) = match files.is_empty() {
+        true => (vec![MANY_FILES.to_owned()], 0),
+        false => first_of(files.iter().map(|file| file.display().into_owned())),
+    };
+    let mut affected = vec![false; ready.plan.graph.len()];
+    while let Some(node) = nodes.pop() {
+        if !std::mem::replace(&mut affected[node.index()], true) {
+            nodes.extend(ready.plan.graph.needed_by(node));
+        }
+    }
+    let affected = ready.plan.graph.indices().filter(|node| affected[node.index()]);
+    let (tasks, services) = ready.plan.graph.tasks_and_services(affected);
+    Some(Event::Changed { files, more, tasks, services })
 }

@@ -134,8 +134,8 @@ impl Text {
                     self.finished(node, outcome, Duration::ZERO, state);
                 }
             }
-            Event::Changed { files, more, tasks } => {
-                let text = words::changed(files, *more, *tasks, self.style);
+            Event::Changed { files, more, tasks, services } => {
+                let text = words::changed(files, *more, (*tasks, *services), self.style);
                 self.say(None, &text);
             }
             Event::Watching { files, folders, polling } => {
