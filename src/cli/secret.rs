@@ -321,7 +321,9 @@ fn text(rows: &[Listed], bold: impl Fn(&str) -> String) -> String {
         let due = match row.due_in_seconds {
             Some(seconds) if seconds >= 0 => format!("in {}", left(seconds.unsigned_abs())),
             Some(over) => format!("overdue {}", duration(over.unsigned_abs())),
-            None if row.present && matches!(row.rotate, Some(Rotate::After(_))) => "unknown".into(),
+            None if row.present == Some(true) && matches!(row.rotate, Some(Rotate::After(_))) => {
+                "unknown".into()
+            }
             None => "-".into(),
         };
         // What stands under DUE is not said twice.
@@ -329,12 +331,11 @@ fn text(rows: &[Listed], bold: impl Fn(&str) -> String) -> String {
         let problem = row.problem.clone().filter(|problem| !is_due || !problem.starts_with(OVERDUE));
         vec![
             name,
-            if row.present {
-                "yes"
-            } else if row.optional {
-                "optional"
-            } else {
-                "no"
+            match row.present {
+                Some(true) => "yes",
+                Some(false) if row.optional => "optional",
+                Some(false) => "no",
+                None => "?",
             }
             .to_owned(),
             row.from.clone(),

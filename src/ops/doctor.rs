@@ -322,14 +322,15 @@ impl Around<'_> {
             |kind, name: String, span, finding| drafts.push(Draft::known(kind, name, span, finding));
         let asked = guard::ask(self.context, project, &model.name, self.env, values, "its secrets");
         if let Err(refused) = asked {
-            let reason = match &refused {
-                Problem::Refused(refusals) => {
-                    refusals.first().map_or_else(String::new, |one| one.reason.clone())
-                }
-                other => other.to_string(),
+            let (reason, hint) = match &refused {
+                Problem::Refused(refusals) => refusals
+                    .first()
+                    .map_or_else(Default::default, |one| (one.reason.clone(), one.hint.clone())),
+                other => (other.to_string(), other.hint()),
             };
-            let finding = Finding::warn(format!("not looked at: {reason}"))
-                .hint("the guard of an environment stands before its secrets too");
+            let why = "the guard of an environment stands before its secrets too";
+            let hint = hint.map_or_else(|| why.to_owned(), |hint| format!("{why}: {hint}"));
+            let finding = Finding::warn(format!("not looked at: {reason}")).hint(hint);
             return tell("secret", "secrets".into(), None, finding);
         }
         let examined = match secrets.examine(values) {

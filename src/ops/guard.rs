@@ -30,6 +30,7 @@ use crate::record::{self, GlassEntry};
 use crate::vars::{Lookup, SEALED, SecretId, condition_names, requirement_names};
 
 use super::deploy::{Begun, Job, words};
+use super::env::guard::giving;
 use super::run::{Ready, Request};
 use super::secret::{Wants, unseal};
 use super::{Context, Problem, Project, Refusal};
@@ -546,7 +547,10 @@ fn answer(
 ) -> Option<(String, Option<String>)> {
     let ask = || match around.ask(guard, scene, &|command| carry.probe(command)) {
         Verdict::Holds => None,
-        Verdict::Fails(reason) | Verdict::NoRepository(reason) => Some((reason, around.remedy(guard, scene))),
+        Verdict::Fails(reason) | Verdict::NoRepository(reason) => {
+            let hint = giving(guard, scene.values.values()).or_else(|| around.remedy(guard, scene));
+            Some((reason, hint))
+        }
     };
     match guard.kind {
         // What a node's own variables and folder have a say in.

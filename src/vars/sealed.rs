@@ -1,7 +1,7 @@
 //! Secrets among the values: which of them something depends on, and what stores say of them.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use crate::model::{ProjectName, VarName};
 
@@ -64,6 +64,20 @@ impl Values {
         let resolved = resolver.done;
         // Whoever was quicker said the same.
         let _ = self.opened.set(Opened { answers, resolved });
+    }
+
+    /// The same as nobody has asked stores for: what is opened there stays closed here.
+    pub fn closed(&self) -> Self {
+        Self {
+            project: self.project().clone(),
+            env: self.env.clone(),
+            outer: self.outer.as_ref().map(|outer| Arc::new(outer.closed())),
+            slots: self.slots.clone(),
+            sealed: self.sealed.clone(),
+            opened: OnceLock::new(),
+            given: Arc::clone(&self.given),
+            caller: Arc::clone(&self.caller),
+        }
     }
 
     /// Whether stores were asked.

@@ -17,16 +17,16 @@ use super::slot::{Definition, NOWHERE, Slot, declare, load_dotenv};
 
 /// The values of one project in one environment. Cheap to share, never changed.
 pub struct Values {
-    project: ProjectName,
+    pub(super) project: ProjectName,
     pub(super) env: Option<EnvName>,
     /// The values of the project around it, for names that it does not declare itself.
     pub(super) outer: Option<Arc<Values>>,
     pub(super) slots: IndexMap<VarName, Slot>,
     /// Every name, as long as no store was asked.
-    sealed: HashMap<VarName, Resolved>,
+    pub(super) sealed: HashMap<VarName, Resolved>,
     /// Every name, with what stores said.
     pub(super) opened: OnceLock<Opened>,
-    given: Source,
+    pub(super) given: Source,
     pub(super) caller: Source,
 }
 

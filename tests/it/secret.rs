@@ -330,7 +330,7 @@ task "t" { run "echo $KEY" }
             exit: 3
             --- stdout
             SECRET  PRESENT  FROM      AGE  DUE
-            KEY     no       not read  -    -    its `read` ended with status 7: no route to vault
+            KEY     ?        not read  -    -    its `read` ended with status 7: no route to vault
             --- stderr
             hint: see what is wrong by hand: echo "no route to vault" >&2; exit 7
         "#]],
@@ -860,4 +860,52 @@ fn what_a_killed_envrun_left_of_secrets_is_removed_by_whoever_comes_by() {
             assert!(left.is_empty(), "{args:?}: {left:?}");
         }
     }
+}
+
+#[test]
+fn a_guard_that_mentions_a_secret_has_it_made_or_says_what_makes_it() {
+    let sandbox = Sandbox::new(
+        r##"
+        env "prod" {
+            secrets { TOK generate="hex" length=16; API }
+            guard { set "TOK"; exec #"test "${#TOK}" = 16"# }
+            task "t" { mutates #true; run "echo done" }
+        }
+        env "uat" {
+            secrets { API }
+            guard { set "API" }
+            task "t" { mutates #true; run "echo done" }
+        }
+        "##,
+    );
+    git(&sandbox, &["init", "--quiet"]);
+    sandbox.write(".gitignore", ".envrun/\n");
+    // Whoever only looks makes nothing, and is told what would.
+    for args in [
+        &["env", "exec", "prod", "--", "true"][..],
+        &["secret", "get", "prod", "TOK"],
+        &["env", "export", "prod"],
+    ] {
+        let refused = sandbox.run(args);
+        assert_eq!(refused.exit, 3, "{}", refused.text());
+        assert!(refused.stderr.contains("hint: `envrun secret generate prod`"), "{}", refused.text());
+    }
+    let list = sandbox.ok(&["secret", "list", "prod"]).stdout;
+    assert!(list.lines().nth(1).unwrap().starts_with("TOK     ?        not read: TOK is not set"), "{list}");
+    let json = sandbox.ok(&["secret", "list", "prod", "--format", "json"]).stdout;
+    assert!(json.contains("\"present\": null"), "{json}");
+    // A dry run makes none either; a run does.
+    sandbox.ok(&["prod.t", "-n"]);
+    assert!(!sandbox.exists(".envrun/secrets/prod.env"));
+    let ran = sandbox.ok(&["prod.t"]);
+    assert!(ran.stderr.contains("made and stored in .envrun/secrets/prod.env: TOK"), "{}", ran.text());
+    // One that nobody can make.
+    let refused = sandbox.run(&["uat.t"]);
+    assert_eq!(refused.exit, 3, "{}", refused.text());
+    assert!(refused.stderr.contains("hint: `envrun secret set uat API`"), "{}", refused.text());
+    // With its secret there, the guard lets everybody pass.
+    sandbox.ok(&["env", "exec", "prod", "--", "true"]);
+    let listed = sandbox.ok(&["secret", "list", "prod"]).stdout;
+    assert!(listed.lines().nth(1).unwrap().starts_with("TOK     yes"), "{listed}");
+    assert!(listed.lines().nth(2).unwrap().starts_with("API     no"), "{listed}");
 }

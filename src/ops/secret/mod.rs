@@ -362,10 +362,34 @@ pub fn open_all(
     }
 }
 
+/// The same for these, and for what costs nothing to read. Nothing is made.
+///
+/// # Errors
+/// A store that cannot be read.
+pub fn open_these(
+    context: &Context,
+    project: &Project,
+    values: &Arc<Values>,
+    ids: BTreeSet<SecretId>,
+) -> Result<(), Problem> {
+    let opened = open_wanted(context, project, values, &Wanted::Only(ids), Missing::Leave);
+    opened.refused.first().map_or(Ok(()), |refused| Err(Problem::Store(refused.clone())))
+}
+
 /// The same, as far as stores can be read: what could not be asked stays sealed, and is told in [`Opened::refused`].
 pub fn open_readable(context: &Context, project: &Project, values: &Arc<Values>, missing: Missing) -> Opened {
+    open_wanted(context, project, values, &Wanted::Everything, missing)
+}
+
+fn open_wanted(
+    context: &Context,
+    project: &Project,
+    values: &Arc<Values>,
+    wanted: &Wanted,
+    missing: Missing,
+) -> Opened {
     let processes = Processes::new(PATIENCE);
-    let opened = Secrets::new(context, project, &processes).open(values, &Wanted::Everything, missing);
+    let opened = Secrets::new(context, project, &processes).open(values, wanted, missing);
     processes.wait();
     processes.finish();
     opened

@@ -25,8 +25,8 @@ pub struct Listed {
     /// The included project that declares it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub project: Option<String>,
-    /// It is there.
-    pub present: bool,
+    /// It is there; nothing where that may not be looked at, or cannot.
+    pub present: Option<bool>,
     /// Who has it, or why nobody has.
     pub from: String,
     /// Where it is kept.
@@ -127,7 +127,7 @@ pub fn list(context: &Context, project: &mut Project, env: Option<EnvName>) -> R
             let row = |kept: &Kept| Listed {
                 name: kept.spec.secret.name.to_string(),
                 project: Some(kept.spec.project.to_string()).filter(|project| !project.is_empty()),
-                present: false,
+                present: None,
                 from: String::new(),
                 store: kept.place.shown(secrets_root(project)),
                 generate: kept.spec.secret.generate.map(word),
@@ -153,6 +153,7 @@ pub fn list(context: &Context, project: &mut Project, env: Option<EnvName>) -> R
                     continue;
                 }
                 let mut row = row(&one.kept);
+                row.present = (!matches!(one.state, State::Unread(_))).then_some(false);
                 row.age_seconds = one.age.map(|age| age.as_secs());
                 let seconds = |time: Duration| i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
                 // One that is overdue for less than a second is overdue.
@@ -160,7 +161,7 @@ pub fn list(context: &Context, project: &mut Project, env: Option<EnvName>) -> R
                     one.left.map(|left| left.map_or_else(|over| -seconds(over).max(1), seconds));
                 match one.state {
                     State::Present { from, placeholder, short } => {
-                        row.present = true;
+                        row.present = Some(true);
                         row.from = from;
                         row.problem = match (placeholder, short, one.left) {
                             (true, _, _) => Some("a placeholder".into()),

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use crate::engine::surroundings::{Surroundings, scope_conditions};
 use crate::graph::{ConfiguredTask, NodeIx, Step, TaskGraph};
-use crate::model::{Content, EnvName, Envfile, Only, Secret, VarName};
+use crate::model::{Condition, ConditionKind, Content, EnvName, Envfile, Only, Secret, VarName};
 use crate::plan::Plan;
-use crate::vars::{SecretId, Values};
+use crate::vars::{SecretId, Values, condition_names};
 
 use super::super::guard::changes_something;
 use super::super::{Context, Project, Refusal};
@@ -52,6 +52,13 @@ impl Wants {
             if matches!(node.kind(), "deploy" | "service") {
                 wanted.extend(at_hand(around.envfile, node));
             }
+            if changes_something(node) || !wanted.is_empty() {
+                let guards = scope_conditions(around.envfile, node, |scope| &scope.guard);
+                let guards = guards.chain(&node.task.guard).filter(|guard| wants_values(guard));
+                let names: Vec<_> = guards.map(|guard| condition_names(around.envfile, guard)).collect();
+                let names = names.iter().flatten().map(VarName::as_str);
+                wanted.extend(around.task_values(node, &node.task).secrets(names));
+            }
             if node.actions().iter().any(writes_all) {
                 wanted.extend(node.values.secrets());
             }
@@ -75,6 +82,11 @@ fn at_hand(envfile: &Envfile, node: &ConfiguredTask) -> impl Iterator<Item = Sec
     let costs = |secret: &Secret| secret.kept.as_ref().is_some_and(|kept| kept.store.is_declared());
     let specs = envfile.secrets(node.env.as_ref()).into_iter().filter(move |spec| !costs(&spec.secret));
     specs.map(|spec| (spec.project, spec.secret.name)).filter(move |id| visible.contains(id))
+}
+
+/// Whether a guard is to see what it mentions, and not only whether that is there by chance.
+fn wants_values(guard: &Condition) -> bool {
+    matches!(guard.kind, ConditionKind::Set(_) | ConditionKind::Exec { .. })
 }
 
 /// Whether a file is written that holds every secret.
