@@ -54,6 +54,8 @@ struct Slot {
     stale: Mutex<Option<Box<Stale>>>,
     /// When it was first looked at.
     looked: OnceLock<SystemTime>,
+    /// Its lock was taken by this run before.
+    locked: AtomicBool,
     /// What was found in the cache when it was first looked at, if it is small.
     found: Mutex<Option<Box<Hit>>>,
     /// What was wrong with its entry in the cache, and is not told yet.
@@ -652,9 +654,9 @@ impl<'a> Actions<'a> {
         let made = self.make(node, known, prepared, send);
         match (&made, aside) {
             (Err(_), Some(aside)) => aside.put_back(),
-            (Err(_), None) => {}
-            (Ok(_), _) => lock.iter().for_each(NodeLock::stamp),
+            (Err(_), None) | (Ok(_), _) => {}
         }
+        lock.iter().for_each(NodeLock::stamp);
         let outcome = made.unwrap_or_else(|failure| match failure {
             Some(failure) => self.failed(configured, failure, true),
             None => Outcome::Cancelled,
@@ -1112,7 +1114,19 @@ impl<'a> Actions<'a> {
         // Only what writes outputs can be done twice with harm.
         configured.task.outputs.as_ref()?;
         let looked = self.slot(node).looked.get().copied();
-        NodeLock::take(self.around.root, &configured.label, looked.unwrap_or_else(SystemTime::now))
+        let looked = looked.unwrap_or_else(SystemTime::now);
+        let mut lock = NodeLock::take(self.around.root, &configured.label, looked)?;
+        if self.slot(node).locked.swap(true, Ordering::SeqCst) {
+            // It was ours, for a result that could not be put in place.
+            lock.forget_stamp();
+        }
+        let workspace = self.around.workspace;
+        if lock.was_taken_after(workspace.opened()) {
+            // What another envrun left in the output folders since is not this one's to be credited with.
+            workspace.relearn(&state_label(configured));
+        }
+        lock.stamp();
+        Some(lock)
     }
 }
 

@@ -15,6 +15,9 @@ pub struct NodeLock {
     file: File,
     /// Somebody else had it after the moment that was asked about: what was found out by then may be out of date.
     pub was_taken: bool,
+    /// When somebody last had it.
+    stamp: Option<SystemTime>,
+    waited: bool,
 }
 
 /// By how much the file system's clock may be behind ours: its tick, and a margin.
@@ -50,11 +53,24 @@ impl NodeLock {
         };
         // Whoever had it and gave it back before we came left a stamp.
         let stamped = || -> io::Result<SystemTime> { file.metadata()?.modified() };
-        let was_taken = waited || (!is_new && stamped().is_ok_and(|stamp| stamp + TICK >= since));
-        Some(Self { file, was_taken })
+        let stamp = if is_new { None } else { stamped().ok() };
+        let was_taken = waited || stamp.is_some_and(|stamp| stamp + TICK >= since);
+        Some(Self { file, was_taken, waited, stamp })
     }
 
-    /// Tells those who looked at the node while we had it that there is something new.
+    /// Whether somebody had it after a moment, be it that he has lost it since, unheard.
+    pub fn was_taken_after(&self, moment: SystemTime) -> bool {
+        self.was_taken || self.stamp.is_some_and(|stamp| stamp + TICK >= moment)
+    }
+
+    /// The last one who had it was this run.
+    pub fn forget_stamp(&mut self) {
+        self.stamp = None;
+        self.was_taken = self.waited;
+    }
+
+    /// Tells those who looked at the node while we had it that there is something new. Once before anything is written,
+    /// for whoever comes when we were killed, and once when all is.
     pub fn stamp(&self) {
         let _ = self.file.write_all_at(b"\n", 0);
     }

@@ -8,13 +8,16 @@
 //! |---|---|
 //! | a file that is declared by name | a task may bring it up to date in place: a lock file, a database |
 //! | what was there before the task first ran | it is somebody's source, or came with the checkout |
-//! | what another task has claimed since | it is an output of that one now |
+//!
+//! What another task made there goes the same way, as long as it is what that task made. Two tasks of one run never share
+//! a place; it is the same task in another environment or with other arguments, or one that is called otherwise now.
+//! `dev.build` and `prod.build` both make `dist`: nothing of the one is credited to the other.
 //!
 //! A run that is killed, or whose inputs changed, is not recorded, and yet it may have left files there. So before the
 //! first command the state file is told what lies there already; whatever is more the next time is of that run, and goes.
 //! Until a run ends well, the task is not up to date, whatever its inputs say.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::PoisonError;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -26,7 +29,9 @@ use crate::cache::{ActionResult, Output};
 
 use super::Workspace;
 use super::freshness::Prepared;
+use super::keep::is_as_made;
 use super::record::List;
+use super::state::Attempt;
 use super::table::{FileKind, PathId};
 
 /// Files that were moved away. Dropped, they are gone for good; [put back](Aside::put_back), they are where they were.
@@ -67,20 +72,34 @@ impl Workspace {
         let mut before: HashSet<PathId> =
             self.area(task).iter().map(|path| self.intern(path.as_bytes())).collect();
         // What a run that did not end well left, and the next one may use after all, was not there before either.
-        if let Some(earlier) = self.state().attempts.get(task.label.as_str()) {
-            let earlier: HashSet<PathId> = earlier.iter().copied().collect();
+        if let Some(earlier) = self.earlier(task) {
             before.retain(|id| earlier.contains(id));
         }
         if tell {
-            self.attempt(&task.label, before.iter().copied().collect());
+            let before = before.iter().copied().collect();
+            self.attempt(&task.label, Attempt { place: task.place(), before });
         }
         self.befores().insert(task.label.as_str().into(), before);
     }
 
+    /// What lay in the task's output folders before runs that did not end well: its own, and those of tasks that make the
+    /// same there, as it does in another environment. `None` if there was no such run.
+    fn earlier(&self, task: &Prepared) -> Option<HashSet<PathId>> {
+        let state = self.state();
+        if state.attempts.is_empty() {
+            return None;
+        }
+        let place = task.place();
+        let attempts = state.attempts.iter();
+        attempts
+            .filter(|(label, attempt)| ***label == *task.label || attempt.place == place)
+            .map(|(_, attempt)| attempt.before.iter().copied().collect())
+            .reduce(|one: HashSet<PathId>, other| &one & &other)
+    }
+
     /// Notes that a result is about to be put in place: cut short, it leaves what a run that is cut short leaves.
     pub(super) fn begin_restore(&self, task: &Prepared, result: &ActionResult) {
-        let names = literals(task);
-        self.begin(task, result.outputs.iter().any(|output| !names.contains(output.path.as_bytes())));
+        self.begin(task, !names_all(task, &result.outputs));
     }
 
     /// Which outputs were there before the task first ran; all, if nobody looked.
@@ -103,7 +122,7 @@ impl Workspace {
     /// Whether every output is a file that is declared by name and was there before, and no run was cut short since: there
     /// is nothing else that the task could be credited with.
     fn names_its_files(&self, task: &Prepared) -> bool {
-        if self.state().attempts.contains_key(task.label.as_str()) {
+        if self.earlier(task).is_some() {
             return false;
         }
         task.outputs.includes.iter().all(|pattern| {
@@ -132,9 +151,9 @@ impl Workspace {
 
     /// What lies in the task's output folders, did not before a run that did not end well, and is not `kept`.
     fn garbage(&self, task: &Prepared, kept: &HashSet<&RelPath>) -> Vec<RelPath> {
+        let Some(before) = self.earlier(task) else { return Vec::new() };
         let before: HashSet<RelPath> = {
             let state = self.state();
-            let Some(before) = state.attempts.get(task.label.as_str()) else { return Vec::new() };
             before.iter().filter_map(|id| RelPath::from_bytes(state.table.path(*id))).collect()
         };
         let names = literals(task);
@@ -158,12 +177,49 @@ impl Workspace {
         let wanted =
             self.made_before(task, |path, row, _| row.kind == FileKind::Dir || !names.contains(path));
         let kind = |path: &RelPath| self.root.stat(path.as_bytes()).ok().flatten().map(|stat| stat.kind());
-        wanted
-            .into_iter()
+        let all: BTreeSet<RelPath> = wanted.into_iter().chain(self.made_by_others(task, |_| false)).collect();
+        // Inner ones first: a folder goes when nothing is left in it.
+        all.into_iter()
+            .rev()
             .filter(|path| task.outputs.covers(path) && self.is_inside(path))
             .filter_map(|path| Some((kind(&path)?, path)))
             .map(|(kind, path)| (path, kind))
             .collect()
+    }
+
+    /// What lies in the task's output folders, but for what is `kept`, and is what another task's last good run made
+    /// there, deepest first.
+    pub(super) fn made_by_others(&self, task: &Prepared, kept: impl Fn(&[u8]) -> bool) -> Vec<RelPath> {
+        let names = literals(task);
+        let mut paths = self.area(task);
+        paths.retain(|path| {
+            !names.contains(path.as_bytes()) && !kept(path.as_bytes()) && self.is_inside(path)
+        });
+        if paths.is_empty() {
+            return Vec::new();
+        }
+        let ids = self.intern_all(paths.iter().map(RelPath::as_bytes));
+        let unreadable: HashSet<PathId> = self.look_all(&ids).into_iter().map(|(id, _)| id).collect();
+        let state = self.state();
+        let claims = self.claimed_by(&state, &ids);
+        let makers: HashSet<&str> =
+            claims.values().map(|label| &**label).filter(|label| *label != task.label).collect();
+        let as_made: HashSet<(PathId, &str)> = makers
+            .into_iter()
+            .filter_map(|label| Some((label, state.record(label)?)))
+            .flat_map(|(label, record)| record.rows(List::Outputs).map(move |row| (label, row)))
+            .filter(|(_, row)| !row.prior && is_as_made(row, state.table.entry(row.id)))
+            .map(|(label, row)| (row.id, label))
+            .collect();
+        let is_others = |id: &PathId| claims.get(id).is_some_and(|label| as_made.contains(&(*id, &**label)));
+        let mut others: Vec<RelPath> = paths
+            .into_iter()
+            .zip(&ids)
+            .filter(|(_, id)| !unreadable.contains(id) && is_others(id))
+            .map(|(path, _)| path)
+            .collect();
+        others.sort_unstable_by(|a, b| b.cmp(a));
+        others
     }
 
     /// Removes what restores that were killed left beside the places of outputs. Looks into each folder once: ten thousand
@@ -192,6 +248,12 @@ impl Workspace {
             }
         }
     }
+}
+
+/// Whether all of these are declared by name.
+pub(super) fn names_all(task: &Prepared, outputs: &[Output]) -> bool {
+    let names = literals(task);
+    outputs.iter().all(|output| names.contains(output.path.as_bytes()))
 }
 
 /// What is declared by name.

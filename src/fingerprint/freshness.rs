@@ -128,6 +128,16 @@ impl Prepared {
     pub fn text(&self) -> Digest {
         self.text
     }
+
+    /// Where its outputs go: equal for two tasks exactly if they declare the same ones.
+    pub(super) fn place(&self) -> Digest {
+        let mut texts: Vec<&str> = self.output_texts.iter().map(String::as_str).collect();
+        texts.sort_unstable();
+        let mut place = Vec::new();
+        place.put_bytes(self.dir.as_bytes());
+        texts.iter().for_each(|text| place.put_bytes(text.as_bytes()));
+        Digest::of(&place)
+    }
 }
 
 impl Fingerprint {

@@ -132,26 +132,13 @@ impl Journal {
     }
 
     fn append_locked(&mut self, file: &mut File, write: impl FnOnce(&News) -> Vec<u8>) -> io::Result<u64> {
-        let meta = file.metadata()?;
-        let mut news = News::default();
-        match self.known.filter(|known| known.dev == meta.dev() && known.inode == meta.ino()) {
-            // Shorter than it was: somebody emptied it by hand.
-            Some(known) if known.end > meta.len() => self.known = None,
-            Some(known) if known.end < meta.len() => news.records = self.read_from(file, known.end)?.0,
-            Some(_) => {}
-            None => self.known = None,
-        }
-        if self.known.is_none() {
-            news.replaced = true;
-            let (records, magic) = self.read_from(file, 0)?;
-            news.records = records;
-            if !magic {
-                file.set_len(0)?;
-                file.seek(SeekFrom::Start(0))?;
-                file.write_all(self.magic)?;
-                let meta = file.metadata()?;
-                self.known = Some(Known { dev: meta.dev(), inode: meta.ino(), end: self.magic.len() as u64 });
-            }
+        let (news, magic) = self.news(file)?;
+        if !magic {
+            file.set_len(0)?;
+            file.seek(SeekFrom::Start(0))?;
+            file.write_all(self.magic)?;
+            let meta = file.metadata()?;
+            self.known = Some(Known { dev: meta.dev(), inode: meta.ino(), end: self.magic.len() as u64 });
         }
         let bytes = write(&news);
         let known = self.known.as_mut().expect("set above");
@@ -168,6 +155,32 @@ impl Journal {
         }
         known.end += bytes.len() as u64;
         Ok(known.end)
+    }
+
+    /// What stands in the file since the last look, without a lock: a record that somebody is writing just now is not there
+    /// yet. What cannot be read is no news.
+    pub(super) fn listen(&mut self) -> News {
+        let Ok(mut file) = File::open(&self.path) else { return News::default() };
+        self.news(&mut file).map(|(news, _)| news).unwrap_or_default()
+    }
+
+    /// What others wrote; whether the file has the magic.
+    fn news(&mut self, file: &mut File) -> io::Result<(News, bool)> {
+        let meta = file.metadata()?;
+        let mut news = News::default();
+        match self.known.filter(|known| known.dev == meta.dev() && known.inode == meta.ino()) {
+            // Shorter than it was: somebody emptied it by hand.
+            Some(known) if known.end > meta.len() => self.known = None,
+            Some(known) if known.end < meta.len() => news.records = self.read_from(file, known.end)?.0,
+            Some(_) => {}
+            None => self.known = None,
+        }
+        let mut magic = true;
+        if self.known.is_none() {
+            news.replaced = true;
+            (news.records, magic) = self.read_from(file, 0)?;
+        }
+        Ok((news, magic))
     }
 
     /// Replaces the whole file by what `write` makes of its records, under the lock.

@@ -8,6 +8,7 @@ use crate::cache::{
     ActionResult, CacheKey, Hit, LocalStore, Lookup, Output, OutputKind, RestoreError, StoreError,
 };
 
+use super::aside::names_all;
 use super::freshness::{Fingerprint, Prepared, Seen, manifest_of};
 use super::look::entry;
 use super::record::{ANY, List, NewRecord, Row};
@@ -87,6 +88,11 @@ impl Workspace {
             };
             ids.iter().zip(outputs).map(right).collect()
         };
+        if !names_all(task, outputs) {
+            let now: HashSet<&[u8]> = outputs.iter().map(|output| output.path.as_bytes()).collect();
+            let others = self.made_by_others(task, |path| now.contains(path));
+            self.remove(task, &others);
+        }
         if skip.iter().all(|skip| *skip) {
             self.commit(task, fingerprint, &hit.result);
             return Ok(hit.result.outputs_digest());

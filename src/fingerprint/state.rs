@@ -8,7 +8,7 @@
 //! | `1` paths | a count, then each path; ids are given in the order of the file |
 //! | `2` entries | path id, kind, stat, digest: 81 bytes each; a later one counts |
 //! | `3` task | the label, then the record of its last good run; a later one counts |
-//! | `4` attempt | the label, then the ids of what lay in its output folders before; over with the next record of the task |
+//! | `5` attempt | the label, where its outputs go (32 bytes), then the ids of what lay there before; over with the next record of the task |
 //!
 //! Ids on disk and in memory are the same for what was loaded; two processes that write at once give the same numbers to
 //! different paths, so whoever appends translates.
@@ -31,7 +31,8 @@ pub(super) const MAGIC: &[u8; 16] = b"envrun state  03";
 const PATHS: u8 = 1;
 const ENTRIES: u8 = 2;
 const TASK: u8 = 3;
-const ATTEMPT: u8 = 4;
+/// 4 was an attempt that did not say where.
+const ATTEMPT: u8 = 5;
 
 /// Kind and length of a section.
 const SECTION: usize = 5;
@@ -45,14 +46,23 @@ pub(super) enum Kept {
     New(Arc<[u8]>),
 }
 
+/// A run that began.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Attempt {
+    /// Where its outputs go: equal for two tasks exactly if they declare the same ones.
+    pub(super) place: Digest,
+    /// What lay there when it began.
+    pub(super) before: Vec<PathId>,
+}
+
 /// What was loaded.
 #[derive(Debug, Default)]
 pub(super) struct State {
     pub(super) table: Table,
     /// Last good runs by label.
     pub(super) tasks: HashMap<Box<str>, Kept>,
-    /// Runs that began and did not end well, by label: what lay in the task's output folders when they began.
-    pub(super) attempts: HashMap<Box<str>, Vec<PathId>>,
+    /// Runs that began and did not end well, by label.
+    pub(super) attempts: HashMap<Box<str>, Attempt>,
     /// What `Kept::Loaded` points into.
     pub(super) loaded: Vec<u8>,
 }
@@ -61,34 +71,55 @@ impl State {
     /// Reads good records.
     pub(super) fn parse(loaded: Records) -> Self {
         let mut state = Self::default();
-        let all = || loaded.payloads.iter().flat_map(|range| sections(&loaded.bytes, range.clone()));
-        state.tasks.reserve(all().filter(|(kind, _)| *kind == TASK).count());
+        state.read(&loaded, Kept::Loaded);
+        state.loaded = loaded.bytes;
+        state
+    }
+
+    /// Takes in records that stand behind those that were read, in the same file.
+    pub(super) fn take_in(&mut self, news: &Records) {
+        self.read(news, |range| Kept::New(news.bytes[range].into()));
+    }
+
+    fn read(&mut self, records: &Records, kept: impl Fn(Range<usize>) -> Kept) {
+        let all = || records.payloads.iter().flat_map(|range| sections(&records.bytes, range.clone()));
+        self.tasks.reserve(all().filter(|(kind, _)| *kind == TASK).count());
         for (kind, range) in all() {
-            let payload = &loaded.bytes[range.clone()];
+            let payload = &records.bytes[range.clone()];
             match kind {
-                PATHS => read_paths(payload, &mut state.table),
-                ENTRIES => read_entries(payload, &mut state.table),
+                PATHS => read_paths(payload, &mut self.table),
+                ENTRIES => read_entries(payload, &mut self.table),
                 TASK => {
                     let mut from = Reader::new(payload);
                     let Some(label) = from.text() else { continue };
-                    if !state.attempts.is_empty() {
-                        state.attempts.remove(label);
+                    if !self.attempts.is_empty() {
+                        self.attempts.remove(label);
                     }
-                    state.tasks.insert(label.into(), Kept::Loaded(range.end - from.len()..range.end));
+                    self.tasks.insert(label.into(), kept(range.end - from.len()..range.end));
                 }
                 ATTEMPT => {
                     let mut from = Reader::new(payload);
                     let Some(label) = from.text() else { continue };
+                    let Some(place) = from.digest() else { continue };
                     let ids =
-                        std::iter::from_fn(|| from.u32()).filter(|id| (*id as usize) < state.table.len());
-                    state.attempts.insert(label.into(), ids.collect());
+                        std::iter::from_fn(|| from.u32()).filter(|id| (*id as usize) < self.table.len());
+                    let before = ids.collect();
+                    self.attempts.insert(label.into(), Attempt { place, before });
                 }
                 // Of a later version that thought it could add to this format.
                 _ => {}
             }
         }
-        state.loaded = loaded.bytes;
-        state
+    }
+
+    /// A copy of a task's record, with other ids in the place of those of this table.
+    pub(super) fn record_with_ids(&self, label: &str, id: impl Fn(&[u8]) -> PathId) -> Option<Vec<u8>> {
+        self.record(label)?;
+        let mut bytes = match self.tasks.get(label)? {
+            Kept::Loaded(range) => self.loaded[range.clone()].to_vec(),
+            Kept::New(bytes) => bytes.to_vec(),
+        };
+        renumber(&mut bytes, |old| Some(id(self.table.path(old)))).then_some(bytes)
     }
 
     /// The bytes of a task's record.
@@ -139,7 +170,7 @@ impl State {
         let mut used = vec![false; self.table.len()];
         let records = self.tasks.keys().filter_map(|label| self.record(label));
         records.flat_map(|record| record.ids()).for_each(|id| used[id as usize] = true);
-        self.attempts.values().flatten().for_each(|id| used[*id as usize] = true);
+        self.attempts.values().flat_map(|attempt| &attempt.before).for_each(|id| used[*id as usize] = true);
         used
     }
 }
@@ -289,10 +320,11 @@ impl Translation {
                 }
             }
             // After the record, which would end it.
-            if let Some(foreign) = attempts.get(label) {
+            if let Some(attempt) = attempts.get(label) {
                 put_section(&mut sections, ATTEMPT, |to| {
                     to.put_bytes(label.as_bytes());
-                    foreign.iter().filter_map(|id| self.disk(*id)).for_each(|id| to.put_u32(id));
+                    to.put_digest(&attempt.place);
+                    attempt.before.iter().filter_map(|id| self.disk(*id)).for_each(|id| to.put_u32(id));
                 });
             }
         }
@@ -325,8 +357,8 @@ pub(super) fn compact(records: Records) -> Vec<u8> {
         }
     }
     state.table = table;
-    for ids in state.attempts.values_mut() {
-        *ids = ids.iter().filter_map(|id| new_ids[*id as usize]).collect();
+    for Attempt { before, .. } in state.attempts.values_mut() {
+        *before = before.iter().filter_map(|id| new_ids[*id as usize]).collect();
     }
     // A task that has not ended well yet may have no record at all.
     let mut begun: Vec<Box<str>> =

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use crate::base::fs::{FsError, Root};
 use crate::base::{Digest, RelPath};
@@ -16,7 +16,7 @@ use super::made::Unrecorded;
 use super::manifest::Usual;
 use super::record::{List, Record};
 use super::stamp::StampClock;
-use super::state::{Kept, MAGIC, State, Translation, compact};
+use super::state::{Attempt, Kept, MAGIC, State, Translation, compact};
 use super::table::{Entry, PathId};
 use super::tool::Tools;
 
@@ -49,6 +49,10 @@ pub struct Workspace {
     claims: Mutex<Option<Claims>>,
     befores: Mutex<HashMap<Box<str>, HashSet<PathId>>>,
     unsaved: Mutex<Unsaved>,
+    /// The state file as it is now, read again when another process worked beside this one.
+    beside: Mutex<Option<(Journal, State)>>,
+    /// When the state was loaded.
+    opened: SystemTime,
     learned: AtomicBool,
     pub(super) unrecorded: Mutex<Unrecorded>,
     /// Folders in which nothing is left any more of restores that were killed.
@@ -85,6 +89,7 @@ impl Workspace {
     /// State that cannot be read counts as none.
     pub fn open(root: &Path, state: &Path, secrets: SecretKey) -> Result<Self, FsError> {
         let root = Root::open(root)?;
+        let opened = SystemTime::now();
         let mut journal = Journal::new(state.join("files"), MAGIC);
         let state_now = State::parse(journal.load());
         let translation = Translation::loaded(&state_now.table);
@@ -105,6 +110,8 @@ impl Workspace {
             claims: Mutex::default(),
             befores: Mutex::default(),
             unsaved: Mutex::new(unsaved),
+            beside: Mutex::default(),
+            opened,
             learned: AtomicBool::new(false),
             unrecorded: Mutex::default(),
             swept: Mutex::default(),
@@ -202,11 +209,7 @@ impl Workspace {
 
     /// Keeps a task's record, and writes it to the disk soon.
     pub(super) fn keep(&self, label: &str, record: Vec<u8>) {
-        if let Some(claims) = &mut *self.claims.lock().unwrap_or_else(PoisonError::into_inner)
-            && let Some(record) = Record::new(&record, usize::MAX)
-        {
-            claims.extend(record.rows(List::Outputs).map(|row| (row.id, Box::from(label))));
-        }
+        self.claim(label, &record);
         {
             let mut state = self.state_mut();
             state.attempts.remove(label);
@@ -227,13 +230,57 @@ impl Workspace {
     }
 
     /// Notes, on the disk too, that a run of a task begins, and what lies in its output folders.
-    pub(super) fn attempt(&self, label: &str, foreign: Vec<PathId>) {
-        self.state_mut().attempts.insert(label.into(), foreign);
+    pub(super) fn attempt(&self, label: &str, attempt: Attempt) {
+        self.state_mut().attempts.insert(label.into(), attempt);
         self.learned();
         let mut unsaved = self.unsaved();
         unsaved.tasks.push(label.into());
         // On a full disk the run goes on; only a crash of it would go unnoticed.
         let _ = self.write(&mut unsaved);
+    }
+
+    /// When what this process knows of the last runs was read.
+    pub fn opened(&self) -> SystemTime {
+        self.opened
+    }
+
+    /// Learns what another process wrote of a task since: its last good run, or one that it began. For whoever holds the
+    /// task's lock, so that nobody writes it meanwhile.
+    pub fn relearn(&self, label: &str) {
+        if self.unsaved().tasks.iter().any(|own| **own == *label) {
+            return;
+        }
+        let mut beside = self.beside.lock().unwrap_or_else(PoisonError::into_inner);
+        let (journal, theirs) =
+            beside.get_or_insert_with(|| (Journal::new(self.folder.join("files"), MAGIC), State::default()));
+        let news = journal.listen();
+        if news.replaced {
+            *theirs = State::default();
+        }
+        theirs.take_in(&news.records);
+        let record = theirs.record_with_ids(label, |path| self.intern(path));
+        let attempt = theirs.attempts.get(label).map(|attempt| Attempt {
+            place: attempt.place,
+            before: attempt.before.iter().map(|id| self.intern(theirs.table.path(*id))).collect(),
+        });
+        if let Some(bytes) = record {
+            self.claim(label, &bytes);
+            self.state_mut().tasks.insert(label.into(), Kept::New(bytes.into()));
+        }
+        let attempts = &mut self.state_mut().attempts;
+        match attempt {
+            Some(attempt) => drop(attempts.insert(label.into(), attempt)),
+            None => drop(attempts.remove(label)),
+        }
+    }
+
+    /// Notes whose the outputs of a record are from now on.
+    fn claim(&self, label: &str, record: &[u8]) {
+        if let Some(claims) = &mut *self.claims.lock().unwrap_or_else(PoisonError::into_inner)
+            && let Some(record) = Record::new(record, usize::MAX)
+        {
+            claims.extend(record.rows(List::Outputs).map(|row| (row.id, Box::from(label))));
+        }
     }
 
     /// Who made each of these outputs last. Worked out when it first matters, because it takes a look at every record.

@@ -42,6 +42,7 @@ mod explain;
 mod fault;
 mod hello_deploy;
 #[cfg(target_os = "linux")]
+mod instance;
 mod interrupt;
 mod jobserver;
 #[cfg(target_os = "linux")]

@@ -1,0 +1,168 @@
+//! One place, several makers: a task in two environments, with other arguments, under another name, or in two runs at
+//! once. Nothing that one of them made is credited to another.
+
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::sandbox::Sandbox;
+
+/// Long enough for the slowest machine; nobody waits so long but a test that fails.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+const ENVFILE: &str = r##"
+vars { MODE "none" }
+env "dev" { vars { MODE "dev" } }
+env "prod" { vars { MODE "prod" } }
+task "build" {
+    inputs "src"
+    outputs "dist"
+    run "mkdir -p dist; cp src dist/$MODE; test ! -e dist/last || exit 9; ln -s $MODE dist/last; ! grep -q fail src"
+}
+task "unit" {
+    arg "part"
+    outputs "report"
+    run "mkdir -p report; echo $ARG_PART > report/$ARG_PART"
+}
+"##;
+
+fn made(sandbox: &Sandbox, folder: &str) -> Vec<String> {
+    let entries = std::fs::read_dir(sandbox.root().join(folder)).into_iter().flatten();
+    let mut names: Vec<String> =
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+/// A fresh checkout beside the same cache.
+fn forget(sandbox: &Sandbox) {
+    for folder in ["dist", "report", ".envrun"] {
+        let _ = std::fs::remove_dir_all(sandbox.root().join(folder));
+    }
+}
+
+#[test]
+fn what_one_environment_made_is_not_credited_to_another() {
+    let sandbox = Sandbox::with(&[("Envfile.kdl", ENVFILE), ("src", "one")]);
+    sandbox.ok(&["dev.build"]);
+    assert_eq!(made(&sandbox, "dist"), ["dev", "last"]);
+    sandbox.ok(&["prod.build"]);
+    assert_eq!(made(&sandbox, "dist"), ["last", "prod"]);
+    let again = sandbox.ok(&["dev.build"]);
+    assert!(again.stderr.contains("restored dev.build"), "{}", again.text());
+    assert_eq!(made(&sandbox, "dist"), ["dev", "last"]);
+    forget(&sandbox);
+    let fresh = sandbox.ok(&["prod.build"]);
+    assert!(fresh.stderr.contains("restored prod.build"), "{}", fresh.text());
+    assert_eq!(made(&sandbox, "dist"), ["last", "prod"]);
+}
+
+#[test]
+fn what_other_arguments_made_is_not_credited_to_these() {
+    let sandbox = Sandbox::with(&[("Envfile.kdl", ENVFILE), ("src", "one")]);
+    sandbox.ok(&["unit", "a"]);
+    sandbox.ok(&["unit", "b"]);
+    assert_eq!(made(&sandbox, "report"), ["b"]);
+    forget(&sandbox);
+    assert!(sandbox.ok(&["unit", "b"]).stderr.contains("restored"));
+    assert_eq!(made(&sandbox, "report"), ["b"]);
+}
+
+#[test]
+fn what_it_made_under_another_name_is_not_credited_to_it() {
+    let sandbox = Sandbox::new("task \"old\" { outputs \"out\"; run \"mkdir -p out; touch out/old\" }");
+    sandbox.ok(&["old"]);
+    sandbox.write("Envfile.kdl", "task \"new\" { outputs \"out\"; run \"mkdir -p out; touch out/new\" }");
+    sandbox.ok(&["new"]);
+    assert_eq!(made(&sandbox, "out"), ["new"]);
+}
+
+#[test]
+fn what_a_failed_run_left_is_not_credited_to_another_environment() {
+    let sandbox = Sandbox::with(&[("Envfile.kdl", ENVFILE), ("src", "fail")]);
+    assert_eq!(sandbox.run(&["dev.build"]).exit, 1);
+    assert_eq!(made(&sandbox, "dist"), ["dev", "last"]);
+    sandbox.write("src", "good");
+    sandbox.ok(&["prod.build"]);
+    assert_eq!(made(&sandbox, "dist"), ["last", "prod"]);
+}
+
+#[test]
+fn what_somebody_put_there_stays() {
+    let sandbox =
+        Sandbox::with(&[("Envfile.kdl", ENVFILE), ("src", "one"), ("dist/.keep", ""), ("dist/dev", "mine")]);
+    sandbox.ok(&["dev.build"]);
+    sandbox.ok(&["prod.build"]);
+    assert_eq!(made(&sandbox, "dist"), [".keep", "dev", "last", "prod"]);
+    // What an environment made, and somebody wrote anew since, is somebody's.
+    sandbox.ok(&["unit", "a"]);
+    sandbox.write("report/a", "my own");
+    sandbox.ok(&["unit", "b"]);
+    assert_eq!(made(&sandbox, "report"), ["a", "b"]);
+}
+
+/// `make` sees what is in its folder. With `first` before it, a run knows what was there when it began, and no more.
+const BESIDE: &str = r##"
+task "first" { run "touch waiting; while test ! -e go; do sleep 0.02; done" }
+task "make" {
+    after "first"
+    inputs "src"
+    outputs "out"
+    run "mkdir -p out; ls -A out > seen; echo x >> runs; touch out/from-$(wc -l < runs); touch begun; while test -e hold; do sleep 0.02; done"
+}
+"##;
+
+#[track_caller]
+fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let until = Instant::now() + PATIENCE;
+    while !holds() {
+        assert!(Instant::now() < until, "{what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// Starts a run that has read the state by the time this returns, and goes on when there is a file `go`.
+fn waiting(sandbox: &Sandbox, args: &[&str]) -> Child {
+    let child = sandbox.command(args).stderr(Stdio::null()).spawn().unwrap();
+    until("it waits", || sandbox.exists("waiting"));
+    child
+}
+
+#[test]
+fn a_forced_run_is_not_credited_with_what_a_run_beside_it_made() {
+    let sandbox = Sandbox::with(&[("Envfile.kdl", BESIDE), ("src", "one")]);
+    let mut forced = waiting(&sandbox, &["-B", "first", "make"]);
+    sandbox.ok(&["make"]);
+    assert_eq!(made(&sandbox, "out"), ["from-1"]);
+    sandbox.write("go", "");
+    assert!(forced.wait().unwrap().success());
+    assert_eq!(sandbox.read("runs"), "x\nx\n");
+    assert_eq!(sandbox.read("seen"), "", "it began with an empty folder");
+    assert_eq!(made(&sandbox, "out"), ["from-2"]);
+}
+
+#[test]
+fn a_run_is_not_credited_with_what_a_killed_one_beside_it_left() {
+    let sandbox = Sandbox::with(&[("Envfile.kdl", BESIDE), ("src", "one"), ("hold", "")]);
+    let mut second = waiting(&sandbox, &["first", "make"]);
+    let mut first = sandbox.command(&["make"]).stderr(Stdio::null()).spawn().unwrap();
+    until("the first one begins", || sandbox.exists("begun"));
+    first.kill().unwrap();
+    first.wait().unwrap();
+    std::fs::remove_file(sandbox.root().join("hold")).unwrap();
+    sandbox.write("go", "");
+    assert!(second.wait().unwrap().success());
+    assert_eq!(sandbox.read("runs"), "x\nx\n");
+    assert_eq!(sandbox.read("seen"), "", "it began with an empty folder");
+    assert_eq!(made(&sandbox, "out"), ["from-2"]);
+}
+
+#[test]
+fn a_run_beside_another_does_not_make_again_what_that_one_made() {
+    let sandbox = Sandbox::with(&[("Envfile.kdl", BESIDE), ("src", "one")]);
+    let mut second = waiting(&sandbox, &["first", "make"]);
+    sandbox.ok(&["make"]);
+    sandbox.write("go", "");
+    assert!(second.wait().unwrap().success());
+    assert_eq!(sandbox.read("runs"), "x\n");
+    assert_eq!(made(&sandbox, "out"), ["from-1"]);
+}
