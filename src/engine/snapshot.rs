@@ -18,6 +18,7 @@ use jiff::tz::TimeZone;
 use crate::base::fs::FsError;
 use crate::base::unit::show_duration;
 use crate::event::Failure;
+use crate::exec::Fleeting;
 use crate::graph::{ConfiguredTask, Loaded, NodeIx};
 use crate::ledger::{self, History, Kind, Release};
 use crate::model::{Command, Load, Node, Snapshot};
@@ -244,7 +245,7 @@ pub(super) fn load(
     if to.snapshot.restore.is_none() {
         return Err(to.missing("restore", "put back"));
     }
-    let private = Private::new(around.root, &format!("{}-{}", around.run, ix.0))?;
+    let private = Private::new(around, &format!("{}-{}", around.run, ix.0))?;
     match source {
         Source::Now => from.take(&private.data)?,
         Source::Stored { at, within } => say(&from.fetch(at, *within, &private.data)?),
@@ -312,29 +313,32 @@ fn text(path: &Path) -> Result<&str, Unsaved> {
 }
 
 /// A folder for data that must not stay: gone when this is.
-struct Private {
+struct Private<'a> {
     folder: PathBuf,
     data: PathBuf,
+    /// Has it removed if envrun is killed.
+    _fleeting: Option<Fleeting<'a>>,
     /// Says that it is in use.
     _lock: File,
 }
 
-impl Private {
-    fn new(root: &Path, name: &str) -> Result<Self, SnapshotError> {
-        let loads = root.join(STATE_DIR).join("tmp/load");
+impl<'a> Private<'a> {
+    fn new(around: &Surroundings<'a>, name: &str) -> Result<Self, SnapshotError> {
+        let loads = around.root.join(STATE_DIR).join("tmp/load");
         let folder = loads.join(name);
         let data = folder.join("data");
         create_private(&loads)?;
         // Nobody sweeps a folder away between its making and its lock.
         let _all = locked(&loads.join("lock"))?;
         sweep(&loads);
+        let fleeting = around.processes.fleeting(&folder);
         create_private(&data)?;
         let lock = locked(&folder.join("lock"))?;
-        Ok(Self { folder, data, _lock: lock })
+        Ok(Self { folder, data, _fleeting: fleeting, _lock: lock })
     }
 }
 
-impl Drop for Private {
+impl Drop for Private<'_> {
     fn drop(&mut self) {
         // Who loads next sweeps what is left.
         let _ = remove_folder(&self.folder);

@@ -4,7 +4,8 @@
 //! its own, so that the keys of the terminal do not reach it, keeps nothing open but the reading end of a pipe, and
 //! waits there for the end of envrun, the only holder of the other end. It then ends the process groups in the
 //! [`Ledger`], a piece of memory that both share, and (on Linux) whatever bears a mark of the run, until there is none
-//! left. What a successful command left behind on purpose is in the ledger too, and is spared.
+//! left. What a successful command left behind on purpose is in the ledger too, and is spared. Last it removes the folders
+//! whose contents must not outlive the run.
 //!
 //! An orderly end of envrun ends the guardian first.
 
@@ -15,21 +16,26 @@ use std::sync::atomic::{AtomicI32, AtomicU32, Ordering};
 
 use rustix::process::{Pid, Signal, WaitOptions};
 
+use super::fleeting::Place;
 use super::mark::{Number, RunId};
 use super::pipe::pipe;
 use super::tree;
 
 /// How many groups the ledger can hold. More commands than that at once are known by their marks alone.
 const PLACES: usize = 4096;
+/// How many folders can be noted at once.
+const FOLDERS: usize = 64;
 const WORDS: usize = (1 << 24) / 32;
 
-/// What envrun and its guardian both know.
+/// What envrun and its guardian both know. Zeroes are valid: nothing is noted.
 #[repr(C)]
 struct Pages {
     /// The process group of each running command, or 0.
     groups: [AtomicI32; PLACES],
     /// A bit for each command that ended well.
     well: [AtomicU32; WORDS],
+    /// Folders that must not outlive the run.
+    folders: [Place; FOLDERS],
 }
 
 /// A piece of memory shared with the guardian: what runs, and which commands ended well. Pages that nobody wrote to take
@@ -84,6 +90,11 @@ impl Ledger {
     /// The command is over.
     pub(super) fn remove(&self, place: usize) {
         self.pages().groups[place].store(0, Ordering::SeqCst);
+    }
+
+    /// The places for folders that must not outlive the run.
+    pub(super) fn folders(&self) -> &[Place] {
+        &self.pages().folders
     }
 
     /// Notes that a command ended well: what it left behind may stay.
@@ -159,6 +170,8 @@ fn guard(run: RunId, ledger: &Ledger, pipe: &OwnedFd) -> ! {
     // Nothing is ever written there: what ends the wait is envrun's end.
     while rustix::io::read(pipe, &mut [0; 1]) == Err(rustix::io::Errno::INTR) {}
     end_all(run, ledger);
+    // Nobody writes into them any longer.
+    ledger.folders().iter().for_each(Place::remove);
     // SAFETY: ends the process at once, without running anything of envrun's.
     unsafe { libc::_exit(0) }
 }

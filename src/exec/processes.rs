@@ -76,7 +76,7 @@ impl Pause {
 
 /// What is there from the first command on.
 #[derive(Debug)]
-struct Ground {
+pub(super) struct Ground {
     /// What every captured command reads.
     null: OwnedFd,
     ledger: Option<Ledger>,
@@ -370,7 +370,7 @@ impl Processes {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn ground(&self) -> Result<&Ground, rustix::io::Errno> {
+    pub(super) fn ground(&self) -> Result<&Ground, rustix::io::Errno> {
         self.ground.get_or_init(|| Ground::lay(self.run)).as_ref().map_err(|error| *error)
     }
 
@@ -440,6 +440,11 @@ impl Processes {
 }
 
 impl Ground {
+    /// What the guardian knows, if there is one.
+    pub(super) fn ledger(&self) -> Option<&Ledger> {
+        self.ledger.as_ref().filter(|_| self.guard.is_ok())
+    }
+
     fn lay(run: RunId) -> Result<Self, rustix::io::Errno> {
         use rustix::fs::{Mode, OFlags};
         let null = rustix::fs::open(c"/dev/null", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;

@@ -277,6 +277,31 @@ fn what_is_not_proved_does_not_arrive() {
     assert!(!sandbox.exists(killed));
 }
 
+/// What is still there of private copies.
+fn private(sandbox: &Sandbox) -> Vec<String> {
+    let entries = std::fs::read_dir(sandbox.root().join(".envrun/tmp/load")).into_iter().flatten().flatten();
+    let names = entries.map(|entry| entry.file_name().into_string().unwrap());
+    names.filter(|name| name != "lock").collect()
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn the_raw_copy_of_a_load_that_was_killed_does_not_wait_for_anybody() {
+    let kills = "run #\"chmod 500 \"$SNAPSHOT\"; cp \"$SNAPSHOT/db.txt\" seen; kill -9 $PPID; sleep 60\"#\n        run #\"sed";
+    let sandbox = with_data(&LOAD.replace("run #\"sed", kills));
+    let killed = sandbox.command(&["laptop.sync"]).output().unwrap();
+    assert_eq!(std::os::unix::process::ExitStatusExt::signal(&killed.status), Some(9));
+    assert_eq!(sandbox.read("seen"), "name secret\n");
+    // No other envrun is started: whoever watched over that one tidies up.
+    let began = std::time::Instant::now();
+    while private(&sandbox) != [""; 0] {
+        assert!(began.elapsed().as_secs() < 60, "{:?} is still there", private(&sandbox));
+        std::thread::yield_now();
+    }
+    assert_eq!(sandbox.read("data/laptop.txt"), "mine\n");
+    assert_eq!(sandbox.read("data/prod.txt"), "name secret\n");
+}
+
 #[test]
 fn a_load_that_fails_half_way_puts_back_what_was_there() {
     // It writes a half and fails, unless it is told not to.
