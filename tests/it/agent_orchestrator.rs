@@ -36,6 +36,7 @@ case "$*" in
         # It has left the group of this command when it has said who it is.
         setsid sh -c 'echo $$ > "up.$ENVRUN_ENV"; exec python3 -B -m agentorchestrator.server' > /dev/null 2>&1 < /dev/null &
         while [ ! -s "up.$ENVRUN_ENV" ]; do sleep 0.01; done ;;
+    push*) echo x >> pushes; test "$(wc -l < pushes)" -ge 3 || { echo 'registry: try again' >&2; exit 1; } ;;
     *' down') kill "$(cat "up.$ENVRUN_ENV")" ;;
 esac
 "#;
@@ -51,8 +52,10 @@ fn orchestrator() -> Option<Sandbox> {
         example.replace("Envfile.kdl", &[(there, &format!("PORT {port}"))]);
     }
     let sandbox = &mut example.sandbox;
-    sandbox
-        .write(".gitignore", sandbox.read(".gitignore") + "/bin/\n/asked.log\n/up.*\n/requirements.lock\n");
+    sandbox.write(
+        ".gitignore",
+        sandbox.read(".gitignore") + "/bin/\n/asked.log\n/up.*\n/pushes\n/requirements.lock\n",
+    );
     sandbox.script("bin/uv", UV);
     sandbox.script("bin/docker", DOCKER);
     let path = std::env::var("PATH").unwrap_or_default();
@@ -202,4 +205,41 @@ fn the_way_to_production_is_for_main_and_asks_another_person() {
     assert_eq!(refused.exit, 3, "{}", refused.text());
     assert!(refused.stderr.contains("nobody has approved"), "{}", refused.text());
     assert_eq!(asked(&sandbox), Vec::<String>::new());
+}
+
+#[test]
+fn the_lock_follows_what_it_is_made_from_and_an_image_is_pushed_by_who_is_logged_in() {
+    let Some(sandbox) = orchestrator() else { return };
+    let git = |args: &[&str]| {
+        let ran = Command::new("git").args(args).current_dir(sandbox.root()).output().unwrap();
+        assert!(ran.status.success(), "git {args:?}");
+    };
+    // 000-04, 000-25
+    sandbox.ok(&["lock"]);
+    assert_eq!(asked(&sandbox).len(), 1);
+    assert!(sandbox.ok(&["prod.lock"]).stderr.contains("nothing to do"));
+    assert_eq!(asked(&sandbox), Vec::<String>::new());
+    let project = sandbox.read("pyproject.toml");
+    sandbox.write("pyproject.toml", project + "\n# more\n");
+    sandbox.ok(&["lock"]);
+    assert_eq!(asked(&sandbox).len(), 1);
+    // 000-21: nobody is logged in; then the registry has two bad moments.
+    let envfile = sandbox.read("Envfile.kdl");
+    assert!(envfile.contains("retry 3 every=\"5s\""));
+    sandbox.write("Envfile.kdl", envfile.replace("retry 3 every=\"5s\"", "retry 3 every=\"10ms\""));
+    git(&["commit", "-qam", "more"]);
+    let doctor = sandbox.run(&["doctor", "prod"]);
+    assert_eq!(doctor.exit, 3, "{}", doctor.text());
+    let missing = doctor.stdout.split("FAIL docker login (push)").nth(1);
+    assert!(missing.is_some_and(|rest| rest.contains("hint: docker login")), "{}", doctor.text());
+    let refused = sandbox.run(&["prod.push"]);
+    assert_eq!(refused.exit, 3, "{}", refused.text());
+    assert!(refused.stderr.contains("docker login"), "{}", refused.text());
+    assert!(!sandbox.exists("pushes"));
+    let home = sandbox.ok(&["env", "exec", "dev", "--", "printenv", "HOME"]).stdout;
+    let docker = std::path::Path::new(home.trim()).join(".docker");
+    std::fs::create_dir_all(&docker).unwrap();
+    std::fs::write(docker.join("config.json"), "{\"auths\": {}}\n").unwrap();
+    let pushed = sandbox.ok(&["prod.push"]);
+    assert_eq!(sandbox.read("pushes").lines().count(), 3, "{}", pushed.text());
 }

@@ -6,7 +6,7 @@ use std::process::Command;
 use crate::example::Example;
 use crate::sandbox::{Sandbox, need};
 
-/// The example, committed by ada on `main`; bob and carol have keys of their own.
+/// The example, committed by ada on `main`. She, bob and carol may approve; mallory has a key, and may not.
 struct Project {
     sandbox: Sandbox,
 }
@@ -24,13 +24,15 @@ impl Project {
         let project = Self { sandbox };
         std::fs::create_dir_all(project.key("")).unwrap();
         let mut signers = String::new();
-        for who in ["bob", "carol"] {
+        for who in ["ada", "bob", "carol", "mallory"] {
             let key = project.key(who);
             let args = ["-q", "-t", "ed25519", "-N", "", "-f"];
             let made = Command::new("ssh-keygen").args(args).arg(&key).status().unwrap();
             assert!(made.success());
             let public = std::fs::read_to_string(key.with_extension("pub")).unwrap();
-            signers += &format!("{who}@example.org {public}");
+            if who != "mallory" {
+                signers += &format!("{who}@example.org {public}");
+            }
         }
         project.sandbox.write("ops/allowed_signers", signers);
         project.git(&["init", "-q", "-b", "main"]);
@@ -60,10 +62,16 @@ impl Project {
     }
 
     fn approve(&self, who: &str) {
+        self.approve_as(who, "HEAD");
+    }
+
+    /// A tag that is called after HEAD, signed by somebody, of whatever revision.
+    fn approve_as(&self, who: &str, revision: &str) {
         let head = self.git(&["rev-parse", "HEAD"]);
         let key = format!("user.signingKey={}", self.key(who).with_extension("pub").display());
         let mail = format!("user.email={who}@example.org");
-        self.git(&["-c", &key, "-c", &mail, "tag", "-s", "-m", "yes", &format!("approve/prod/{head}-{who}")]);
+        let tag = format!("approve/prod/{head}-{who}");
+        self.git(&["-c", &key, "-c", &mail, "tag", "-f", "-s", "-m", "yes", &tag, revision]);
     }
 
     #[track_caller]
@@ -93,8 +101,15 @@ fn production_sees_a_migration_last_and_by_the_word_of_two_others() {
     let nobody = ["nothing was deployed to staging yet", "0 of 2 have approved"];
     project.refused(&["prod.migrate"], &nobody);
     project.refused(&["prod.deploy"], &nobody);
+    // A stranger's key, the author's own: neither is anybody's word.
+    project.approve("mallory");
+    project.approve("ada");
+    project.refused(&["prod.migrate"], &["0 of 2 have approved"]);
     project.approve("bob");
+    project.refused(&["prod.migrate"], &["1 of 2 have approved"]);
     project.approve("carol");
+    let refused = sandbox.run(&["prod.migrate"]);
+    assert!(!refused.stderr.contains("approved"), "{}", refused.text());
     project.refused(&["prod.migrate"], &["nothing was deployed to staging yet"]);
     assert!(!sandbox.exists("environments/prod"));
     sandbox.ok(&["staging.deploy"]);
@@ -106,6 +121,11 @@ fn production_sees_a_migration_last_and_by_the_word_of_two_others() {
     sandbox.write("migrations/003-names.sql", "ALTER TABLE people ADD COLUMN name TEXT");
     project.commit("names");
     project.refused(&["prod.migrate"], &["was not live in staging", "0 of 2 have approved"]);
+    // Their word on what came before is none on this, whatever the tag is called.
+    project.approve_as("bob", "HEAD~1");
+    project.approve_as("carol", "HEAD~1");
+    project.refused(&["prod.migrate"], &["0 of 2 have approved"]);
+    project.git(&["tag", "-d", &format!("approve/prod/{}-carol", project.git(&["rev-parse", "HEAD"]))]);
     project.approve("bob");
     sandbox.ok(&["staging.deploy"]);
     project.refused(&["prod.migrate"], &["1 of 2 have approved"]);

@@ -388,3 +388,108 @@ fn an_environment_for_every_pull_request() {
     let diff = sandbox.run(&["env", "diff", "uat", "prod", "--strict"]);
     assert_eq!(diff.exit, 0, "{}", diff.text());
 }
+
+#[test]
+fn a_laptop_a_server_and_production_are_told_apart() {
+    let mut sandbox = example("pa-ecosystem");
+    sandbox.ok(&["check", "--strict"]);
+    // 002-05: where one is, or what one says.
+    for (ssh, named, meant) in [
+        ("", None, "laptop"),
+        ("1.2.3.4", None, "server"),
+        ("", Some("server"), "server"),
+        ("1.2.3.4", Some("laptop"), "laptop"),
+    ] {
+        let mut command = sandbox.command(&["env", "exec"]);
+        command.env_remove("SSH_CONNECTION").args(named).args(["--", "printenv", "ENVRUN_ENV"]);
+        if !ssh.is_empty() {
+            command.env("SSH_CONNECTION", ssh);
+        }
+        let ran = sandbox.ran(command.output().unwrap());
+        assert_eq!(ran.stdout, format!("{meant}\n"), "{ssh:?} {named:?}: {}", ran.text());
+    }
+    // 002-02, 002-38, 002-39: what they have in common, and what not.
+    let diff = json(&sandbox, &["env", "diff", "laptop", "server", "--strict", "--format", "json"]);
+    let of = |name: &str| {
+        let mut entries = diff["entries"].as_array().unwrap().iter();
+        entries
+            .find(|entry| entry["name"] == name)
+            .cloned()
+            .unwrap_or_else(|| panic!("{name} differs: {diff}"))
+    };
+    assert_eq!(
+        (&of("MEMORY_LIMIT")["a"]["value"], &of("MEMORY_LIMIT")["b"]["value"]),
+        (&"32MiB".into(), &"128MiB".into())
+    );
+    for name in ["LOG_LEVEL", "DEBUG", "API_PORT", "DB_PORT"] {
+        of(name);
+    }
+    // 002-01, 002-22: the laptop knows nothing of production, and no password stands anywhere.
+    sandbox.set("SSH_CONNECTION", "");
+    let text = |env: &str| texts(&json(&sandbox, &["env", "export", env, "--format", "json"]));
+    let (laptop, server) = (text("laptop"), text("server"));
+    assert_ne!(laptop["POSTGRES_PASSWORD"], server["POSTGRES_PASSWORD"]);
+    assert_eq!(laptop["PGPASSWORD"], laptop["POSTGRES_PASSWORD"]);
+    let ports = json(&sandbox, &["env", "show", "--ports", "--format", "json"]);
+    let of_production =
+        ports["rows"].as_array().unwrap().iter().map(|row| row["ports"]["production"].to_string());
+    for port in of_production {
+        assert!(!laptop.values().any(|value| *value == port), "the laptop knows {port}");
+    }
+    // 002-24, D16: each has its own ports; two that had the same would be told before anything starts.
+    assert!(!ports["clashes"].to_string().contains("production"), "{ports}");
+    let envfile = sandbox.read("Envfile.kdl");
+    sandbox.write("Envfile.kdl", envfile.replace("API_PORT 28284", "API_PORT 29283"));
+    for args in [&["doctor", "server", "production"][..], &["doctor", "production", "server"]] {
+        let clash = sandbox.run(args);
+        assert_eq!(clash.exit, 3, "{}", clash.text());
+        assert!(
+            clash.stdout.contains(&format!("29283 is also the port of API_PORT of {}", args[1])),
+            "{}",
+            clash.text()
+        );
+    }
+}
+
+#[test]
+fn a_file_that_is_gone_is_made_again_and_one_that_was_edited_is_not() {
+    let example = Example::of("multimodal-stack");
+    example.init();
+    let sandbox = example.sandbox;
+    sandbox.write(".env", "SOMEBODYS=own\n");
+    sandbox.ok(&["development.files", "staging.files"]);
+    let (development, staging) = (sandbox.read(".env.development"), sandbox.read(".env.staging"));
+    // 003-06: with the same secrets, and nothing else is touched.
+    std::fs::remove_file(sandbox.root().join(".env.staging")).unwrap();
+    let ran = sandbox.ok(&["staging.files"]);
+    assert_eq!(ran.stdout.matches("wrote ").count(), 1, "{}", ran.text());
+    assert_eq!(
+        (sandbox.read(".env.staging"), sandbox.read(".env.development")),
+        (staging, development.clone())
+    );
+    // 003-13
+    assert_eq!(sandbox.read(".env"), "SOMEBODYS=own\n");
+    // 003-08: what was edited by hand is told, and not lost.
+    let edited = development.replace("DEBUG=true", "DEBUG=false");
+    assert_ne!(edited, development);
+    sandbox.write(".env.development", &edited);
+    assert!(sandbox.run(&["doctor", "testing"]).stdout.contains(".env.development"));
+    let refused = sandbox.run(&["development.files"]);
+    assert_eq!(refused.exit, 3, "{}", refused.text());
+    assert!(refused.text().contains("DEBUG=false"), "{}", refused.text());
+    assert_eq!(sandbox.read(".env.development"), edited);
+    sandbox.ok(&["development.files", "--force"]);
+    assert_eq!(sandbox.read(".env.development"), development);
+}
+
+#[test]
+fn staging_is_production_but_for_its_size() {
+    // 004-04, 004-01
+    let sandbox = example("ai-sdlc");
+    let diff = json(&sandbox, &["env", "diff", "staging", "prod", "--strict", "--format", "json"]);
+    let mut differ = names(&diff["entries"]);
+    differ.sort_unstable();
+    assert_eq!(differ, ["DB", "LOG_LEVEL", "REPLICAS", "ROOT"]);
+    let dev = json(&sandbox, &["env", "show", "dev", "--format", "json"]);
+    assert!(dev.to_string().contains("environments/dev/app.sqlite"), "{dev}");
+}
