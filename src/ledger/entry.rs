@@ -213,6 +213,9 @@ pub struct Saved {
     pub snapshot: String,
     /// What it is found by.
     pub id: String,
+    /// The digest of its bytes: every checkout counts its own copies. Empty in ledgers that were written without it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub digest: String,
 }
 
 /// What kind of release.

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::fs::{self, FileLock, FsError};
 use crate::base::{Clock, Digest, Timestamp};
-use crate::ledger;
+use crate::ledger::{self, Saved};
 use crate::model::Keep;
 use crate::record::log_name;
 
@@ -155,6 +155,14 @@ impl Archive {
         Self { node: label.to_owned(), folder }
     }
 
+    /// The archive of the node that a ledger calls by its label.
+    pub fn of_label(root: &Path, label: &str) -> Self {
+        match label.split_once('.') {
+            Some((env, node)) => Self::of(root, Some(env), node, label),
+            None => Self::of(root, None, label, label),
+        }
+    }
+
     /// Removes what killed processes left half saved or half removed, in every environment. Where somebody is at work,
     /// nothing is: whoever holds the lock is not a dead process.
     pub fn sweep_all(root: &Path) {
@@ -221,6 +229,15 @@ impl Archive {
             let there = copies.good.iter().rev().take(5).map(say).collect();
             SnapshotError::None { node: self.node.clone(), at: at.to_owned(), there }
         })
+    }
+
+    /// The copy that a ledger speaks of, if it is here: another checkout's has a number of another's counting.
+    pub fn of_ledger(&self, saved: &Saved) -> Option<Copy> {
+        let number: u64 = saved.id.parse().ok()?;
+        let copies = self.copies().ok()?.good;
+        let is_it =
+            |copy: &&Copy| copy.number == number && (saved.digest.is_empty() || copy.digest == saved.digest);
+        copies.iter().find(is_it).cloned()
     }
 
     /// Reads all of a copy: whether it is what was saved.

@@ -1048,6 +1048,80 @@ fn other_bytes_than_those_that_were_proved_are_refused() {
 }
 
 #[test]
+fn data_that_another_checkout_saved_are_not_mistaken_for_those_saved_here() {
+    let lab = lab_with_data();
+    let text = lab
+        .sandbox
+        .read("Envfile.kdl")
+        .replace("restore #\"cp ", "restore #\"sh tools/kill.sh restoring $PPID; cp ");
+    let text = text.replace("keep 3", "keep 9");
+    lab.commit("Envfile.kdl", &format!("{text}state git=\"origin\"\n"));
+    let origin = lab.sandbox.root().parent().unwrap().join("origin.git");
+    lab.git(&["init", "--quiet", "--bare", origin.to_str().unwrap()]);
+    lab.git(&["remote", "add", "origin", origin.to_str().unwrap()]);
+    lab.git(&["push", "--quiet", "origin", "main"]);
+    let other = lab.sandbox.root().parent().unwrap().join("other");
+    lab.git(&["clone", "--quiet", "-b", "main", origin.to_str().unwrap(), other.to_str().unwrap()]);
+    std::os::unix::fs::symlink(lab.sandbox.root().join("live"), other.join("live")).unwrap();
+    let there = |args: &[&str]| lab.sandbox.ran(lab.sandbox.command_in(&other, args).output().unwrap());
+    let data = || lab.sandbox.read("live/data").trim().to_owned();
+    let next = |text: &str| {
+        lab.commit("app.txt", text);
+        lab.git(&["push", "--quiet", "origin", "main"]);
+        lab.git(&["-C", other.to_str().unwrap(), "pull", "--quiet", "origin", "main"]);
+    };
+    // Two copies here, and two of the same numbers there.
+    lab.sandbox.ok(&["uat.deploy"]);
+    next("good 2\n");
+    lab.sandbox.ok(&["uat.deploy"]);
+    for text in ["good 3\n", "good 4\n"] {
+        next(text);
+        exits(&there(&["uat.deploy"]), 0);
+    }
+    assert_eq!(data(), "good 4");
+    for args in [
+        &["rollback", "uat", "--to", "1", "--with-data"][..],
+        &["rollback", "uat", "--to", "1", "--with-data", "--emergency"],
+    ] {
+        let refused = there(args);
+        exits(&refused, 3);
+        let reason = "copy 2 of `uat.db` is not in this checkout: deploy 2 of revision ";
+        assert!(refused.stderr.contains(reason), "{}", refused.stderr);
+    }
+    assert_eq!((lab.live("uat"), data()), ("good 4".into(), "good 4".into()));
+    let refused = lab.run(&["rollback", "uat", "--with-data"]);
+    exits(&refused, 3);
+    assert!(
+        refused.stderr.contains("copy 2 of `uat.db` is not in this checkout: deploy 4"),
+        "{}",
+        refused.stderr
+    );
+    exits(&there(&["rollback", "uat", "--with-data"]), 0);
+    assert_eq!(lab.live("uat"), "good 3");
+
+    // Taken back elsewhere, a deploy names the copy as one of another checkout.
+    next("good 5\n");
+    lab.sandbox.write("kill", "applied");
+    assert_eq!(lab.run(&["uat.deploy"]).exit, -1);
+    let back = there(&["deploy", "back", "uat"]);
+    exits(&back, 0);
+    assert!(back.stderr.contains("it was copy 3 of another checkout"), "{}", back.stderr);
+
+    // A restore that was cut short is gone on with where its copy is, and nowhere else.
+    lab.sandbox.write("kill", "restoring");
+    assert_eq!(lab.run(&["restore", "uat.db", "--at", "1", "-y"]).exit, -1);
+    let was = data();
+    for way in ["resume", "back"] {
+        let refused = there(&["deploy", way, "uat"]);
+        exits(&refused, 3);
+        assert!(refused.stderr.contains("of `uat.db` is not in this checkout"), "{}", refused.stderr);
+    }
+    assert_eq!(data(), was);
+    exits(&lab.run(&["deploy", "resume", "uat"]), 0);
+    assert_eq!(data(), "nothing yet");
+}
+
+#[test]
 fn two_checkouts_share_one_lock_and_one_history_through_git() {
     let lab = Lab::new();
     let hang = "deploy \"hang\" { run \"touch hangs; while test -e hang; do sleep 0.05; done\" }\n";

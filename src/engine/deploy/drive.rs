@@ -16,7 +16,7 @@ use crate::model::VarType;
 use super::super::action::Actions;
 use super::super::command::{Attempt as Carried, Carry};
 use super::super::dispatcher::Message;
-use super::super::snapshot::{Saver, Unsaved, definition};
+use super::super::snapshot::{Saver, Unsaved, archive, definition};
 use super::super::surroundings::Surroundings;
 use super::proof::{Ear, Proved};
 use super::{Attempt, Bytes, Deployment, Deployments, Tag, about};
@@ -196,7 +196,8 @@ impl Drive<'_> {
                     if let Some(message) = untidy {
                         self.actions.notice(self.ear.node, &self.ear.send, message, None);
                     }
-                    let saved = Saved { snapshot: node.label.clone(), id: copy.number.to_string() };
+                    let (snapshot, id) = (node.label.clone(), copy.number.to_string());
+                    let saved = Saved { snapshot, id, digest: copy.digest };
                     self.saved.push(saved.clone());
                     self.found.snapshots.push(saved);
                 }
@@ -257,8 +258,14 @@ impl Drive<'_> {
     fn put_saved_back(&mut self) -> Fact {
         for (node, _) in &self.deployment.data {
             let saved = self.saved.iter().find(|saved| saved.snapshot == node.label);
-            let Some(number) = saved.and_then(|saved| saved.id.parse().ok()) else {
+            let Some(saved) = saved.cloned() else {
                 return self.failed(format!("what `{}` had was not saved", node.label));
+            };
+            let number = archive(self.actions.around.root, node).of_ledger(&saved).map(|copy| copy.number);
+            let Some(number) = number else {
+                let reason =
+                    format!("copy {} of `{}`, which it had, is not in this checkout", saved.id, node.label);
+                return self.failed(reason);
             };
             let put_back = self.saver(node, true, |saver| {
                 let archive = saver.archive();
@@ -495,7 +502,7 @@ impl Drive<'_> {
         if !self.deployment.is_restore() {
             return self.deployment.stay.way_out.clone();
         }
-        let Some(Saved { snapshot, id }) = self.saved.first() else {
+        let Some(Saved { snapshot, id, .. }) = self.saved.first() else {
             let (label, revision) = (&self.deployment.forward.node.label, &self.deployment.forward.revision);
             let number = revision.trim_start_matches("copy ");
             return Some(format!(
@@ -531,10 +538,17 @@ impl Drive<'_> {
         }
         let locked = self.deployments.lock(&self.deployment.env);
         let Some(release) = locked.history().release(self.deployment.release) else { return };
-        for Saved { snapshot, id } in &release.snapshots {
-            let message =
-                format!("the data of `{snapshot}` was not put back; before this deploy it was copy {id}");
-            let hint = Some(format!("`envrun restore {snapshot} --at {id}`"));
+        for saved in &release.snapshots {
+            let Saved { snapshot, id, .. } = saved;
+            let node = self.deployment.snapshots.iter().find(|node| node.label == *snapshot);
+            let is_here =
+                node.is_some_and(|node| archive(self.actions.around.root, node).of_ledger(saved).is_some());
+            let place = if is_here { "" } else { " of another checkout" };
+            let message = format!(
+                "the data of `{snapshot}` was not put back; before this deploy it was copy {id}{place}"
+            );
+            let hint = format!("`envrun restore {snapshot} --at {id}`");
+            let hint = Some(if is_here { hint } else { format!("{hint}, where it was saved") });
             self.actions.notice(self.ear.node, &self.ear.send, message, hint);
         }
     }

@@ -1,16 +1,18 @@
 //! A release that was cut short, brought to an end: on, or back.
 
 use crate::engine::dispatcher::Ending;
-use crate::ledger::{Began, History, Holder, Kind, LedgerError, Locked, Outcome, Release, What};
+use crate::ledger::{Began, History, Holder, Kind, LedgerError, Locked, Outcome, Release, Saved, What};
 use crate::model::Node;
 use crate::record::RunId;
 use crate::report::Reporters;
+use crate::snapshot::Archive;
 
 use super::super::run::{Request, Rest, graph_of, local_store, run};
 use super::super::target::Asked;
 use super::super::{Context, Problem, Project, Refusal};
 use super::begin::{Job, goes_on, sharing, who};
 use super::goal::goal;
+use super::preparation::not_here;
 use super::words::{short, title};
 use super::{history_of, open, refresh_of};
 
@@ -70,7 +72,15 @@ pub fn finish(
             (Kind::Rollback, Some(of)) => {
                 request.job = Job::Rollback { of, emergency: break_glass.is_some(), data };
             }
-            (Kind::Restore, Some(copy)) => request.job = Job::Restore { copy, unsaved },
+            (Kind::Restore, Some(copy)) => {
+                let is_here = |saved: &Saved| {
+                    Archive::of_label(project.root(), &saved.snapshot).of_ledger(saved).is_some()
+                };
+                if let Some(saved) = release.began.data.iter().find(|saved| !is_here(saved)) {
+                    return Err(Problem::Refused(vec![not_here(env.as_str(), &history, saved)]));
+                }
+                request.job = Job::Restore { copy, unsaved };
+            }
             _ => {
                 moved(context, project, &request, &history, &release)?;
                 request.break_glass = break_glass;

@@ -5,9 +5,12 @@ use std::sync::Arc;
 
 use crate::cache::LocalStore;
 use crate::engine::deploy::{Attempt, Bytes, Deployment, Proof, Stay, Tag};
+use crate::engine::snapshot::archive;
 use crate::fingerprint::SecretKey;
 use crate::graph::{ConfiguredTask, NodeIx, Target};
-use crate::ledger::{Began, Course, Holder, Kind, Locked, Outcome, Phase, Release, What, Who};
+use crate::ledger::{
+    Began, Course, History, Holder, Kind, Locked, Outcome, Phase, Release, Saved, What, Who,
+};
 use crate::model::{Deploy, EnvName, Node, ProjectName};
 use crate::plan::{Force, Limits, OnFailure, Plan};
 use crate::preflight::Git;
@@ -122,7 +125,7 @@ impl Preparation<'_> {
     ) -> Result<Option<(Deployment, Option<Began>)>, Problem> {
         let (deploy, env) = match (&node.special, &node.env) {
             (Some(Node::Deploy(deploy)), Some(env)) => (deploy, env),
-            (Some(Node::Snapshot(_)), Some(env)) => return self.restore(node, env.as_str()),
+            (Some(Node::Snapshot(_)), Some(env)) => return self.restore(project, node, env.as_str()),
             _ => return Ok(None),
         };
         let name = node.path.to_string();
@@ -182,7 +185,7 @@ impl Preparation<'_> {
             let all = std::mem::take(&mut snapshots);
             for saved in &wanted {
                 let found = all.iter().find(|snapshot| snapshot.label == saved.snapshot);
-                let (Some(snapshot), Ok(number)) = (found, saved.id.parse()) else {
+                let Some(snapshot) = found else {
                     return Err(Problem::usage(
                         format!(
                             "`{}` is no longer saved by `{}`, so it cannot be put back",
@@ -191,7 +194,14 @@ impl Preparation<'_> {
                         Some("go back without `--with-data`, and restore the data by hand".into()),
                     ));
                 };
-                data.push((snapshot.clone(), number));
+                // What is taken back is not put back again.
+                if !matches!(self.job, Job::Back(_)) {
+                    let Some(copy) = archive(project.root(), snapshot).of_ledger(saved) else {
+                        self.refusals.push(not_here(env.as_str(), &history, saved));
+                        return Ok(None);
+                    };
+                    data.push((snapshot.clone(), copy.number));
+                }
                 snapshots.push(snapshot.clone());
             }
         }
@@ -268,6 +278,7 @@ impl Preparation<'_> {
     /// Data that are put back: a copy that is asked for, or what was begun and cut short.
     fn restore(
         &mut self,
+        project: &Project,
         node: &ConfiguredTask,
         env: &str,
     ) -> Result<Option<(Deployment, Option<Began>)>, Problem> {
@@ -281,6 +292,18 @@ impl Preparation<'_> {
             (None, Job::Restore { copy, .. }) => *copy,
             (None, _) => return Ok(None),
         };
+        let archive = archive(project.root(), node);
+        // Whoever goes on with it means the same bytes, and so does who takes it back.
+        let meant = known.iter().flat_map(|known| match self.job {
+            Job::Back(_) => &known.snapshots,
+            _ => &known.began.data,
+        });
+        if let Some(saved) = meant.into_iter().find(|saved| archive.of_ledger(saved).is_none()) {
+            self.refusals.push(not_here(env, &history, saved));
+            return Ok(None);
+        }
+        let asked_for =
+            archive.copies().ok().and_then(|all| all.good.into_iter().find(|copy| copy.number == number));
         let release = known.as_ref().map_or_else(|| self.next_id(env), Release::id);
         let revision = format!("copy {number}");
         let name = node.path.to_string();
@@ -298,7 +321,14 @@ impl Preparation<'_> {
             from: None,
             of: Some(number),
             tag: None,
-            data: Vec::new(),
+            data: asked_for
+                .map(|copy| Saved {
+                    snapshot: node.label.clone(),
+                    id: number.to_string(),
+                    digest: copy.digest,
+                })
+                .into_iter()
+                .collect(),
             unsaved,
             who: self.who.clone(),
             run: self.run.to_string(),
@@ -416,6 +446,26 @@ impl Preparation<'_> {
         let timeout = deploy.task.timeout.as_ref().map(|timeout| timeout.value);
         let node = ConfiguredTask { given, ..node.clone() };
         Ok(Attempt { node, revision: revision.to_owned(), bytes, proofs, timeout })
+    }
+}
+
+/// What is said of saved data that the ledger speaks of, and that are not in this checkout.
+pub(super) fn elsewhere(history: &History, saved: &Saved) -> String {
+    let by = history.releases().iter().find(|release| release.snapshots.contains(saved));
+    let by = by.map(|release| {
+        let Who { user, host, .. } = &release.began.who;
+        format!(": {} by {user}@{host} saved it", title(release))
+    });
+    format!("copy {} of `{}` is not in this checkout{}", saved.id, saved.snapshot, by.unwrap_or_default())
+}
+
+/// The refusal of what was begun with such data.
+pub(super) fn not_here(env: &str, history: &History, saved: &Saved) -> Refusal {
+    Refusal {
+        label: format!("data of {env}"),
+        reason: elsewhere(history, saved),
+        place: "in its history".to_owned(),
+        hint: Some("do it in the checkout that saved it".to_owned()),
     }
 }
 

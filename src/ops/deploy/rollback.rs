@@ -11,6 +11,7 @@ use super::super::{Context, Problem, Project, Refusal};
 use super::begin::{Job, in_the_way};
 use super::bytes::is_there;
 use super::finish::asked;
+use super::preparation::elsewhere;
 use super::words::{short, title};
 use super::{history_of, open, refresh, refresh_of};
 
@@ -158,7 +159,7 @@ pub fn rollback(
         true => data_of(&env, &node, &history, target)?,
         false => Vec::new(),
     };
-    at_hand(project, &env, &data)?;
+    at_hand(project, (&env, &history), &data)?;
     let job = Job::Rollback { of: target.id(), emergency: asked_for.emergency, data };
     let request = Request { targets: vec![asked(format!("{env}.{node}"))], job, ..request.clone() };
     run(context, project, &request, reporters)
@@ -231,19 +232,20 @@ fn data_of(env: &str, node: &str, history: &History, target: &Release) -> Result
 }
 
 /// Whether the copies are there and whole: what is live is not touched for others.
-fn at_hand(project: &Project, env: &str, data: &[Saved]) -> Result<(), Problem> {
+fn at_hand(project: &Project, (env, history): (&str, &History), data: &[Saved]) -> Result<(), Problem> {
     let absent = |saved: &Saved| {
-        let (env, node) = saved.snapshot.split_once('.')?;
-        let archive = Archive::of(project.root(), Some(env), node, &saved.snapshot);
-        let copy = archive.find(&format!("#{}", saved.id), &jiff::tz::TimeZone::UTC);
-        copy.and_then(|copy| archive.check(&copy)).err()
+        let archive = Archive::of_label(project.root(), &saved.snapshot);
+        match archive.of_ledger(saved) {
+            Some(copy) => archive.check(&copy).err().map(|error| error.to_string()),
+            None => Some(elsewhere(history, saved)),
+        }
     };
     let refusals: Vec<Refusal> = data
         .iter()
         .filter_map(|saved| Some((saved, absent(saved)?)))
-        .map(|(saved, error)| Refusal {
+        .map(|(saved, reason)| Refusal {
             label: format!("rollback {env}"),
-            reason: format!("the data that belong to it cannot be put back: {error}"),
+            reason: format!("the data that belong to it cannot be put back: {reason}"),
             place: "in its history".to_owned(),
             hint: Some(format!(
                 "go back without `--with-data`; `envrun snapshot list {}` shows what `envrun restore` can put back",
