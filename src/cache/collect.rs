@@ -95,6 +95,19 @@ impl LocalStore {
             .collect()
     }
 
+    /// Whether what is in the store can be told: a folder that may not be read is not an empty one.
+    pub fn check_readable(&self) -> Result<(), FsError> {
+        for folder in [self.dir.clone()].into_iter().chain(ROOMS.iter().map(|room| self.dir.join(room))) {
+            match std::fs::read_dir(&folder) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(FsError::new("list", folder, error));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
     /// How much is in the store.
     pub fn stats(&self) -> Stats {
         let (results, blobs) = (self.items("results"), self.items("blobs"));

@@ -22,6 +22,7 @@ pub fn run(invocation: &Invocation<'_>, args: &CacheArgs) -> Result<u8, Problem>
         Err(problem) => return Err(problem),
     };
     let store = local_store(invocation.context, project.as_ref());
+    store.check_readable()?;
     let mut exit = 0;
     let text = match args.command {
         CacheCommand::Stats => stats(&store),

@@ -18,11 +18,23 @@ pub fn run(invocation: &Invocation<'_>, args: &WhyArgs) -> Result<u8, Problem> {
     let default = project.envfile().default_env.as_ref().map(|env| env.value.clone());
     let mut words = vec![args.target.clone()];
     words.extend(args.words.iter().cloned());
-    let words = split(&words, |name| declared(project.envfile(), name, default.as_ref()))
-        .map_err(|error| words_problem(&error))?;
-    let Some(first) = words.targets.into_iter().next() else {
+    let words =
+        split(&words, |name| declared(project.envfile(), name, default.as_ref())).map_err(|mut error| {
+            if args.words.iter().any(|word| word == "--first" || word.starts_with("--vs")) {
+                error.hint = Some("options of `envrun why` stand before the target's own arguments".into());
+            }
+            words_problem(&error)
+        })?;
+    let mut targets = words.targets.into_iter();
+    let Some(first) = targets.next() else {
         return Err(Problem::usage("`envrun why` wants a target", None));
     };
+    if let Some(second) = targets.next() {
+        return Err(Problem::usage(
+            format!("`envrun why` explains one target: `{}` is a second one", second.name),
+            Some(format!("`envrun why {}`", second.name)),
+        ));
+    }
     let request = Request {
         targets: vec![Asked { name: first.name, args: first.args }],
         read_cache: true,
@@ -30,7 +42,8 @@ pub fn run(invocation: &Invocation<'_>, args: &WhyArgs) -> Result<u8, Problem> {
     };
     let explanation = explain(invocation.context, &mut project, &request, args.vs.as_deref())?;
     let text = match (&explanation.versus, args.first) {
-        (Some(versus), _) => versus_text(&explanation, versus),
+        (Some(versus), true) => versus_first_text(&explanation, versus),
+        (Some(versus), false) => versus_text(&explanation, versus),
         (None, true) => first_text(&explanation),
         (None, false) => text(&explanation),
     };
@@ -53,6 +66,9 @@ fn text(explanation: &Explanation) -> String {
         Some(OutcomeKind::WouldRun) => format!("`{label}` would run, because\n"),
         _ => format!("`{label}` would not run\n"),
     };
+    for (failed, reason) in &explanation.failures {
+        let _ = writeln!(out, "  `{failed}`: {reason}");
+    }
     for reason in &explanation.reasons {
         let _ = writeln!(out, "  {reason}");
     }
@@ -67,12 +83,25 @@ fn text(explanation: &Explanation) -> String {
 
 /// The way from the node to the first cause.
 fn first_text(explanation: &Explanation) -> String {
-    let Some(((label, reason), way)) = explanation.first.split_last() else { return text(explanation) };
+    way_text(&explanation.first).unwrap_or_else(|| text(explanation))
+}
+
+/// The way from the node to the first thing that is not as the run had it.
+fn versus_first_text(explanation: &Explanation, versus: &Versus) -> String {
+    match way_text(&versus.first) {
+        Some(way) => format!("since run {}:\n{way}", versus.run),
+        None => versus_text(explanation, versus),
+    }
+}
+
+/// A way from a node to a cause; `None` if it has no steps.
+fn way_text(steps: &[(String, String)]) -> Option<String> {
+    let ((label, reason), way) = steps.split_last()?;
     let mut out = format!("`{label}` because {reason}\n");
     for (label, _) in way.iter().rev() {
         let _ = writeln!(out, "  and so `{label}`");
     }
-    out
+    Some(out)
 }
 
 fn versus_text(explanation: &Explanation, versus: &Versus) -> String {

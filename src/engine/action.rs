@@ -799,7 +799,7 @@ impl<'a> Actions<'a> {
                         "{} changed while `{label}` ran: its result is not kept, and it runs again next time",
                         first.path
                     ),
-                    "nothing is wrong with the run; what it made may be of the old or the new file",
+                    "what it made may be of the old or the new file; if it changes that file itself, take it out of `inputs`",
                 )
             };
             // A session runs it again at once, says which file it is, and finds who does this for ever.
@@ -1058,12 +1058,12 @@ impl<'a> Actions<'a> {
 
     /// Everything that differs from an earlier manifest of the node, in words; `None` if a dry run cannot know, because
     /// something that it needs would run first.
-    pub fn differences(&self, node: NodeIx, earlier: &Manifest) -> Option<Vec<String>> {
+    pub fn differences(&self, node: NodeIx, earlier: &Manifest) -> Option<Vec<Difference>> {
         let prepared = self.prepared(node).ok()??;
         let needs = self.needs(node).ok()?;
         let fingerprint = self.around.workspace.fingerprint(prepared, &needs).ok()?;
         let today = self.around.workspace.manifest(prepared, &fingerprint);
-        Some(Manifest::diff(earlier, &today).iter().map(Difference::words).collect())
+        Some(Manifest::diff(earlier, &today))
     }
 
     /// Its commands, as they are shown.

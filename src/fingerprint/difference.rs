@@ -81,6 +81,15 @@ impl fmt::Display for Difference {
             Self::Shell => write!(f, "the shell changed"),
             Self::Dir => write!(f, "the folder it runs in changed"),
             Self::Platform => write!(f, "it ran on another platform"),
+            Self::Variable(name, change) if name.starts_with("ARG_") => write!(
+                f,
+                "its argument {name} {}",
+                match change {
+                    Added => "was set",
+                    Removed => "was unset",
+                    Changed => "changed",
+                }
+            ),
             Self::Variable(name, Added) => write!(f, "{name} was set"),
             Self::Variable(name, Removed) => write!(f, "{name} was unset"),
             Self::Variable(name, Changed) => write!(f, "{name} changed"),

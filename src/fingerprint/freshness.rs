@@ -321,7 +321,11 @@ impl Workspace {
     pub(super) fn reasons(&self, task: &Prepared, fingerprint: &Fingerprint) -> Vec<Difference> {
         let outputs: Vec<PathId> = {
             let state = self.state();
-            let Some(record) = state.record(&task.label) else { return vec![Difference::NeverRan] };
+            let Some(record) = state.record(&task.label) else {
+                let today = || fingerprint.manifest(&state.table, task);
+                return with_other_arguments(&state, &task.label, today)
+                    .unwrap_or_else(|| vec![Difference::NeverRan]);
+            };
             if record.key() != fingerprint.key {
                 let Some(old) = manifest_of(&state.table, &record) else { return vec![Difference::NeverRan] };
                 let differences = Manifest::diff(&old, &fingerprint.manifest(&state.table, task));
@@ -350,10 +354,10 @@ impl Workspace {
             .collect()
     }
 
-    /// What is known of a task's last good run here.
+    /// What is known of a task's last good run here; if there is none with these arguments, of that with others.
     pub fn last_good(&self, label: &str) -> Option<LastGood> {
         let state = self.state();
-        let record = state.record(label)?;
+        let record = state.record(label).or_else(|| last_with_other_arguments(&state, label))?;
         let run = record.tail()?.run.to_owned();
         Some(LastGood { manifest: manifest_of(&state.table, &record)?, made: record.made(), run })
     }
@@ -513,4 +517,23 @@ pub(super) fn manifest_of(table: &Table, record: &Record<'_>) -> Option<Manifest
         files: files(List::Files),
         discovered: record.has_discovered().then(|| files(List::Discovered)),
     })
+}
+
+/// What differs from the last good run of the same task with other arguments. `None` if there is none, or if it had the
+/// same key, since nobody reads them.
+fn with_other_arguments(
+    state: &State,
+    label: &str,
+    today: impl FnOnce() -> Manifest,
+) -> Option<Vec<Difference>> {
+    let old = manifest_of(&state.table, &last_with_other_arguments(state, label)?)?;
+    Some(Manifest::diff(&old, &today())).filter(|differences| !differences.is_empty())
+}
+
+/// The latest of the last good runs of a task with other arguments than those that `label` ends with.
+fn last_with_other_arguments<'a>(state: &'a State, label: &str) -> Option<Record<'a>> {
+    let task = label.split_once(' ')?.0;
+    let is_same = |other: &&Box<str>| other.split(' ').next() == Some(task) && ***other != *label;
+    let records = state.tasks.keys().filter(is_same).filter_map(|other| state.record(other));
+    records.max_by_key(Record::made)
 }

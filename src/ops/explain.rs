@@ -1,13 +1,15 @@
 //! Why a node would run: every difference from its last good run, found by the walk that decides.
 
+use std::path::Path;
 use std::sync::mpsc;
 
 use crate::engine::action::Actions;
 use crate::engine::dispatcher;
-use crate::event::{Chosen, NodeState, OutcomeKind};
+use crate::event::{Chosen, Failure, NodeState, OutcomeKind};
+use crate::fingerprint::{Change, Difference};
 use crate::graph::query::{self, Selection};
 use crate::graph::{NodeIx, TaskGraph};
-use crate::record::{Recorded, manifest_at};
+use crate::record::{Recorded, RunId, manifest_at};
 use crate::report::Reporters;
 
 use super::guard::admit;
@@ -29,6 +31,8 @@ pub struct Explanation {
     pub upstream: Vec<(String, String)>,
     /// From the node to the first cause: each step is a node and why it would run; the last one has a cause of its own.
     pub first: Vec<(String, String)>,
+    /// The nodes that cannot even be looked at, and why: an input that cannot be read.
+    pub failures: Vec<(String, String)>,
     /// What differs from an earlier run that was named.
     pub versus: Option<Versus>,
 }
@@ -40,6 +44,9 @@ pub struct Versus {
     pub run: String,
     /// Every difference; `None` if something that the node needs would run first, so that nobody can know yet.
     pub differences: Option<Vec<String>>,
+    /// From the node to the first cause: each step is a node and its first difference from that run; the last one has a
+    /// cause of its own.
+    pub first: Vec<(String, String)>,
 }
 
 /// Explains what a run of `request` would do with its first target. Executes nothing but `when` and `done`. `versus` names
@@ -99,7 +106,13 @@ pub fn explain(
                     Some("`envrun log` lists the runs that are recorded".into()),
                 ));
             };
-            Some(Versus { run: run.to_string(), differences: actions.differences(target, &manifest) })
+            let differences = actions.differences(target, &manifest);
+            let words = |differences: Vec<Difference>| differences.iter().map(Difference::words).collect();
+            Some(Versus {
+                first: first_since(&actions, graph, project.root(), &run, target),
+                run: run.to_string(),
+                differences: differences.map(words),
+            })
         }
     };
     Ok(Explanation {
@@ -109,8 +122,59 @@ pub fn explain(
         reasons: if would_run(target) { actions.reasons(target) } else { Vec::new() },
         upstream: upstream.into_iter().map(|node| (graph[node].label.clone(), first_reason(node))).collect(),
         first,
+        failures: state
+            .failures()
+            .iter()
+            .filter_map(|failed| Some((graph[failed.node].label.clone(), reason_of(&failed.failure)?)))
+            .collect(),
         versus,
     })
+}
+
+/// The way from a node up to the first one that differs from what it was in a run by a cause of its own.
+fn first_since(
+    actions: &Actions<'_>,
+    graph: &TaskGraph,
+    root: &Path,
+    run: &RunId,
+    target: NodeIx,
+) -> Vec<(String, String)> {
+    // `None` for what was not recorded, or is not known before something else has run.
+    let since = |node: NodeIx| {
+        let (_, manifest) = manifest_at(root, run, &graph[node].label)?;
+        actions.differences(node, &manifest)
+    };
+    let is_from_above = |difference: &Difference| matches!(difference, Difference::Need(_, Change::Changed));
+    let mut way = Vec::new();
+    let mut at = Some(target);
+    while let Some(node) = at {
+        let differences = since(node);
+        let reason = match differences.as_deref() {
+            Some([]) => break,
+            Some([first, ..]) => first.words(),
+            None => "what it needs is not what it was".to_owned(),
+        };
+        if !graph[node].is_group() {
+            way.push((graph[node].label.clone(), reason));
+        }
+        if differences.is_some_and(|differences| !differences.iter().any(is_from_above)) {
+            break;
+        }
+        let differs = |need: &NodeIx| since(*need).is_none_or(|differences| !differences.is_empty());
+        at = graph.needs(node).find(differs);
+    }
+    way
+}
+
+/// Why a node failed before anything was executed.
+fn reason_of(failure: &Failure) -> Option<String> {
+    match failure {
+        Failure::Io { reason } | Failure::Outputs { reason } | Failure::Start { reason, .. } => {
+            Some(reason.clone())
+        }
+        Failure::Refused { reasons } => Some(reasons.join("; ")),
+        _ => None,
+    }
 }
 
 /// Whether `group` is a group that needs `node`, itself or by way of other groups: a cause shines through it.

@@ -202,6 +202,84 @@ fn why_compares_with_any_recorded_run() {
 }
 
 #[test]
+fn other_arguments_are_a_difference_like_any_other() {
+    let sandbox =
+        Sandbox::new(r#"task "unit" { arg "part" default="a"; outputs "r"; run "echo $ARG_PART > r" }"#);
+    sandbox.ok(&["unit"]);
+    sandbox.check(
+        &["why", "unit", "b"],
+        expect![[r#"
+            exit: 0
+            --- stdout
+            `unit` would run, because
+              its argument ARG_PART changed
+        "#]],
+    );
+    sandbox.check(
+        &["why", "unit", "b", "--first"],
+        expect![[r#"
+            exit: 2
+            --- stderr
+            error: neither `unit` nor envrun has an option `--first`
+            hint: options of `envrun why` stand before the target's own arguments
+        "#]],
+    );
+    sandbox.check(
+        &["why", "unit", "b", "unit"],
+        expect![[r#"
+            exit: 2
+            --- stderr
+            error: `envrun why` explains one target: `unit` is a second one
+            hint: `envrun why unit`
+        "#]],
+    );
+}
+
+#[test]
+fn why_walks_to_the_first_cause_since_any_recorded_run() {
+    let sandbox = Sandbox::with(&[
+        (
+            "Envfile.kdl",
+            r#"
+task "gen" { inputs "src"; outputs "gen.o"; run "cp src gen.o" }
+task "lib" { needs "gen"; outputs "lib.o"; run "cp gen.o lib.o" }
+task "all" { needs "lib" }
+task "app" { needs "all"; outputs "app.o"; run "cp lib.o app.o" }
+"#,
+        ),
+        ("src", "one"),
+    ]);
+    sandbox.ok(&["app"]);
+    let log = sandbox.ok(&["log"]).stdout;
+    let run = log.split(' ').next().unwrap();
+    let first =
+        |sandbox: &Sandbox| sandbox.ok(&["why", "app", "--first", "--vs", run]).stdout.replace(run, "RUN");
+    expect![[r#"
+        `app` is as run RUN had it
+    "#]]
+    .assert_eq(&first(&sandbox));
+    sandbox.write("src", "two");
+    let way = expect![[r#"
+        since run RUN:
+        `gen` because src changed
+          and so `lib`
+          and so `app`
+    "#]];
+    way.assert_eq(&first(&sandbox));
+    sandbox.ok(&["app"]);
+    way.assert_eq(&first(&sandbox));
+}
+
+#[test]
+fn why_says_what_cannot_be_looked_at() {
+    let sandbox =
+        Sandbox::with(&[("Envfile.kdl", "task \"a\" { inputs \"f/g\"; outputs \"o\"; run \"true > o\" }")]);
+    std::os::unix::fs::symlink("f", sandbox.root().join("f")).unwrap();
+    let why = sandbox.ok(&["why", "a"]);
+    assert!(why.stdout.starts_with("`a` would not run\n  `a`: cannot look at"), "{}", why.text());
+}
+
+#[test]
 fn the_cache_can_be_looked_after() {
     let sandbox = Sandbox::with(&[("Envfile.kdl", ENVFILE), ("src/a", "a"), ("one", "1")]);
     let folder = sandbox.cache().display().to_string();

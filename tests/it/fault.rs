@@ -195,6 +195,7 @@ fn what_does_not_fit_among_the_outputs_is_not_restored_by_halves() {
     assert_eq!(ran.exit, 1, "{}", ran.text());
     assert!(ran.stderr.contains("the cached result of `a` was not used: cannot write"), "{}", ran.text());
     assert!(ran.stderr.contains("out/a`: No space left on device"), "{}", ran.text());
+    assert_eq!(ran.stderr.matches("the cached result of `a` was not used").count(), 1, "{}", ran.text());
     no_leftovers(&sandbox.root());
     fs::remove_file(filler).unwrap();
     let ran = sandbox.ok(&["c"]);
@@ -310,6 +311,16 @@ fn a_cache_that_may_not_be_read_or_written_any_more_is_one_warning_each() {
         assert!(ran.stderr.contains(words) && ran.stderr.contains("Permission denied"), "{}", ran.text());
         assert_eq!(ran.stderr.matches(words).count(), 1, "{}", ran.text());
         is_right(&sandbox);
+    }
+    // What may not be read is not told to be empty.
+    if is_root() {
+        let ran = as_nobody(&sandbox, &["cache", "stats"]).unwrap();
+        assert_eq!((ran.exit, &*ran.stdout), (1, ""), "{}", ran.text());
+        assert!(
+            ran.stderr.contains("cannot list `") && ran.stderr.contains("Permission denied"),
+            "{}",
+            ran.text()
+        );
     }
     share(&sandbox.cache());
 }
