@@ -4,11 +4,12 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGTSTP};
 use signal_hook::iterator::Handle;
 
-use super::{Processes, spawn};
+use super::{Interrupt, Processes, spawn};
 
 /// Listens for the signals that stop a run.
 #[derive(Debug)]
@@ -19,19 +20,59 @@ pub struct Signals {
     over: Arc<AtomicBool>,
 }
 
+/// What was told three times to end, and is still there after so long, hangs: its terminal takes nothing any more (Ctrl-S, a
+/// connection that is dead), or a file system does not answer.
+const HANGS: Duration = Duration::from_secs(3);
+
+/// How such an end is told to whoever started envrun.
+const INTERRUPTED: i32 = 130;
+
 impl Signals {
+    /// [Listens](Self::listen), and sees to it that the third signal is the last: if envrun has not come to its end some
+    /// seconds later it ends there and then, and the guardians of its processes end those.
+    pub fn listen_to_the_last(
+        processes: Arc<Processes>,
+        mut on: impl FnMut(i32, u32) + Send + 'static,
+    ) -> io::Result<Self> {
+        let over = Arc::new(AtomicBool::new(false));
+        let (told, ended) = (Arc::clone(&processes), Arc::clone(&over));
+        let mut times = 0;
+        let on = move |signal, before| {
+            // What the command hears that has the terminal is meant for it alone.
+            times += u32::from(signal != SIGINT || !told.terminal_is_lent());
+            if times == 3 {
+                let (told, ended) = (Arc::clone(&told), Arc::clone(&ended));
+                let last = move || {
+                    std::thread::sleep(HANGS);
+                    if !ended.load(Ordering::SeqCst) {
+                        told.interrupt(Interrupt::Kill);
+                        signal_hook::low_level::exit(INTERRUPTED);
+                    }
+                };
+                // No thread to be had: SIGKILL is left.
+                let _ = std::thread::Builder::new().name("last".to_owned()).spawn(last);
+            }
+            on(signal, before);
+        };
+        Self::begin(processes, over, on)
+    }
+
     /// From now on each SIGINT, SIGTERM and SIGHUP is told to `on`, on a thread of its own, as the signal's number and
     /// how many came before it; SIGTSTP suspends `processes`. A signal that was ignored when envrun was started
     /// (`nohup`) stays ignored. Dropped, the signals do again what they do by default.
-    pub fn listen(
+    pub fn listen(processes: Arc<Processes>, on: impl FnMut(i32, u32) + Send + 'static) -> io::Result<Self> {
+        Self::begin(processes, Arc::default(), on)
+    }
+
+    fn begin(
         processes: Arc<Processes>,
+        over: Arc<AtomicBool>,
         mut on: impl FnMut(i32, u32) + Send + 'static,
     ) -> io::Result<Self> {
         let heard: Vec<i32> = [SIGINT, SIGTERM, SIGHUP, SIGTSTP]
             .into_iter()
             .filter(|signal| !spawn::ignores(*signal))
             .collect();
-        let over = Arc::new(AtomicBool::new(false));
         for signal in &heard {
             // First in line: a handler that was put in once is never taken out again, and would swallow the signal.
             signal_hook::flag::register_conditional_default(*signal, Arc::clone(&over))?;

@@ -333,3 +333,45 @@ fn whoever_attaches_to_what_is_up_has_keys() {
     person.types("envrun down\r");
     person.sees("web stopped");
 }
+
+/// Ctrl-S, or a connection that is dead: nothing can be written any more, and so nothing is said. Whoever insists is obeyed.
+#[test]
+fn a_terminal_that_takes_nothing_keeps_nobody() {
+    if !need("script", "bsdutils") {
+        return;
+    }
+    let sandbox =
+        Sandbox::new(r#"task "loud" { run "echo $$ > loud; exec yes" }; task "more" { run "exec yes" }"#);
+    let envrun = sandbox.command(&[]);
+    let mut script = Command::new("script");
+    let run =
+        format!("sh -c 'echo $$ > pid; exec {} run loud more'; echo $? > exit", env!("CARGO_BIN_EXE_envrun"));
+    script.args(["-qec", &run, "/dev/null"]).current_dir(sandbox.root()).env_clear();
+    script.envs(envrun.get_envs().filter_map(|(name, value)| Some((name, value?)))).env("TERM", "xterm");
+    let mut script = script.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    // Nobody reads it.
+    let out = script.stdout.take().unwrap();
+    let until = Instant::now() + PATIENCE;
+    let wait = |what: &str, is_so: &dyn Fn() -> bool| {
+        while !is_so() {
+            assert!(Instant::now() < until, "{what}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    };
+    let number = |name: &str| {
+        let text = std::fs::read_to_string(sandbox.root().join(name)).unwrap_or_default();
+        text.ends_with('\n').then(|| Pid::from_raw(text.trim().parse().unwrap()).unwrap())
+    };
+    wait("the pipe is full", &|| rustix::io::ioctl_fionread(&out).unwrap() > 32_000);
+    wait("it runs", &|| number("loud").is_some());
+    let (pid, loud) = (number("pid").unwrap(), number("loud").unwrap());
+    for signal in [Signal::TERM, Signal::INT, Signal::HUP] {
+        kill_process(pid, signal).unwrap();
+    }
+    wait("it ends", &|| sandbox.root().join("exit").metadata().is_ok_and(|exit| exit.len() > 0));
+    assert_eq!(sandbox.read("exit"), "130\n");
+    wait("nothing is left", &|| rustix::process::test_kill_process(loud).is_err());
+    drop(out);
+    script.kill().unwrap();
+    script.wait().unwrap();
+}

@@ -171,7 +171,7 @@ pub fn dev(
     let eyes = Eyes::open(terms.looks, project.root(), move |hint| _ = tell.send(hint));
     let signals = {
         let (desk, processes) = (Arc::clone(&desk), Arc::clone(&ready.processes));
-        Signals::listen(Arc::clone(&ready.processes), move |signal, _| {
+        Signals::listen_to_the_last(Arc::clone(&ready.processes), move |signal, _| {
             // What the command heard that has the terminal is not meant for the session, also if that ended by it.
             if signal != SIGINT || !processes.terminal_is_lent() {
                 desk.signal(signal);
@@ -238,7 +238,7 @@ fn join(
     let pid = joined.pid;
     let signals = {
         let desk = Arc::clone(desk);
-        Signals::listen(processes, move |signal, _| desk.signal(signal))
+        Signals::listen_to_the_last(processes, move |signal, _| desk.signal(signal))
     };
     console.say(&format!(
         "this joins the session that goes on already (pid {pid}); Ctrl-C or q leaves it, and it goes on"

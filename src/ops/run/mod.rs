@@ -392,7 +392,7 @@ pub(super) fn shadowed(context: &Context, plan: &Plan) -> Vec<Notice> {
 
 pub(super) fn listen(processes: &Arc<Processes>, send: &Sender<Message>) -> Option<Signals> {
     let send = send.clone();
-    Signals::listen(Arc::clone(processes), move |signal, _| {
+    Signals::listen_to_the_last(Arc::clone(processes), move |signal, _| {
         // The run may be over already; then there is nothing left to stop.
         let _ = send.send(Message::Signal(signal));
     })
@@ -407,7 +407,7 @@ fn listen_early(
     is_early: &Arc<AtomicBool>,
 ) -> Option<Signals> {
     let (send, is_early, told) = (send.clone(), Arc::clone(is_early), Arc::clone(processes));
-    Signals::listen(Arc::clone(processes), move |signal, before| {
+    Signals::listen_to_the_last(Arc::clone(processes), move |signal, before| {
         if is_early.load(Ordering::SeqCst) {
             told.interrupt(match before {
                 0 => Interrupt::Told { signal },

@@ -357,7 +357,8 @@ impl Text {
             self.say(Some(node), &self.faint(&format!("{:11}log: {log}", "")));
         }
         if let Some(hint) = hint {
-            self.hint(hint);
+            let head = self.style.paint(Ink::Begin, "hint:");
+            self.say(Some(node), &format!("{:11}{head} {hint}", ""));
         }
     }
 
