@@ -10,9 +10,12 @@ use crate::engine::snapshot::sweep_loads;
 use crate::record::STATE_DIR;
 use crate::snapshot::Archive;
 
+use super::secret::sweep_replaced;
+
 /// Removes it, in the folder of a project.
 pub(super) fn sweep(root: &Path) {
     fs::sweep(&root.join(STATE_DIR).join("secrets"));
+    sweep_replaced(root);
     let envs = root.join(STATE_DIR).join("env");
     fs::sweep(&envs);
     for env in std::fs::read_dir(&envs).into_iter().flatten().flatten() {

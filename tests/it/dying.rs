@@ -14,10 +14,13 @@ pub enum Moment {
     Torn,
     /// The line is on the disk, and nothing that follows has begun.
     Written,
+    /// A file has just been put in its place or removed: the n-th whose path has the name of the journal in it.
+    Placed,
 }
 
 const SOURCE: &str = r#"
 #define _GNU_SOURCE
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -45,6 +48,25 @@ ssize_t write(int fd, const void *bytes, size_t size) {
         kill(getpid(), SIGKILL);
     }
     return syscall(SYS_write, fd, bytes, size);
+}
+
+/* Whether this file is the last that is put in place or removed. */
+static int is_last(const char *path) {
+    const char *part = getenv("DIES_IN"), *wanted = getenv("DIES_WHEN"), *at = getenv("DIES_AT");
+    if (!part || !wanted || !at || strcmp(wanted, "placed") || !strstr(path, part)) return 0;
+    return ++lines == atol(at);
+}
+
+int rename(const char *from, const char *to) {
+    int done = (int)syscall(SYS_renameat2, AT_FDCWD, from, AT_FDCWD, to, 0);
+    if (done == 0 && is_last(to)) kill(getpid(), SIGKILL);
+    return done;
+}
+
+int unlink(const char *path) {
+    int done = (int)syscall(SYS_unlinkat, AT_FDCWD, path, 0);
+    if (done == 0 && is_last(path)) kill(getpid(), SIGKILL);
+    return done;
 }
 
 int fdatasync(int fd) {
@@ -75,6 +97,7 @@ pub fn dies(command: &mut Command, journal: &str, at: usize, moment: Moment) {
     let moment = match moment {
         Moment::Torn => "torn",
         Moment::Written => "written",
+        Moment::Placed => "placed",
     };
     command
         .env("LD_PRELOAD", &*LIBRARY)

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+use crate::dying::{Moment, dies};
 use crate::sandbox::{Ran, Sandbox, need};
 
 /// A server of its own, stopped when it is dropped.
@@ -305,6 +306,63 @@ fn a_rotation_that_was_killed_is_told_of_and_brought_to_an_end() {
         let _ = std::fs::remove_file(sandbox.root().join("broken"));
         let quiet = sandbox.ok(&["dev.uses"]);
         assert!(!quiet.stderr.contains("cut short"), "{point}: {}", quiet.text());
+    }
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_rotation_that_was_killed_after_each_file_it_wrote_is_brought_to_an_end() {
+    let sandbox = Sandbox::new(
+        r##"
+        secrets { KEY generate="hex" length=16 on-rotate="tell" verify="check" }
+        env "dev"
+        task "tell" { run #"test "$KEY" = "$(cat owner)"; echo "$NEW_SECRET" > owner"# }
+        task "check" { run #"test "$KEY" = "$(cat owner)"; test ! -e broken"# }
+        task "uses" { run #"test "$KEY" = "$(cat owner)""# }
+        "##,
+    );
+    let file = ".envrun/secrets/dev.env";
+    sandbox.ok(&["secret", "generate", "dev"]);
+    let value = || {
+        let text = sandbox.read(file);
+        let line = text.lines().find_map(|line| line.strip_prefix("KEY=")).unwrap();
+        line.trim_matches(['"', '\'']).to_owned()
+    };
+    for broken in [false, true] {
+        for at in 1.. {
+            let original = value();
+            sandbox.write("owner", format!("{original}\n"));
+            if broken {
+                sandbox.write("broken", "");
+            }
+            let mut command = sandbox.command(&["secret", "rotate", "dev", "KEY"]);
+            dies(&mut command, "/.envrun/secrets/dev", at, Moment::Placed);
+            let output = command.stdin(Stdio::null()).output().unwrap();
+            let died = std::os::unix::process::ExitStatusExt::signal(&output.status) == Some(9);
+            let first = sandbox.ran(output);
+            let _ = std::fs::remove_file(sandbox.root().join("broken"));
+            let point = format!("file {at}, {}: {}", if broken { "broken" } else { "good" }, first.text());
+            // Whoever uses it meanwhile is told, as long as its owner may have another value.
+            let told = sandbox.run(&["dev.uses"]);
+            let is_told = told.stderr.contains("a rotation of `KEY` of `dev` was cut short");
+            assert!(told.exit == 0 || is_told, "{point}{}", told.text());
+            let ran = sandbox.ok(&["secret", "rotate", "dev", "--due"]);
+            assert_eq!(sandbox.read("owner").trim(), value(), "{point}{}", ran.text());
+            let quiet = sandbox.ok(&["dev.uses"]);
+            assert!(!quiet.stderr.contains("cut short"), "{point}{}", quiet.text());
+            let left = std::fs::read_dir(sandbox.root().join(".envrun/secrets")).unwrap();
+            let names = left.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+            let left: Vec<String> = names
+                .filter(|name| !name.ends_with(".lock"))
+                .filter(|name| ["rotating", "replaced", "tmp"].iter().any(|part| name.contains(part)))
+                .collect();
+            assert_eq!(left, [""; 0], "{point}");
+            clean(&ran, &sandbox, &[&original, &value()]);
+            if !died {
+                assert!(at > 3, "{point}");
+                break;
+            }
+        }
     }
 }
 

@@ -440,7 +440,12 @@ fn what_is_written_for_others() {
             .current_dir("/")
             .output()
             .unwrap();
-        assert!(output.status.success(), "{command}: {}", String::from_utf8_lossy(&output.stderr));
+        let said = [output.stdout, output.stderr].concat();
+        let said = String::from_utf8(said).unwrap();
+        assert!(output.status.success(), "{command}: {said}");
+        // Cron mails whatever is said: nothing is, where all is well.
+        assert_eq!(said.contains("error: `bad` failed"), command.contains("run -o quiet bad"), "{said}");
+        assert!(said.is_empty() || said.contains("error: "), "{said}");
     }
     assert_eq!((sandbox.read("made"), sandbox.read("told")), ("made\n".into(), "told\n".into()));
 

@@ -253,10 +253,13 @@ mod tests {
         assert_eq!(figures("prod", &[], None), Figures { env: "prod".into(), ..Figures::default() });
     }
 
+    /// Values by name and labels.
+    type Samples = BTreeMap<(String, Vec<(String, String)>), f64>;
+
     /// A text as Prometheus reads it, strictly: families with HELP and TYPE before their samples, each family once and in
-    /// one piece, each series once. Gives types, and values by name and labels.
-    fn read(text: &str) -> (BTreeMap<String, String>, BTreeMap<(String, Vec<(String, String)>), f64>) {
-        let (mut types, mut samples) = (BTreeMap::new(), BTreeMap::new());
+    /// one piece, each series once.
+    fn read(text: &str) -> (BTreeMap<String, String>, Samples) {
+        let (mut types, mut samples) = (BTreeMap::new(), Samples::new());
         let (mut family, mut done) = (String::new(), BTreeSet::new());
         assert!(text.is_empty() || text.ends_with('\n'), "the last line ends, too");
         let mut lines = text.lines();

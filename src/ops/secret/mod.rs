@@ -37,7 +37,7 @@ use super::{Context, Problem, Project};
 
 pub use examine::{Examined, State, show_age};
 pub use place::{Place, Refused};
-pub use rotate::{Rotated, Rotation, cut_short, rotate};
+pub use rotate::{Rotated, Rotation, cut_short, rotate, sweep_replaced};
 pub use tend::{Edit, Listed, OVERDUE, generate_missing, get, list, set};
 pub use unseal::{Unsealed, Wants, unseal};
 

@@ -61,6 +61,9 @@ pub fn rotate(
     let chosen = choose(context, project, env, names, due)?;
     let mut done = Vec::new();
     recover(context, project, env, &pending, rotation)?;
+    if !pending.new.path().exists() {
+        pending.old.remove()?;
+    }
     for kept in chosen {
         let name = kept.spec.secret.name.to_string();
         let one = One { context, env, kept: &kept, pending: &pending };
@@ -118,8 +121,28 @@ pub fn cut_short(root: &Path, env: Option<&EnvName>) -> Vec<String> {
     }
 }
 
+/// Removes replaced values that no candidate is there for any longer: whoever was killed as a rotation began, or ended, left
+/// them. Where somebody rotates, nothing is.
+pub fn sweep_replaced(root: &Path) {
+    let folder = root.join(STATE_DIR).join("secrets");
+    for entry in std::fs::read_dir(&folder).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let Some(env) = name.to_str().and_then(|name| name.strip_suffix(".replaced.env")) else { continue };
+        let lock = lock_of(root, if env.is_empty() { "_" } else { env });
+        let Ok(Some(_lock)) = FileLock::take(&lock) else { continue };
+        if !folder.join(format!("{env}.rotating.env")).exists() {
+            // Whoever comes by next tries again.
+            let _ = FileStore::own(entry.path()).remove();
+        }
+    }
+}
+
 fn lock_path(root: &Path, env: Option<&EnvName>) -> PathBuf {
-    root.join(STATE_DIR).join("env").join(env.map_or("_", EnvName::as_str)).join("rotate.lock")
+    lock_of(root, env.map_or("_", EnvName::as_str))
+}
+
+fn lock_of(root: &Path, env: &str) -> PathBuf {
+    root.join(STATE_DIR).join("env").join(env).join("rotate.lock")
 }
 
 /// One rotation at a time in an environment.

@@ -62,7 +62,7 @@ fn command(item: &Item<'_>, around: &Around) -> String {
     let run = |label: &str| {
         let mut words = item.words(label, around);
         let at = words.len() - 1;
-        words.splice(at..at, ["-o".to_owned(), "errors".to_owned()]);
+        words.splice(at..at, ["-o".to_owned(), "quiet".to_owned()]);
         shell_words(&words)
     };
     let mut command = run(&item.label);

@@ -139,7 +139,7 @@ fn crontab() {
         # Output is printed only of what failed, and cron mails it to MAILTO.
         SHELL=/bin/sh
         PATH=/usr/bin:/opt/100% mine/bin
-        30 2 * * * { cd '/srv/my shop' && mkdir -p '/srv/my shop/.envrun/schedule' && flock -n -E 0 '/srv/my shop/.envrun/schedule/shop-prod-db.lock' /usr/bin/envrun run -o errors prod.db; } || { cd '/srv/my shop' && /usr/bin/envrun run -o errors prod.notify.slack; }
+        30 2 * * * { cd '/srv/my shop' && mkdir -p '/srv/my shop/.envrun/schedule' && flock -n -E 0 '/srv/my shop/.envrun/schedule/shop-prod-db.lock' /usr/bin/envrun run -o quiet prod.db; } || { cd '/srv/my shop' && /usr/bin/envrun run -o quiet prod.notify.slack; }
     "#]],
     );
     let allowed = Schedule { overlap: Overlap::Allow, ..cron("*/5 8-18 * * mon-fri", "Europe/Berlin") };
@@ -149,7 +149,7 @@ fn crontab() {
         # Made by `envrun schedule export x` from the Envfile: change that, and make this anew.
         # Output is printed only of what failed, and cron mails it to MAILTO.
         SHELL=/bin/sh
-        */5 8-18 * * 1,2,3,4,5 cd '/srv/my shop' && /usr/bin/envrun run -o errors prod.db
+        */5 8-18 * * 1,2,3,4,5 cd '/srv/my shop' && /usr/bin/envrun run -o quiet prod.db
     "#]]
     .assert_eq(&texts(std::slice::from_ref(&allowed), Platform::Cron, &berlin));
     let cronie = Around { cron_tz: true, path: None, ..around() };
@@ -159,7 +159,7 @@ fn crontab() {
         # Output is printed only of what failed, and cron mails it to MAILTO.
         SHELL=/bin/sh
         CRON_TZ=Europe/Berlin
-        */5 8-18 * * 1,2,3,4,5 cd '/srv/my shop' && /usr/bin/envrun run -o errors prod.db
+        */5 8-18 * * 1,2,3,4,5 cd '/srv/my shop' && /usr/bin/envrun run -o quiet prod.db
     "#]]
     .assert_eq(&texts(&[allowed], Platform::Cron, &cronie));
 }
@@ -340,7 +340,7 @@ fn what_a_platform_cannot_say() {
         # prod.db: left out: a run cannot wait for another in cron: it is left out (`skip`)
         # prod.db: left out: cron knows no seconds: a minute is the shortest time of `every 30s`
         # prod.db: left out: cron has no words for `every 7m`, which divides neither an hour nor a day
-        */2 * * * * cd '/srv/my shop' && mkdir -p '/srv/my shop/.envrun/schedule' && flock -n -E 0 '/srv/my shop/.envrun/schedule/shop-prod-db-7.lock' /usr/bin/envrun run -o errors prod.db
+        */2 * * * * cd '/srv/my shop' && mkdir -p '/srv/my shop/.envrun/schedule' && flock -n -E 0 '/srv/my shop/.envrun/schedule/shop-prod-db-7.lock' /usr/bin/envrun run -o quiet prod.db
     "#]].assert_eq(&texts(&all, Platform::Cron, &partial));
     expect!["prod.db: cron knows no seconds: a minute is the shortest time of `15 30 2 * * * UTC`"]
         .assert_eq(&texts(&all[..1], Platform::Cron, &partial));
