@@ -128,6 +128,8 @@ pub enum StartError {
     TooLong {
         /// How long all are together.
         bytes: usize,
+        /// The longest variable, where one is much of that.
+        longest: Option<(String, usize)>,
     },
     /// It should be watched, and cannot be.
     #[error("its file accesses cannot be watched: {source}")]
@@ -153,6 +155,9 @@ impl StartError {
             Self::Watch { source } if source.raw_os_error() == Some(libc::EBUSY) => Some(
                 "somebody watches envrun itself already, and there can only be one: run it by itself".into(),
             ),
+            Self::TooLong { longest: Some((name, bytes)), .. } => {
+                Some(format!("`{name}` alone has {bytes} bytes: hand it over in a file"))
+            }
             Self::Dir { .. }
             | Self::Nul(_)
             | Self::TooLong { .. }
@@ -351,7 +356,7 @@ impl<'a> Launch<'a> {
 
     #[cfg(not(target_os = "linux"))]
     fn script(&mut self, text: &str) -> Result<String, StartError> {
-        Err(StartError::TooLong { bytes: text.len() })
+        Err(StartError::TooLong { bytes: text.len(), longest: None })
     }
 
     /// Starts it: the process, what it prints, and its script.
@@ -443,8 +448,11 @@ impl<'a> Launch<'a> {
             return StartError::Dir { dir: self.spec.dir.to_path_buf(), source };
         }
         if source.raw_os_error() == Some(libc::E2BIG) {
-            let (words, vars) = (&self.argv, self.spec.env.texts());
-            return StartError::TooLong { bytes: words.size() + vars.size() };
+            let bytes = self.argv.size() + self.spec.env.texts().size();
+            let longest = self.spec.env.iter().max_by_key(|(_, value)| value.len());
+            let longest = longest.map(|(name, value)| (name.to_string_lossy().into_owned(), value.len()));
+            let longest = longest.filter(|(_, length)| *length > bytes / 4);
+            return StartError::TooLong { bytes, longest };
         }
         match program::diagnose(&self.program, &source) {
             Some(error) => error.into(),

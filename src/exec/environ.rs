@@ -35,7 +35,8 @@ impl CTexts {
 
     /// How many bytes they take, pointers included.
     pub(super) fn size(&self) -> usize {
-        self.bytes.len() + self.starts.len() * size_of::<usize>()
+        // What was set twice is still there once.
+        self.iter().map(|text| text.to_bytes_with_nul().len() + size_of::<usize>()).sum()
     }
 }
 

@@ -248,6 +248,9 @@ fn what_cannot_start_says_why() {
             .refused(&["deploy", &long])
             .starts_with("its words and variables are longer than the system takes")
     );
+    place.env.set("BIG", &long);
+    let said = place.refused(&["deploy"]);
+    assert!(said.ends_with("hint: `BIG` alone has 200000 bytes: hand it over in a file"), "{said}");
 }
 
 #[test]

@@ -20,6 +20,9 @@ pub struct Violation {
 /// A `pattern` that is no regular expression says nothing here: it is refused where it is written.
 pub fn check_value(ty: VarType, constraints: &Constraints, text: &str) -> Result<(), Violation> {
     let wrong = |message: String, span| Err(Violation { message, span });
+    if text.contains('\0') {
+        return wrong("holds a NUL character, which no variable can".into(), None);
+    }
     if !is_of(ty, text) {
         return wrong(format!("is not {}", ty.allows()), None);
     }
@@ -65,7 +68,10 @@ fn is_of(ty: VarType, text: &str) -> bool {
 }
 
 fn is_port(text: &str) -> bool {
-    text.bytes().all(|byte| byte.is_ascii_digit()) && text.parse::<u16>().is_ok_and(|port| port > 0)
+    // To some who read it, `010` is eight.
+    !text.starts_with('0')
+        && text.bytes().all(|byte| byte.is_ascii_digit())
+        && text.parse::<u16>().is_ok_and(|port| port > 0)
 }
 
 /// A scheme, `://`, and something after it; a host where the scheme is one of the web's; a port that is one.
@@ -122,7 +128,8 @@ mod tests {
 
     #[test]
     fn types() {
-        check(VarType::Port, &["1", "8080", "65535"], &["0", "65536", "abc", "", "-1", "+80", "80.0"]);
+        check(VarType::Port, &["1", "8080", "65535"], &["0", "65536", "abc", "", "-1", "+80", "80.0", "080"]);
+        check(VarType::String, &["", "a b"], &["a\0b"]);
         check(
             VarType::Url,
             &[
