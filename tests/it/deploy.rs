@@ -1122,6 +1122,28 @@ fn data_that_another_checkout_saved_are_not_mistaken_for_those_saved_here() {
 }
 
 #[test]
+fn an_emergency_says_that_the_ledger_is_damaged_where_that_is_why_nothing_is_known() {
+    let lab = Lab::new();
+    lab.sandbox.ok(&["uat.deploy"]);
+    lab.commit("app.txt", "good 2\n");
+    lab.sandbox.ok(&["uat.deploy"]);
+    let ledger = ".envrun/env/uat/ledger.jsonl";
+    let whole = lab.sandbox.read(ledger);
+    // Nothing can be read: it is not said that nothing was ever deployed.
+    lab.sandbox.write(ledger, "nonsense\n".repeat(whole.lines().count()));
+    for what in ["uat", "uat.deploy"] {
+        let ran = lab.run(&["rollback", what, "--emergency"]);
+        exits(&ran, 3);
+        assert!(ran.stderr.contains("line 1 is not what envrun wrote"), "{}", ran.stderr);
+        assert!(ran.stderr.contains("`envrun deploy mend uat`"), "{}", ran.stderr);
+    }
+    // What can be read is enough where it tells what to go back to.
+    lab.sandbox.write(ledger, format!("{whole}nonsense\n"));
+    lab.sandbox.ok(&["rollback", "uat", "--emergency"]);
+    assert_eq!(lab.live("uat"), "good 1");
+}
+
+#[test]
 fn two_checkouts_share_one_lock_and_one_history_through_git() {
     let lab = Lab::new();
     let hang = "deploy \"hang\" { run \"touch hangs; while test -e hang; do sleep 0.05; done\" }\n";

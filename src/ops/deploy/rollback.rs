@@ -77,11 +77,19 @@ fn place(
                 if let Ok(found) = refresh(context, project, true) {
                     trouble = found.into_iter().find(|(of, _)| *of == env).map(|(_, error)| error);
                 }
+                trouble = trouble.or_else(|| crate::ledger::history(project.root(), &env).err());
                 crate::ledger::readable(project.root(), &env)?.0
             }
         }
     };
     let nodes = history.nodes();
+    let is_named = |node: &String| nodes.contains(&node.as_str());
+    if nodes.is_empty() || named.as_ref().is_some_and(|node| !is_named(node)) {
+        // What cannot be read here may tell of it.
+        if let Some(error) = trouble {
+            return Err(error.into());
+        }
+    }
     let node = match (named, &nodes[..]) {
         (Some(node), _) if nodes.contains(&node.as_str()) => node,
         (Some(node), _) => return Err(nothing(&env, format!("`{env}.{node}` was never deployed"))),
