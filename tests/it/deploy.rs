@@ -1231,6 +1231,14 @@ fn two_checkouts_share_one_lock_and_one_history_through_git() {
     assert!(ran.stderr.contains("cut short while verifying"), "{}", ran.stderr);
     exits(&lab.run(&["deploy", "back", "uat"]), 0);
     exits(&lab.sandbox.ran(lab.sandbox.command_in(&other, &["uat.deploy"]).output().unwrap()), 0);
+    // What cannot be written down here is not passed over in silence.
+    let lock = here.join(".envrun/env/uat/lock");
+    std::fs::remove_file(&lock).unwrap();
+    std::fs::create_dir(&lock).unwrap();
+    for words in [&["status", "uat"][..], &["history", "uat"]] {
+        let ran = lab.run(words);
+        assert!(ran.stderr.contains("what others did in `uat` since is not shown"), "{}", ran.text());
+    }
 }
 
 #[test]

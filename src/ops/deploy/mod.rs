@@ -74,8 +74,16 @@ pub(super) fn refresh_of(
 pub(super) fn refresh_to_look(context: &Context, project: &Project) -> Vec<(String, Option<String>)> {
     match refresh(context, project, false) {
         Ok(troubles) => {
-            let diverged = troubles.into_iter().filter(|(_, error)| error.is_of_the_remote());
-            diverged.map(|(_, error)| (error.to_string(), error.hint())).collect()
+            let told = |(env, error): (String, LedgerError)| {
+                let hint = error.hint();
+                match error {
+                    // Whoever reads what is here says so.
+                    LedgerError::Damaged { .. } => None,
+                    error if error.is_of_the_remote() => Some((error.to_string(), hint)),
+                    error => Some((format!("{error}; what others did in `{env}` since is not shown"), hint)),
+                }
+            };
+            troubles.into_iter().filter_map(told).collect()
         }
         Err(error) => {
             let hint = error.hint();
