@@ -163,6 +163,27 @@ fn the_laptop_gets_sanitised_data_and_a_backup_is_practised() {
         "SELECT string_agg(datname, ' ' ORDER BY datname) FROM pg_database WHERE NOT datistemplate";
     assert_eq!(world.sql("laptop", databases), "pa postgres");
 
+    // Killed in between: nobody can read what was not rewritten, neither in a file nor in the scratch database.
+    world.sandbox.write("sql/sanitise.sql", "\\! kill -9 $(cat envrun.pid); sleep 60\n");
+    let envrun = world.sandbox.command(&["laptop.sync-data"]);
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "echo $$ > envrun.pid; exec \"$0\" laptop.sync-data"]).arg(envrun.get_program());
+    shell.env_clear().envs(envrun.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    shell.current_dir(world.sandbox.root()).stdin(Stdio::null());
+    let killed = shell.output().unwrap();
+    assert_eq!(std::os::unix::process::ExitStatusExt::signal(&killed.status), Some(9));
+    let loads = world.sandbox.root().join(".envrun/tmp/load");
+    let began = std::time::Instant::now();
+    while std::fs::read_dir(&loads).unwrap().count() > 1 {
+        assert!(began.elapsed().as_secs() < 60, "the raw dump is still there");
+        std::thread::yield_now();
+    }
+    let ask =
+        ["psql", "-qtAd", "scratch_pa", "-c", "SELECT coalesce(to_regclass('contacts')::text, 'nothing')"];
+    let scratch = world.run(&[&["env", "exec", "laptop", "--"][..], &ask].concat(), 0);
+    assert_eq!(scratch.stdout.trim(), "nothing");
+    assert_eq!(world.sql("laptop", "SELECT name FROM contacts"), "mine");
+
     world.sandbox.write("sql/sanitise.sql", rule);
     world.run(&["laptop.sync-data"], 0);
     let counted =
