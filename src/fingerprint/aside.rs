@@ -77,7 +77,7 @@ impl Workspace {
         }
         if tell {
             let before = before.iter().copied().collect();
-            self.attempt(&task.label, Attempt { place: task.place(), before });
+            self.attempt(&task.label, Attempt { place: task.place(), overtaken: false, before });
         }
         self.befores().insert(task.label.as_str().into(), before);
     }
@@ -92,6 +92,7 @@ impl Workspace {
         let place = task.place();
         let attempts = state.attempts.iter();
         attempts
+            .filter(|(_, attempt)| !attempt.overtaken)
             .filter(|(label, attempt)| ***label == *task.label || attempt.place == place)
             .map(|(_, attempt)| attempt.before.iter().copied().collect())
             .reduce(|one: HashSet<PathId>, other| &one & &other)
@@ -117,6 +118,21 @@ impl Workspace {
             None => before.as_ref().is_none_or(|before| before.contains(id)),
         };
         ids.iter().copied().filter(is_prior).collect()
+    }
+
+    /// Tells the tasks whose outputs these were that they are another one's now. Before anything is recorded.
+    pub(super) fn overtake_makers(&self, task: &Prepared, ids: &[PathId], outputs: &[Output]) {
+        if names_all(task, outputs) {
+            return;
+        }
+        let makers: HashSet<Box<str>> = self
+            .claimed_by(&self.state(), ids)
+            .into_values()
+            .filter(|label| **label != *task.label)
+            .collect();
+        if !makers.is_empty() {
+            self.overtake(makers.into_iter().collect(), task.place());
+        }
     }
 
     /// Whether every output is a file that is declared by name and was there before, and no run was cut short since: there

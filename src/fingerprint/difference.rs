@@ -24,6 +24,8 @@ pub enum Difference {
     Forced,
     /// Its last run did not end well, and may have left something in its output folders.
     Interrupted,
+    /// The same task in another environment or with other arguments made its outputs in the same place since.
+    Overtaken,
     /// The commands.
     Commands,
     /// The shell.
@@ -67,6 +69,11 @@ impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         use Change::{Added, Changed, Removed};
 
+        // A name may hold anything; nothing of it shall move the cursor.
+        let shown = |path: &str| -> String {
+            let plain = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
+            path.chars().map(plain).collect()
+        };
         let file = |f: &mut fmt::Formatter<'_>, path: &str, change| match change {
             Added => write!(f, "{path} was added"),
             Removed => write!(f, "{path} was removed"),
@@ -77,6 +84,9 @@ impl fmt::Display for Difference {
             Self::Format => write!(f, "envrun keeps its keys in a new format"),
             Self::Forced => write!(f, "it was forced"),
             Self::Interrupted => write!(f, "its last run did not end well"),
+            Self::Overtaken => {
+                write!(f, "another environment or other arguments made its outputs anew since")
+            }
             Self::Commands => write!(f, "the command changed"),
             Self::Shell => write!(f, "the shell changed"),
             Self::Dir => write!(f, "the folder it runs in changed"),
@@ -102,10 +112,10 @@ impl fmt::Display for Difference {
             Self::Need(label, Added) => write!(f, "it now needs `{label}`"),
             Self::Need(label, Removed) => write!(f, "it no longer needs `{label}`"),
             Self::Need(label, Changed) => write!(f, "the output of `{label}` changed"),
-            Self::Input(path, change) | Self::Discovered(path, change) => file(f, path, *change),
-            Self::InputMode(path) => write!(f, "{path} changed its executable bit"),
-            Self::OutputMissing(path) => write!(f, "its output {path} is missing"),
-            Self::OutputChanged(path) => write!(f, "its output {path} is not what it made"),
+            Self::Input(path, change) | Self::Discovered(path, change) => file(f, &shown(path), *change),
+            Self::InputMode(path) => write!(f, "{} changed its executable bit", shown(path)),
+            Self::OutputMissing(path) => write!(f, "its output {} is missing", shown(path)),
+            Self::OutputChanged(path) => write!(f, "its output {} is not what it made", shown(path)),
         }
     }
 }

@@ -332,8 +332,8 @@ impl Workspace {
                 // Keys that differ without a difference: a record that is not what it says.
                 return if differences.is_empty() { vec![Difference::NeverRan] } else { differences };
             }
-            if state.attempts.contains_key(task.label.as_str()) {
-                return vec![Difference::Interrupted];
+            if let Some(attempt) = state.attempts.get(task.label.as_str()) {
+                return vec![if attempt.overtaken { Difference::Overtaken } else { Difference::Interrupted }];
             }
             record.rows(List::Outputs).map(|row| row.id).collect()
         };

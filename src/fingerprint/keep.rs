@@ -158,6 +158,7 @@ impl Workspace {
         self.remove(task, &leftovers);
         self.sweep_beside(&result.outputs);
         let ids = self.intern_all(result.outputs.iter().map(|output| output.path.as_bytes()));
+        self.overtake_makers(task, &ids, &result.outputs);
         let prior = self.prior(task, &ids);
         let outputs: Vec<Row> = ids
             .iter()

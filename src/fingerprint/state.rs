@@ -8,7 +8,7 @@
 //! | `1` paths | a count, then each path; ids are given in the order of the file |
 //! | `2` entries | path id, kind, stat, digest: 81 bytes each; a later one counts |
 //! | `3` task | the label, then the record of its last good run; a later one counts |
-//! | `5` attempt | the label, where its outputs go (32 bytes), then the ids of what lay there before; over with the next record of the task |
+//! | `5` attempt | the label, where its outputs go (32 bytes), 1 if another task made its own there, then the ids of what lay there before; over with the next record of the task |
 //!
 //! Ids on disk and in memory are the same for what was loaded; two processes that write at once give the same numbers to
 //! different paths, so whoever appends translates.
@@ -51,7 +51,9 @@ pub(super) enum Kept {
 pub(super) struct Attempt {
     /// Where its outputs go: equal for two tasks exactly if they declare the same ones.
     pub(super) place: Digest,
-    /// What lay there when it began.
+    /// It was no run of this task: another one has made its own in the same place since.
+    pub(super) overtaken: bool,
+    /// What lay there when it began; nothing if it was overtaken.
     pub(super) before: Vec<PathId>,
 }
 
@@ -101,10 +103,11 @@ impl State {
                     let mut from = Reader::new(payload);
                     let Some(label) = from.text() else { continue };
                     let Some(place) = from.digest() else { continue };
+                    let Some(overtaken) = from.byte() else { continue };
                     let ids =
                         std::iter::from_fn(|| from.u32()).filter(|id| (*id as usize) < self.table.len());
                     let before = ids.collect();
-                    self.attempts.insert(label.into(), Attempt { place, before });
+                    self.attempts.insert(label.into(), Attempt { place, overtaken: overtaken == 1, before });
                 }
                 // Of a later version that thought it could add to this format.
                 _ => {}
@@ -324,6 +327,7 @@ impl Translation {
                 put_section(&mut sections, ATTEMPT, |to| {
                     to.put_bytes(label.as_bytes());
                     to.put_digest(&attempt.place);
+                    to.put(&[u8::from(attempt.overtaken)]);
                     attempt.before.iter().filter_map(|id| self.disk(*id)).for_each(|id| to.put_u32(id));
                 });
             }

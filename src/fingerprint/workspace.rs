@@ -239,6 +239,20 @@ impl Workspace {
         let _ = self.write(&mut unsaved);
     }
 
+    /// Notes that another task has made its own where these had theirs: it is not as they left it, even if every file of
+    /// theirs is.
+    pub(super) fn overtake(&self, labels: Vec<Box<str>>, place: Digest) {
+        for label in &labels {
+            // One that did not end well knows more.
+            let overtaken = || Attempt { place, overtaken: true, before: Vec::new() };
+            self.state_mut().attempts.entry(label.clone()).or_insert_with(overtaken);
+        }
+        self.unsaved().tasks.extend(labels);
+        self.learned();
+        // Sealed answers rest on those files alone.
+        let _ = std::fs::remove_dir_all(self.folder.join("seals"));
+    }
+
     /// When what this process knows of the last runs was read.
     pub fn opened(&self) -> SystemTime {
         self.opened
@@ -261,6 +275,7 @@ impl Workspace {
         let record = theirs.record_with_ids(label, |path| self.intern(path));
         let attempt = theirs.attempts.get(label).map(|attempt| Attempt {
             place: attempt.place,
+            overtaken: attempt.overtaken,
             before: attempt.before.iter().map(|id| self.intern(theirs.table.path(*id))).collect(),
         });
         if let Some(bytes) = record {

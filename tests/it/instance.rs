@@ -68,6 +68,42 @@ fn what_other_arguments_made_is_not_credited_to_these() {
 }
 
 #[test]
+fn what_another_environment_made_beside_the_same_files_is_seen() {
+    let sandbox = Sandbox::new(
+        r##"
+env "dev" { vars { MORE "yes" } }
+env "prod" { vars { MORE "" } }
+vars { MORE "" }
+task "build" { outputs "dist"; run "mkdir -p dist; echo same > dist/index; if test -n \"$MORE\"; then echo > dist/devtools; fi" }
+task "ship" { needs "build"; outputs "shipped"; run "ls dist > shipped" }
+"##,
+    );
+    sandbox.ok(&["prod.ship"]);
+    sandbox.ok(&["dev.build"]);
+    assert_eq!(made(&sandbox, "dist"), ["devtools", "index"]);
+    // Also where nothing had to be written: what is in place already is not made anew.
+    for _ in 0..2 {
+        sandbox.ok(&["prod.ship"]);
+        assert_eq!(made(&sandbox, "dist"), ["index"]);
+        assert_eq!(sandbox.read("shipped"), "index\n");
+        sandbox.ok(&["prod.ship"]);
+        let why = sandbox.ok(&["why", "dev.build"]).stdout;
+        assert!(
+            why.contains("its output dist/devtools is missing") || why.contains("made its outputs anew"),
+            "{why}"
+        );
+        let dev = sandbox.ok(&["dev.build"]).stderr;
+        assert!(dev.contains("restored dev.build"), "{dev}");
+        assert_eq!(made(&sandbox, "dist"), ["devtools", "index"]);
+    }
+    let why = sandbox.ok(&["why", "build"]).stdout;
+    assert_eq!(
+        why,
+        "`build` would be restored from the cache, because\n  another environment or other arguments made its outputs anew since\n"
+    );
+}
+
+#[test]
 fn what_it_made_under_another_name_is_not_credited_to_it() {
     let sandbox = Sandbox::new("task \"old\" { outputs \"out\"; run \"mkdir -p out; touch out/old\" }");
     sandbox.ok(&["old"]);
