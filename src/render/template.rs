@@ -99,7 +99,9 @@ impl Names {
             Some(lacking) => self.lacking(lacking),
             None => {
                 let detail = error.detail().map_or_else(String::new, |detail| format!(": {detail}"));
-                (format!("{}{detail}", error.kind()), None)
+                let filters = "filters are what Python has methods for: `NAME | split(\",\")`, `| upper`, `| replace(\"a\", \"b\")`";
+                let help = (error.kind() == ErrorKind::UnknownMethod).then(|| filters.to_owned());
+                (format!("{}{detail}", error.kind()), help)
             }
         };
         RenderError::Template { place, message, help }

@@ -305,6 +305,8 @@ fn a_wrong_template_is_told_with_its_line_and_the_nearest_name() {
     .assert_eq(&said(&sandbox));
     sandbox.write("t.j2", "{% if x }\n");
     assert!(said(&sandbox).contains("t.j2:1: syntax error"), "{}", said(&sandbox));
+    sandbox.write("t.j2", "{{ PORT.upper() }}\n");
+    assert!(said(&sandbox).contains("hint: filters are what Python has methods for"), "{}", said(&sandbox));
     assert!(!sandbox.exists("a"));
 }
 

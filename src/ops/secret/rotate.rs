@@ -317,10 +317,14 @@ impl One<'_> {
                 self.pending.forget(self.name())?;
                 Ok(Rotated::Back(failed))
             }
-            Err(worse) => Ok(Rotated::Broken(format!(
-                "{failed}, and going back failed too: {worse}; the candidate is in {}",
-                self.pending.new.path().display()
-            ))),
+            Err(worse) => {
+                let env = self.env.map_or_else(String::new, |env| format!(" {env}"));
+                Ok(Rotated::Broken(format!(
+                    "{failed}, and going back failed too: {worse}; the candidate is in {}. When what failed is mended, \
+                     `envrun secret rotate{env} --due` brings it to an end",
+                    self.pending.new.path().display()
+                )))
+            }
         }
     }
 
