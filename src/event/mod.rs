@@ -33,7 +33,7 @@ use crate::graph::NodeIx;
 
 pub use nodes::NodeSet;
 pub use outcome::{Failure, Outcome, OutcomeKind};
-pub use state::{Counts, Executed, Failed, NodeState, RunState, Running, Served};
+pub use state::{Counts, Executed, Failed, InPhase, NodeState, RunState, Running, Served};
 
 /// The version of the wire format.
 pub const FORMAT: u32 = 1;

@@ -44,6 +44,19 @@ pub struct Running {
     pub attempt: u32,
     /// What was told at its start.
     pub executed: Executed,
+    /// Of a deploy: the phase that it is in.
+    pub phase: Option<InPhase>,
+}
+
+/// The phase of a deploy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InPhase {
+    /// `verifying`.
+    pub phase: String,
+    /// What that is about: `for 1m`.
+    pub about: String,
+    /// Since when.
+    pub since: Timestamp,
 }
 
 /// A node that failed.
@@ -212,7 +225,14 @@ impl RunState {
                 self.look_ahead(at, -1);
                 let executed =
                     Executed { because: because.clone(), commands: commands.clone(), dir: dir.clone() };
-                self.running.push(Running { node: *node, since: told.time, attempt: 1, executed });
+                let (node, since) = (*node, told.time);
+                self.running.push(Running { node, since, attempt: 1, executed, phase: None });
+            }
+            Event::NodePhase { node, phase, about } => {
+                if let Some(running) = self.running.iter_mut().find(|running| running.node == *node) {
+                    let (phase, about) = (phase.clone(), about.clone());
+                    running.phase = Some(InPhase { phase, about, since: told.time });
+                }
             }
             Event::NodeRetrying { node, attempt, .. } => {
                 if let Some(running) = self.running.iter_mut().find(|running| running.node == *node) {
@@ -248,7 +268,6 @@ impl RunState {
                 nodes.iter_below(self.node_count()).for_each(|node| self.reopen(node));
             }
             Event::Output { .. }
-            | Event::NodePhase { .. }
             | Event::Reread { .. }
             | Event::SessionEnded { .. }
             | Event::Notice(_)

@@ -115,6 +115,21 @@ fn what_runs_and_how_far_it_is() {
               api:test     3.3s  11%  try 2: cc -O2 -c part-1.c
               1/4 ======------------------ 5.3s, about 26s left, 1 failed"#]],
     );
+    let phase = |phase: &str, about: &str| Event::NodePhase {
+        node: NodeIx(1),
+        phase: phase.to_owned(),
+        about: about.to_owned(),
+    };
+    check(
+        &state(&labels, 2, &[phase("applying", "revision 3f2a1b"), phase("verifying", "for 1m")]),
+        (80, 24),
+        UNICODE,
+        expect![[r#"
+            80x24
+              build        3.3s  cc -O2 -c part-0.c
+              api:test     2.3s  verifying (0.3s) for 1m
+              0/4 ──────────────────────── 4.3s"#]],
+    );
     let stop = Event::Interrupted { signal: "SIGINT".to_owned(), level: 1 };
     check(
         &state(&labels, 2, &[stop]),

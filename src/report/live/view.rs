@@ -49,6 +49,8 @@ struct Row {
     node: NodeIx,
     label: String,
     command: String,
+    /// The phase that a deploy is in, since when, and what that is about.
+    phase: Option<(String, Timestamp, String)>,
     since: Timestamp,
     attempt: u32,
     /// How long it took last time.
@@ -74,10 +76,12 @@ impl View {
         let tasks = || state.running().iter().filter(|running| !is_service(running.node));
         let rows = tasks().take(MOST).map(|running| {
             let command = running.executed.commands.first().and_then(|command| command.lines().next());
+            let phase = running.phase.as_ref();
             Row {
                 node: running.node,
                 label: printable(state.label(running.node)),
                 command: command.map(printable).unwrap_or_default(),
+                phase: phase.map(|at| (printable(&at.phase), at.since, printable(&at.about))),
                 since: running.since,
                 attempt: running.attempt,
                 expected: state.expected_of(running.node),
@@ -281,11 +285,15 @@ impl Row {
         let pad = " ".repeat(labels - label.width());
         let time = format!("{:>7}{part}", words::clock(now.since(self.since)));
         let attempt = if self.attempt > 1 { format!("try {}: ", self.attempt) } else { String::new() };
-        let rest = cut(
-            &format!("  {attempt}{}", tail.unwrap_or(&self.command)),
-            width.saturating_sub(4 + labels + time.len()),
-            style,
-        );
+        let does = match (tail, &self.phase) {
+            (Some(tail), _) => tail.to_owned(),
+            (None, Some((phase, since, about))) => {
+                let since = words::clock(now.since(*since));
+                format!("{phase} ({since}) {about}").trim_end().to_owned()
+            }
+            (None, None) => self.command.clone(),
+        };
+        let rest = cut(&format!("  {attempt}{does}"), width.saturating_sub(4 + labels + time.len()), style);
         let plain = format!("  {label}{pad}  {time}");
         if plain.width() > width {
             return cut(&plain, width, style);
