@@ -185,13 +185,13 @@ pub(super) fn admit_with(
     let carried_out = with_loaded.as_ref().unwrap_or(&ready.plan);
     let with_proofs = begun.and_then(|begun| begun.with_proofs(carried_out));
     let (plan, dry_run) = (with_proofs.as_ref().unwrap_or(carried_out), ready.plan.limits.dry_run);
-    let wants = Wants::of(&plan.graph, &around);
+    // Whoever goes back is not asked whether he may: what is live now is worse.
+    let is_asked = request.job == Job::Deploy;
+    let wants = Wants::of(&plan.graph, &around, is_asked);
     let break_glass = request.break_glass.is_some();
     let mut gate = Gate::default();
     let looking =
         Looking { context, project, plan: carried_out, around: &around, wants: &wants, break_glass };
-    // Whoever goes back is not asked whether he may: what is live now is worse.
-    let is_asked = request.job == Job::Deploy;
     if is_asked {
         gate.look(&looking, When::BeforeSecrets);
     }

@@ -909,3 +909,25 @@ fn a_guard_that_mentions_a_secret_has_it_made_or_says_what_makes_it() {
     assert!(listed.lines().nth(1).unwrap().starts_with("TOK     yes"), "{listed}");
     assert!(listed.lines().nth(2).unwrap().starts_with("API     no"), "{listed}");
 }
+
+#[test]
+fn whoever_goes_back_needs_no_secret_that_only_the_guard_mentions() {
+    let sandbox = Sandbox::new(
+        r##"
+        store "vault" { read #"test ! -e away; echo "GATE=open-sesame""# }
+        env "prod" {
+            secrets store="vault" { GATE }
+            guard { exec #"test "$GATE" = open-sesame"# }
+            deploy "d" { run #"cp version live"# }
+        }
+        "##,
+    );
+    for version in ["one", "two"] {
+        sandbox.write("version", version);
+        sandbox.ok(&["prod.d"]);
+    }
+    sandbox.write("away", "");
+    let refused = sandbox.run(&["prod.d"]);
+    assert_eq!(refused.exit, 3, "{}", refused.text());
+    sandbox.ok(&["rollback", "prod"]);
+}

@@ -22,7 +22,7 @@ pub fn unattended(context: &Context, project: &mut Project) -> Vec<Diagnostic> {
         // What keeps it from being looked at is said by whoever runs it.
         let Ok(ready) = Ready::to_look_at(context, project, &request) else { continue };
         let around = ready.surroundings(context, project, &request);
-        let wants = Wants::of(&ready.plan.graph, &around);
+        let wants = Wants::of(&ready.plan.graph, &around, true);
         for (ix, node) in ready.plan.graph.iter() {
             let mut guards: Vec<&Condition> = node.task.guard.iter().collect();
             if changes_something(node) || wants.has(ix) {

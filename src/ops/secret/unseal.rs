@@ -36,8 +36,8 @@ pub struct Unsealed {
 
 impl Wants {
     /// Finds them: what a node's texts, its `uses` and its variables mention, itself or by way of other variables; of a
-    /// service and a deploy also what lies at hand.
-    pub fn of(graph: &TaskGraph, around: &Surroundings<'_>) -> Self {
+    /// service and a deploy also what lies at hand; and what the guards mention, if they are asked.
+    pub fn of(graph: &TaskGraph, around: &Surroundings<'_>, guards_are_asked: bool) -> Self {
         let mut by_node = BTreeMap::new();
         // Most projects have no secrets at all: asked once for all nodes that share their values.
         let mut has_any: BTreeMap<*const Values, bool> = BTreeMap::new();
@@ -52,7 +52,7 @@ impl Wants {
             if matches!(node.kind(), "deploy" | "service") {
                 wanted.extend(at_hand(around.envfile, node));
             }
-            if changes_something(node) || !wanted.is_empty() {
+            if guards_are_asked && (changes_something(node) || !wanted.is_empty()) {
                 let guards = scope_conditions(around.envfile, node, |scope| &scope.guard);
                 let guards = guards.chain(&node.task.guard).filter(|guard| wants_values(guard));
                 let names: Vec<_> = guards.map(|guard| condition_names(around.envfile, guard)).collect();
