@@ -214,7 +214,7 @@ impl Problem {
             ) => 7,
             // Whether anything may begin, nobody can say.
             Self::Ledger(LedgerError::Ref(_) | LedgerError::Diverged(_) | LedgerError::Damaged { .. }) => 3,
-            Self::Snapshot(SnapshotError::None { .. }) => 2,
+            Self::Snapshot(SnapshotError::None { .. } | SnapshotError::Unnamed(_)) => 2,
             Self::Snapshot(SnapshotError::Busy(_)) => 7,
             Self::Ledger(_) | Self::Snapshot(_) => 1,
             Self::Interrupted => 130,

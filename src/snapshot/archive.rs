@@ -48,6 +48,9 @@ pub enum SnapshotError {
         /// What is wrong with it.
         reason: String,
     },
+    /// Nothing that could be a copy is named.
+    #[error("`{0}` names no copy: it is no number, no day and no moment")]
+    Unnamed(String),
     /// There is no such copy.
     #[error("`{node}` has no copy `{at}`")]
     None {
@@ -69,6 +72,10 @@ impl SnapshotError {
             }
             Self::None { there, .. } => Some(format!("there is {}", there.join(", "))),
             Self::Damaged { .. } => Some("`envrun snapshot list` shows what else there is".into()),
+            Self::Unnamed(_) => Some(
+                "`latest`, a number (`12`), a day (`2026-11-20`) or a moment (`2026-11-20T21:30`, in UTC with a `Z` behind)"
+                    .into(),
+            ),
             Self::Busy(_) => Some("wait until it is done".into()),
             Self::Fs(_) | Self::Empty(_) | Self::Changed(_) => None,
         }
@@ -222,7 +229,10 @@ impl Archive {
         let found = match (at, number) {
             ("latest", _) => copies.good.last(),
             (_, Some(number)) => copies.good.iter().find(|copy| copy.number == number),
-            _ => end_of(at, zone).and_then(|end| copies.good.iter().rev().find(|copy| copy.time < end)),
+            _ => {
+                let end = end_of(at, zone).ok_or_else(|| SnapshotError::Unnamed(at.to_owned()))?;
+                copies.good.iter().rev().find(|copy| copy.time < end)
+            }
         };
         found.cloned().ok_or_else(|| {
             let say = |copy: &Copy| format!("{} of {}", copy.number, copy.moment());

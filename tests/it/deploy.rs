@@ -4,6 +4,7 @@ use std::process::Command;
 
 use expect_test::expect;
 
+use crate::dying::{Moment, dies};
 use crate::sandbox::{Ran, Sandbox, mkfifo};
 
 /// A release is a folder, `current` a link that is switched by a rename. A file `kill` names the phase at which envrun is
@@ -848,6 +849,30 @@ fn data_is_saved_first_and_goes_back_only_when_asked() {
     lab.sandbox.ok(&["rollback", "uat", "--with-data"]);
     assert_eq!(lab.live("uat"), "good 1");
     assert_eq!(lab.sandbox.read("live/data"), "orders of the day\n");
+}
+
+#[test]
+fn a_deploy_that_goes_on_with_other_values_says_so() {
+    let lab = Lab::new();
+    let cut_short = || {
+        let mut command = lab.sandbox.command(&["uat.deploy", "-s", "COLOUR=blue"]);
+        dies(&mut command, "/env/uat/ledger.jsonl", 5, Moment::Written);
+        assert_eq!(std::os::unix::process::ExitStatusExt::signal(&command.output().unwrap().status), Some(9));
+    };
+    let text = ENVFILE.replacen("vars {", "vars { COLOUR \"red\"; ", 1);
+    assert!(text.contains("COLOUR"));
+    lab.commit("Envfile.kdl", &text);
+    for (args, is_told) in [(&["-s", "COLOUR=blue"][..], false), (&[], true)] {
+        let _ = std::fs::remove_file(lab.sandbox.root().join(".envrun/env/uat/ledger.jsonl"));
+        cut_short();
+        let ran = lab.sandbox.ok(&[&["deploy", "resume", "uat"][..], args].concat());
+        assert_eq!(
+            ran.stderr.contains("goes on with other values than it began with"),
+            is_told,
+            "{}",
+            ran.text()
+        );
+    }
 }
 
 #[test]

@@ -170,6 +170,21 @@ fn a_release_that_somebody_was_quicker_than_takes_its_tag_along() {
 }
 
 #[test]
+fn branch_and_tag_arrive_together_or_not_at_all() {
+    let world = World::new(PROJECT, &[("VERSION", "0.1.9\n")]);
+    // It takes whatever is no tag: only the one half of the push would arrive.
+    let hook = world.origin().join("hooks/update");
+    std::fs::write(&hook, "#!/bin/sh\ncase \"$1\" in refs/tags/*) exit 1 ;; esac\n").unwrap();
+    std::fs::set_permissions(&hook, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let failed = world.run(&["version.release", "minor"]);
+    assert_eq!(failed.exit, 1, "{}", failed.text());
+    assert_eq!(world.published(), ("first".into(), String::new()), "{}", failed.text());
+    std::fs::remove_file(hook).unwrap();
+    world.ok(&["version.release", "minor"]);
+    assert_eq!(world.published(), ("Release v0.2.0, first".into(), "v0.2.0 Release v0.2.0".into()));
+}
+
+#[test]
 fn what_cannot_be_a_release_is_none() {
     let world = World::new(PROJECT, &[("VERSION", "0.1.9\n"), ("a", "a")]);
     let usage = world.run(&["version.bump", "huge"]);

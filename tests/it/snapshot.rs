@@ -558,6 +558,12 @@ fn a_damaged_copy_is_not_put_back() {
     let none = sandbox.run(&["restore", "prod.db", "--at", "7", "-y"]);
     assert_eq!(none.exit, 2);
     assert!(none.stderr.contains("`prod.db` has no copy `7`\nhint: there is 1 of 20"), "{}", none.text());
+    for at in ["yesterday", "", "2026-13-01", "1.5"] {
+        let none = sandbox.run(&["restore", "prod.db", "--at", at, "-y"]);
+        let told =
+            format!("`{at}` names no copy: it is no number, no day and no moment\nhint: `latest`, a number");
+        assert!(none.exit == 2 && none.stderr.contains(&told), "{}", none.text());
+    }
     sandbox.check(
         &["restore", "prod.deploy", "-y"],
         expect![[r#"

@@ -220,17 +220,30 @@ impl Begun {
         evidence: &HashMap<NodeIx, Vec<String>>,
     ) -> Result<(), Problem> {
         for (ix, deployment) in &mut self.deployments.list {
+            let node = &deployment.forward.node;
+            let values = fingerprint(&self.key, &around.task_values(node, &node.task));
+            let locked = self.deployments.locks.get_mut(&deployment.env).expect("it was locked");
+            let locked = locked.get_mut().expect("nobody else had it yet");
             if deployment.phase != Phase::Locked {
+                // Another machine hashes with another key.
+                let began = locked.history().release(deployment.release);
+                let began = began.filter(|release| release.began.who.host == around.host);
+                let is_other =
+                    began.and_then(|release| release.values.as_ref()).is_some_and(|it| *it != values);
+                if is_other && !deployment.back_only {
+                    self.warnings.push(format!(
+                        "`{}` goes on with other values than it began with: what its commands did until then is of the old \
+                         ones (`-s` gives it the same, and is not remembered)",
+                        node.label
+                    ));
+                }
                 continue;
             }
             let mut reached = Reached::new(deployment.release, Phase::Guarded);
             reached.evidence = evidence.get(ix).cloned().unwrap_or_default();
-            let values = around.task_values(&deployment.forward.node, &deployment.forward.node.task);
-            reached.values = Some(fingerprint(&self.key, &values));
+            reached.values = Some(values);
             deployment.phase = Phase::Guarded;
-            let env = deployment.env.clone();
-            let locked = self.deployments.locks.get_mut(&env).expect("it was locked");
-            locked.get_mut().expect("nobody else had it yet").write(What::Reached(reached))?;
+            locked.write(What::Reached(reached))?;
         }
         Ok(())
     }
