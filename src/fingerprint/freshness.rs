@@ -533,7 +533,8 @@ fn with_other_arguments(
 /// The latest of the last good runs of a task with other arguments than those that `label` ends with.
 fn last_with_other_arguments<'a>(state: &'a State, label: &str) -> Option<Record<'a>> {
     let task = label.split_once(' ')?.0;
-    let is_same = |other: &&Box<str>| other.split(' ').next() == Some(task) && ***other != *label;
-    let records = state.tasks.keys().filter(is_same).filter_map(|other| state.record(other));
+    let is_same = |other: &&str| other.split(' ').next() == Some(task) && *other != label;
+    let records =
+        state.tasks.keys().map(|other| &**other).filter(is_same).filter_map(|other| state.record(other));
     records.max_by_key(Record::made)
 }
