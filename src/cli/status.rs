@@ -120,7 +120,8 @@ fn state(deploy: &DeployStatus, now: crate::base::Timestamp, hold: Option<Hold>,
     }
     match deploy.healthy {
         Some(true) => parts.push("healthy".to_owned()),
-        Some(false) => parts.push("NOT healthy".to_owned()),
+        Some(false) if deploy.failed.is_empty() => parts.push("NOT healthy".to_owned()),
+        Some(false) => parts.push(format!("NOT healthy: {} failed", deploy.failed.join(", "))),
         None => {}
     }
     if let Some(open) = &deploy.open {
@@ -155,6 +156,7 @@ fn as_json(status: &Status) -> Value {
                 "open": release(&deploy.open),
                 "ahead": deploy.ahead,
                 "healthy": deploy.healthy,
+                "failed": deploy.failed,
                 "drift": deploy.drift,
             })
         })

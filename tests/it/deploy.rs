@@ -677,6 +677,28 @@ fn what_fails_before_anything_is_changed_is_no_release() {
 }
 
 #[test]
+fn a_check_asks_every_proof_and_names_those_that_fail() {
+    let lab = Lab::new();
+    // Up to date is no answer to whether it is well now.
+    let more = "task \"smoke\" { inputs \"app.txt\"; run \"test ! -e kill\" }\ntask \"late\" { run \"echo asked\" }\n";
+    let text = ENVFILE.replace("verify \"health\"", "verify \"smoke\" \"health\" \"late\"");
+    lab.commit("Envfile.kdl", &format!("{text}{more}"));
+    lab.sandbox.ok(&["uat.deploy"]);
+    let well = lab.run(&["status", "uat", "--check"]);
+    exits(&well, 0);
+    assert!(well.stdout.contains("; healthy"), "{}", well.text());
+    lab.sandbox.write("kill", "nothing");
+    let revision = lab.git(&["rev-parse", "HEAD"]);
+    lab.sandbox.write(&format!("live/uat/releases/{revision}/app.txt"), "worse\n");
+    let ran = lab.run(&["status", "uat", "--check"]);
+    exits(&ran, 1);
+    for part in ["NOT healthy: ", "uat.health", "smoke", "asked"] {
+        assert!(ran.stdout.contains(part), "{part}: {}", ran.text());
+    }
+    assert!(!ran.stdout.contains("uat.late failed"), "{}", ran.text());
+}
+
+#[test]
 fn figures_for_people_and_for_prometheus() {
     let lab = Lab::new();
     lab.sandbox.ok(&["uat.deploy"]);

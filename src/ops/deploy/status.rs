@@ -3,9 +3,10 @@
 use crate::graph::Target;
 use crate::ledger::{self, Footprint, History, Holder, Kind, Release};
 use crate::model::{EnvName, Node};
+use crate::plan::{Force, OnFailure};
 use crate::preflight::Git;
 
-use super::super::run::{Request, run};
+use super::super::run::{Proof, Request, Terms, carry_out};
 use super::super::{Context, Problem, Project};
 use super::begin;
 use super::finish::asked;
@@ -47,6 +48,8 @@ pub struct DeployStatus {
     pub ahead: Option<u64>,
     /// Whether its proof succeeds now; not there unless it was asked.
     pub healthy: Option<bool>,
+    /// What of its proof failed.
+    pub failed: Vec<String>,
     /// What is not as the live release left it; not there if nobody looked when it went live, or elsewhere.
     pub drift: Option<Vec<String>>,
 }
@@ -96,7 +99,8 @@ pub fn status(context: &Context, project: &Project, env: Option<&str>) -> Result
             let open = history.open().find(|release| release.began.node == node).cloned();
             let broken = history.broken(&node).cloned();
             let drift = live.as_ref().and_then(|live| drift(project.root(), &env, &node, live));
-            deploys.push(DeployStatus { node, live, broken, open, ahead, healthy: None, drift });
+            let (healthy, failed) = (None, Vec::new());
+            deploys.push(DeployStatus { node, live, broken, open, ahead, healthy, failed, drift });
         }
         deploys.extend(unsound(&history));
         // In another checkout it may go on: nobody here has the lock then.
@@ -146,6 +150,7 @@ fn unsound(history: &History) -> Vec<DeployStatus> {
                 open,
                 ahead: None,
                 healthy: None,
+                failed: Vec::new(),
                 drift: None,
             });
         }
@@ -169,9 +174,14 @@ pub fn check(
             if targets.is_empty() {
                 continue;
             }
-            let request = Request { targets, ..request.clone() };
-            let (ending, _) = run(context, project, &request, reporters())?;
+            // All of it is asked, as when it went live: up to date or not, and whatever else fails.
+            let (on_failure, force) = (OnFailure::KeepGoing, Force::Targets);
+            let request = Request { targets, on_failure, force, ..request.clone() };
+            let mut proof = Proof::default();
+            let terms = Terms { proof: Some(&mut proof), ..Terms::default() };
+            let (ending, _) = carry_out(context, project, &request, reporters(), terms)?;
             deploy.healthy = Some(ending.exit == 0);
+            deploy.failed = proof.failed;
         }
     }
     Ok(())
