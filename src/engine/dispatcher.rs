@@ -5,7 +5,7 @@
 //! What waits for a process or a disk is done by threads that are started when there is something for them to do.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::sync::mpsc::{Receiver, Sender};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::Scope;
 use std::time::{Duration, Instant};
@@ -22,6 +22,7 @@ use crate::report::Reporters;
 use crate::service::{State, Status};
 
 use super::action::{Actions, Checked};
+use super::inbox::Inbox;
 use super::scheduler::{End, Fact, Scheduler, Step, Verdict};
 use super::service::{Hold, LOOK};
 
@@ -232,7 +233,7 @@ pub fn run(
                 most: plan.limits.jobs.get() + 8 + services,
             },
         };
-        dispatcher.go(receive);
+        dispatcher.go(&mut Inbox::new(receive));
         queue.close();
         Ending { exit: dispatcher.exit(), changed: dispatcher.changed, times: dispatcher.times }
     });
@@ -313,7 +314,7 @@ struct Dispatcher<'a, 'scope, 'env> {
 }
 
 impl Dispatcher<'_, '_, '_> {
-    fn go(&mut self, receive: &Receiver<Message>) {
+    fn go(&mut self, inbox: &mut Inbox<'_>) {
         let mut steps = std::mem::take(&mut self.steps);
         self.scheduler.begin(&mut steps);
         self.steps = steps;
@@ -322,42 +323,34 @@ impl Dispatcher<'_, '_, '_> {
         }
         loop {
             // What can be told together is told when there is nothing else to do.
-            let message = match receive.try_recv() {
-                Ok(message) => message,
-                Err(_) => {
-                    self.tell_bulk();
-                    match receive.recv_timeout(Duration::from_millis(200)) {
-                        Ok(message) => message,
-                        Err(RecvTimeoutError::Timeout) => continue,
-                        Err(RecvTimeoutError::Disconnected) => {
-                            unreachable!("the dispatcher holds a sender itself")
-                        }
-                    }
-                }
-            };
+            let message = inbox.next_there().or_else(|| {
+                self.tell_bulk();
+                inbox.next(Duration::from_millis(200))
+            });
+            let Some(message) = message else { continue };
             self.take(message);
             if self.carry_out_steps() {
-                self.drain(receive);
-                return self.end_services(receive);
+                self.drain(inbox);
+                return self.end_services(inbox);
             }
         }
     }
 
     /// Every node is over. Stays with the services if that was asked for, and lets go of them.
-    fn end_services(&mut self, receive: &Receiver<Message>) {
+    fn end_services(&mut self, inbox: &mut Inbox<'_>) {
         let services = self.actions.services();
         if !services.are_there() || services.hold == Hold::Session {
             return;
         }
         while services.hold == Hold::Attach && !self.interrupted && !self.scheduler.failed() && !self.unserved
         {
-            match receive.recv_timeout(LOOK) {
-                Ok(message) => self.take(message),
-                Err(_) if services.are_over() => {
+            match inbox.next(LOOK) {
+                Some(message) => self.take(message),
+                None if services.are_over() => {
                     self.tell_stopped();
                     break;
                 }
-                Err(_) => {}
+                None => {}
             }
         }
         let (send, services) = (self.threads.send.clone(), self.threads.actions.services());
@@ -381,12 +374,11 @@ impl Dispatcher<'_, '_, '_> {
             let _ = send.send(Message::LetGo(left));
         });
         while !self.let_go {
-            match receive.recv() {
-                Ok(message) => self.take(message),
-                Err(_) => unreachable!("the dispatcher holds a sender itself"),
+            if let Some(message) = inbox.next(LOOK) {
+                self.take(message);
             }
         }
-        self.drain(receive);
+        self.drain(inbox);
     }
 
     /// Everything is down that this run was to stay with. Whoever did not do it himself wonders why.
@@ -430,9 +422,17 @@ impl Dispatcher<'_, '_, '_> {
     }
 
     /// Tells what is still on its way when the last node is over: notices and late output.
-    fn drain(&mut self, receive: &Receiver<Message>) {
-        while let Ok(message) = receive.try_recv() {
-            self.take(message);
+    fn drain(&mut self, inbox: &mut Inbox<'_>) {
+        // No more than what is there: of a service that never stops to print it would never come to an end.
+        let level = self.level;
+        for _ in 0..inbox.there() {
+            match inbox.next_there() {
+                // Who asks to stop does not wait until a slow terminal has shown what a service has in its log.
+                Some(Message::Output { node, .. })
+                    if self.level > level && self.plan.graph[node].kind() == "service" => {}
+                Some(message) => self.take(message),
+                None => break,
+            }
         }
         self.tell_bulk();
     }

@@ -17,6 +17,7 @@ pub mod command;
 mod content;
 pub mod deploy;
 pub mod dispatcher;
+mod inbox;
 pub mod lock;
 pub mod memory;
 pub mod pin;

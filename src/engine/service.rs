@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::mpsc::{Receiver, Sender};
+use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ use crate::service::part::{Part, Parts};
 use crate::service::spec::{
     Asks, How, Link, Policy, Probe, READY_EVERY, READY_TIMEOUT, RESTARTS, Readiness, Variables, When,
 };
-use crate::service::{self, Begun, Place, Session, SessionError, Spec, State, Status, Told};
+use crate::service::{self, Begun, Place, Session, SessionError, Spec, State, Status, Subscription, Told};
 use crate::vars::{Form, Lookup, reads, reads_of_service};
 
 use super::action::export_file;
@@ -394,7 +394,9 @@ impl Serve<'_> {
         let _ = if let Some(Ear(hear)) = services.ear.get() {
             let hear = Arc::clone(hear);
             thread.spawn(move || {
-                told.into_iter().for_each(|told| hear(Some(told)));
+                while let Some(told) = told.next(None) {
+                    hear(Some(told));
+                }
                 hear(None);
             })
         } else {
@@ -406,13 +408,13 @@ impl Serve<'_> {
 }
 
 fn hand_on(
-    told: &Receiver<Told>,
+    told: &Subscription,
     nodes: &BTreeMap<String, NodeIx>,
     send: &Sender<Message>,
     room: &Arc<OutputRoom>,
     output: bool,
 ) {
-    for told in told {
+    while let Some(told) = told.next(None) {
         let message = match told {
             Told::Changed(status) => nodes.get(&status.label).map(|node| Message::Service(*node, status)),
             Told::Output { label, stream, bytes } => nodes.get(&*label).filter(|_| output).map(|node| {

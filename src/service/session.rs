@@ -17,7 +17,7 @@ use super::Gate;
 use super::place::{FORMAT, Place};
 use super::spec::Spec;
 use super::state::{Failure, Status};
-use super::supervisor::{Begun, Told};
+use super::supervisor::{Begun, Listener, Subscription, Told, subscription};
 use super::wire::{Asked, Reply, Request, Said, line};
 
 /// How long a supervisor may take to begin.
@@ -64,7 +64,7 @@ impl SessionError {
 pub struct Session {
     write: Mutex<UnixStream>,
     pending: Arc<Pending>,
-    told: Mutex<Option<Receiver<Told>>>,
+    told: Mutex<Option<Subscription>>,
     next: AtomicU64,
     /// The supervisor.
     pub supervisor: Identity,
@@ -110,7 +110,7 @@ impl Session {
 
     fn greet(stream: UnixStream) -> Result<Self, SessionError> {
         let read = stream.try_clone().map_err(|_| SessionError::Gone)?;
-        let (tell, told) = mpsc::channel();
+        let (tell, told) = subscription();
         let pending: Arc<Pending> = Arc::new(Mutex::new(Some(HashMap::new())));
         let heard = Arc::clone(&pending);
         let listen = move || listen(&read, &heard, &tell);
@@ -232,8 +232,9 @@ impl Session {
         }
     }
 
-    /// From now on every change and all output is told; the channel closes when the supervisor ends. Once for a session.
-    pub fn subscribe(&self) -> Result<Receiver<Told>, SessionError> {
+    /// From now on every change is told, and output as far as it is listened to; it ends with the supervisor. Once for a
+    /// session.
+    pub fn subscribe(&self) -> Result<Subscription, SessionError> {
         let told = self.told.lock().unwrap_or_else(PoisonError::into_inner).take();
         self.ask(Request::Subscribe)?;
         told.ok_or(SessionError::Gone)
@@ -273,7 +274,7 @@ impl Drop for Session {
 }
 
 /// Sorts what the supervisor says, until it says nothing any longer.
-fn listen(stream: &UnixStream, pending: &Pending, tell: &Sender<Told>) {
+fn listen(stream: &UnixStream, pending: &Pending, tell: &Listener) {
     for text in BufReader::new(stream).split(b'\n') {
         let Some(said) = text.ok().and_then(|text| serde_json::from_slice::<Said>(&text).ok()) else { break };
         let told = match said {
@@ -288,7 +289,7 @@ fn listen(stream: &UnixStream, pending: &Pending, tell: &Sender<Told>) {
             Said::Output { label, stream, bytes } => Told::Output { label: label.into(), stream, bytes },
         };
         // Who did not subscribe is not told; who did may have stopped to listen.
-        let _ = tell.send(told);
+        let _ = tell.tell(told);
     }
     *pending.lock().unwrap_or_else(PoisonError::into_inner) = None;
 }

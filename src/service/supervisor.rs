@@ -87,9 +87,29 @@ impl Subscription {
 
 /// The other end of a [`Subscription`].
 #[derive(Debug)]
-struct Listener {
+pub(super) struct Listener {
     send: Sender<Told>,
     waiting: Arc<AtomicUsize>,
+}
+
+impl Listener {
+    /// Tells it, but for output of which too much waits already. Whether anybody listens.
+    pub(super) fn tell(&self, told: Told) -> bool {
+        if let Told::Output { bytes, .. } = &told {
+            if self.waiting.load(Ordering::Relaxed) > BACKLOG {
+                return true;
+            }
+            self.waiting.fetch_add(bytes.len(), Ordering::Relaxed);
+        }
+        self.send.send(told).is_ok()
+    }
+}
+
+/// Both ends of a subscription.
+pub(super) fn subscription() -> (Listener, Subscription) {
+    let (send, receive) = mpsc::channel();
+    let waiting = Arc::new(AtomicUsize::new(0));
+    (Listener { send, waiting: Arc::clone(&waiting) }, Subscription { receive, waiting })
 }
 
 /// What is known of every service, for everybody to see.
@@ -147,15 +167,7 @@ impl Board {
     /// Tells everybody who listens.
     pub(super) fn tell(&self, told: &Told) {
         let mut listeners = self.listeners.lock().unwrap_or_else(PoisonError::into_inner);
-        listeners.retain(|listener| {
-            if let Told::Output { bytes, .. } = told {
-                if listener.waiting.load(Ordering::Relaxed) > BACKLOG {
-                    return true;
-                }
-                listener.waiting.fetch_add(bytes.len(), Ordering::Relaxed);
-            }
-            listener.send.send(told.clone()).is_ok()
-        });
+        listeners.retain(|listener| listener.tell(told.clone()));
     }
 
     pub(super) fn entries(&self) -> MutexGuard<'_, BTreeMap<String, Entry>> {
@@ -378,11 +390,9 @@ impl Supervisor {
 
     /// From now on every change and all output is told. A subscriber that does not listen misses output.
     pub fn subscribe(&self) -> Subscription {
-        let (send, receive) = mpsc::channel();
-        let waiting = Arc::new(AtomicUsize::new(0));
-        let listener = Listener { send, waiting: Arc::clone(&waiting) };
+        let (listener, subscription) = subscription();
         self.board.listeners.lock().unwrap_or_else(PoisonError::into_inner).push(listener);
-        Subscription { receive, waiting }
+        subscription
     }
 
     /// Whether a service is to stay up when nobody needs it any longer.

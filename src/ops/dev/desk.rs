@@ -237,6 +237,11 @@ impl Desk {
         lock(&self.stage).signals.pop_front()
     }
 
+    /// Whether somebody asked to stop, and nobody has taken that in yet.
+    pub fn is_signalled(&self) -> bool {
+        !lock(&self.stage).signals.is_empty()
+    }
+
     /// A supervisor tells of its services: to the run that goes on, or to the session.
     pub fn hear(&self, told: Option<Told>) {
         // Waited for with nothing locked: a slow terminal must not keep a signal waiting.

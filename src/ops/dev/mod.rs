@@ -309,7 +309,8 @@ impl Session<'_> {
                 }
                 Wake::Service(status) => self.tell_service(*status),
                 Wake::Output { label, stream, bytes, credit } => {
-                    if let Some(node) = self.told_as(&label) {
+                    // Who asks to stop does not wait until a slow terminal has shown all of it; the log has it.
+                    if let Some(node) = self.told_as(&label).filter(|_| !self.desk.is_signalled()) {
                         self.reporters.tell(Event::Output { node, stream, bytes });
                     }
                     drop(credit);
@@ -379,7 +380,8 @@ impl Session<'_> {
                         services.hurry(level);
                     }
                     Wake::Output { label, stream, bytes, .. } => {
-                        if let Some(node) = told_as(&self.reporters, &label) {
+                        let node = told_as(&self.reporters, &label);
+                        if let Some(node) = node.filter(|_| !desk.is_signalled()) {
                             self.reporters.tell(Event::Output { node, stream, bytes });
                         }
                     }
