@@ -132,9 +132,10 @@ fn clear(above: rustix::fd::BorrowedFd<'_>, name: &CStr, deepest: usize) {
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
     use std::ffi::CString;
+    use std::os::unix::ffi::OsStrExt;
     use std::os::unix::fs::{PermissionsExt, symlink};
 
-    use super::*;
+    use super::{LONGEST, Ledger, raze};
 
     #[test]
     fn a_folder_goes_with_all_that_is_in_it_and_nothing_else() {
