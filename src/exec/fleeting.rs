@@ -129,7 +129,8 @@ fn clear(above: rustix::fd::BorrowedFd<'_>, name: &CStr, deepest: usize) {
     }
 }
 
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(test)]
+#[cfg(target_os = "linux")]
 mod tests {
     use std::ffi::CString;
     use std::os::unix::ffi::OsStrExt;
