@@ -434,6 +434,9 @@ impl Dispatcher<'_, '_, '_> {
                 None => break,
             }
         }
+        while let Some(message) = inbox.next_taken() {
+            self.take(message);
+        }
         self.tell_bulk();
     }
 

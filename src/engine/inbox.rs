@@ -24,6 +24,11 @@ impl<'a> Inbox<'a> {
     /// The next one that is there.
     pub(super) fn next_there(&mut self) -> Option<Message> {
         self.take_in();
+        self.next_taken()
+    }
+
+    /// The next of those that were taken out already: they must not be left here, for nobody else hears of them.
+    pub(super) fn next_taken(&mut self) -> Option<Message> {
         self.signals.pop_front().or_else(|| self.others.pop_front())
     }
 
