@@ -672,11 +672,6 @@ impl Dispatcher<'_, '_, '_> {
     }
 
     fn interrupt(&mut self, signal: i32) {
-        if signal == signal_hook::consts::SIGINT && self.processes.terminal_is_lent() {
-            // Ctrl-C was meant for the command that has the terminal, and reached it.
-            return;
-        }
-        // Counted here: what a command heard that had the terminal to itself does not count.
         self.level = (self.level + 1).min(3);
         let level = self.level;
         self.interrupted = true;

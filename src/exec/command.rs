@@ -254,6 +254,7 @@ fn run_with(
 ) -> Result<Ended, StartError> {
     let _lent = (spec.io == Io::Inherited).then(|| processes.lend()).flatten();
     let terminal = (spec.io == Io::Inherited).then(Terminal::save).flatten();
+    let handed_over = (spec.io == Io::Inherited).then(|| processes.hand_over());
     let (number, mark) = processes.number();
     let (started, pipes, _script) = Launch::new(spec, processes)?.start(mark, filter.as_ref(), input)?;
     // The thread that watches waits for this end of its pipe too.
@@ -261,8 +262,8 @@ fn run_with(
     let running = processes.enter(number, started.pid, spec);
     tell(started.pid.as_raw_nonzero().get().unsigned_abs());
     let ended = follow(&running, started.ending.as_ref(), pipes, (spec.timeout, spec.grace), output);
-    if spec.io == Io::Inherited && !ended.exit.is_success() {
-        processes.note_left();
+    if let Some(handed_over) = handed_over {
+        handed_over.end(ended.exit.is_success());
     }
     if is_watched {
         // Nobody answers for them any longer.

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -13,7 +13,7 @@ use super::guard::{Guard, Ledger};
 use super::mark::{Mark, Number, RunId};
 use super::running::{Running, end, end_group};
 use super::tenant::Lent;
-use super::{CommandSpec, Io, Programs, Tenant, tree};
+use super::{CommandSpec, Io, Programs, Tenant, signal, tree};
 
 /// How urgently a run is to be stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -49,6 +49,8 @@ pub struct Processes {
     pause: Mutex<Pause>,
     /// Who uses the terminal.
     tenant: OnceLock<Tenant>,
+    /// A SIGINT came that was not told yet.
+    raised: Arc<AtomicBool>,
 }
 
 /// How long the run stood still, so that no command's time runs out meanwhile.
@@ -92,12 +94,35 @@ struct State {
     unwanted: HashSet<u32>,
     /// A thread is there that goes on to the next step when children do not end.
     escalating: bool,
-    /// When a command that had the terminal ended last, other than well.
+    /// How many commands have the terminal, or are about to.
+    lent: u32,
+    /// When one of them ended last, other than well.
     left: Option<Instant>,
 }
 
-/// A Ctrl-C that ended the command which had the terminal reaches envrun too, and may be heard this much later.
-const LATE: Duration = Duration::from_millis(500);
+/// A Ctrl-C that ended the command which had the terminal reaches envrun too. When that command's end is seen it has been
+/// sent; between its being taken and its being heard there is still a moment that nobody can look into.
+const LATE: Duration = Duration::from_secs(1);
+/// For so long at the most a signal is waited for that was sent: it may come from somebody who stops us at the same time.
+const COMING: Duration = Duration::from_secs(10);
+/// How often it is looked whether it was taken.
+const LOOK: Duration = Duration::from_millis(2);
+
+/// A command has the terminal, or is about to.
+pub(super) struct HandedOver<'a>(&'a Processes);
+
+impl HandedOver<'_> {
+    /// The command ended.
+    pub(super) fn end(self, ended_well: bool) {
+        self.0.note_left(ended_well);
+    }
+}
+
+impl Drop for HandedOver<'_> {
+    fn drop(&mut self) {
+        self.0.lock().lent -= 1;
+    }
+}
 
 #[derive(Debug, Clone, Copy)]
 struct Live {
@@ -139,6 +164,7 @@ impl Processes {
             changed: Condvar::new(),
             pause: Mutex::default(),
             tenant: OnceLock::new(),
+            raised: Arc::default(),
         })
     }
 
@@ -255,15 +281,41 @@ impl Processes {
 
     /// Whether a command has envrun's own streams. The terminal's Ctrl-C reaches it directly, and what it makes of that is
     /// its own affair: a database shell ends a query, not itself. So it is for a moment after one that was ended by it.
-    pub fn terminal_is_lent(&self) -> bool {
+    pub(super) fn terminal_is_lent(&self) -> bool {
         let state = self.lock();
         let is_late = state.left.is_some_and(|left| left.elapsed() < LATE);
-        is_late || state.live.values().any(|live| live.io == Io::Inherited)
+        is_late || state.lent > 0
     }
 
-    /// A command that had the terminal ended other than well, perhaps by a key; it is still counted as running.
-    pub(super) fn note_left(&self) {
-        self.lock().left = Some(Instant::now());
+    /// A command is about to have the terminal, and has it until what this gives is dropped.
+    pub(super) fn hand_over(&self) -> HandedOver<'_> {
+        self.lock().lent += 1;
+        HandedOver(self)
+    }
+
+    /// A command that has the terminal ended, perhaps by a key. Waits until a Ctrl-C that was sent to both of them was heard.
+    fn note_left(&self, ended_well: bool) {
+        let until = Instant::now() + COMING;
+        let is_coming = || signal::is_coming() || self.raised.load(Ordering::SeqCst);
+        let mut state = self.lock();
+        while is_coming() && Instant::now() < until {
+            let wait = self.changed.wait_timeout(state, LOOK);
+            state = wait.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        if !ended_well {
+            state.left = Some(Instant::now());
+        }
+    }
+
+    /// Set by each SIGINT.
+    pub(super) fn raised(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.raised)
+    }
+
+    /// A SIGINT was told, or was not ours.
+    pub(super) fn was_heard(&self) {
+        self.raised.store(false, Ordering::SeqCst);
+        self.changed.notify_all();
     }
 
     /// The orderly end, when no command is running any longer: the guardian is told to end. What is done between this and

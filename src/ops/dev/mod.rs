@@ -26,8 +26,6 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, Receiver};
 use std::sync::{Arc, PoisonError};
 
-use signal_hook::consts::SIGINT;
-
 use crate::base::{Digest, RelPath};
 use crate::engine::action::Actions;
 use crate::engine::dispatcher::signal_name;
@@ -170,13 +168,8 @@ pub fn dev(
     // Whoever does not listen any more has left.
     let eyes = Eyes::open(terms.looks, project.root(), move |hint| _ = tell.send(hint));
     let signals = {
-        let (desk, processes) = (Arc::clone(&desk), Arc::clone(&ready.processes));
-        Signals::listen_to_the_last(Arc::clone(&ready.processes), move |signal, _| {
-            // What the command heard that has the terminal is not meant for the session, also if that ended by it.
-            if signal != SIGINT || !processes.terminal_is_lent() {
-                desk.signal(signal);
-            }
-        })
+        let desk = Arc::clone(&desk);
+        Signals::listen_to_the_last(Arc::clone(&ready.processes), move |signal, _| desk.signal(signal))
     };
     {
         let desk = Arc::clone(&desk);
