@@ -350,6 +350,23 @@ fn a_circle_is_found_named_and_ended() {
     }
 }
 
+/// A formatter, an agent: whoever answers each result with another change, at once, makes no circle.
+#[test]
+fn who_saves_as_soon_as_a_task_is_done_is_no_circle() {
+    let sandbox = Sandbox::with(&[
+        ("Envfile.kdl", r#"task "all" { inputs "src/**"; outputs "all.txt"; run "cp src/a.txt all.txt" }"#),
+        ("src/a.txt", "0\n"),
+    ]);
+    let mut session = Session::start(&sandbox, &["all"]);
+    for round in 1..=12 {
+        sandbox.write("src/a.txt", &format!("{round}\n"));
+        session.wait(|event, _| event["event"] == "node-finished");
+        assert_eq!(sandbox.read("all.txt"), format!("{round}\n"));
+    }
+    let told = session.heard.iter().any(|event| event["event"] == "notice");
+    assert!(!told, "{}", session.story());
+}
+
 #[test]
 fn outputs_are_no_circle() {
     let sandbox = Sandbox::with(&[
@@ -429,7 +446,10 @@ fn until_made(session: &mut Session, sandbox: &Sandbox, what: &str) {
         assert!(since.elapsed() < PATIENCE, "missed: {what}");
         match session.events.recv_timeout(Duration::from_secs(10)) {
             Ok(event) => session.heard.push(event),
-            Err(_) => assert_eq!(sandbox.read("all.txt"), expected, "missed: {what}"),
+            Err(_) => {
+                let story = session.story();
+                assert_eq!(sandbox.read("all.txt"), expected, "missed: {what}\n{story}");
+            }
         }
     }
 }

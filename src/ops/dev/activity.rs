@@ -9,7 +9,7 @@ use crate::event::{Event, Outcome, RunState, Sequenced};
 use crate::graph::NodeIx;
 use crate::report::Reporter;
 
-/// How late a change may be told of.
+/// How much earlier than it was told of a change may have been.
 const LATE_MS: u64 = 60;
 
 /// What was executed, and when.
@@ -27,6 +27,20 @@ pub(super) struct Execution {
     ended: Option<Timestamp>,
     /// It did not come to its own end.
     pub disturbed: bool,
+    /// What it reads was at its end what it was at its beginning.
+    pub left_inputs_alone: bool,
+}
+
+impl Execution {
+    #[cfg(test)]
+    pub fn of(number: u64) -> Self {
+        Self { number, began: Timestamp(0), ended: None, disturbed: true, left_inputs_alone: false }
+    }
+
+    /// Whether it was over before a moment.
+    pub fn is_over_at(&self, when: Timestamp) -> bool {
+        self.ended.is_some_and(|ended| ended < when)
+    }
 }
 
 impl Activity {
@@ -58,12 +72,17 @@ impl Reporter for Activity {
             Event::NodeStarted { node, .. } => {
                 let number = nodes.get(node).map_or(0, |before| before.number) + 1;
                 let began = event.time;
-                nodes.insert(*node, Execution { number, began, ended: None, disturbed: true });
+                nodes.insert(
+                    *node,
+                    Execution { number, began, ended: None, disturbed: true, left_inputs_alone: false },
+                );
             }
             Event::NodeFinished { node, outcome, .. } => {
                 if let Some(execution) = nodes.get_mut(node).filter(|execution| execution.ended.is_none()) {
                     execution.ended = Some(event.time);
                     execution.disturbed = *outcome == Outcome::Cancelled;
+                    // Otherwise nothing would have been kept.
+                    execution.left_inputs_alone = matches!(outcome, Outcome::Succeeded { stored: true });
                 }
             }
             _ => {}

@@ -2,6 +2,7 @@
 //! that goes on is handed to it, the rest waits until the session has time.
 
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,9 +15,10 @@ use crate::engine::dispatcher::{Credit, Message, OutputRoom};
 use crate::event::{Notice, Sequenced, Stream, first_of};
 use crate::graph::NodeIx;
 use crate::service::{Status, Told};
-use crate::watch::{Area, Batch, Circle, Culprit, Hint, Quiet, Wrote};
+use crate::watch::{Area, Batch, Hint, Quiet};
 
 use super::activity::Activity;
+use super::circling::{Blame, Circling};
 
 /// How long it has to be quiet before changes count as one; and how long the first of them waits at most.
 const WINDOW: Duration = Duration::from_millis(8);
@@ -142,14 +144,6 @@ struct Run {
     send: Sender<Message>,
     /// By name, the nodes of services.
     services: HashMap<String, NodeIx>,
-}
-
-/// Who runs in a circle.
-#[derive(Debug, Default)]
-struct Circling {
-    circle: Circle<RelPath, NodeIx>,
-    /// Changes of these files by these nodes make nothing run any more.
-    stopped: HashSet<(RelPath, NodeIx)>,
 }
 
 impl Desk {
@@ -304,7 +298,8 @@ impl Desk {
         let mut quiet = Quiet::new(WINDOW, CAP);
         let mut checkout = false;
         loop {
-            let hint = match quiet.due() {
+            let due = [quiet.due(), lock(&self.circle).due()].into_iter().flatten().min();
+            let hint = match due {
                 None => hints.recv().map_err(|_| RecvTimeoutError::Disconnected),
                 Some(_) if checkout => hints.recv_timeout(CHECKOUT_LOOK),
                 Some(due) => hints.recv_timeout(due.saturating_sub(begun.elapsed())),
@@ -328,6 +323,7 @@ impl Desk {
             if !checkout && let Some(batch) = quiet.take(now) {
                 self.changed(batch, begun.elapsed());
             }
+            self.try_suspects(begun.elapsed());
         }
     }
 
@@ -340,6 +336,22 @@ impl Desk {
 
     fn is_noise(&self, path: &Path) -> bool {
         lock(&self.area).as_ref().is_some_and(|area| area.is_noise(path))
+    }
+
+    /// Runs again whoever is suspected of running in a circle, when that is due.
+    fn try_suspects(&self, now: Duration) {
+        let readers = lock(&self.circle).take(now);
+        if !readers.is_empty() {
+            self.tell_readers(&readers, &HashSet::new());
+            self.wake(Wake::Changed(Changes { readers, ..Changes::default() }));
+        }
+    }
+
+    /// Tells the run that goes on which of its nodes read what changed; not by name of what are `places`.
+    fn tell_readers(&self, readers: &[(NodeIx, RelPath)], places: &HashSet<RelPath>) {
+        let files = readers.iter().map(|(_, file)| file).filter(|file| !places.contains(*file));
+        let files = first_of(files.map(|file| file.display().into_owned()));
+        self.tell_run(Message::Changed { files, readers: readers.to_vec() });
     }
 
     /// Files changed: tells the run that goes on which of its nodes that may concern, and the session.
@@ -384,16 +396,16 @@ impl Desk {
                 }
                 let ago = now.saturating_sub(when);
                 let written = Timestamp(wall.0.saturating_sub(u64::try_from(ago.as_millis()).unwrap_or(0)));
-                match self.culprit(&area, &file, &meaning.readers, written, now) {
+                match self.culprit(&area, (&file, &path), &meaning.readers, written, now) {
                     Blame::Nobody => somebody = true,
                     Blame::Somebody => {}
-                    Blame::Stopped => continue,
+                    Blame::Waits | Blame::Stopped | Blame::Found(_) => continue,
                 }
                 changes.readers.extend(meaning.readers.into_iter().map(|node| (node, file.clone())));
             }
         }
         if somebody {
-            lock(&self.circle).circle.reset();
+            lock(&self.circle).reset();
         }
         if changes.readers.is_empty() && !changes.text && !changes.head && !changes.folders {
             return;
@@ -404,10 +416,7 @@ impl Desk {
             self.tell_run(Message::Changed { files: (vec![MANY_FILES.to_owned()], 0), readers });
         }
         if !changes.readers.is_empty() {
-            let is_file = |file: &&RelPath| !places.contains(*file);
-            let files = changes.readers.iter().map(|(_, file)| file).filter(is_file);
-            let files = first_of(files.map(|file| file.display().into_owned()));
-            self.tell_run(Message::Changed { files, readers: changes.readers.clone() });
+            self.tell_readers(&changes.readers, &places);
         }
         self.wake(Wake::Changed(changes));
     }
@@ -416,51 +425,38 @@ impl Desk {
     fn culprit(
         &self,
         area: &Area,
-        file: &RelPath,
+        (file, path): (&RelPath, &Path),
         readers: &[NodeIx],
-        written: Timestamp,
+        told: Timestamp,
         now: Duration,
     ) -> Blame {
         let affected = area.affected(readers.iter().copied());
+        let changed = changed_at(path);
         let suspects: Vec<_> = self
             .activity
-            .at(written)
+            .at(told)
             .into_iter()
             .filter(|(node, _)| affected.get(node.index()).is_some_and(|affected| *affected))
-            .collect();
-        if suspects.is_empty() {
-            return Blame::Nobody;
-        }
-        let mut circling = lock(&self.circle);
-        if suspects.iter().any(|(node, _)| circling.stopped.contains(&(file.clone(), *node))) {
-            return Blame::Stopped;
-        }
-        let culprits: Vec<NodeIx> = suspects
-            .iter()
-            .filter_map(|(node, execution)| {
-                let (number, disturbed) = (execution.number, execution.disturbed);
-                let wrote = Wrote { file: file.clone(), task: *node, execution: number, disturbed };
-                circling.circle.on(now, wrote).map(|Culprit { task, .. }| task)
+            // Who saves a file as soon as the task is done is no part of it. The clock of files may be a tick behind.
+            .filter(|(node, execution)| {
+                let is_after = changed.is_some_and(|changed| execution.is_over_at(changed));
+                !(is_after || execution.left_inputs_alone && readers.contains(node))
             })
             .collect();
-        if culprits.is_empty() {
-            return Blame::Somebody;
+        let blame = lock(&self.circle).on(now, file, readers, &suspects);
+        if let Blame::Found(culprits) = &blame {
+            self.notice(circle_notice(area, file, readers, culprits));
         }
-        circling.stopped.extend(culprits.iter().map(|node| (file.clone(), *node)));
-        drop(circling);
-        self.notice(circle_notice(area, file, readers, &culprits));
-        Blame::Stopped
+        blame
     }
 }
 
-/// Who changed a file.
-enum Blame {
-    /// No task that it concerns.
-    Nobody,
-    /// Such a task, perhaps.
-    Somebody,
-    /// A task that does so again and again; it makes nothing run any more.
-    Stopped,
+/// When a file was changed last: what is gone was taken out of its folder then, or out of the one that held that.
+fn changed_at(path: &Path) -> Option<Timestamp> {
+    let there = path.ancestors().find_map(|path| path.symlink_metadata().ok())?;
+    let (seconds, nanos) = (there.ctime(), there.ctime_nsec());
+    let seconds = u64::try_from(seconds).ok()?.checked_mul(1000)?;
+    Some(Timestamp(seconds + u64::try_from(nanos).ok()? / 1_000_000))
 }
 
 fn circle_notice(area: &Area, file: &RelPath, readers: &[NodeIx], culprits: &[NodeIx]) -> Notice {

@@ -16,6 +16,7 @@
 //! decides whether to look.
 
 mod activity;
+mod circling;
 mod desk;
 mod place;
 mod share;
@@ -453,12 +454,13 @@ impl Session<'_> {
             if std::mem::take(&mut self.look_around) {
                 self.watch();
             }
-            // Whatever changed in a folder before it was watched, nobody told of: look once more, at everything.
+            // Whatever changed in a folder before it was watched, nobody told of: look once more, at everything, and for
+            // folders that came into it meanwhile.
             if !std::mem::take(&mut self.more) {
                 self.untold |= any_told;
                 return Ok(Some(ending));
             }
-            self.looked = false;
+            (self.looked, self.look_around) = (false, true);
             (first, cause) = (false, &Cause::Look);
             self.ready.plan.limits.force = Force::Nothing;
         }
@@ -469,7 +471,8 @@ impl Session<'_> {
         let mut admitted = Admitted::default();
         if first {
             self.watch();
-            self.more = false;
+            // The run looks at everything; what it finds may lie in folders that came before theirs was watched.
+            self.look_around |= std::mem::take(&mut self.more);
             admitted = admit(self.context, &self.project, &self.ready, &self.request)?;
             if !admitted.refusals.is_empty() {
                 return Err(Problem::Refused(admitted.refusals));
