@@ -359,7 +359,7 @@ fn who_saves_as_soon_as_a_task_is_done_is_no_circle() {
     ]);
     let mut session = Session::start(&sandbox, &["all"]);
     for round in 1..=12 {
-        sandbox.write("src/a.txt", &format!("{round}\n"));
+        sandbox.write("src/a.txt", format!("{round}\n"));
         session.wait(|event, _| event["event"] == "node-finished");
         assert_eq!(sandbox.read("all.txt"), format!("{round}\n"));
     }
