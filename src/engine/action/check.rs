@@ -296,8 +296,22 @@ impl Actions<'_> {
             self.set_outputs(node, hit.result.outputs_digest());
             return Some(from_cache(Vec::new()));
         }
-        let _lock = self.lock(node);
+        let lock = self.lock(node);
+        if lock.as_ref().is_some_and(|lock| lock.was_taken) {
+            return self.made_by_another(node, send);
+        }
         self.put_in_place(node, *hit, send)
+    }
+
+    /// What came of a node that another envrun had since it was looked at, whose lock is ours now. What that one made is in
+    /// place or in the cache: there may be nothing left to do. Written once more it would change under those who read it.
+    pub(super) fn made_by_another(&self, node: NodeIx, send: &Sender<Message>) -> Option<Outcome> {
+        self.around.workspace.touched();
+        *self.slot_stale(node) = None;
+        if let Some(Checked::Over(outcome)) = self.fresh(node) {
+            return Some(outcome);
+        }
+        self.hit(node, send).and_then(|hit| self.put_in_place(node, *hit, send))
     }
 
     /// The result in the cache; what is wrong with it is told.
@@ -380,7 +394,10 @@ impl Actions<'_> {
             Ok(prepared) => prepared?,
             Err(failure) => return Some(self.failed(configured, failure, false)),
         };
-        let _lock = self.lock(node);
+        let lock = self.lock(node);
+        if lock.as_ref().is_some_and(|lock| lock.was_taken) {
+            self.around.workspace.touched();
+        }
         match self.around.workspace.place_proved(store, prepared, &hit) {
             Ok(outputs) => {
                 self.set_outputs(node, outputs);

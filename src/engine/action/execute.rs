@@ -18,7 +18,7 @@ use super::super::dispatcher::Message;
 use super::super::lock::NodeLock;
 use super::super::snapshot::{Saver, Unsaved};
 use super::super::surroundings::state_label;
-use super::{Actions, Checked, Known, NO_CACHE, no_outputs, unfingerprinted};
+use super::{Actions, Known, NO_CACHE, no_outputs, unfingerprinted};
 
 /// The most of a task's output that is kept with its result.
 const LOG_LIMIT: usize = 16 << 20;
@@ -56,16 +56,10 @@ impl Actions<'_> {
             return self.save(node, known, snapshot, send);
         }
         let lock = self.lock(node);
-        if lock.as_ref().is_some_and(|lock| lock.was_taken) {
-            // Another envrun had it, and what it made is in the cache: there may be nothing left to do.
-            self.around.workspace.touched();
-            *self.slot_stale(node) = None;
-            if let Some(Checked::Over(outcome)) = self.fresh(node) {
-                return outcome;
-            }
-            if let Some(outcome) = self.hit(node, send).and_then(|hit| self.put_in_place(node, *hit, send)) {
-                return outcome;
-            }
+        if lock.as_ref().is_some_and(|lock| lock.was_taken)
+            && let Some(outcome) = self.made_by_another(node, send)
+        {
+            return outcome;
         }
         let dir = known.scene.dir.display().into_owned();
         let started =
