@@ -43,6 +43,7 @@ mod fault;
 mod hello_deploy;
 #[cfg(target_os = "linux")]
 mod instance;
+#[cfg(target_os = "linux")]
 mod interrupt;
 mod jobserver;
 #[cfg(target_os = "linux")]
@@ -63,7 +64,7 @@ mod release;
 mod render;
 #[cfg(target_os = "linux")]
 mod restore;
-#[cfg(unix)]
+#[cfg(target_os = "linux")]
 mod rotate;
 mod run;
 mod sandbox;
