@@ -18,6 +18,14 @@ impl Timestamp {
     }
 }
 
+impl From<SystemTime> for Timestamp {
+    /// What lies before 1970 is its beginning.
+    fn from(time: SystemTime) -> Self {
+        let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+    }
+}
+
 /// Where the time of day comes from: the system, or a test's hand.
 #[derive(Debug, Clone, Default)]
 pub enum Clock {
@@ -37,10 +45,7 @@ impl Clock {
     /// The time now.
     pub fn now(&self) -> Timestamp {
         match self {
-            Self::System => {
-                let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-                Timestamp(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
-            }
+            Self::System => SystemTime::now().into(),
             Self::Manual(at) => Timestamp(at.load(Ordering::SeqCst)),
         }
     }

@@ -5,9 +5,10 @@ use std::fs::{File, TryLockError};
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 
@@ -97,6 +98,12 @@ pub fn temporary_name(name: &OsStr) -> OsString {
     temporary.extend_from_slice(kept);
     temporary.extend_from_slice(format!(".{own}-{count}{TEMPORARY}").as_bytes());
     OsString::from_vec(temporary)
+}
+
+/// When a file was changed last, contents or not: nobody can set that. `None` for what lies before 1970.
+pub fn changed_at(meta: &std::fs::Metadata) -> Option<SystemTime> {
+    let (seconds, nanos) = (u64::try_from(meta.ctime()).ok()?, u32::try_from(meta.ctime_nsec()).ok()?);
+    Some(UNIX_EPOCH + Duration::new(seconds, nanos))
 }
 
 /// How much of a name stands in a [`temporary_name`], in bytes.

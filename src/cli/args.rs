@@ -24,7 +24,7 @@ pub use release::{
     DeployArgs, DeployCommand, FinishArgs, HistoryArgs, HowArgs, ReleaseFormat, ReportArgs, ReportFormat,
     ResumeArgs, RollbackArgs, StatusArgs,
 };
-pub use run::{CacheUse, Glass, OutputStyle, RunArgs, RunOptions, Shown, Ui};
+pub use run::{CacheUse, Glass, OutputStyle, RunArgs, RunOptions, Screen, Shown, Ui};
 pub use schedule::{
     ScheduleArgs, ScheduleCommand, ScheduleExportArgs, ScheduleListArgs, SchedulePlatform, ScheduleRunArgs,
 };

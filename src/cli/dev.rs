@@ -43,7 +43,8 @@ pub fn run(
     };
     let mut reporters = run::reporters(invocation, &options, Stay::Session)?;
     let (terminal, clock) = (&invocation.terminal, &invocation.context.clock);
-    let mut console = Console::new(terminal, clock, project.root(), keys(invocation, options.shown.output));
+    let mut console =
+        Console::new(terminal, clock, project.root(), keys(invocation, options.screen.shown.output));
     terminal.watch_services(project.root());
     let request = Request { tenant: terminal.tenant(), ..request };
     reporters.add("console", console.listener());

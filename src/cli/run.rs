@@ -69,7 +69,7 @@ pub fn run(invocation: &Invocation<'_>, words: Vec<OsString>) -> Result<u8, Prob
     request.broken = broken.map(Arc::new);
     if options.dry_run
         && !options.json
-        && options.shown.output == OutputStyle::Auto
+        && options.screen.shown.output == OutputStyle::Auto
         && let Some(checklist) = of_deploys(invocation.context, &mut project, &request)?
     {
         let text = super::plan::text(&checklist);
@@ -78,7 +78,7 @@ pub fn run(invocation: &Invocation<'_>, words: Vec<OsString>) -> Result<u8, Prob
         return Ok(0);
     }
     let mut reporters = reporters(invocation, &options, Stay::Run)?;
-    if super::console::keys(invocation, options.shown.output) && !quiet && !options.dry_run {
+    if super::console::keys(invocation, options.screen.shown.output) && !quiet && !options.dry_run {
         let (terminal, clock) = (&invocation.terminal, &invocation.context.clock);
         let console = Console::new(terminal, clock, project.root(), true);
         terminal.watch_services(project.root());
@@ -103,10 +103,14 @@ pub(super) fn reporters(
 ) -> Result<Reporters, Problem> {
     let mut reporters = Reporters::new(invocation.context.clock.clone());
     if !options.question {
-        let output = if options.json { OutputStyle::Json } else { options.shown.output };
-        let shown = (output, options.ui);
-        let output =
-            invocation.terminal.reporter_for(invocation.context, shown, options.shown.verbose, stay)?;
+        let output = if options.json { OutputStyle::Json } else { options.screen.shown.output };
+        let shown = (output, options.screen.ui);
+        let output = invocation.terminal.reporter_for(
+            invocation.context,
+            shown,
+            options.screen.shown.verbose,
+            stay,
+        )?;
         reporters.add("output", output);
     }
     if options.notify {
@@ -192,7 +196,7 @@ pub(super) fn warn(invocation: &Invocation<'_>, project: &Project, options: &Run
     let quiet = options.question
         || options.strict
         || options.json
-        || matches!(options.shown.output, OutputStyle::Quiet | OutputStyle::Json);
+        || matches!(options.screen.shown.output, OutputStyle::Quiet | OutputStyle::Json);
     let warnings = &project.loaded.diagnostics;
     if !quiet && !warnings.is_empty() {
         let text =

@@ -47,14 +47,18 @@ pub fn up(invocation: &Invocation<'_>, args: &UpArgs) -> Result<u8, Problem> {
     let request = service::up(context, &mut project, &chosen, request)?;
     let mut reporters = Reporters::new(context.clock.clone());
     let stay = if args.attach { Stay::Session } else { Stay::Run };
-    let output =
-        invocation.terminal.reporter_for(context, (args.shown.output, args.ui), args.shown.verbose, stay)?;
+    let output = invocation.terminal.reporter_for(
+        context,
+        (args.screen.shown.output, args.screen.ui),
+        args.screen.shown.verbose,
+        stay,
+    )?;
     reporters.add("output", output);
     let console = Console::new(
         invocation.terminal,
         &context.clock,
         project.root(),
-        keys(invocation, args.shown.output),
+        keys(invocation, args.screen.shown.output),
     );
     invocation.terminal.watch_services(project.root());
     reporters.add("console", console.listener());

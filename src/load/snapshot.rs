@@ -14,10 +14,9 @@
 //! time.
 
 use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
@@ -107,11 +106,8 @@ fn ask(path: &Path, texts: &Texts) -> io::Result<(Answer, Option<String>)> {
 /// Whether a path may have changed after a moment, by clocks that tick every few milliseconds.
 fn changed_since(path: &Path, moment: SystemTime) -> bool {
     let tick = Duration::from_millis(40);
-    let changed = |meta: std::fs::Metadata| {
-        let (seconds, nanos) = (u64::try_from(meta.ctime()).ok()?, u32::try_from(meta.ctime_nsec()).ok()?);
-        Some(UNIX_EPOCH + Duration::new(seconds, nanos))
-    };
-    std::fs::metadata(path).ok().and_then(changed).is_none_or(|changed| changed + tick >= moment)
+    let changed = std::fs::metadata(path).ok().and_then(|meta| fs::changed_at(&meta));
+    changed.is_none_or(|changed| changed + tick >= moment)
 }
 
 impl Loaded {

@@ -27,7 +27,7 @@ impl<'p> Residents<'p> {
         let root = project.root();
         let places = Place::all(&root.join(STATE_DIR)).into_iter();
         let up = places.flat_map(|(env, place)| {
-            super::service::standing(&place).into_iter().map(move |status| (env.clone(), status))
+            super::service::leftovers(&place).into_iter().map(move |status| (env.clone(), status))
         });
         Self { root, services: up.collect() }
     }

@@ -321,11 +321,6 @@ fn still_taken(port: u16) -> Option<Owner> {
     }
 }
 
-/// The services of an environment of which something is up, whoever keeps them.
-pub(super) fn standing(place: &Place) -> Vec<Status> {
-    leftovers(place)
-}
-
 /// Whether a process is that of a service, or descends from it.
 pub(super) fn is_within(pid: u32, status: &Status) -> bool {
     status.process.is_some_and(|process| is_of(pid, &BTreeSet::from([process.pid])))
@@ -366,7 +361,7 @@ fn implicit(plan: &Plan, around: &Surroundings<'_>, project: &Project, ix: NodeI
 }
 
 /// What an earlier supervisor left behind, as it was written down: processes that are alive, and daemons.
-fn leftovers(place: &Place) -> Vec<Status> {
+pub(super) fn leftovers(place: &Place) -> Vec<Status> {
     let saved = place.saved().ok().flatten().map(|saved| saved.services).unwrap_or_default();
     saved
         .into_iter()

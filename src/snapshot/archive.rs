@@ -243,11 +243,13 @@ impl Archive {
 
     /// The copy that a ledger speaks of, if it is here: another checkout's has a number of another's counting.
     pub fn of_ledger(&self, saved: &Saved) -> Option<Copy> {
-        let number: u64 = saved.id.parse().ok()?;
-        let copies = self.copies().ok()?.good;
-        let is_it =
-            |copy: &&Copy| copy.number == number && (saved.digest.is_empty() || copy.digest == saved.digest);
-        copies.iter().find(is_it).cloned()
+        let copy = self.numbered(saved.id.parse().ok()?)?;
+        (saved.digest.is_empty() || copy.digest == saved.digest).then_some(copy)
+    }
+
+    /// The copy of a number, if it is here and undamaged.
+    pub fn numbered(&self, number: u64) -> Option<Copy> {
+        self.copies().ok()?.good.into_iter().find(|copy| copy.number == number)
     }
 
     /// Reads all of a copy: whether it is what was saved.

@@ -5,7 +5,7 @@ use std::process::Command;
 use expect_test::expect;
 
 use crate::dying::{Moment, dies};
-use crate::sandbox::{Ran, Sandbox, mkfifo};
+use crate::sandbox::{Ran, Sandbox, git, mkfifo};
 
 /// A release is a folder, `current` a link that is switched by a rename. A file `kill` names the phase at which envrun is
 /// killed; a release whose text says `bad` is not healthy.
@@ -78,16 +78,7 @@ impl Lab {
 
     #[track_caller]
     pub fn git(&self, args: &[&str]) -> String {
-        let output = Command::new("git")
-            .args(["-c", "user.name=ada", "-c", "user.email=ada@example.org"])
-            .args(args)
-            .current_dir(self.sandbox.root())
-            .env("GIT_CONFIG_GLOBAL", "/dev/null")
-            .env("GIT_CONFIG_SYSTEM", "/dev/null")
-            .output()
-            .unwrap();
-        assert!(output.status.success(), "git {args:?}: {}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8_lossy(&output.stdout).trim().to_owned()
+        git(&self.sandbox.root(), "ada", args)
     }
 
     /// Commits a text and gives the revision.

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use crate::sandbox::{Ran, Sandbox};
+use crate::sandbox::{Ran, Sandbox, git};
 
 /// What runs of an example leave in the checkout: no part of it.
 const MADE: [&str; 6] = ["build", "deployed", ".envrun", "environments", "metrics", "__pycache__"];
@@ -55,15 +55,7 @@ impl Example {
     }
 
     pub fn git(&self, args: &[&str]) -> String {
-        let output = Command::new("git")
-            .args(args)
-            .current_dir(self.sandbox.root())
-            .env("GIT_CONFIG_GLOBAL", "/dev/null")
-            .env("GIT_CONFIG_SYSTEM", "/dev/null")
-            .output()
-            .unwrap();
-        assert!(output.status.success(), "git {args:?}: {}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8_lossy(&output.stdout).trim().to_owned()
+        git(&self.sandbox.root(), "ada", args)
     }
 
     /// Commits whatever there is, and gives the revision.

@@ -1,8 +1,6 @@
 //! Plans: frozen, carried out as they are, and refused when anything moved, naming it; with a real git repository.
 
-use std::process::Command;
-
-use crate::sandbox::{Ran, Sandbox};
+use crate::sandbox::{Ran, Sandbox, git};
 
 const ENVFILE: &str = r##"
 project "lab"
@@ -55,16 +53,7 @@ impl Lab {
 
     #[track_caller]
     fn git(&self, args: &[&str]) -> String {
-        let output = Command::new("git")
-            .args(["-c", "user.name=ada", "-c", "user.email=ada@example.org"])
-            .args(args)
-            .current_dir(self.sandbox.root())
-            .env("GIT_CONFIG_GLOBAL", "/dev/null")
-            .env("GIT_CONFIG_SYSTEM", "/dev/null")
-            .output()
-            .unwrap();
-        assert!(output.status.success(), "git {args:?}: {}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8_lossy(&output.stdout).trim().to_owned()
+        git(&self.sandbox.root(), "ada", args)
     }
 
     #[track_caller]

@@ -298,3 +298,19 @@ sys.stdout.write(json.dumps([os.waitstatus_to_exitcode(status), said.decode(erro
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     serde_json::from_slice(&output.stdout).unwrap()
 }
+
+/// What git prints, started in a folder by somebody of that name, with nobody's settings. It has to succeed.
+#[track_caller]
+pub fn git(dir: &Path, who: &str, args: &[&str]) -> String {
+    let mail = format!("user.email={}@example.org", who.to_lowercase());
+    let output = Command::new("git")
+        .args(["-c", &format!("user.name={who}"), "-c", &mail, "-c", "commit.gpgsign=false"])
+        .args(args)
+        .current_dir(dir)
+        .env("GIT_CONFIG_GLOBAL", "/dev/null")
+        .env("GIT_CONFIG_SYSTEM", "/dev/null")
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "git {args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).trim().to_owned()
+}

@@ -45,17 +45,7 @@ pub struct RunOptions {
     pub set: Vec<String>,
     /// How it is shown.
     #[command(flatten)]
-    pub shown: Shown,
-    /// What is shown on a terminal: auto (a live view below the output), plain (no live view) or tui (panes)
-    #[arg(
-        long,
-        value_enum,
-        value_name = "UI",
-        default_value_t,
-        hide_possible_values = true,
-        hide_default_value = true
-    )]
-    pub ui: Ui,
+    pub screen: Screen,
     /// The local cache: rw, r (only read), w (only write) or off
     #[arg(
         long,
@@ -100,6 +90,24 @@ pub struct Shown {
     /// Also list what is up to date
     #[arg(short, long)]
     pub verbose: bool,
+}
+
+/// The same, where there may be a view of it.
+#[derive(Debug, Clone, Copy, Default, Args)]
+pub struct Screen {
+    /// How it is shown.
+    #[command(flatten)]
+    pub shown: Shown,
+    /// What is shown on a terminal: auto (a live view below the output), plain (no live view) or tui (panes)
+    #[arg(
+        long,
+        value_enum,
+        value_name = "UI",
+        default_value_t,
+        hide_possible_values = true,
+        hide_default_value = true
+    )]
+    pub ui: Ui,
 }
 
 /// What a person gives to pass guards.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{Shown, TextOrJson, Ui};
+use super::{Screen, TextOrJson};
 
 /// `envrun up`.
 #[derive(Debug, Args)]
@@ -23,17 +23,7 @@ pub struct UpArgs {
     pub set: Vec<String>,
     /// How it is shown.
     #[command(flatten)]
-    pub shown: Shown,
-    /// What is shown on a terminal: auto (a live view below the output), plain (no live view) or tui (panes)
-    #[arg(
-        long,
-        value_enum,
-        value_name = "UI",
-        default_value_t,
-        hide_possible_values = true,
-        hide_default_value = true
-    )]
-    pub ui: Ui,
+    pub screen: Screen,
 }
 
 /// `envrun down`.

@@ -306,7 +306,6 @@ impl Actions<'_> {
     /// What came of a node that another envrun had since it was looked at, whose lock is ours now. What that one made is in
     /// place or in the cache: there may be nothing left to do. Written once more it would change under those who read it.
     pub(super) fn made_by_another(&self, node: NodeIx, send: &Sender<Message>) -> Option<Outcome> {
-        self.around.workspace.touched();
         *self.slot_stale(node) = None;
         if let Some(Checked::Over(outcome)) = self.fresh(node) {
             return Some(outcome);
@@ -394,10 +393,7 @@ impl Actions<'_> {
             Ok(prepared) => prepared?,
             Err(failure) => return Some(self.failed(configured, failure, false)),
         };
-        let lock = self.lock(node);
-        if lock.as_ref().is_some_and(|lock| lock.was_taken) {
-            self.around.workspace.touched();
-        }
+        let _lock = self.lock(node);
         match self.around.workspace.place_proved(store, prepared, &hit) {
             Ok(outputs) => {
                 self.set_outputs(node, outputs);

@@ -306,6 +306,9 @@ impl<'a> Actions<'a> {
             lock.forget_stamp();
         }
         let workspace = self.around.workspace;
+        if lock.was_taken {
+            workspace.touched();
+        }
         if lock.was_taken_after(workspace.opened()) {
             // What another envrun left in the output folders since is not this one's to be credited with.
             workspace.relearn(&state_label(configured));

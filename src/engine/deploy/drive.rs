@@ -261,20 +261,18 @@ impl Drive<'_> {
             let Some(saved) = saved.cloned() else {
                 return self.failed(format!("what `{}` had was not saved", node.label));
             };
-            let number = archive(self.actions.around.root, node).of_ledger(&saved).map(|copy| copy.number);
-            let Some(number) = number else {
+            let archive = archive(self.actions.around.root, node);
+            let Some(copy) = archive.of_ledger(&saved) else {
                 let reason =
                     format!("copy {} of `{}`, which it had, is not in this checkout", saved.id, node.label);
                 return self.failed(reason);
             };
             let put_back = self.saver(node, true, |saver| {
-                let archive = saver.archive();
-                let copy = archive.find(&format!("#{number}"), &jiff::tz::TimeZone::UTC)?;
                 archive.check(&copy)?;
-                saver.put_back(&archive.data(number)).map(|()| copy)
+                saver.put_back(&archive.data(copy.number))
             });
             match put_back {
-                Ok(copy) => self.say(&format!("`{}` has again what it had: {}", node.label, copy.summary())),
+                Ok(()) => self.say(&format!("`{}` has again what it had: {}", node.label, copy.summary())),
                 Err(unsaved) => return self.unsaved(&node.label, "put back", &unsaved),
             }
         }

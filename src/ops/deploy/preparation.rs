@@ -302,8 +302,7 @@ impl Preparation<'_> {
             self.refusals.push(not_here(env, &history, saved));
             return Ok(None);
         }
-        let asked_for =
-            archive.copies().ok().and_then(|all| all.good.into_iter().find(|copy| copy.number == number));
+        let asked_for = archive.numbered(number);
         let release = known.as_ref().map_or_else(|| self.next_id(env), Release::id);
         let revision = format!("copy {number}");
         let name = node.path.to_string();

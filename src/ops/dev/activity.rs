@@ -32,9 +32,9 @@ pub(super) struct Execution {
 }
 
 impl Execution {
-    #[cfg(test)]
-    pub fn of(number: u64) -> Self {
-        Self { number, began: Timestamp(0), ended: None, disturbed: true, left_inputs_alone: false }
+    /// One that has just begun.
+    pub fn begin(number: u64, began: Timestamp) -> Self {
+        Self { number, began, ended: None, disturbed: true, left_inputs_alone: false }
     }
 
     /// Whether it was over before a moment.
@@ -71,11 +71,7 @@ impl Reporter for Activity {
         match &event.event {
             Event::NodeStarted { node, .. } => {
                 let number = nodes.get(node).map_or(0, |before| before.number) + 1;
-                let began = event.time;
-                nodes.insert(
-                    *node,
-                    Execution { number, began, ended: None, disturbed: true, left_inputs_alone: false },
-                );
+                nodes.insert(*node, Execution::begin(number, event.time));
             }
             Event::NodeFinished { node, outcome, .. } => {
                 if let Some(execution) = nodes.get_mut(node).filter(|execution| execution.ended.is_none()) {

@@ -140,7 +140,7 @@ impl Circling {
 #[cfg(test)]
 mod tests {
     use super::{Blame, Circling};
-    use crate::base::RelPath;
+    use crate::base::{RelPath, Timestamp};
     use crate::graph::NodeIx;
     use crate::ops::dev::activity::Execution;
     use std::time::Duration;
@@ -152,7 +152,8 @@ mod tests {
         let mut said = Vec::new();
         for number in executions {
             now += Duration::from_millis(20);
-            let blame = circling.on(now, &file, &[NodeIx(0)], &[(NodeIx(0), Execution::of(number))]);
+            let blame =
+                circling.on(now, &file, &[NodeIx(0)], &[(NodeIx(0), Execution::begin(number, Timestamp(0)))]);
             if blame == Blame::Waits {
                 let due = circling.due().unwrap();
                 assert!(due > now && circling.take(now).is_empty(), "it waits");
@@ -178,7 +179,12 @@ mod tests {
         assert_eq!(always(&mut circling, 1..6).last(), Some(&Blame::Waits));
         let file = RelPath::root();
         let mut on = |number| {
-            circling.on(Duration::from_secs(9), &file, &[NodeIx(0)], &[(NodeIx(0), Execution::of(number))])
+            circling.on(
+                Duration::from_secs(9),
+                &file,
+                &[NodeIx(0)],
+                &[(NodeIx(0), Execution::begin(number, Timestamp(0)))],
+            )
         };
         assert_eq!(on(5), Blame::Waits, "the same execution, heard once more");
         assert_eq!(on(7), Blame::Somebody, "the sixth was its trial");
@@ -191,7 +197,7 @@ mod tests {
         always(&mut circling, 1..10);
         let file = RelPath::root();
         assert_eq!(circling.on(Duration::from_secs(9), &file, &[NodeIx(0)], &[]), Blame::Nobody);
-        let again = [(NodeIx(0), Execution::of(10))];
+        let again = [(NodeIx(0), Execution::begin(10, Timestamp(0)))];
         assert_eq!(circling.on(Duration::from_secs(9), &file, &[NodeIx(0)], &again), Blame::Somebody);
     }
 }

@@ -2,7 +2,6 @@
 //! that goes on is handed to it, the rest waits until the session has time.
 
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use signal_hook::consts::SIGINT;
 
-use crate::base::{Clock, RelPath, Timestamp};
+use crate::base::{Clock, RelPath, Timestamp, fs};
 use crate::engine::dispatcher::{Credit, Message, OutputRoom};
 use crate::event::{Notice, Sequenced, Stream, first_of};
 use crate::graph::NodeIx;
@@ -454,9 +453,7 @@ impl Desk {
 /// When a file was changed last: what is gone was taken out of its folder then, or out of the one that held that.
 fn changed_at(path: &Path) -> Option<Timestamp> {
     let there = path.ancestors().find_map(|path| path.symlink_metadata().ok())?;
-    let (seconds, nanos) = (there.ctime(), there.ctime_nsec());
-    let seconds = u64::try_from(seconds).ok()?.checked_mul(1000)?;
-    Some(Timestamp(seconds + u64::try_from(nanos).ok()? / 1_000_000))
+    Some(Timestamp::from(fs::changed_at(&there)?))
 }
 
 fn circle_notice(area: &Area, file: &RelPath, readers: &[NodeIx], culprits: &[NodeIx]) -> Notice {
