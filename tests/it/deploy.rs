@@ -5,7 +5,7 @@ use std::process::Command;
 use expect_test::expect;
 
 use crate::dying::{Moment, dies};
-use crate::sandbox::{Ran, Sandbox, git, mkfifo};
+use crate::sandbox::{Ran, Sandbox, git, mkfifo, share};
 
 /// A release is a folder, `current` a link that is switched by a rename. A file `kill` names the phase at which envrun is
 /// killed; a release whose text says `bad` is not healthy.
@@ -1094,12 +1094,7 @@ fn data_that_another_checkout_saved_are_not_mistaken_for_those_saved_here() {
         .replace("restore #\"cp ", "restore #\"sh tools/kill.sh restoring $PPID; cp ");
     let text = text.replace("keep 3", "keep 9");
     lab.commit("Envfile.kdl", &format!("{text}state git=\"origin\"\n"));
-    let origin = lab.sandbox.root().parent().unwrap().join("origin.git");
-    lab.git(&["init", "--quiet", "--bare", origin.to_str().unwrap()]);
-    lab.git(&["remote", "add", "origin", origin.to_str().unwrap()]);
-    lab.git(&["push", "--quiet", "origin", "main"]);
-    let other = lab.sandbox.root().parent().unwrap().join("other");
-    lab.git(&["clone", "--quiet", "-b", "main", origin.to_str().unwrap(), other.to_str().unwrap()]);
+    let (_, other) = share(&lab.sandbox.root(), "ada");
     std::os::unix::fs::symlink(lab.sandbox.root().join("live"), other.join("live")).unwrap();
     let there = |args: &[&str]| lab.sandbox.ran(lab.sandbox.command_in(&other, args).output().unwrap());
     let data = || lab.sandbox.read("live/data").trim().to_owned();
@@ -1187,12 +1182,7 @@ fn two_checkouts_share_one_lock_and_one_history_through_git() {
     let hang = "deploy \"hang\" { run \"touch hangs; while test -e hang; do sleep 0.05; done\" }\n";
     let text = format!("{ENVFILE}{hang}state git=\"origin\"\n");
     lab.commit("Envfile.kdl", &text);
-    let origin = lab.sandbox.root().parent().unwrap().join("origin.git");
-    lab.git(&["init", "--quiet", "--bare", origin.to_str().unwrap()]);
-    lab.git(&["remote", "add", "origin", origin.to_str().unwrap()]);
-    lab.git(&["push", "--quiet", "origin", "main"]);
-    let other = lab.sandbox.root().parent().unwrap().join("other");
-    lab.git(&["clone", "--quiet", "-b", "main", origin.to_str().unwrap(), other.to_str().unwrap()]);
+    let (origin, other) = share(&lab.sandbox.root(), "ada");
     // What is live is one place, whoever deploys there.
     std::fs::create_dir_all(lab.sandbox.root().join("live")).unwrap();
     std::os::unix::fs::symlink(lab.sandbox.root().join("live"), other.join("live")).unwrap();

@@ -1,6 +1,6 @@
 //! Plans: frozen, carried out as they are, and refused when anything moved, naming it; with a real git repository.
 
-use crate::sandbox::{Ran, Sandbox, git};
+use crate::sandbox::{Ran, Sandbox, git, share};
 
 const ENVFILE: &str = r##"
 project "lab"
@@ -331,12 +331,7 @@ fn a_release_of_another_checkout_moves_a_plan() {
     let lab = Lab::new();
     lab.sandbox.write("Envfile.kdl", format!("{ENVFILE}state git=\"origin\"\n"));
     lab.git(&["commit", "--quiet", "-a", "-m", "shared"]);
-    let base = lab.sandbox.root().parent().unwrap().to_path_buf();
-    let (origin, other) = (base.join("origin.git"), base.join("other"));
-    lab.git(&["init", "--quiet", "--bare", origin.to_str().unwrap()]);
-    lab.git(&["remote", "add", "origin", origin.to_str().unwrap()]);
-    lab.git(&["push", "--quiet", "origin", "main"]);
-    lab.git(&["clone", "--quiet", "-b", "main", origin.to_str().unwrap(), other.to_str().unwrap()]);
+    let (_, other) = share(&lab.sandbox.root(), "ada");
     for path in ["app.txt", "parts/a", "tools/mark", ".envrun/secrets/uat.env"] {
         let (from, to) = (lab.sandbox.root().join(path), other.join(path));
         std::fs::create_dir_all(to.parent().unwrap()).unwrap();

@@ -314,3 +314,15 @@ pub fn git(dir: &Path, who: &str, args: &[&str]) -> String {
     assert!(output.status.success(), "git {args:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }
+
+/// Gives the repository in a folder a bare origin beside it, and another checkout of that: where both are.
+#[track_caller]
+pub fn share(root: &Path, who: &str) -> (PathBuf, PathBuf) {
+    let (origin, other) = (root.with_file_name("origin.git"), root.with_file_name("other"));
+    let [origin_text, other_text] = [&origin, &other].map(|path| path.to_str().unwrap());
+    git(root, who, &["init", "--quiet", "--bare", origin_text]);
+    git(root, who, &["remote", "add", "origin", origin_text]);
+    git(root, who, &["push", "--quiet", "origin", "main"]);
+    git(root, who, &["clone", "--quiet", "-b", "main", origin_text, other_text]);
+    (origin, other)
+}
