@@ -80,6 +80,15 @@ impl<'a> Carry<'a> {
         self.listener = Some((send.clone(), Arc::clone(room)));
     }
 
+    /// Says something where its output goes.
+    pub fn say(&self, text: &str) {
+        if let Some((send, room)) = &self.listener {
+            let bytes = text.as_bytes().to_vec();
+            let credit = room.take(bytes.len());
+            let _ = send.send(Message::Output { node: self.ix, stream: Stream::Stdout, bytes, credit });
+        }
+    }
+
     /// From now on the files that its commands touch are taken down.
     pub fn watch(&mut self, watch: Option<&'a Watch>) {
         self.watch = watch;
@@ -173,7 +182,7 @@ impl<'a> Carry<'a> {
     }
 
     /// Waits between two tries; whether the run is still going on.
-    fn pause(&self, pause: Duration) -> bool {
+    pub(super) fn pause(&self, pause: Duration) -> bool {
         let cleanup = self.node.follow_up || self.around.cleanup;
         self.around.processes.pause(pause, cleanup, Some(self.ix.0))
     }
@@ -224,11 +233,7 @@ impl<'a> Carry<'a> {
         let prepare = |carry: &mut Carry<'_>| carry.listener.clone_from(&listener);
         let say = |text: &str| {
             said.borrow_mut().extend_from_slice(text.as_bytes());
-            if let Some((send, room)) = &listener {
-                let bytes = text.as_bytes().to_vec();
-                let credit = room.take(bytes.len());
-                let _ = send.send(Message::Output { node: self.ix, stream: Stream::Stdout, bytes, credit });
-            }
+            self.say(text);
         };
         let ended = super::snapshot::load(self.around, (loaded, &source), self.ix, &prepare, &say);
         self.log.extend(said.into_inner());

@@ -25,12 +25,15 @@ use crate::model::{Command, Load, Node, Snapshot};
 use crate::preflight::{Verdict, person};
 use crate::record::STATE_DIR;
 use crate::snapshot::{
-    Archive, Copy, Meta, SnapshotError, clone_tree, contents, create_private, remove_folder,
+    Archive, Copy, Draft, Meta, SnapshotError, clone_tree, contents, create_private, remove_folder,
 };
 use crate::vars::{Form, TaskValues};
 
 use super::command::{Attempt, Carry};
 use super::surroundings::{Surroundings, scope_conditions};
+
+/// How often it is asked whether another envrun that saves the same is done.
+const BETWEEN: Duration = Duration::from_millis(100);
 
 /// Why data was not saved or not put back.
 #[derive(Debug)]
@@ -78,7 +81,7 @@ impl Saver<'_, '_> {
     pub fn save(&self, why: &str) -> Result<(Copy, Option<String>), Unsaved> {
         let save = self.snapshot.save.as_ref().ok_or_else(|| self.missing("save", "saved"))?;
         let archive = self.archive();
-        let draft = archive.draft()?;
+        let draft = self.draft(&archive)?;
         self.carry(&save.value, &draft.data())?;
         let meta = Meta {
             revision: self.around.git.revision().ok(),
@@ -94,6 +97,30 @@ impl Saver<'_, '_> {
         let untidy =
             self.prune(&archive).err().map(|reason| format!("old copies were not removed: {reason}"));
         Ok((copy, untidy))
+    }
+
+    /// Begins a copy. Where another envrun is saving the same, that is waited for: a deploy that saves its data does not fail
+    /// because the nightly copy is made just then.
+    fn draft(&self, archive: &Archive) -> Result<Draft, Unsaved> {
+        let mut is_told = false;
+        loop {
+            let busy = match archive.draft() {
+                Err(busy @ SnapshotError::Busy { .. }) => busy,
+                other => return Ok(other?),
+            };
+            let scene = self.around.scene(self.node).map_err(|diagnostic| {
+                Unsaved::Failed(Failure::Io { reason: diagnostic.message.clone() })
+            })?;
+            let mut carry = Carry::new(self.around, self.node, &scene, self.ix);
+            (self.prepare)(&mut carry);
+            if !is_told {
+                carry.say(&format!("{busy}, which is waited for\n"));
+                is_told = true;
+            }
+            if !carry.pause(BETWEEN) {
+                return Err(Unsaved::Cancelled);
+            }
+        }
     }
 
     /// Saves the data into a folder of the caller's, which does not become a copy.
@@ -180,7 +207,11 @@ impl Saver<'_, '_> {
         let env = self.node.env.as_ref().map_or("", |env| env.as_str());
         let history = ledger::history(self.around.root, env).map_err(|error| error.to_string())?;
         let pinned = pins(&history, &self.node.label).into_keys().collect();
-        archive.prune(keep, &pinned, &TimeZone::system()).map(drop).map_err(|error| error.to_string())
+        match archive.prune(keep, &pinned, &TimeZone::system()) {
+            // Whoever saves next tidies up when he is done.
+            Ok(_) | Err(SnapshotError::Busy { .. }) => Ok(()),
+            Err(error) => Err(error.to_string()),
+        }
     }
 
     /// Runs one command with `data` as its `$SNAPSHOT`.

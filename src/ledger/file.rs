@@ -39,6 +39,14 @@ pub enum LedgerError {
     /// The ref that shares it cannot be read or written.
     #[error(transparent)]
     Ref(RefError),
+    /// What was written here while the remote was away cannot be told to others now either.
+    #[error("what was done here in `{env}` is not known to other checkouts yet: {error}")]
+    Unshared {
+        /// The environment.
+        env: String,
+        /// Why.
+        error: RefError,
+    },
     /// Another checkout wrote its lines first, and is done already.
     #[error("`{env}` was changed from another checkout at the same moment: {what}")]
     Overtaken {
@@ -74,13 +82,14 @@ impl LedgerError {
     /// What to do.
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::Ref(error) => error.hint(),
+            Self::Ref(error) | Self::Unshared { error, .. } => error.hint(),
             Self::Held { env, holder } => Some(match holder.hold {
                 Hold::Lock | Hold::Lives => {
                     format!("wait until that one is over; `envrun status {env}` says how it is")
                 }
                 Hold::Unknown => format!(
-                    "ask {}; if it is over, `envrun deploy resume {env}` brings it to its end, `envrun deploy back {env}` takes it back",
+                    "ask {}; if it came to its end while the remote was away, `envrun status {env}` there tells so; if it was cut \
+                     short, `envrun deploy resume {env}` brings it to its end, `envrun deploy back {env}` takes it back",
                     holder.who.user
                 ),
             }),
@@ -101,7 +110,7 @@ impl LedgerError {
 
     /// Whether all is well here, and only the remote is away or has other lines.
     pub fn is_of_the_remote(&self) -> bool {
-        matches!(self, Self::Ref(_) | Self::Diverged(_))
+        matches!(self, Self::Ref(_) | Self::Unshared { .. } | Self::Diverged(_))
     }
 }
 

@@ -55,7 +55,7 @@ impl Shared {
     /// Takes over what the remote has more. The caller holds the lock.
     pub(super) fn pull(&mut self, path: &Path) -> Result<(), LedgerError> {
         let there = self.there()?;
-        adopt(path, &there, (&self.env, self.store.remote()))
+        adopt(path, &there, (&self.env, self.store.remote())).map(drop)
     }
 
     /// Makes `whole` what the remote has; refused if the remote has anything that is not in it. Of `whole` everything but
@@ -137,8 +137,10 @@ fn refusal((env, remote): (&str, &str), whole: &[u8], new: usize, there: &[u8]) 
     }
 }
 
-/// Takes over what the remote has more of any environment that nobody changes from here at this moment. Gives what is
-/// wrong with single environments: it is no matter of the others.
+/// Takes over what the remote has more of any environment that nobody changes from here at this moment, and shares what
+/// could not be shared when it was written, because the remote was away then: others would take a release that is over for
+/// one that was cut short. Who is in a hurry only takes over. Gives what is wrong with single environments: it is no matter
+/// of the others.
 pub fn refresh(
     root: &Path,
     remote: &str,
@@ -154,7 +156,11 @@ pub fn refresh(
         let Some(env) = name.strip_suffix(".jsonl").filter(|env| !env.contains(['/', '\\'])) else {
             continue;
         };
-        if let Err(error) = refreshed(root, remote, env, &bytes) {
+        let done = refreshed(root, remote, env, &bytes).and_then(|unshared| match unshared {
+            Some(whole) if !is_urgent => share(root, remote, env, &whole),
+            _ => Ok(()),
+        });
+        if let Err(error) = done {
             troubles.push((env.to_owned(), error));
         }
     }
@@ -163,18 +169,28 @@ pub fn refresh(
     Ok(troubles)
 }
 
-fn refreshed(root: &Path, remote: &str, env: &str, there: &[u8]) -> Result<(), LedgerError> {
+/// Takes over what the remote has more of one environment. If it is this checkout that has more, gives all that is here.
+fn refreshed(root: &Path, remote: &str, env: &str, there: &[u8]) -> Result<Option<Vec<u8>>, LedgerError> {
     let folder = folder(root, env);
     let path = folder.join(file::NAME);
     if fs::read_if_there(&path)?.is_some_and(|here| here == there) {
-        return Ok(());
+        return Ok(None);
     }
     fs::create_folder(&folder)?;
     lock::ignore(root)?;
-    // Whoever holds it reads what the remote has by himself.
+    // Whoever holds it reads what the remote has by himself, and tells it what it has not.
     match FileLock::try_take(&folder.join(lock::NAME))? {
         Some(_lock) => adopt(&path, there, (env, remote)),
-        None => Ok(()),
+        None => Ok(None),
+    }
+}
+
+/// Tells the remote all lines of one environment. The lock is not held: whoever began meanwhile tells them with his own.
+fn share(root: &Path, remote: &str, env: &str, whole: &[u8]) -> Result<(), LedgerError> {
+    match Shared::new(root, remote, env).push(whole, whole.len()) {
+        Err(LedgerError::Ref(error)) => Err(LedgerError::Unshared { env: env.to_owned(), error }),
+        // Somebody wrote at this very moment: what differs now is told to who asks next.
+        _ => Ok(()),
     }
 }
 
@@ -188,13 +204,13 @@ fn asked_file(root: &Path) -> std::path::PathBuf {
     root.join(STATE_DIR).join("state").join("deploys-asked")
 }
 
-/// Puts the remote's lines here, if they are those that are here and more.
-fn adopt(path: &Path, there: &[u8], (env, remote): (&str, &str)) -> Result<(), LedgerError> {
+/// Puts the remote's lines here, if they are those that are here and more. If there are more here, gives all of them.
+fn adopt(path: &Path, there: &[u8], (env, remote): (&str, &str)) -> Result<Option<Vec<u8>>, LedgerError> {
     let (_, tail) = file::read(path)?;
     let mut here = fs::read_if_there(path)?.unwrap_or_default();
     here.truncate(usize::try_from(tail.len).unwrap_or(usize::MAX));
     if here.starts_with(there) {
-        return Ok(());
+        return Ok(Some(here).filter(|here| here.len() > there.len()));
     }
     // What is damaged there is not taken over.
     if !there.starts_with(&here) || file::chain(there).is_err() {
@@ -204,7 +220,7 @@ fn adopt(path: &Path, there: &[u8], (env, remote): (&str, &str)) -> Result<(), L
         std::io::Write::write_all(file, there)?;
         file.sync_all()
     })?;
-    Ok(())
+    Ok(None)
 }
 
 impl std::convert::From<RefError> for LedgerError {

@@ -19,6 +19,11 @@ pub enum Standing {
 }
 
 impl Release {
+    /// Whether the checkout at `root` is the one that has it, as far as its runs are kept.
+    pub fn is_of(&self, root: &Path) -> bool {
+        runs_dir(root).join(&self.hands("").run).is_dir()
+    }
+
     /// How it stands with it, for one who found that nobody holds the lock of its environment in the checkout at `root`.
     ///
     /// A process can be asked for only from where its number is one; see [`crate::base::Identity`]. Besides, the lock of
@@ -37,7 +42,7 @@ impl Release {
             Life::Lives => Standing::GoesOn,
             Life::Gone => Standing::CutShort,
             Life::Unknown => {
-                let is_of_here = runs_dir(root).join(&hands.run).is_dir();
+                let is_of_here = self.is_of(root);
                 let is_of_this_kernel = process.boot.is_known() && process.boot == Boot::here();
                 match is_of_here && (is_of_this_kernel || is_named_alike) {
                     true => Standing::CutShort,

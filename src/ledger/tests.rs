@@ -505,6 +505,40 @@ fn what_is_wrong_with_one_environment_is_no_matter_of_the_others() {
     release(&two, "prod", 4, "on", through);
 }
 
+#[test]
+fn what_was_written_while_the_remote_was_away_is_told_by_whoever_looks_from_there() {
+    let (dir, [one, two]) = checkouts();
+    let clock = Clock::manual(NOW);
+    let take = |root: &Path, sharing| Locked::take(root, "prod", &holder("ada"), &clock, sharing).unwrap();
+    take(&one, Sharing::Through("origin")).write(What::Began(began(1, "abc", None))).unwrap();
+    take(&one, Sharing::Alone).write(ended(1, Outcome::Live)).unwrap();
+    let look = |root: &Path, is_urgent| refresh(root, "origin", clock.now(), is_urgent).unwrap();
+    let is_open = || {
+        assert!(look(&two, false).is_empty());
+        history(&two, "prod").unwrap().open().next().is_some()
+    };
+    // Who is in a hurry does not wait for a push.
+    assert!(look(&one, true).is_empty());
+    assert!(is_open());
+    // A remote that takes nothing.
+    let hook = dir.path().join("origin.git/hooks/pre-receive");
+    fs::create_dir_all(hook.parent().unwrap()).unwrap();
+    fs::write(&hook, "#!/bin/sh\nexit 1\n").unwrap();
+    fs::set_permissions(&hook, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let troubles = look(&one, false);
+    assert!(matches!(&troubles[..], [(env, LedgerError::Unshared { .. })] if env == "prod"), "{troubles:?}");
+    assert!(is_open());
+    fs::remove_file(&hook).unwrap();
+    // Somebody is at work here: he tells it himself.
+    let locked = take(&one, Sharing::Alone);
+    assert!(look(&one, false).is_empty());
+    assert!(is_open());
+    drop(locked);
+    assert!(look(&one, false).is_empty());
+    assert!(!is_open());
+    assert_eq!(history(&one, "prod").unwrap(), history(&two, "prod").unwrap());
+}
+
 fn outcome() -> impl Strategy<Value = Outcome> {
     prop_oneof![
         3 => Just(Outcome::Live),

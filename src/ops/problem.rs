@@ -76,6 +76,8 @@ pub enum Problem {
         env: String,
         /// What was cut short.
         release: Box<Release>,
+        /// It was begun in another checkout, whose last lines may not have come here.
+        is_elsewhere: bool,
     },
     /// A service is not up.
     #[error("{}", not_up(label, failure))]
@@ -215,7 +217,7 @@ impl Problem {
             // Whether anything may begin, nobody can say.
             Self::Ledger(LedgerError::Ref(_) | LedgerError::Diverged(_) | LedgerError::Damaged { .. }) => 3,
             Self::Snapshot(SnapshotError::None { .. } | SnapshotError::Unnamed(_)) => 2,
-            Self::Snapshot(SnapshotError::Busy(_)) => 7,
+            Self::Snapshot(SnapshotError::Busy { .. }) => 7,
             Self::Ledger(_) | Self::Snapshot(_) => 1,
             Self::Interrupted => 130,
             Self::Fs(_) | Self::Record(_) | Self::Start(_) | Self::System { .. } => 1,
@@ -243,9 +245,18 @@ impl Problem {
                 Some("the record is kept here, and the next `envrun stage` in this checkout shares it".into())
             }
             Self::Snapshot(error) => error.hint(),
-            Self::Unfinished { env, .. } => Some(format!(
-                "`envrun deploy resume {env}` brings it to its end, `envrun deploy back {env}` takes it back"
-            )),
+            Self::Unfinished { env, is_elsewhere, .. } => {
+                let ways = format!(
+                    "`envrun deploy resume {env}` brings it to its end, `envrun deploy back {env}` takes it back"
+                );
+                Some(match is_elsewhere {
+                    true => format!(
+                        "{ways}; if it came to its end while the remote was away, `envrun status {env}` in the checkout that \
+                         began it tells so"
+                    ),
+                    false => ways,
+                })
+            }
             Self::Ledger(error) => error.hint(),
             Self::Service { failure, .. } => failure.hint.clone(),
             Self::Session(error) => error.hint(),

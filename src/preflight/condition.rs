@@ -88,7 +88,10 @@ fn ask(kind: &ConditionKind, around: &Surroundings<'_>) -> Result<bool, String> 
     match kind {
         ConditionKind::Branch(globs) => {
             let branch = around.git.branch(around.caller)?;
-            or(any_matches(globs, branch)?, &|| format!("the branch is {branch}, not {}", list(globs)))
+            or(any_matches(globs, branch)?, &|| match branch {
+                "HEAD" => format!("no branch is checked out, and it has to be {}", list(globs)),
+                branch => format!("the branch is {branch}, not {}", list(globs)),
+            })
         }
         ConditionKind::Tag(globs) => {
             let tags = around.git.tags()?;
@@ -254,6 +257,9 @@ pub fn remedy(condition: &Condition, around: &Surroundings<'_>) -> Option<String
             "commit what is changed, or put it aside with `git stash --include-untracked`".into()
         }
         ConditionKind::Pushed if around.git.unpushed().is_ok() => "git push".into(),
+        ConditionKind::Pushed if around.git.is_detached() => {
+            "`git fetch`, if it was pushed from elsewhere; else push the branch that it is on".into()
+        }
         ConditionKind::Pushed => "git push --set-upstream origin HEAD".into(),
         ConditionKind::Approval { .. } => approval(&condition.kind, around)?.ok()?.remedy()?,
         ConditionKind::Confirm(word) => {

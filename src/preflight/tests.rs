@@ -96,6 +96,14 @@ fn git_conditions_say_what_is_there() {
     std::fs::write(dir.join("a"), "aa").unwrap();
     git(dir, &["commit", "-qam", "second"]);
     ask(ConditionKind::Pushed, expect!["1 commit is not pushed"]);
+    // What CI systems check out is a commit.
+    git(dir, &["checkout", "-q", "--detach"]);
+    ask(
+        ConditionKind::Pushed,
+        expect!["no branch is checked out, and no branch of a remote has this commit"],
+    );
+    git(dir, &["checkout", "-q", "--detach", "HEAD~1"]);
+    ask(ConditionKind::Pushed, expect!["holds"]);
 }
 
 #[test]
@@ -106,7 +114,7 @@ fn a_detached_head_in_ci_has_the_branch_that_ci_names() {
     git(dir, &["commit", "-q", "--allow-empty", "-m", "first"]);
     git(dir, &["checkout", "-q", "--detach"]);
     let main = || ConditionKind::Branch(words(&["main"]));
-    expect!["the branch is HEAD, not main"].assert_eq(&verdict(dir, main(), &[]));
+    expect!["no branch is checked out, and it has to be main"].assert_eq(&verdict(dir, main(), &[]));
     expect!["holds"].assert_eq(&verdict(dir, main(), &[("GITHUB_REF_NAME", "main")]));
 }
 

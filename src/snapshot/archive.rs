@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs::File;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use jiff::tz::TimeZone;
@@ -30,8 +31,13 @@ pub enum SnapshotError {
     #[error(transparent)]
     Fs(#[from] FsError),
     /// Another envrun saves or removes copies of the same node.
-    #[error("another envrun is saving `{0}`")]
-    Busy(String),
+    #[error("another envrun is saving `{node}`{}", process.map(|process| format!(" (process {process})")).unwrap_or_default())]
+    Busy {
+        /// The node.
+        node: String,
+        /// Which process has the lock, as far as it said so.
+        process: Option<u32>,
+    },
     /// The `save` left nothing.
     #[error("the `save` of `{0}` wrote nothing into $SNAPSHOT")]
     Empty(String),
@@ -76,7 +82,7 @@ impl SnapshotError {
                 "`latest`, a number (`12`), a day (`2026-11-20`) or a moment (`2026-11-20T21:30`, in UTC with a `Z` behind)"
                     .into(),
             ),
-            Self::Busy(_) => Some("wait until it is done".into()),
+            Self::Busy { .. } => Some("wait until it is done".into()),
             Self::Fs(_) | Self::Empty(_) | Self::Changed(_) => None,
         }
     }
@@ -318,8 +324,15 @@ impl Archive {
     /// Locks the archive, and sweeps away what was left half done.
     fn lock(&self) -> Result<FileLock, SnapshotError> {
         create_private(&self.folder)?;
-        let lock = FileLock::take(&self.folder.join(LOCK))?;
-        let lock = lock.ok_or_else(|| SnapshotError::Busy(self.node.clone()))?;
+        let path = self.folder.join(LOCK);
+        let Some(lock) = FileLock::take(&path)? else {
+            // A process that ends leaves its number behind, and the next one writes its own over it a moment later.
+            let process = std::fs::read_to_string(&path).ok().and_then(|text| text.trim().parse().ok());
+            return Err(SnapshotError::Busy { node: self.node.clone(), process });
+        };
+        // Only to say who has it: a full disk is told where it matters.
+        let number = format!("{:<10}\n", std::process::id());
+        let _ = lock.file().write_all_at(number.as_bytes(), 0);
         for entry in std::fs::read_dir(&self.folder).into_iter().flatten().flatten() {
             if is_temporary(&entry) {
                 if entry.path().is_dir() {

@@ -1247,7 +1247,11 @@ fn two_checkouts_share_one_lock_and_one_history_through_git() {
     assert_ne!(ran.exit, 0, "{}", ran.text());
     let ran = lab.sandbox.ok(&["rollback", "uat.deploy", "--emergency"]);
     assert!(ran.stderr.contains("other checkouts do not know of this yet"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("`envrun status uat` in this checkout tells them"), "{}", ran.stderr);
     std::fs::rename(&away, &origin).unwrap();
+    // Whoever looks from here tells them, and there nobody goes on from what is not so any more.
+    lab.sandbox.ok(&["status", "uat"]);
+    assert_eq!(read(&other), read(&here));
     exits(&lab.run(&["uat.deploy"]), 0);
     assert_eq!(read(&here), read(&other));
     // What was cut short there is told here, and can be brought to its end here.
@@ -1257,6 +1261,7 @@ fn two_checkouts_share_one_lock_and_one_history_through_git() {
     let ran = lab.run(&["uat.deploy"]);
     exits(&ran, 7);
     assert!(ran.stderr.contains("cut short while verifying"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("in the checkout that began it"), "{}", ran.stderr);
     exits(&lab.run(&["deploy", "back", "uat"]), 0);
     exits(&lab.sandbox.ran(lab.sandbox.command_in(&other, &["uat.deploy"]).output().unwrap()), 0);
     // What cannot be written down here is not passed over in silence.

@@ -433,7 +433,12 @@ impl Drive<'_> {
         let unshared = self.deployments.lock(&deployment.env).settle();
         if let Some(error) = unshared {
             let message = format!("other checkouts do not know of this yet: {error}");
-            let hint = error.hint().unwrap_or_else(|| "the next deploy from here shares it".to_owned());
+            let shares =
+                format!("`envrun status {}` in this checkout tells them, once it answers", deployment.env);
+            let hint = match (&error, error.hint()) {
+                (LedgerError::Ref(_), Some(hint)) => format!("{hint}; {shares}"),
+                (_, hint) => hint.unwrap_or(shares),
+            };
             self.actions.notice(self.ear.node, &self.ear.send, message, Some(hint));
         }
         let mut hint = deployment.forward.node.task.hint.clone();

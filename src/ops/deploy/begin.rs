@@ -355,7 +355,11 @@ pub(super) fn sharing(project: &Project, emergency: bool) -> Sharing<'_> {
 pub(super) fn in_the_way(context: &Context, project: &Project, env: &str, release: &Release) -> Problem {
     match at_work(context, project, env, release) {
         Some(holder) => held(env, holder),
-        None => Problem::Unfinished { env: env.to_owned(), release: Box::new(release.clone()) },
+        None => Problem::Unfinished {
+            env: env.to_owned(),
+            release: Box::new(release.clone()),
+            is_elsewhere: remote(project).is_some() && !release.is_of(project.root()),
+        },
     }
 }
 

@@ -63,8 +63,10 @@ pub(super) fn refresh_of(
     project: &Project,
     environments: &BTreeSet<String>,
 ) -> Result<(), Problem> {
-    let troubles = refresh(context, project, false)?;
-    match troubles.into_iter().find(|(env, _)| environments.contains(env)) {
+    let mut troubles = refresh(context, project, false)?.into_iter();
+    // What others do not know yet is known here. Whatever writes on top of it shares both, or says that it cannot.
+    let stops = |error: &LedgerError| !matches!(error, LedgerError::Unshared { .. });
+    match troubles.find(|(env, error)| environments.contains(env) && stops(error)) {
         Some((_, error)) => Err(error.into()),
         None => Ok(()),
     }

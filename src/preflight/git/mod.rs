@@ -84,13 +84,26 @@ impl Git {
         Ok(status.lines().map(|line| line.get(3..).unwrap_or(line).to_owned()).collect())
     }
 
-    /// How many commits HEAD is ahead of its upstream branch.
+    /// How many commits HEAD is ahead of its upstream branch; where no branch is checked out, as in CI systems, of
+    /// any branch of a remote.
     pub fn unpushed(&self) -> Result<u64, String> {
         self.ask(&["rev-parse", "--verify", "--quiet", "HEAD"]).map_err(|error| self.unborn(error))?;
+        if self.is_detached() {
+            let there = self.ask(&["for-each-ref", "--count=1", "--contains=HEAD", "refs/remotes"])?;
+            return match there.is_empty() {
+                true => Err("no branch is checked out, and no branch of a remote has this commit".to_owned()),
+                false => Ok(0),
+            };
+        }
         let count = self
             .ask(&["rev-list", "--count", "@{upstream}..HEAD"])
             .map_err(|_| "the branch has no upstream branch".to_owned())?;
         count.parse().map_err(|_| format!("git counted `{count}` commits"))
+    }
+
+    /// Whether a commit is checked out, and no branch.
+    pub fn is_detached(&self) -> bool {
+        self.ask(&["rev-parse", "--abbrev-ref", "HEAD"]).is_ok_and(|head| head == "HEAD")
     }
 
     /// The commit that HEAD is.

@@ -20,7 +20,11 @@ const TAG: Word =
         .props(&[HINT])
         .many();
 const CLEAN: Word = word("clean", "the work tree has no change that is not committed").props(&[HINT]);
-const PUSHED: Word = word("pushed", "the current commit is on the branch's upstream").props(&[HINT]);
+const PUSHED: Word = word(
+    "pushed",
+    "the current commit is on the branch's upstream; where no branch is checked out, on one of a remote",
+)
+.props(&[HINT]);
 const CI: Word = word("ci", "it runs in CI (`CI` is set); `ci #false`: it does not")
     .args(&[optional("yes", Kind::Bool)])
     .props(&[HINT]);
