@@ -108,9 +108,10 @@ impl Saver<'_, '_> {
                 Err(busy @ SnapshotError::Busy { .. }) => busy,
                 other => return Ok(other?),
             };
-            let scene = self.around.scene(self.node).map_err(|diagnostic| {
-                Unsaved::Failed(Failure::Io { reason: diagnostic.message.clone() })
-            })?;
+            let scene = self
+                .around
+                .scene(self.node)
+                .map_err(|diagnostic| Unsaved::Failed(Failure::Io { reason: diagnostic.message.clone() }))?;
             let mut carry = Carry::new(self.around, self.node, &scene, self.ix);
             (self.prepare)(&mut carry);
             if !is_told {

@@ -79,7 +79,9 @@ fn what_did_not_succeed_leaves_nothing() {
     std::mem::forget(draft);
     assert!(killed.exists());
     // The lock of the one who is gone is the kernel's to free; here it is this process's own.
-    assert!(matches!(archive.draft(), Err(SnapshotError::Busy { process: Some(process), .. }) if process == std::process::id()));
+    assert!(
+        matches!(archive.draft(), Err(SnapshotError::Busy { process: Some(process), .. }) if process == std::process::id())
+    );
 }
 
 #[test]

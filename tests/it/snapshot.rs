@@ -391,6 +391,58 @@ fn what_cannot_be_saved_is_replaced_only_where_nothing_guards_it() {
 }
 
 #[test]
+fn who_saves_the_same_at_once_waits_and_says_for_whom() {
+    use std::io::{BufRead, BufReader};
+    use std::process::{Child, Stdio};
+    let slow = TEXT
+        .replace("save #\"cp", "save #\": > begun; while test -e hold; do sleep 0.02; done; cp")
+        .replace("task \"build\"", "deploy \"deploy\" { snapshot \"db\"; run \"true\" }\ntask \"build\"");
+    assert!(slow.contains("test -e hold") && slow.contains("deploy \"deploy\""));
+    let sandbox = Sandbox::new(&slow);
+    sandbox.write("data/prod.txt", "real\n");
+    sandbox.write("hold", "");
+    let mut first =
+        sandbox.command(&["prod.db"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let began = std::time::Instant::now();
+    while !sandbox.exists("begun") {
+        assert!(began.elapsed().as_secs() < 60, "it never came so far");
+        std::thread::yield_now();
+    }
+    // A deploy, and somebody who does not want to wait after all.
+    let waits = |words: &[&str]| -> Child {
+        let mut command = sandbox.command(words);
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let out = child.stdout.take().unwrap();
+        let (send, told) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            BufReader::new(out).lines().map_while(Result::ok).for_each(|line| _ = send.send(line));
+        });
+        let mut heard = Vec::new();
+        let wanted =
+            format!("another envrun is saving `prod.db` (process {}), which is waited for", first.id());
+        while !heard.iter().any(|line: &String| line.contains(&wanted)) {
+            match told.recv_timeout(std::time::Duration::from_secs(60)) {
+                Ok(line) => heard.push(line),
+                Err(error) => {
+                    let _ = child.kill();
+                    panic!("no `{wanted}` ({error}): {heard:?}");
+                }
+            }
+        }
+        child
+    };
+    let (mut deploy, mut hasty) = (waits(&["prod.deploy"]), waits(&["prod.db"]));
+    let pid = rustix::process::Pid::from_child(&hasty);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    assert_eq!(hasty.wait().unwrap().code(), Some(130));
+    std::fs::remove_file(sandbox.root().join("hold")).unwrap();
+    assert!(first.wait().unwrap().success());
+    assert!(deploy.wait().unwrap().success());
+    let listed = sandbox.ok(&["snapshot", "list", "prod"]).stdout;
+    assert!(listed.contains("asked for") && listed.contains("before release 1 of `prod`"), "{listed}");
+}
+
+#[test]
 fn a_load_that_cannot_be_is_said_before_anything_runs() {
     let snapshot = "env \"a\"; env \"b\"; snapshot \"db\" { save \"true\"; restore \"true\" }; task \"t\" { run \"true\" }\n";
     let check = |task: &str, expected: expect_test::Expect| {
