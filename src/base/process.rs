@@ -91,6 +91,20 @@ impl Identity {
         }
     }
 
+    /// Whether this is the process that started the calling one, or one that it was started by in turn. Where the system
+    /// does not say, only the former is known.
+    pub fn is_ancestor(&self) -> bool {
+        let is_it = |pid: u32| pid == self.pid && self.is_alive();
+        let mut next = rustix::process::getppid().map(|pid| pid.as_raw_nonzero().get().cast_unsigned());
+        while let Some(pid) = next.filter(|pid| *pid > 1) {
+            if is_it(pid) {
+                return true;
+            }
+            next = stat(pid).map(|stat| stat.parent);
+        }
+        false
+    }
+
     /// All of it as a word without dots and slashes, for the name of a file: what the process leaves there can be told.
     pub fn word(&self) -> String {
         format!("{}-{:x}-{:x}-{}", self.pid, self.born, self.space, self.boot)
@@ -172,7 +186,7 @@ enum Seen {
 
 fn look(pid: u32) -> Seen {
     if HERE.boot.is_known()
-        && let Some((born, is_over)) = stat(pid)
+        && let Some(Stat { born, is_over, .. }) = stat(pid)
     {
         return Seen::Process { born, is_over };
     }
@@ -184,12 +198,21 @@ fn look(pid: u32) -> Seen {
     }
 }
 
-/// When a process began, and whether it is over.
-fn stat(pid: u32) -> Option<(u64, bool)> {
+/// What Linux says of a process.
+struct Stat {
+    parent: u32,
+    /// When it began.
+    born: u64,
+    /// It has ended, and only waits to be asked how.
+    is_over: bool,
+}
+
+fn stat(pid: u32) -> Option<Stat> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
-    let state = fields.next()?;
-    Some((fields.nth(18)?.parse().ok()?, matches!(state, "Z" | "X" | "x")))
+    let is_over = matches!(fields.next()?, "Z" | "X" | "x");
+    let parent = fields.next()?.parse().ok()?;
+    Some(Stat { parent, born: fields.nth(17)?.parse().ok()?, is_over })
 }
 
 /// What Linux says of itself; nothing elsewhere, and nothing if `/proc` is that of another namespace.
@@ -229,6 +252,8 @@ mod tests {
         child.wait().unwrap();
         assert_eq!(other.life(), Life::Gone);
         assert!(Identity::of(0).is_none());
+        let parent = Identity::of(std::os::unix::process::parent_id()).unwrap();
+        assert!(parent.is_ancestor() && !own.is_ancestor());
         if cfg!(target_os = "linux") {
             assert_eq!(
                 Identity { born: own.born + 1, ..own }.life(),

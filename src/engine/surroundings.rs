@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use crate::base::{Clock, Digest, RelPath, glob};
 use crate::cache::LocalStore;
 use crate::diag::{Diagnostic, Span, Spanned};
-use crate::exec::{Environ, Jobserver, Processes};
+use crate::exec::{Environ, Interrupt, Jobserver, Processes};
 use crate::fingerprint::{Definition, Variable, Workspace};
 use crate::graph::{ConfiguredTask, Step};
 use crate::model::{Action, Command, Condition, Content, EnvName, Envfile, Sandbox, Service, Task, VarName};
@@ -19,6 +20,7 @@ use crate::vars::{Form, Lookup, TaskValues, reads};
 
 use super::audit::Audit;
 use super::deploy::Deployments;
+use super::lock::{Holder, NodeLock, Taken};
 use super::memory::Memory;
 use super::pin::Pins;
 use super::service::Services;
@@ -101,7 +103,38 @@ pub struct Scene {
     pub shell: Option<String>,
 }
 
+/// How long somebody waits for another envrun before a word is said of it.
+const QUIET: Duration = Duration::from_millis(300);
+
 impl<'a> Surroundings<'a> {
+    /// Waits for the lock of a place, unless the run is interrupted or the node `unwanted`, and tells for whom.
+    pub(super) fn lock_of_place(
+        &self,
+        place: &Digest,
+        label: &str,
+        looked: SystemTime,
+        tell: &dyn Fn(String),
+        unwanted: &dyn Fn() -> bool,
+    ) -> Taken {
+        let mut told = false;
+        NodeLock::take(self.root, place, label, looked, |waited, holder| {
+            if waited >= QUIET && !std::mem::replace(&mut told, true) {
+                tell(match holder {
+                    Some(Holder { process, label }) => {
+                        format!(
+                            "waits for `{label}` of another envrun, process {}, that writes into the same place",
+                            process.pid
+                        )
+                    }
+                    None => "waits for another envrun that writes into the same place".to_owned(),
+                });
+            }
+            // What is put back goes on after a first Ctrl-C.
+            let ends = |how| !self.cleanup || !matches!(how, Interrupt::Told { .. });
+            !unwanted() && !self.processes.interrupted().is_some_and(ends)
+        })
+    }
+
     /// Works out what a node sees. The error is a variable without a value, ready to be shown.
     pub fn scene(&self, node: &ConfiguredTask) -> Result<Scene, Arc<Diagnostic>> {
         let task = &node.task;

@@ -53,8 +53,9 @@ impl Workspace {
         let name = format!("{}-{}", Identity::own().word(), COUNT.fetch_add(1, Ordering::Relaxed));
         let folder = self.folder.join("aside").join(name);
         let mut aside = Aside { workspace: self, folder, moved: Vec::new(), emptied: Vec::new() };
-        let good = self.to_move(task);
-        let garbage = self.garbage(task, &good.iter().map(|(path, _)| path).collect());
+        let there = self.area(task);
+        let good = self.to_move(task, &there);
+        let garbage = self.garbage(task, &there, &good.iter().map(|(path, _)| path).collect());
         // If nothing can be moved, it stays where it is, as it would with any other tool.
         if !(good.is_empty() && garbage.is_empty()) && create_folder(&aside.folder).is_ok() {
             self.sweep_aside();
@@ -62,15 +63,23 @@ impl Workspace {
             garbage.iter().for_each(|path| aside.take(task, path, Kind::File, false));
             self.touched();
         }
-        self.begin(task, !self.names_its_files(task));
+        if self.names_its_files(task) {
+            self.begin(task, &self.area(task), false);
+        } else {
+            self.overtake_makers(task, &self.ids(&there));
+            self.begin(task, &self.area(task), true);
+        }
         aside
+    }
+
+    fn ids(&self, paths: &[RelPath]) -> Vec<PathId> {
+        self.intern_all(paths.iter().map(RelPath::as_bytes))
     }
 
     /// Notes what lies where the outputs go, before anything is written there; on the disk too, if a run that is cut short
     /// could leave more than its files.
-    fn begin(&self, task: &Prepared, tell: bool) {
-        let mut before: HashSet<PathId> =
-            self.area(task).iter().map(|path| self.intern(path.as_bytes())).collect();
+    fn begin(&self, task: &Prepared, there: &[RelPath], tell: bool) {
+        let mut before: HashSet<PathId> = self.ids(there).into_iter().collect();
         // What a run that did not end well left, and the next one may use after all, was not there before either.
         if let Some(earlier) = self.earlier(task) {
             before.retain(|id| earlier.contains(id));
@@ -99,8 +108,12 @@ impl Workspace {
     }
 
     /// Notes that a result is about to be put in place: cut short, it leaves what a run that is cut short leaves.
-    pub(super) fn begin_restore(&self, task: &Prepared, result: &ActionResult) {
-        self.begin(task, !names_all(task, &result.outputs));
+    pub(super) fn begin_restore(&self, task: &Prepared, there: &[RelPath], result: &ActionResult) {
+        let tell = !names_all(task, &result.outputs);
+        if tell {
+            self.overtake_makers(task, &self.ids(there));
+        }
+        self.begin(task, there, tell);
     }
 
     /// Which outputs were there before the task first ran; all, if nobody looked.
@@ -120,11 +133,9 @@ impl Workspace {
         ids.iter().copied().filter(is_prior).collect()
     }
 
-    /// Tells the tasks whose outputs these were that they are another one's now. Before anything is recorded.
-    pub(super) fn overtake_makers(&self, task: &Prepared, ids: &[PathId], outputs: &[Output]) {
-        if names_all(task, outputs) {
-            return;
-        }
+    /// Tells the tasks that these are outputs of that they are another one's from now on: before it begins, for it may
+    /// leave anything beside them, and before it is recorded as the one who made them.
+    pub(super) fn overtake_makers(&self, task: &Prepared, ids: &[PathId]) {
         let makers: HashSet<Box<str>> = self
             .claimed_by(&self.state(), ids)
             .into_values()
@@ -159,14 +170,17 @@ impl Workspace {
 
     /// Removes what runs that did not end well left in the task's output folders, but for what a result has.
     pub(super) fn remove_garbage(&self, task: &Prepared, result: &ActionResult) {
+        if self.earlier(task).is_none() {
+            return;
+        }
         let kept: HashSet<&RelPath> = result.outputs.iter().map(|output| &output.path).collect();
-        let mut garbage = self.garbage(task, &kept);
+        let mut garbage = self.garbage(task, &self.area(task), &kept);
         garbage.sort_unstable_by(|a, b| b.cmp(a));
         self.remove(task, &garbage);
     }
 
     /// What lies in the task's output folders, did not before a run that did not end well, and is not `kept`.
-    fn garbage(&self, task: &Prepared, kept: &HashSet<&RelPath>) -> Vec<RelPath> {
+    fn garbage(&self, task: &Prepared, there: &[RelPath], kept: &HashSet<&RelPath>) -> Vec<RelPath> {
         let Some(before) = self.earlier(task) else { return Vec::new() };
         let before: HashSet<RelPath> = {
             let state = self.state();
@@ -179,21 +193,22 @@ impl Workspace {
                 && !names.contains(path.as_bytes())
                 && self.is_inside(path)
         };
-        self.area(task).into_iter().filter(is_garbage).collect()
+        there.iter().filter(|path| is_garbage(path)).cloned().collect()
     }
 
     /// Every file, link and empty folder that the declared outputs name now.
-    fn area(&self, task: &Prepared) -> Vec<RelPath> {
+    pub(super) fn area(&self, task: &Prepared) -> Vec<RelPath> {
         self.found(task).unwrap_or_default()
     }
 
     /// What there is to move, outermost last.
-    fn to_move(&self, task: &Prepared) -> Vec<(RelPath, Kind)> {
+    fn to_move(&self, task: &Prepared, there: &[RelPath]) -> Vec<(RelPath, Kind)> {
         let names = literals(task);
         let wanted =
             self.made_before(task, |path, row, _| row.kind == FileKind::Dir || !names.contains(path));
         let kind = |path: &RelPath| self.root.stat(path.as_bytes()).ok().flatten().map(|stat| stat.kind());
-        let all: BTreeSet<RelPath> = wanted.into_iter().chain(self.made_by_others(task, |_| false)).collect();
+        let others = self.made_by_others(task, there, |_| false);
+        let all: BTreeSet<RelPath> = wanted.into_iter().chain(others).collect();
         // Inner ones first: a folder goes when nothing is left in it.
         all.into_iter()
             .rev()
@@ -203,18 +218,23 @@ impl Workspace {
             .collect()
     }
 
-    /// What lies in the task's output folders, but for what is `kept`, and is what another task's last good run made
+    /// What is `there` in the task's output folders, but for what is `kept`, and is what another task's last good run made
     /// there, deepest first.
-    pub(super) fn made_by_others(&self, task: &Prepared, kept: impl Fn(&[u8]) -> bool) -> Vec<RelPath> {
+    pub(super) fn made_by_others(
+        &self,
+        task: &Prepared,
+        there: &[RelPath],
+        kept: impl Fn(&[u8]) -> bool,
+    ) -> Vec<RelPath> {
         let names = literals(task);
-        let mut paths = self.area(task);
-        paths.retain(|path| {
+        let may_go = |path: &&RelPath| {
             !names.contains(path.as_bytes()) && !kept(path.as_bytes()) && self.is_inside(path)
-        });
+        };
+        let paths: Vec<RelPath> = there.iter().filter(may_go).cloned().collect();
         if paths.is_empty() {
             return Vec::new();
         }
-        let ids = self.intern_all(paths.iter().map(RelPath::as_bytes));
+        let ids = self.ids(&paths);
         let unreadable: HashSet<PathId> = self.look_all(&ids).into_iter().map(|(id, _)| id).collect();
         let state = self.state();
         let claims = self.claimed_by(&state, &ids);

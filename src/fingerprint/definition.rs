@@ -36,12 +36,17 @@ pub struct Definition {
 impl Definition {
     /// One of its patterns, written relative to the root.
     pub fn from_root(&self, pattern: &str) -> String {
-        let (not, pattern) = pattern.strip_prefix('!').map_or(("", pattern), |rest| ("!", rest));
-        if self.dir.is_root() {
-            return format!("{not}{pattern}");
-        }
-        format!("{not}{}/{pattern}", self.dir.display())
+        from_root(&self.dir, pattern)
     }
+}
+
+/// A pattern that stands in `dir`, written relative to the root.
+pub(super) fn from_root(dir: &RelPath, pattern: &str) -> String {
+    let (not, pattern) = pattern.strip_prefix('!').map_or(("", pattern), |rest| ("!", rest));
+    if dir.is_root() {
+        return format!("{not}{pattern}");
+    }
+    format!("{not}{}/{pattern}", dir.display())
 }
 
 /// A variable that reaches a task.

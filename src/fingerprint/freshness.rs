@@ -8,6 +8,7 @@ use crate::base::glob::Pattern;
 use crate::base::{Digest, RelPath, Timestamp};
 use crate::cache::CacheKey;
 
+use super::definition::from_root;
 use super::expand::{Expansion, PatternSet};
 use super::look::never_counts;
 use super::manifest::{FilePart, Manifest, Part, declared_key, definition_digest, discovered_key, parts_of};
@@ -129,15 +130,19 @@ impl Prepared {
         self.text
     }
 
-    /// Where its outputs go: equal for two tasks exactly if they declare the same ones.
-    pub(super) fn place(&self) -> Digest {
-        let mut texts: Vec<&str> = self.output_texts.iter().map(String::as_str).collect();
-        texts.sort_unstable();
-        let mut place = Vec::new();
-        place.put_bytes(self.dir.as_bytes());
-        texts.iter().for_each(|text| place.put_bytes(text.as_bytes()));
-        Digest::of(&place)
+    /// Where its outputs go.
+    pub fn place(&self) -> Digest {
+        place_of(self.output_texts.iter().map(|text| from_root(&self.dir, text)))
     }
+}
+
+/// The place that declared outputs name, relative to the root: equal for two tasks exactly if they declare the same ones.
+pub fn place_of(declared: impl IntoIterator<Item = String>) -> Digest {
+    let mut texts: Vec<String> = declared.into_iter().collect();
+    texts.sort_unstable();
+    let mut place = Vec::new();
+    texts.iter().for_each(|text| place.put_bytes(text.trim_end_matches('/').as_bytes()));
+    Digest::of(&place)
 }
 
 impl Fingerprint {

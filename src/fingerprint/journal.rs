@@ -160,6 +160,13 @@ impl Journal {
     /// What stands in the file since the last look, without a lock: a record that somebody is writing just now is not there
     /// yet. What cannot be read is no news.
     pub(super) fn listen(&mut self) -> News {
+        let is_known = |meta: &std::fs::Metadata| {
+            self.known == Some(Known { dev: meta.dev(), inode: meta.ino(), end: meta.len() })
+        };
+        // Mostly there are none, and whoever asks has a command to run.
+        if std::fs::metadata(&self.path).is_ok_and(|meta| is_known(&meta)) {
+            return News::default();
+        }
         let Ok(mut file) = File::open(&self.path) else { return News::default() };
         self.news(&mut file).map(|(news, _)| news).unwrap_or_default()
     }

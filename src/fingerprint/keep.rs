@@ -73,7 +73,8 @@ impl Workspace {
     ) -> Result<Digest, RestoreError> {
         self.sweep_beside(&hit.result.outputs);
         self.remove_garbage(task, &hit.result);
-        self.begin_restore(task, &hit.result);
+        let there = self.area(task);
+        self.begin_restore(task, &there, &hit.result);
         let outputs = &hit.result.outputs;
         let ids = self.intern_all(outputs.iter().map(|output| output.path.as_bytes()));
         let skip: Vec<bool> = {
@@ -90,7 +91,7 @@ impl Workspace {
         };
         if !names_all(task, outputs) {
             let now: HashSet<&[u8]> = outputs.iter().map(|output| output.path.as_bytes()).collect();
-            let others = self.made_by_others(task, |path| now.contains(path));
+            let others = self.made_by_others(task, &there, |path| now.contains(path));
             self.remove(task, &others);
         }
         if skip.iter().all(|skip| *skip) {
@@ -158,7 +159,9 @@ impl Workspace {
         self.remove(task, &leftovers);
         self.sweep_beside(&result.outputs);
         let ids = self.intern_all(result.outputs.iter().map(|output| output.path.as_bytes()));
-        self.overtake_makers(task, &ids, &result.outputs);
+        if !names_all(task, &result.outputs) {
+            self.overtake_makers(task, &ids);
+        }
         let prior = self.prior(task, &ids);
         let outputs: Vec<Row> = ids
             .iter()

@@ -77,7 +77,7 @@ pub use declared::Declared;
 pub use definition::{Definition, Need, Variable};
 pub use difference::{Change, Difference};
 pub use finish::{FinishError, Finished, Moved};
-pub use freshness::{Fingerprint, FingerprintError, Freshness, LastGood, Prepared};
+pub use freshness::{Fingerprint, FingerprintError, Freshness, LastGood, Prepared, place_of};
 pub use interest::Interest;
 pub use look::is_of_an_editor;
 pub use manifest::Manifest;

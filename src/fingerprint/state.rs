@@ -39,9 +39,19 @@ const SECTION: usize = 5;
 
 const ENTRY: usize = 4 + 1 + 44 + 32;
 
-/// The record of a task's last good run: in the bytes that were loaded, or made since.
+/// The record of a task's last good run.
 #[derive(Debug, Clone)]
-pub(super) enum Kept {
+pub(super) struct Kept {
+    bytes: Bytes,
+    /// Counts records as they were written, by whomever.
+    turn: u32,
+    /// It is in the file.
+    pub(super) is_saved: bool,
+}
+
+/// Where a record is: in the bytes that were loaded, or made since.
+#[derive(Debug, Clone)]
+enum Bytes {
     Loaded(Range<usize>),
     New(Arc<[u8]>),
 }
@@ -65,103 +75,87 @@ pub(super) struct State {
     pub(super) tasks: HashMap<Box<str>, Kept>,
     /// Runs that began and did not end well, by label.
     pub(super) attempts: HashMap<Box<str>, Attempt>,
-    /// What `Kept::Loaded` points into.
+    /// What records that were loaded lie in.
     pub(super) loaded: Vec<u8>,
+    /// The turn of the next record.
+    turn: u32,
 }
 
 impl State {
     /// Reads good records.
     pub(super) fn parse(loaded: Records) -> Self {
         let mut state = Self::default();
-        state.read(&loaded, Kept::Loaded);
-        state.loaded = loaded.bytes;
-        state
-    }
-
-    /// Takes in records that stand behind those that were read, in the same file.
-    pub(super) fn take_in(&mut self, news: &Records) {
-        self.read(news, |range| Kept::New(news.bytes[range].into()));
-    }
-
-    fn read(&mut self, records: &Records, kept: impl Fn(Range<usize>) -> Kept) {
-        let all = || records.payloads.iter().flat_map(|range| sections(&records.bytes, range.clone()));
-        self.tasks.reserve(all().filter(|(kind, _)| *kind == TASK).count());
+        let all = || loaded.payloads.iter().flat_map(|range| sections(&loaded.bytes, range.clone()));
+        state.tasks.reserve(all().filter(|(kind, _)| *kind == TASK).count());
         for (kind, range) in all() {
-            let payload = &records.bytes[range.clone()];
+            let payload = &loaded.bytes[range.clone()];
             match kind {
-                PATHS => read_paths(payload, &mut self.table),
-                ENTRIES => read_entries(payload, &mut self.table),
+                PATHS => read_paths(payload, &mut state.table),
+                ENTRIES => read_entries(payload, &mut state.table),
                 TASK => {
-                    let mut from = Reader::new(payload);
-                    let Some(label) = from.text() else { continue };
-                    if !self.attempts.is_empty() {
-                        self.attempts.remove(label);
+                    let Some((label, len)) = read_task(payload) else { continue };
+                    if !state.attempts.is_empty() {
+                        state.attempts.remove(label);
                     }
-                    self.tasks.insert(label.into(), kept(range.end - from.len()..range.end));
+                    let bytes = Bytes::Loaded(range.end - len..range.end);
+                    let turn = state.next_turn();
+                    state.tasks.insert(label.into(), Kept { bytes, turn, is_saved: true });
                 }
                 ATTEMPT => {
-                    let mut from = Reader::new(payload);
-                    let Some(label) = from.text() else { continue };
-                    let Some(place) = from.digest() else { continue };
-                    let Some(overtaken) = from.byte() else { continue };
-                    let ids =
-                        std::iter::from_fn(|| from.u32()).filter(|id| (*id as usize) < self.table.len());
-                    let before = ids.collect();
-                    self.attempts.insert(label.into(), Attempt { place, overtaken: overtaken == 1, before });
+                    let count = state.table.len();
+                    let known = |id: PathId| ((id as usize) < count).then_some(id);
+                    let Some((label, attempt)) = read_attempt(payload, known) else { continue };
+                    state.attempts.insert(label.into(), attempt);
                 }
                 // Of a later version that thought it could add to this format.
                 _ => {}
             }
         }
+        state.loaded = loaded.bytes;
+        state
     }
 
-    /// A copy of a task's record, with other ids in the place of those of this table.
-    pub(super) fn record_with_ids(&self, label: &str, id: impl Fn(&[u8]) -> PathId) -> Option<Vec<u8>> {
-        self.record(label)?;
-        let mut bytes = match self.tasks.get(label)? {
-            Kept::Loaded(range) => self.loaded[range.clone()].to_vec(),
-            Kept::New(bytes) => bytes.to_vec(),
-        };
-        renumber(&mut bytes, |old| Some(id(self.table.path(old)))).then_some(bytes)
+    fn next_turn(&mut self) -> u32 {
+        self.turn += 1;
+        self.turn
+    }
+
+    /// Takes the record of a run that ended well.
+    pub(super) fn keep(&mut self, label: &str, bytes: Vec<u8>) {
+        let kept = Kept { bytes: Bytes::New(bytes.into()), turn: self.next_turn(), is_saved: false };
+        self.tasks.insert(label.into(), kept);
+    }
+
+    /// Takes the record that another process wrote.
+    fn learn(&mut self, label: &str, bytes: Vec<u8>) {
+        let turn = self.next_turn();
+        match self.tasks.get_mut(label) {
+            // The same once more takes no memory.
+            Some(kept) if *kept.bytes.of(&self.loaded) == *bytes => (kept.turn, kept.is_saved) = (turn, true),
+            _ => {
+                let kept = Kept { bytes: Bytes::New(bytes.into()), turn, is_saved: true };
+                self.tasks.insert(label.into(), kept);
+            }
+        }
     }
 
     /// The bytes of a task's record.
     pub(super) fn record(&self, label: &str) -> Option<Record<'_>> {
-        let bytes = match self.tasks.get(label)? {
-            Kept::Loaded(range) => &self.loaded[range.clone()],
-            Kept::New(bytes) => bytes,
-        };
-        Record::new(bytes, self.table.len())
+        Record::new(self.tasks.get(label)?.bytes.of(&self.loaded), self.table.len())
     }
 
-    /// Labels in the order in which their records were written; those that are not written yet come last.
+    /// Labels in the order in which their records were written.
     pub(super) fn labels(&self) -> Vec<&str> {
-        let mut labels: Vec<(usize, &str)> = self
-            .tasks
-            .iter()
-            .map(|(label, kept)| match kept {
-                Kept::Loaded(range) => (range.start, &**label),
-                Kept::New(_) => (usize::MAX, &**label),
-            })
-            .collect();
+        let mut labels: Vec<(u32, &str)> =
+            self.tasks.iter().map(|(label, kept)| (kept.turn, &**label)).collect();
         labels.sort_unstable();
         labels.into_iter().map(|(_, label)| label).collect()
     }
 
     /// How long the file would be if it held nothing twice, and no path that nobody speaks of any more.
     pub(super) fn live_size(&self) -> u64 {
-        let tasks: usize = self
-            .tasks
-            .iter()
-            .map(|(label, kept)| {
-                label.len()
-                    + 20
-                    + match kept {
-                        Kept::Loaded(range) => range.len(),
-                        Kept::New(bytes) => bytes.len(),
-                    }
-            })
-            .sum();
+        let tasks: usize =
+            self.tasks.iter().map(|(label, kept)| label.len() + 20 + kept.bytes.of(&self.loaded).len()).sum();
         let used = self.spoken_of();
         let of = |id: usize| self.table.path(id as PathId).len() + 2 + ENTRY;
         let paths: usize = (0..self.table.len()).filter(|id| used[*id]).map(of).sum();
@@ -175,6 +169,15 @@ impl State {
         records.flat_map(|record| record.ids()).for_each(|id| used[id as usize] = true);
         self.attempts.values().flat_map(|attempt| &attempt.before).for_each(|id| used[*id as usize] = true);
         used
+    }
+}
+
+impl Bytes {
+    fn of<'a>(&'a self, loaded: &'a [u8]) -> &'a [u8] {
+        match self {
+            Self::Loaded(range) => &loaded[range.clone()],
+            Self::New(bytes) => bytes,
+        }
     }
 }
 
@@ -207,6 +210,19 @@ fn read_paths(bytes: &[u8], table: &mut Table) {
         let Some(path) = from.bytes() else { return };
         table.push(path);
     }
+}
+
+/// The label of a task, and how long its record is, which stands behind it.
+fn read_task(bytes: &[u8]) -> Option<(&str, usize)> {
+    let mut from = Reader::new(bytes);
+    Some((from.text()?, from.len()))
+}
+
+fn read_attempt(bytes: &[u8], id: impl Fn(PathId) -> Option<PathId>) -> Option<(&str, Attempt)> {
+    let mut from = Reader::new(bytes);
+    let (label, place, overtaken) = (from.text()?, from.digest()?, from.byte()? == 1);
+    let before = std::iter::from_fn(|| from.u32()).filter_map(id).collect();
+    Some((label, Attempt { place, overtaken, before }))
 }
 
 fn read_entries(bytes: &[u8], table: &mut Table) {
@@ -243,41 +259,85 @@ fn put_entry(to: &mut Vec<u8>, id: PathId, entry: &Entry) {
     to.put_digest(&entry.digest);
 }
 
-/// Which id a path of this process has in the file.
+/// Which id a path of this process has in the file, and the other way round.
 #[derive(Debug, Default)]
 pub(super) struct Translation {
     /// By id in memory; `None` for a path that is not in the file yet.
     disk: Vec<Option<PathId>>,
-    /// How many paths the file has.
-    count: u32,
+    /// By id in the file.
+    memory: Vec<PathId>,
 }
 
 impl Translation {
     /// For a table that was just loaded.
     pub(super) fn loaded(table: &Table) -> Self {
-        let count = table.len() as u32;
-        Self { disk: (0..count).map(Some).collect(), count }
+        let count = table.len() as PathId;
+        Self { disk: (0..count).map(Some).collect(), memory: (0..count).collect() }
     }
 
-    /// Takes in what another process wrote.
-    pub(super) fn learn(&mut self, news: &News, table: &mut Table) {
+    /// Takes in what other processes wrote, and gives the tasks whose record is another one now, in the order in which
+    /// they were written. What is `unsaved` here was found out before that, and without the task's lock, or it would
+    /// have been written: theirs counts. In a file that was read anew as a whole theirs may be older.
+    pub(super) fn learn<'a>(
+        &mut self,
+        news: &'a News,
+        state: &mut State,
+        unsaved: &mut Vec<Box<str>>,
+    ) -> Vec<&'a str> {
         if news.replaced {
             *self = Self::default();
         }
         let Records { bytes, payloads } = &news.records;
-        let sections = payloads.iter().flat_map(|range| sections(bytes, range.clone()));
-        for (_, range) in sections.filter(|(kind, _)| *kind == PATHS) {
-            let mut theirs = Table::default();
-            read_paths(&bytes[range], &mut theirs);
-            for at in 0..theirs.len() {
-                let id = table.intern(theirs.path(at as PathId)) as usize;
-                if self.disk.len() <= id {
-                    self.disk.resize(id + 1, None);
+        let mut learned = Vec::new();
+        for (kind, range) in payloads.iter().flat_map(|range| sections(bytes, range.clone())) {
+            let payload = &bytes[range];
+            let mut counts = |label: &str| {
+                if news.replaced {
+                    return !unsaved.iter().any(|own| **own == *label);
                 }
-                self.disk[id] = Some(self.count);
-                self.count += 1;
+                unsaved.retain(|own| **own != *label);
+                true
+            };
+            match kind {
+                PATHS => {
+                    let mut theirs = Table::default();
+                    read_paths(payload, &mut theirs);
+                    for at in 0..theirs.len() {
+                        let id = state.table.intern(theirs.path(at as PathId));
+                        self.put(id);
+                    }
+                }
+                TASK => {
+                    let Some((label, len)) = read_task(payload) else { continue };
+                    let mut record = payload[payload.len() - len..].to_vec();
+                    if counts(label) && renumber(&mut record, |id| self.memory.get(id as usize).copied()) {
+                        state.attempts.remove(label);
+                        state.learn(label, record);
+                        learned.push(label);
+                    }
+                }
+                ATTEMPT => {
+                    let known = |id: PathId| self.memory.get(id as usize).copied();
+                    let Some((label, attempt)) = read_attempt(payload, known) else { continue };
+                    if counts(label) {
+                        state.attempts.insert(label.into(), attempt);
+                    }
+                }
+                // What they saw of files is looked at here, as that of all files.
+                _ => {}
             }
         }
+        learned
+    }
+
+    /// Notes that a path is the next one in the file.
+    fn put(&mut self, id: PathId) {
+        let at = id as usize;
+        if self.disk.len() <= at {
+            self.disk.resize(at + 1, None);
+        }
+        self.disk[at] = Some(self.memory.len() as PathId);
+        self.memory.push(id);
     }
 
     fn disk(&self, id: PathId) -> Option<PathId> {
@@ -286,7 +346,7 @@ impl Translation {
 
     /// The records that tell of everything that changed in `state`, and of these tasks.
     pub(super) fn write(&mut self, state: &mut State, tasks: &[Box<str>]) -> Vec<u8> {
-        let State { table, tasks: kept, attempts, .. } = state;
+        let State { table, tasks: kept, attempts, loaded, .. } = state;
         self.disk.resize(table.len().max(self.disk.len()), None);
         let new: Vec<PathId> = (0..table.len() as PathId).filter(|id| self.disk(*id).is_none()).collect();
         let mut sections = Vec::new();
@@ -295,8 +355,7 @@ impl Translation {
                 to.put_int(new.len() as u64);
                 for id in &new {
                     to.put_bytes(table.path(*id));
-                    self.disk[*id as usize] = Some(self.count);
-                    self.count += 1;
+                    self.put(*id);
                 }
             });
         }
@@ -312,9 +371,8 @@ impl Translation {
             });
         }
         for label in tasks {
-            // One that was loaded is in the file already.
-            if let Some(Kept::New(bytes)) = kept.get(label) {
-                let mut bytes = bytes.to_vec();
+            if let Some(kept) = kept.get(label).filter(|kept| !kept.is_saved) {
+                let mut bytes = kept.bytes.of(loaded).to_vec();
                 if renumber(&mut bytes, |id| self.disk(id)) {
                     put_section(&mut sections, TASK, |to| {
                         to.put_bytes(label.as_bytes());
@@ -354,11 +412,9 @@ pub(super) fn compact(records: Records) -> Vec<u8> {
             Entry { changed: true, ..*state.table.entry(id as PathId) };
     }
     for kept in state.tasks.values_mut() {
-        if let Kept::Loaded(range) = kept {
-            let mut bytes = state.loaded[range.clone()].to_vec();
-            renumber(&mut bytes, |id| new_ids.get(id as usize).copied().flatten());
-            *kept = Kept::New(bytes.into());
-        }
+        let mut bytes = kept.bytes.of(&state.loaded).to_vec();
+        renumber(&mut bytes, |id| new_ids.get(id as usize).copied().flatten());
+        *kept = Kept { bytes: Bytes::New(bytes.into()), is_saved: false, ..*kept };
     }
     state.table = table;
     for Attempt { before, .. } in state.attempts.values_mut() {

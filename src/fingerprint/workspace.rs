@@ -4,19 +4,19 @@ use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use crate::base::fs::{FsError, Root};
 use crate::base::{Digest, RelPath};
 
 use super::ignored::{Outside, Rules};
-use super::journal::Journal;
+use super::journal::{Journal, News};
 use super::look::Listing;
 use super::made::Unrecorded;
 use super::manifest::Usual;
 use super::record::{List, Record};
 use super::stamp::StampClock;
-use super::state::{Attempt, Kept, MAGIC, State, Translation, compact};
+use super::state::{Attempt, MAGIC, State, Translation, compact};
 use super::table::{Entry, PathId};
 use super::tool::Tools;
 
@@ -49,10 +49,6 @@ pub struct Workspace {
     claims: Mutex<Option<Claims>>,
     befores: Mutex<HashMap<Box<str>, HashSet<PathId>>>,
     unsaved: Mutex<Unsaved>,
-    /// The state file as it is now, read again when another process worked beside this one.
-    beside: Mutex<Option<(Journal, State)>>,
-    /// When the state was loaded.
-    opened: SystemTime,
     learned: AtomicBool,
     pub(super) unrecorded: Mutex<Unrecorded>,
     /// Folders in which nothing is left any more of restores that were killed.
@@ -89,7 +85,6 @@ impl Workspace {
     /// State that cannot be read counts as none.
     pub fn open(root: &Path, state: &Path, secrets: SecretKey) -> Result<Self, FsError> {
         let root = Root::open(root)?;
-        let opened = SystemTime::now();
         let mut journal = Journal::new(state.join("files"), MAGIC);
         let state_now = State::parse(journal.load());
         let translation = Translation::loaded(&state_now.table);
@@ -110,8 +105,6 @@ impl Workspace {
             claims: Mutex::default(),
             befores: Mutex::default(),
             unsaved: Mutex::new(unsaved),
-            beside: Mutex::default(),
-            opened,
             learned: AtomicBool::new(false),
             unrecorded: Mutex::default(),
             swept: Mutex::default(),
@@ -207,18 +200,19 @@ impl Workspace {
         self.learned();
     }
 
-    /// Keeps a task's record, and writes it to the disk soon.
+    /// Keeps a task's record, and writes it to the disk soon; at once if the disk says that a run of it has begun, so
+    /// that whoever has the task's lock next knows how it ended, and who was there last.
     pub(super) fn keep(&self, label: &str, record: Vec<u8>) {
-        self.claim(label, &record);
-        {
+        let begun = {
             let mut state = self.state_mut();
-            state.attempts.remove(label);
-            state.tasks.insert(label.into(), Kept::New(record.into()));
-        }
+            state.keep(label, record);
+            self.claim(&state, label);
+            state.attempts.remove(label).is_some()
+        };
         self.learned();
         let mut unsaved = self.unsaved();
         unsaved.tasks.push(label.into());
-        if unsaved.last.elapsed() >= SAVE_EVERY {
+        if begun || unsaved.last.elapsed() >= SAVE_EVERY {
             // A full disk is told once, at the end of the run.
             let _ = self.write(&mut unsaved);
         }
@@ -253,46 +247,29 @@ impl Workspace {
         let _ = std::fs::remove_dir_all(self.folder.join("seals"));
     }
 
-    /// When what this process knows of the last runs was read.
-    pub fn opened(&self) -> SystemTime {
-        self.opened
+    /// Learns what other processes wrote of tasks since: good runs, and such as they began. For whoever holds a task's
+    /// lock: nobody writes of that one meanwhile.
+    pub fn catch_up(&self) {
+        let Unsaved { journal, translation, tasks, .. } = &mut *self.unsaved();
+        self.take_in(&journal.listen(), translation, tasks, &mut self.state_mut());
     }
 
-    /// Learns what another process wrote of a task since: its last good run, or one that it began. For whoever holds the
-    /// task's lock, so that nobody writes it meanwhile.
-    pub fn relearn(&self, label: &str) {
-        if self.unsaved().tasks.iter().any(|own| **own == *label) {
-            return;
-        }
-        let mut beside = self.beside.lock().unwrap_or_else(PoisonError::into_inner);
-        let (journal, theirs) =
-            beside.get_or_insert_with(|| (Journal::new(self.folder.join("files"), MAGIC), State::default()));
-        let news = journal.listen();
-        if news.replaced {
-            *theirs = State::default();
-        }
-        theirs.take_in(&news.records);
-        let record = theirs.record_with_ids(label, |path| self.intern(path));
-        let attempt = theirs.attempts.get(label).map(|attempt| Attempt {
-            place: attempt.place,
-            overtaken: attempt.overtaken,
-            before: attempt.before.iter().map(|id| self.intern(theirs.table.path(*id))).collect(),
-        });
-        if let Some(bytes) = record {
-            self.claim(label, &bytes);
-            self.state_mut().tasks.insert(label.into(), Kept::New(bytes.into()));
-        }
-        let attempts = &mut self.state_mut().attempts;
-        match attempt {
-            Some(attempt) => drop(attempts.insert(label.into(), attempt)),
-            None => drop(attempts.remove(label)),
+    fn take_in(
+        &self,
+        news: &News,
+        translation: &mut Translation,
+        unsaved: &mut Vec<Box<str>>,
+        state: &mut State,
+    ) {
+        for label in translation.learn(news, state, unsaved) {
+            self.claim(state, label);
         }
     }
 
-    /// Notes whose the outputs of a record are from now on.
-    fn claim(&self, label: &str, record: &[u8]) {
+    /// Notes whose the outputs of a task's record are from now on.
+    fn claim(&self, state: &State, label: &str) {
         if let Some(claims) = &mut *self.claims.lock().unwrap_or_else(PoisonError::into_inner)
-            && let Some(record) = Record::new(record, usize::MAX)
+            && let Some(record) = state.record(label)
         {
             claims.extend(record.rows(List::Outputs).map(|row| (row.id, Box::from(label))));
         }
@@ -335,13 +312,18 @@ impl Workspace {
         let Unsaved { journal, translation, tasks, last, length } = unsaved;
         let result = journal.append(|news| {
             let mut state = self.state_mut();
-            translation.learn(news, &mut state.table);
+            self.take_in(news, translation, tasks, &mut state);
             translation.write(&mut state, tasks)
         });
         *last = Instant::now();
         match result {
             Ok(now) => {
-                tasks.clear();
+                let mut state = self.state_mut();
+                for label in tasks.drain(..) {
+                    if let Some(kept) = state.tasks.get_mut(&label) {
+                        kept.is_saved = true;
+                    }
+                }
                 *length = now;
                 Ok(())
             }

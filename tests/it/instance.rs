@@ -1,8 +1,11 @@
 //! One place, several makers: a task in two environments, with other arguments, under another name, or in two runs at
 //! once. Nothing that one of them made is credited to another.
 
+use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::sandbox::Sandbox;
 
@@ -123,6 +126,34 @@ fn what_a_failed_run_left_is_not_credited_to_another_environment() {
 }
 
 #[test]
+fn what_was_cut_short_or_failed_leaves_nothing_for_another_environment() {
+    let sandbox = Sandbox::new(
+        r##"
+env "dev" { vars { MORE "yes" } }
+env "prod" { vars { MORE "" } }
+task "build" {
+    outputs "dist"
+    run "mkdir -p dist; echo same > dist/index; test -z \"$MORE\" || { echo > dist/devtools; sh ./more; }"
+}
+"##,
+    );
+    sandbox.ok(&["prod.build"]);
+    sandbox.write("more", "exit 3");
+    assert_eq!(sandbox.run(&["dev.build"]).exit, 1);
+    sandbox.ok(&["prod.build"]);
+    assert_eq!(made(&sandbox, "dist"), ["index"]);
+
+    sandbox.write("more", "touch begun; while :; do sleep 0.02; done");
+    let mut killed = sandbox.command(&["dev.build"]).stderr(Stdio::null()).spawn().unwrap();
+    until("it has begun", || sandbox.exists("begun"));
+    killed.kill().unwrap();
+    killed.wait().unwrap();
+    let ran = sandbox.ok(&["prod.build"]);
+    assert!(ran.stderr.contains("restored prod.build"), "{}", ran.text());
+    assert_eq!(made(&sandbox, "dist"), ["index"]);
+}
+
+#[test]
 fn what_somebody_put_there_stays() {
     let sandbox =
         Sandbox::with(&[("Envfile.kdl", ENVFILE), ("src", "one"), ("dist/.keep", ""), ("dist/dev", "mine")]);
@@ -201,4 +232,86 @@ fn a_run_beside_another_does_not_make_again_what_that_one_made() {
     assert!(second.wait().unwrap().success());
     assert_eq!(sandbox.read("runs"), "x\n");
     assert_eq!(made(&sandbox, "out"), ["from-1"]);
+}
+
+/// Both environments make `out`; each waits for a file before it is done.
+const SHARED: &str = r##"
+vars { WHO "none" }
+env "dev" { vars { WHO "dev" } }
+env "prod" { vars { WHO "prod" } }
+task "make" {
+    inputs "src"
+    outputs "out"
+    run "mkdir -p out; touch out/$WHO begun-$WHO; while test ! -e go-$WHO; do sleep 0.02; done"
+}
+"##;
+
+/// A run that is in the middle of its task, and one of the other environment that has said that it waits for it.
+fn two_environments(sandbox: &Sandbox) -> (Child, Child, Screened) {
+    let first = sandbox.command(&["dev.make"]).stderr(Stdio::null()).spawn().unwrap();
+    until("the first one begins", || sandbox.exists("begun-dev"));
+    let mut second = sandbox.command(&["prod.make"]).stderr(Stdio::piped()).spawn().unwrap();
+    let mut said = BufReader::new(second.stderr.take().unwrap());
+    let mut line = String::new();
+    said.read_line(&mut line).unwrap();
+    let waits = format!(
+        "warning: `prod.make`: waits for `dev.make` of another envrun, process {}, that writes into the same place\n",
+        first.id()
+    );
+    assert_eq!(line, waits);
+    (first, second, said)
+}
+
+type Screened = BufReader<std::process::ChildStderr>;
+
+#[test]
+fn runs_of_two_environments_that_make_the_same_wait_for_each_other() {
+    let sandbox = Sandbox::with(&[("Envfile.kdl", SHARED), ("src", "one"), ("go-prod", "")]);
+    let (mut first, mut second, _said) = two_environments(&sandbox);
+    assert!(!sandbox.exists("begun-prod"));
+    sandbox.write("go-dev", "");
+    assert!(first.wait().unwrap().success());
+    assert!(second.wait().unwrap().success());
+    assert_eq!(made(&sandbox, "out"), ["prod"]);
+    let dev = sandbox.ok(&["dev.make"]);
+    assert!(dev.stderr.contains("restored dev.make"), "{}", dev.text());
+    assert_eq!(made(&sandbox, "out"), ["dev"]);
+}
+
+#[test]
+fn whoever_waits_for_another_run_can_be_interrupted() {
+    let sandbox = Sandbox::with(&[("Envfile.kdl", SHARED), ("src", "one"), ("go-prod", "")]);
+    let (mut first, mut second, mut said) = two_environments(&sandbox);
+    kill_process(Pid::from_child(&second), Signal::INT).unwrap();
+    assert_eq!(second.wait().unwrap().code(), Some(130));
+    let mut rest = String::new();
+    said.read_to_string(&mut rest).unwrap();
+    assert!(rest.contains("interrupted: 1 cancelled"), "{rest}");
+    assert!(!sandbox.exists("begun-prod"));
+    sandbox.write("go-dev", "");
+    assert!(first.wait().unwrap().success());
+    assert_eq!(made(&sandbox, "out"), ["dev"]);
+}
+
+#[test]
+fn a_task_that_runs_itself_is_refused_and_one_that_runs_it_elsewhere_is_not() {
+    let text = r##"
+vars { WHO "none" }
+env "dev" { vars { WHO "dev" } }
+env "prod" { vars { WHO "prod" } }
+task "round" { outputs "round"; run "mkdir -p round; 'PROGRAM' round" }
+task "both" {
+    outputs "both"
+    run "mkdir -p both; touch both/$WHO; if test $WHO = dev; then 'PROGRAM' prod.both; fi"
+}
+"##;
+    let sandbox = Sandbox::new(&text.replace("PROGRAM", env!("CARGO_BIN_EXE_envrun")));
+    let ran = sandbox.run(&["round"]);
+    assert_eq!(ran.exit, 1, "{}", ran.text());
+    assert!(
+        ran.stderr.contains("a command of it runs it again: it would wait for itself for ever"),
+        "{}",
+        ran.text()
+    );
+    sandbox.ok(&["dev.both"]);
 }

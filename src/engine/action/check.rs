@@ -296,7 +296,10 @@ impl Actions<'_> {
             self.set_outputs(node, hit.result.outputs_digest());
             return Some(from_cache(Vec::new()));
         }
-        let lock = self.lock(node);
+        let lock = match self.lock(node, send) {
+            Ok(lock) => lock,
+            Err(outcome) => return Some(*outcome),
+        };
         if lock.as_ref().is_some_and(|lock| lock.was_taken) {
             return self.made_by_another(node, send);
         }
@@ -393,7 +396,10 @@ impl Actions<'_> {
             Ok(prepared) => prepared?,
             Err(failure) => return Some(self.failed(configured, failure, false)),
         };
-        let _lock = self.lock(node);
+        let _lock = match self.lock(node, send) {
+            Ok(lock) => lock,
+            Err(outcome) => return Some(*outcome),
+        };
         match self.around.workspace.place_proved(store, prepared, &hit) {
             Ok(outputs) => {
                 self.set_outputs(node, outputs);

@@ -55,7 +55,10 @@ impl Actions<'_> {
         if let Some(snapshot) = crate::engine::snapshot::definition(configured) {
             return self.save(node, known, snapshot, send);
         }
-        let lock = self.lock(node);
+        let lock = match self.lock(node, send) {
+            Ok(lock) => lock,
+            Err(outcome) => return *outcome,
+        };
         if lock.as_ref().is_some_and(|lock| lock.was_taken)
             && let Some(outcome) = self.made_by_another(node, send)
         {

@@ -14,20 +14,21 @@ mod explain;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::SystemTime;
 
 use crate::base::{Digest, RelPath};
 use crate::cache::Hit;
 use crate::diag::Diagnostic;
-use crate::event::{Failure, Outcome};
+use crate::event::{Failure, Notice, Outcome};
 use crate::fingerprint::{Definition, Difference, Fingerprint, FingerprintError, Need, Prepared};
 use crate::graph::{ConfiguredTask, NodeIx};
 use crate::plan::Plan;
 use crate::record;
 
-use super::dispatcher::OutputRoom;
-use super::lock::NodeLock;
+use super::dispatcher::{Message, OutputRoom};
+use super::lock::{NodeLock, Taken};
 use super::pin::Pin;
 use super::service::{Services, service_of};
 use super::surroundings::{Scene, Surroundings, state_label};
@@ -294,13 +295,32 @@ impl<'a> Actions<'a> {
         self.slot(node).obsolete.load(Ordering::SeqCst)
     }
 
-    fn lock(&self, node: NodeIx) -> Option<NodeLock> {
+    /// The lock of the place that a node makes its outputs in, where one is needed and to be had; how the node ends, if
+    /// nothing comes of it.
+    fn lock(&self, node: NodeIx, send: &Sender<Message>) -> Result<Option<NodeLock>, Box<Outcome>> {
         let configured = &self.plan.graph[node];
-        // Only what writes outputs can be done twice with harm.
-        configured.task.outputs.as_ref()?;
+        // Only what writes outputs can be done twice with harm. One that cannot be prepared does not come to that.
+        if configured.task.outputs.is_none() {
+            return Ok(None);
+        }
+        let Ok(Some(prepared)) = self.prepared(node) else { return Ok(None) };
         let looked = self.slot(node).looked.get().copied();
         let looked = looked.unwrap_or_else(SystemTime::now);
-        let mut lock = NodeLock::take(self.around.root, &configured.label, looked)?;
+        let tell = |message: String| {
+            let _ = send.send(Message::Notice(Notice { node: Some(node), message, hint: None }));
+        };
+        let unwanted = || self.is_obsolete(node);
+        let taken = self.around.lock_of_place(&prepared.place(), prepared.label(), looked, &tell, &unwanted);
+        let mut lock = match taken {
+            Taken::Ours(lock) => lock,
+            Taken::Without => return Ok(None),
+            Taken::GivenUp => return Err(Box::new(Outcome::Cancelled)),
+            Taken::WithinItself => {
+                let reasons =
+                    vec!["a command of it runs it again: it would wait for itself for ever".to_owned()];
+                return Err(Box::new(self.failed(configured, Failure::Refused { reasons }, false)));
+            }
+        };
         if self.slot(node).locked.swap(true, Ordering::SeqCst) {
             // It was ours, for a result that could not be put in place.
             lock.forget_stamp();
@@ -309,12 +329,10 @@ impl<'a> Actions<'a> {
         if lock.was_taken {
             workspace.touched();
         }
-        if lock.was_taken_after(workspace.opened()) {
-            // What another envrun left in the output folders since is not this one's to be credited with.
-            workspace.relearn(&state_label(configured));
-        }
+        // What another envrun left in the output folders since is not this one's to be credited with.
+        workspace.catch_up();
         lock.stamp();
-        Some(lock)
+        Ok(Some(lock))
     }
 }
 

@@ -1,12 +1,15 @@
 //! The bytes that a release ships: kept under their own digests, and put in place again.
 
+use crate::base::Digest;
 use crate::base::fs::{FsError, Root};
 use crate::cache::{ActionResult, LocalStore, Lookup, OutputKind};
+use crate::fingerprint::place_of;
 use crate::graph::NodeIx;
 use crate::ledger::Artefact;
 
 use super::super::action::Actions;
-use super::super::lock::NodeLock;
+use super::super::lock::{NodeLock, Taken};
+use super::super::surroundings::Surroundings;
 
 impl Actions<'_> {
     /// Keeps what the needs of a deploy made, and says what that is.
@@ -42,29 +45,41 @@ impl Actions<'_> {
     }
 
     /// Puts what an earlier release shipped where it lay then. As long as the locks are held, nobody makes anything else
-    /// there.
+    /// there. The error is `None` if it was interrupted.
     pub(super) fn place_bytes(
         &self,
+        around: &Surroundings<'_>,
         artefacts: &[Artefact],
         store: &LocalStore,
-    ) -> Result<Vec<NodeLock>, String> {
-        let mut tasks: Vec<&str> = artefacts.iter().map(|artefact| artefact.task.as_str()).collect();
-        // In one order, so that two never wait for each other.
-        tasks.sort_unstable();
+        tell: &dyn Fn(String),
+    ) -> Result<Vec<NodeLock>, Option<String>> {
+        let place =
+            |artefact: &Artefact| (place_of(artefact.declared.iter().cloned()), artefact.task.clone());
+        let mut places: Vec<(Digest, String)> = artefacts.iter().map(place).collect();
+        // In one order, so that two never wait for each other; none twice, nobody waits for himself.
+        places.sort_unstable();
+        places.dedup_by_key(|(place, _)| *place);
         let now = std::time::SystemTime::now();
-        let locks =
-            tasks.iter().filter_map(|task| NodeLock::take(self.around.root, task, now)).collect::<Vec<_>>();
+        let mut locks = Vec::new();
+        for (place, task) in places {
+            match around.lock_of_place(&place, &task, now, tell, &|| false) {
+                Taken::Ours(lock) => locks.push(lock),
+                // Whoever has it runs this.
+                Taken::Without | Taken::WithinItself => {}
+                Taken::GivenUp => return Err(None),
+            }
+        }
+        locks.iter().for_each(NodeLock::stamp);
         for artefact in artefacts {
             let Lookup::Hit(hit) = store.lookup(&artefact.key()) else {
-                return Err(format!("the bytes of `{}` are not kept any more", artefact.task));
+                return Err(Some(format!("the bytes of `{}` are not kept any more", artefact.task)));
             };
             if hit.result.outputs_digest() != artefact.digest {
-                return Err(format!("what is kept of `{}` is not what it made", artefact.task));
+                return Err(Some(format!("what is kept of `{}` is not what it made", artefact.task)));
             }
-            self.around
-                .workspace
-                .place(store, &artefact.declared, &hit)
-                .map_err(|error| format!("what `{}` made cannot be put in place: {error}", artefact.task))?;
+            self.around.workspace.place(store, &artefact.declared, &hit).map_err(|error| {
+                Some(format!("what `{}` made cannot be put in place: {error}", artefact.task))
+            })?;
         }
         locks.iter().for_each(NodeLock::stamp);
         Ok(locks)

@@ -282,14 +282,19 @@ impl Drive<'_> {
     /// Carries the actions of an attempt out.
     fn apply(&mut self, attempt: &Attempt, back: bool) -> Fact {
         self.deadline = attempt.timeout.map(|timeout| Instant::now() + timeout);
+        let around = around(self.actions, back);
         let _locks = match &attempt.bytes {
             Bytes::OfNeeds => Vec::new(),
-            Bytes::Kept(artefacts) => match self.actions.place_bytes(artefacts, &self.deployments.store) {
-                Ok(locks) => locks,
-                Err(reason) => return self.failed(reason),
-            },
+            Bytes::Kept(artefacts) => {
+                let Ear { node, send, .. } = &self.ear;
+                let tell = |message| self.actions.notice(*node, send, message, None);
+                match self.actions.place_bytes(&around, artefacts, &self.deployments.store, &tell) {
+                    Ok(locks) => locks,
+                    Err(Some(reason)) => return self.failed(reason),
+                    Err(None) => return self.interrupted(),
+                }
+            }
         };
-        let around = around(self.actions, back);
         if !back && let Some(fact) = self.put_back() {
             return fact;
         }

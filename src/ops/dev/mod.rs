@@ -503,6 +503,8 @@ impl Session<'_> {
             }
         }
         self.looked = false;
+        // What runs of other terminals made in the same places since.
+        self.ready.workspace.catch_up();
         let around = Surroundings {
             memory: Some(&self.memory),
             ..self.ready.surroundings(self.context, &self.project, &self.request)
