@@ -23,6 +23,11 @@ pub fn check_value(ty: VarType, constraints: &Constraints, text: &str) -> Result
     if text.contains('\0') {
         return wrong("holds a NUL character, which no variable can".into(), None);
     }
+    // The number itself is not repeated: it may be a secret's.
+    if matches!(ty, VarType::Int | VarType::Port) && begins_with_zero(text) {
+        let octal = "begins with a zero, which makes it another number to whoever reads that as octal: write it without";
+        return wrong(octal.into(), None);
+    }
     if !is_of(ty, text) {
         return wrong(format!("is not {}", ty.allows()), None);
     }
@@ -65,6 +70,12 @@ fn is_of(ty: VarType, text: &str) -> bool {
         VarType::Duration => parse_duration(text).is_some(),
         VarType::Size => parse_size(text).is_some(),
     }
+}
+
+/// Whether a whole number has a zero in front of its digits.
+fn begins_with_zero(text: &str) -> bool {
+    let digits = text.trim_start_matches(['-', '+']);
+    digits.len() > 1 && digits.starts_with('0') && digits.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 fn is_port(text: &str) -> bool {
@@ -129,6 +140,11 @@ mod tests {
     #[test]
     fn types() {
         check(VarType::Port, &["1", "8080", "65535"], &["0", "65536", "abc", "", "-1", "+80", "80.0", "080"]);
+        check(
+            VarType::Int,
+            &["0", "7", "-7", "-0", "+7", "100"],
+            &["007", "-07", "+07", "00", "", "-", "7.0", "0x7"],
+        );
         check(VarType::String, &["", "a b"], &["a\0b"]);
         check(
             VarType::Url,
