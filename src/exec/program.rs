@@ -7,6 +7,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::vars::write::shell_word;
+
 /// Programs already found. One for a whole run; shared by all threads.
 ///
 /// Only what was found is kept: a task may build the tool that a later one calls.
@@ -82,7 +84,9 @@ impl ProgramError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::NotFound { nearest: Some(nearest), .. } => Some(format!("did you mean `{nearest}`?")),
-            Self::NotExecutable { path } => Some(format!("`chmod +x {}`", path.display())),
+            Self::NotExecutable { path } => {
+                Some(format!("`chmod +x {}`", shell_word(&path.to_string_lossy())))
+            }
             Self::Interpreter { interpreter, .. } if interpreter.ends_with('\r') => {
                 Some("its lines end in CR LF; save it with LF alone".to_owned())
             }

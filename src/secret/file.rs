@@ -14,7 +14,7 @@ use crate::base::Digest;
 use crate::base::fs::{FsError, remove_file, sweep_beside, write_atomic_with};
 use crate::diag::FileId;
 use crate::vars::dotenv;
-use crate::vars::write::dotenv_line;
+use crate::vars::write::{dotenv_line, shell_word};
 
 /// A file of secrets.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,12 +65,17 @@ pub enum StoreError {
 /// Why a line cannot be read that no text editor wrote.
 const NOT_TEXT: &str = "it is not UTF-8";
 
+/// A path as a shell takes it.
+fn word(path: &Path) -> String {
+    shell_word(&path.to_string_lossy())
+}
+
 impl StoreError {
     /// The commands that put it right.
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::Exposed { path, wanted, .. } => Some(format!("`chmod {wanted:o} {}`", path.display())),
-            Self::Foreign { path } => Some(format!("`chown $(id -un) {}`", path.display())),
+            Self::Exposed { path, wanted, .. } => Some(format!("`chmod {wanted:o} {}`", word(path))),
+            Self::Foreign { path } => Some(format!("`chown $(id -un) {}`", word(path))),
             Self::Line { reason: NOT_TEXT, .. } => {
                 Some("save it as UTF-8; what is no text goes into base64".into())
             }

@@ -116,14 +116,13 @@ pub fn list(context: &Context, project: &mut Project, env: Option<EnvName>) -> R
             if values.secrets().is_empty() {
                 continue;
             }
-            let refused = guard::ask(context, project, owner, values.env(), values, "its secrets").err().map(
-                |problem| match problem {
-                    Problem::Refused(refusals) => {
-                        refusals.first().map_or_else(String::new, |refusal| refusal.reason.clone())
-                    }
-                    other => other.to_string(),
-                },
-            );
+            let refused = match guard::ask(context, project, owner, values.env(), values, "its secrets") {
+                Ok(known) => {
+                    secrets.know(known);
+                    None
+                }
+                Err(problem) => Some(problem.reason()),
+            };
             let row = |kept: &Kept| Listed {
                 name: kept.spec.secret.name.to_string(),
                 project: Some(kept.spec.project.to_string()).filter(|project| !project.is_empty()),
@@ -221,13 +220,18 @@ pub fn set(
     let values = EnvValues::read(context, project, env, &[])?;
     with_secrets(context, project, |secrets| {
         let kept = named(secrets, &values, name)?;
-        if value.is_empty() || value.contains('\0') {
-            let what =
-                if value.is_empty() { "the value is empty" } else { "the value holds a NUL character" };
-            return Err(Problem::usage(
-                format!("`{name}` is not set: {what}"),
-                Some("one that may be missing says `required=#false`".into()),
-            ));
+        let wrong = if value.is_empty() {
+            Some(("the value is empty", "one that may be missing says `required=#false`"))
+        } else if value.contains('\0') {
+            Some((
+                "the value holds a NUL character, which no variable can",
+                "encode it, for instance with `base64`",
+            ))
+        } else {
+            None
+        };
+        if let Some((what, hint)) = wrong {
+            return Err(Problem::usage(format!("`{name}` is not set: {what}"), Some(hint.into())));
         }
         secrets.write(&kept.place, kept.spec.secret.name.as_str(), value).map_err(Problem::Store)?;
         secrets.note_made(&kept.place, [kept.spec.secret.name.as_str()]);
@@ -248,7 +252,7 @@ pub fn get(
         let owner = &kept.spec.project;
         if let Some(values) = values.of(owner) {
             let what = values.env().map_or_else(|| "secret get".into(), |env| format!("secret get {env}"));
-            guard::ask(context, project, owner, values.env(), values, &what)?;
+            secrets.know(guard::ask(context, project, owner, values.env(), values, &what)?);
         }
         match secrets.value(&kept).map_err(Problem::Store)? {
             Some(value) => Ok(value),
