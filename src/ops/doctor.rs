@@ -24,6 +24,7 @@ use crate::secret::redact::SHORTEST;
 use crate::vars::{Layer, Lookup, TaskValues, Values};
 
 use super::env::guard;
+use super::env::made::Made;
 use super::matching::choice;
 use super::resident::Residents;
 use super::run;
@@ -121,12 +122,15 @@ pub(super) fn doctor_with(
     let mut groups = vec![(None, about_the_project(context, project, &machine))];
     let mut uses = Vec::new();
     let processes = Processes::new(Duration::from_secs(10));
+    // That it cannot be read is told with the project.
+    let list = Made::read(&root).ok();
     for env in environments {
         // Without environments there is one group for all.
         let mut drafts = if env.is_none() { std::mem::take(&mut groups[0].1) } else { Vec::new() };
         let group = if env.is_none() { 0 } else { groups.len() };
         let all = AllValues::read(context, project, env.as_ref(), set);
         let project = &*project;
+        drafts.extend(half_made(project, list.as_ref(), env.as_ref()));
         drafts.extend(dotenv(project, &all));
         let mut secrets = Secrets::new(context, project, &processes);
         for (name, values) in all.projects {
@@ -206,6 +210,17 @@ fn environments(
     }
     let all: Vec<_> = envfile.concrete_environments().map(|env| Some(env.name.clone())).collect();
     Ok((if all.is_empty() { vec![None] } else { all }, None))
+}
+
+/// That an environment was made from a pattern and is not whole.
+fn half_made(project: &Project, list: Option<&Made>, env: Option<&EnvName>) -> Option<Draft> {
+    let (env, list) = (env?, list?);
+    let known = list.environments.get(env.as_str())?;
+    project.envfile().environments.get(env)?.made_from.as_ref()?;
+    let reason = known.broken_off(project.root(), env.as_str())?;
+    let finding = Finding::warn(format!("{}: {reason}", known.state.word()))
+        .hint(known.remedy(project.envfile(), env.as_str()));
+    Some(Draft::known("environments", env.to_string(), None, finding))
 }
 
 /// Dotenv files that cannot be read, or of which some lines cannot.
@@ -321,12 +336,12 @@ impl Around<'_> {
         let mut tell =
             |kind, name: String, span, finding| drafts.push(Draft::known(kind, name, span, finding));
         let asked = guard::ask(self.context, project, &model.name, self.env, values, "its secrets");
-        if let Err(refused) = asked {
-            let (reason, hint) = match &refused {
-                Problem::Refused(refusals) => refusals
-                    .first()
-                    .map_or_else(Default::default, |one| (one.reason.clone(), one.hint.clone())),
-                other => (other.to_string(), other.hint()),
+        let refused = asked.map(|known| secrets.know(known)).err();
+        if let Some(refused) = refused {
+            let reason = refused.reason();
+            let hint = match &refused {
+                Problem::Refused(refusals) => refusals.first().and_then(|one| one.hint.clone()),
+                other => other.hint(),
             };
             let why = "the guard of an environment stands before its secrets too";
             let hint = hint.map_or_else(|| why.to_owned(), |hint| format!("{why}: {hint}"));

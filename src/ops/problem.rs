@@ -198,6 +198,16 @@ impl Problem {
         Self::Usage { message: message.into(), hint }
     }
 
+    /// Why something was refused, without what was: of several guards the first one's.
+    pub fn reason(&self) -> String {
+        match self {
+            Self::Refused(refusals) => {
+                refusals.first().map_or_else(String::new, |refusal| refusal.reason.clone())
+            }
+            other => other.to_string(),
+        }
+    }
+
     /// The exit status it comes to.
     pub fn exit(&self) -> u8 {
         match self {

@@ -133,7 +133,10 @@ fn values_are_typed_in_json_and_secrets_masked() {
     assert_eq!(value("BASE_URL"), "http://localhost:99");
     // The guard does not let anybody here read a secret, so nobody knows what is built from it.
     assert_eq!(value("DSN"), serde_json::Value::Null);
-    assert_eq!(values["DSN"]["problem"], "the secret `DB_PASSWORD` was not read");
+    assert_eq!(
+        values["DSN"]["problem"],
+        "the secret `DB_PASSWORD` was not read: `branch` needs a git repository, and this is none"
+    );
     let open = sandbox.ok(&["env", "show", "uat", "--format", "json"]).stdout;
     assert!(open.contains("\"***\"") && !open.contains("s3cret-word"), "{open}");
     assert_eq!(value("NEEDED"), serde_json::Value::Null);
@@ -306,6 +309,79 @@ fn a_guard_stands_before_a_command_and_before_secrets() {
     sandbox.set("ALLOWED", "yes");
     assert_eq!(sandbox.ok(&["env", "exec", "prod", "--", "printenv", "LOG_LEVEL"]).stdout, "warn\n");
     assert!(sandbox.ok(&["env", "export", "prod", "-sNEEDED=x"]).stdout.contains("s3cret-word"));
+}
+
+#[test]
+fn staging_is_for_its_branches() {
+    let sandbox = Sandbox::new(
+        r##"
+        env "dev"
+        env "staging" { guard { branch "main" "release/*"; clean } }
+        secrets { KEY generate="hex" }
+        task "ship" { mutates #true; run "test -n \"$KEY\" && touch shipped" }
+        task "look" { run "echo looks" }
+        deploy "deploy" { run "touch live" }
+        "##,
+    );
+    sandbox.write(".gitignore", "/.envrun/\n/shipped\n/live\n");
+    let git = |args: &[&str]| crate::sandbox::git(&sandbox.root(), "alice", args);
+    git(&["init", "-q", "-b", "feature/x"]);
+    git(&["add", "-A"]);
+    git(&["commit", "-q", "-m", "one"]);
+    for args in
+        [&["staging.ship"][..], &["staging.deploy"], &["env", "exec", "staging", "--", "touch", "shipped"]]
+    {
+        let refused = sandbox.run(args);
+        assert_eq!(refused.exit, 3, "{args:?} {}", refused.text());
+        assert!(
+            refused.stderr.contains("the branch is feature/x, not main or release/*"),
+            "{}",
+            refused.text()
+        );
+    }
+    let kept = [".envrun/secrets/staging.env", "shipped", "live"];
+    assert!(kept.iter().all(|file| !sandbox.exists(file)), "nothing ran, and no secret was made for it");
+    // Who changes nothing there need not be on that branch, and dev is for everybody.
+    sandbox.ok(&["staging.look"]);
+    sandbox.ok(&["dev.ship"]);
+    git(&["switch", "-q", "-c", "release/2"]);
+    sandbox.write("notes", "");
+    let refused = sandbox.run(&["staging.ship"]);
+    assert_eq!(refused.exit, 3, "{}", refused.text());
+    git(&["add", "-A"]);
+    git(&["commit", "-q", "-m", "two"]);
+    std::fs::remove_file(sandbox.root().join("shipped")).unwrap();
+    sandbox.ok(&["staging.ship", "staging.deploy"]);
+    assert!(kept.iter().all(|file| sandbox.exists(file)));
+}
+
+#[test]
+fn a_guard_is_advice_and_the_store_is_the_lock() {
+    let sandbox = Sandbox::new(
+        r##"
+        env "prod" { secrets store="vault" { KEY }; guard { set "SOMETHING_NOBODY_HAS" } }
+        store "vault" { read #"test -e let-in || { echo "you may not read this" >&2; exit 1; }; echo KEY=hunter2-word"# }
+        task "ship" { mutates #true; run #"echo "$KEY" | cksum > shipped"# }
+        "##,
+    );
+    let refused = sandbox.run(&["prod.ship"]);
+    assert_eq!(refused.exit, 3, "{}", refused.text());
+    assert!(refused.stderr.contains("SOMETHING_NOBODY_HAS is not set"), "{}", refused.text());
+    // Whoever has the file has the guard in hand.
+    let without = sandbox.read("Envfile.kdl").replace("guard {", "/-guard {");
+    sandbox.write("Envfile.kdl", without);
+    for args in
+        [&["prod.ship"][..], &["env", "exec", "prod", "--", "true"], &["secret", "get", "prod", "KEY"]]
+    {
+        let refused = sandbox.run(args);
+        assert_eq!(refused.exit, 3, "{args:?} {}", refused.text());
+        assert!(refused.stderr.contains("you may not read this"), "{}", refused.text());
+    }
+    assert!(!sandbox.exists("shipped"));
+    sandbox.write("let-in", "");
+    sandbox.ok(&["prod.ship"]);
+    let docs = include_str!("../../docs/environments.md");
+    assert!(docs.contains("A guard on a laptop is advice") && docs.contains("where the secret lives"));
 }
 
 #[test]

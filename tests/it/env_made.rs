@@ -371,6 +371,63 @@ fn what_could_not_be_made_is_listed_as_not_finished() {
 }
 
 #[test]
+fn what_was_never_finished_is_told_where_nothing_would_take_it_down() {
+    let sandbox = Sandbox::new(
+        r##"
+        env "bare" ephemeral=#true { on-create "up" }
+        env "short" ephemeral=#true { ttl "3d"; on-create "fail" }
+        task "up" { run "echo begun > begun; read -r word < go" }
+        task "fail" { run "false" }
+        "##,
+    );
+    let (begun, go) = (sandbox.root().join("begun"), sandbox.root().join("go"));
+    mkfifo(&begun);
+    mkfifo(&go);
+    // Open for both, so that whoever reads it waits.
+    let _open = std::fs::File::options().read(true).write(true).open(go).unwrap();
+    let kind = |name: &str| {
+        let list = sandbox.ok(&["env", "list"]).stdout;
+        list.lines().find(|line| line.starts_with(name)).unwrap_or_else(|| panic!("{list}")).to_owned()
+    };
+    let mut create = sandbox.command(&["env", "create", "bare"]).stderr(Stdio::null()).spawn().unwrap();
+    let (send, receive) = mpsc::channel();
+    std::thread::spawn(move || send.send(std::fs::read_to_string(begun)));
+    receive.recv_timeout(Duration::from_secs(90)).expect("`on-create` begins").unwrap();
+    // While somebody is at it, it is nothing to worry about.
+    assert!(kind("bare-1").contains("being made"), "{}", kind("bare-1"));
+    let gc = sandbox.ok(&["env", "gc"]);
+    assert_eq!(gc.text(), "exit: 0\n--- stdout\nnothing is due\n", "{}", gc.text());
+    create.kill().unwrap();
+    create.wait().unwrap();
+    // Cut short in the middle, or failed: it is there, and who looks is told what to do.
+    let listed = kind("bare-1");
+    assert!(listed.ends_with("`envrun env create` did not come to an end"), "{listed}");
+    assert_eq!(sandbox.run(&["env", "create", "short"]).exit, 1);
+    for args in [&["env", "gc"][..], &["env", "gc", "-n"]] {
+        let gc = sandbox.run(args).text();
+        expect![[r#"
+            exit: 0
+            --- stdout
+            nothing is due
+            --- stderr
+            notice: `bare-1` is not finished: `envrun env create` did not come to an end
+            hint: `envrun env destroy bare-1` takes it down; its pattern has no `ttl`, so `envrun env gc` never does
+            notice: `short-1` is not finished: on-create failed: `short-1.fail` (exit status 1)
+            hint: `envrun env destroy short-1` takes it down now, `envrun env gc` when its `ttl` is over
+        "#]]
+        .assert_eq(&gc);
+    }
+    let doctor = sandbox.run(&["doctor", "bare-1"]).stdout;
+    assert!(
+        doctor.contains("warn bare-1  not finished: `envrun env create` did not come to an end"),
+        "{doctor}"
+    );
+    assert!(doctor.contains("hint: `envrun env destroy bare-1` takes it down; "), "{doctor}");
+    sandbox.ok(&["env", "destroy", "bare-1", "short-1"]);
+    assert_eq!(sandbox.ok(&["env", "gc"]).text(), gc.text());
+}
+
+#[test]
 fn gc_takes_down_what_lay_idle_for_longer_than_its_ttl() {
     let sandbox = Sandbox::new(&PR.replace("\"3d\"", "\"1ms\""));
     sandbox.ok(&["env", "create", "pr", "7"]);

@@ -8,6 +8,8 @@ mod again;
 mod agent_orchestrator;
 #[cfg(target_os = "linux")]
 mod ai_sdlc;
+#[cfg(target_os = "linux")]
+mod apart;
 #[cfg(unix)]
 mod approval;
 #[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]

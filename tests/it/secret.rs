@@ -227,6 +227,41 @@ task "cached" {{ inputs "Envfile.kdl"; outputs "out"; run "echo $KEY | cksum > o
 }
 
 #[test]
+fn a_store_is_read_once_for_the_guard_and_what_stands_behind_it() {
+    let sandbox = Sandbox::new(&format!(
+        r##"{STORE}
+secrets {{ KEY; OTHER }}
+vars {{ URL "http://u:${{OTHER}}@h" }}
+env "dev"
+env "prod" {{
+    secrets store="box" path="box.${{ENVRUN_ENV}}"
+    guard {{ exec #"test "$KEY" = open-sesame"# }}
+}}
+task "one" {{ mutates #true; run "echo $URL" }}
+"##
+    ));
+    sandbox.write("box.prod", "KEY=open-sesame\nOTHER=other-hunter2\n");
+    for args in [
+        &["env", "exec", "prod", "--", "printenv", "OTHER"][..],
+        &["env", "export", "prod", "--format", "json"],
+        &["env", "show", "prod"],
+        &["env", "sync", "dev", "prod", "-n"],
+        &["secret", "get", "prod", "OTHER"],
+        &["secret", "list", "prod"],
+        &["doctor", "prod"],
+        &["prod.one"],
+    ] {
+        sandbox.write("reads.log", "");
+        sandbox.run(args);
+        assert_eq!(sandbox.read("reads.log"), "read box.prod\n", "{args:?}");
+    }
+    // What the guard does not let pass is not shown, and why.
+    sandbox.write("box.prod", "KEY=wrong-word\nOTHER=other-hunter2\n");
+    let shown = sandbox.run(&["env", "show", "prod"]).stdout;
+    assert!(shown.contains("! the secret `OTHER` was not read: "), "{shown}");
+}
+
+#[test]
 fn a_run_in_no_environment_is_told_to_name_one() {
     let sandbox = Sandbox::new("secrets { KEY }\nenv \"a\"\nenv \"b\"\ntask \"t\" { run \"echo $KEY\" }\n");
     sandbox.check(

@@ -81,6 +81,7 @@ pub fn gc(invocation: &Invocation<'_>, project: &mut Project, args: &EnvGcArgs) 
         if due.is_empty() {
             out.push_str("nothing is due\n");
         }
+        tell_unfinished(invocation, project, &list);
         return print(&out);
     }
     let collected =
@@ -104,7 +105,16 @@ pub fn gc(invocation: &Invocation<'_>, project: &mut Project, args: &EnvGcArgs) 
         out.push_str("nothing is due\n");
     }
     print(&out)?;
+    tell_unfinished(invocation, project, &Made::read(project.root())?);
     Ok(if collected.iter().all(Collected::is_gone) { 0 } else { EXIT_FAILED })
+}
+
+/// What `gc` leaves, and nobody would miss: the rest of what was not made to the end.
+fn tell_unfinished(invocation: &Invocation<'_>, project: &Project, list: &Made) {
+    for (name, reason, remedy) in end::unfinished(project, list, invocation.context.clock.now()) {
+        invocation.terminal.say(&format!("notice: `{name}` is not finished: {reason}"));
+        invocation.terminal.say(&format!("hint: {remedy}"));
+    }
 }
 
 /// Runs nodes of the environment, as `envrun` would.

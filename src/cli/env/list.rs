@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::base::unit::show_duration;
 use crate::ops::env::list::{Row, list};
+use crate::ops::env::made::State;
 use crate::ops::{Problem, Project};
 
 use super::super::Invocation;
@@ -29,7 +30,11 @@ fn text(rows: &[Row], bold: impl Fn(&str) -> String) -> String {
         notes.extend(row.is_abstract.then(|| "abstract".to_owned()));
         notes.extend(row.ephemeral.then(|| "ephemeral".to_owned()));
         if let Some(made) = &row.made {
-            notes.push(made.state.word().to_owned());
+            notes.push(match (made.busy, made.state) {
+                (true, State::Creating) => "being made".to_owned(),
+                (true, _) => "being taken down".to_owned(),
+                (false, state) => state.word().to_owned(),
+            });
             notes.extend(made.due_in.map(|left| match left {
                 0 => "due".to_owned(),
                 left => format!("{} left", show_duration(Duration::from_secs(left))),

@@ -55,9 +55,10 @@ pub fn run(invocation: &Invocation<'_>, project: &mut Project, args: &EnvShowArg
     let (mut shown, mut problems) = (Vec::new(), Vec::new());
     for env in environments {
         let (values, mut told) = EnvValues::look(context, project, env, &set)?;
-        told.extend(values.open(context, project));
+        let unopened = values.open(context, project);
+        told.extend(unopened.problems);
         told.extend(values.invalid(project));
-        shown.push(show(project, &values, &told));
+        shown.push(show(project, &values, &told, &unopened.guarded));
         problems.extend(told);
     }
     match (format, &shown[..]) {

@@ -102,7 +102,7 @@ pub fn diff(
         EnvValues::read(context, project, Some(a.clone()), &[])?,
         EnvValues::read(context, project, Some(b.clone()), &[])?,
     ];
-    if let Some(problem) = of.iter().flat_map(|side| side.open(context, project)).next() {
+    if let Some(problem) = of.iter().flat_map(|side| side.open(context, project).problems).next() {
         return Err(problem);
     }
     let mut found = Difference {

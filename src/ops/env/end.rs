@@ -24,8 +24,8 @@ use crate::service::Place;
 use super::super::service;
 use super::super::target::environment;
 use super::super::{Context, Problem, Project};
-use super::life::{Failed, Run, hook, is_locked, lock, outcome, targets};
-use super::made::{Made, MadeEnvironment, State};
+use super::life::{Failed, Run, hook, lock, outcome, targets};
+use super::made::{Made, MadeEnvironment, State, is_locked};
 
 /// What came of taking an environment down.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -152,6 +152,21 @@ pub fn due(project: &Project, list: &Made, now: Timestamp) -> Vec<(String, Strin
         Some((name.clone(), why))
     };
     list.environments.iter().filter_map(why).collect()
+}
+
+/// The environments that are not due and that nobody is at, but that were not made to the end: which, why, and what to do.
+/// They are left, because whoever made one may want to see how far it came.
+pub fn unfinished(project: &Project, list: &Made, now: Timestamp) -> Vec<(String, String, String)> {
+    let root = project.root();
+    let due = due(project, list, now);
+    let told = |(name, made): (&String, &MadeEnvironment)| {
+        let reason = made.broken_off(root, name)?;
+        if made.state != State::Creating || due.iter().any(|(due, _)| due == name) {
+            return None;
+        }
+        Some((name.clone(), reason, made.remedy(project.envfile(), name)))
+    };
+    list.environments.iter().filter_map(told).collect()
 }
 
 /// Takes down every environment that is due; one that fails keeps none of the others.

@@ -36,9 +36,9 @@ pub fn lend(
     let values = EnvValues::read(context, project, env.cloned(), &request.set)?;
     let values = values.of(owner).expect("the project was looked up");
     let what = env.map_or_else(|| "env exec".to_owned(), |env| format!("env exec {env}"));
-    guard::ask(context, project, owner, env, values, &what)?;
+    let known = guard::ask(context, project, owner, env, values, &what)?;
     guard::confirm(project, owner, env, &what, request)?;
-    let opened = secret::open_all(context, project, values, secret::Missing::Make)?;
+    let opened = secret::open_all(context, project, values, secret::Missing::Make, known)?;
     let mut environ = Environ::new(&context.caller);
     let mut missing = Vec::new();
     let mut wrong: Vec<Diagnostic> = Vec::new();

@@ -46,8 +46,8 @@ pub fn export(
     let values = values.of(owner).expect("the project was looked up");
     if !values.secrets().is_empty() || holds_secret(values) {
         let what = env.map_or_else(|| "env export".to_owned(), |env| format!("env export {env}"));
-        guard::ask(context, project, owner, env, values, &what)?;
-        secret::open_all(context, project, values, secret::Missing::Make)?;
+        let known = guard::ask(context, project, owner, env, values, &what)?;
+        secret::open_all(context, project, values, secret::Missing::Make, known)?;
     }
     let (mut exported, mut wrong) = (Vec::new(), Vec::new());
     for (name, lookup) in values.iter() {

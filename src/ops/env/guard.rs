@@ -12,10 +12,12 @@ use crate::vars::{Lookup, SecretId, Values, condition_names};
 use super::super::guard::{Asked, live};
 use super::super::probe::succeeds;
 use super::super::run::Request;
-use super::super::{Context, Problem, Project, Refusal, secret};
+use super::super::secret::{self, Known};
+use super::super::{Context, Problem, Project, Refusal};
 
 /// Asks every condition of the environment and of those it extends, in the project and those around it. All that do not
-/// hold are told. One that mentions secrets is asked when all others hold, and of secrets it alone sees those.
+/// hold are told. One that mentions secrets is asked when all others hold, and of secrets it alone sees those. Gives what
+/// was read of stores for it.
 pub(in crate::ops) fn ask(
     context: &Context,
     project: &Project,
@@ -23,10 +25,10 @@ pub(in crate::ops) fn ask(
     env: Option<&EnvName>,
     values: &Values,
     what: &str,
-) -> Result<(), Problem> {
+) -> Result<Known, Problem> {
     let conditions = conditions(project, owner, env);
     if conditions.is_empty() {
-        return Ok(());
+        return Ok(Known::default());
     }
     let mentioned = |condition: &Condition| -> BTreeSet<SecretId> {
         let names = condition_names(project.envfile(), condition);
@@ -38,11 +40,12 @@ pub(in crate::ops) fn ask(
     asking.conditions(&now, values, &BTreeSet::new())?;
     let secrets: BTreeSet<SecretId> = later.iter().flat_map(|condition| mentioned(condition)).collect();
     if secrets.is_empty() {
-        return Ok(());
+        return Ok(Known::default());
     }
     let seen = Arc::new(values.closed());
-    secret::open_these(context, project, &seen, secrets.clone())?;
-    asking.conditions(&later, &seen, &secrets)
+    let known = secret::open_these(context, project, &seen, secrets.clone())?;
+    asking.conditions(&later, &seen, &secrets)?;
+    Ok(known)
 }
 
 /// Who asks, and for what.

@@ -9,19 +9,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, Ipv6Addr, TcpListener};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use crate::base::Digest;
 use crate::base::fs::FileLock;
 use crate::model::{ArgSpec, EnvName, Envfile, NodeRef, VarType};
-use crate::record::STATE_DIR;
 use crate::vars::{Lookup, Request, Values};
 
 use super::super::target::{self, arguments};
 use super::super::{Context, Problem, Project};
 use super::label;
-use super::made::{Made, MadeEnvironment, State, taken};
+use super::made::{Made, MadeEnvironment, State, lock_path, taken};
 
 /// How one is made: `envrun env create pr <number>`.
 pub fn usage(pattern: &EnvName, specs: &[ArgSpec]) -> String {
@@ -351,14 +350,4 @@ pub(super) fn lock(root: &Path, env: &EnvName) -> Result<FileLock, Problem> {
         message: format!("another envrun is making `{env}` or taking it down"),
         hint: "wait for it, then try again".into(),
     })
-}
-
-/// Whether somebody is at it.
-pub(super) fn is_locked(root: &Path, env: &EnvName) -> bool {
-    FileLock::is_taken(&lock_path(root, env))
-}
-
-/// Beside its folder, which is removed in the end.
-fn lock_path(root: &Path, env: &EnvName) -> PathBuf {
-    root.join(STATE_DIR).join("env").join(format!("{env}.life.lock"))
 }

@@ -54,6 +54,8 @@ pub struct MadeRow {
     pub ports: BTreeMap<String, u16>,
     /// How far it is.
     pub state: State,
+    /// Somebody is making it, or taking it down.
+    pub busy: bool,
     /// Why it was not made, or not taken down.
     pub failure: Option<String>,
     /// In how many seconds it is due, if its pattern has a `ttl` and nobody uses it.
@@ -67,8 +69,9 @@ pub fn list(project: &Project, now: Timestamp) -> Result<Vec<Row>, Problem> {
     let mut rows: Vec<Row> = envfile.environments.values().map(|env| row(project, env, &paths)).collect();
     for (name, made) in Made::read(project.root())?.environments {
         let due_in = made.ttl(envfile).map(|ttl| made.left(project.root(), &name, ttl, now).as_secs());
-        let MadeEnvironment { pattern, args, ports, state, failure, .. } = made;
-        let made = Some(MadeRow { pattern, args, ports, state, failure, due_in });
+        let (busy, failure) = (made.is_busy(project.root(), &name), made.broken_off(project.root(), &name));
+        let MadeEnvironment { pattern, args, ports, state, .. } = made;
+        let made = Some(MadeRow { pattern, args, ports, state, busy, failure, due_in });
         match rows.iter_mut().find(|row| row.name == name && is_made(envfile, &name)) {
             Some(row) => row.made = made,
             // Its pattern is gone, or its name was taken: it is there all the same, and can be taken down.

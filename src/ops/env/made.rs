@@ -145,6 +145,33 @@ impl MadeEnvironment {
         }
     }
 
+    /// Why it is not whole, if it is not and nobody is at it.
+    pub fn broken_off(&self, root: &Path, name: &str) -> Option<String> {
+        let interrupted = match self.state {
+            State::Ready => return None,
+            State::Creating => "`envrun env create` did not come to an end",
+            State::Destroying => "`envrun env destroy` did not come to an end",
+        };
+        (!self.is_busy(root, name)).then(|| self.failure.clone().unwrap_or_else(|| interrupted.to_owned()))
+    }
+
+    /// Whether somebody is making it or taking it down.
+    pub fn is_busy(&self, root: &Path, name: &str) -> bool {
+        self.state != State::Ready && is_locked(root, &EnvName::from(name))
+    }
+
+    /// What to do about one that is not whole.
+    pub fn remedy(&self, envfile: &Envfile, name: &str) -> String {
+        let destroy = format!("`envrun env destroy {name}`");
+        match (self.state, self.ttl(envfile)) {
+            (State::Destroying, _) => format!("{destroy} or `envrun env gc` tries again"),
+            (_, Some(_)) => format!("{destroy} takes it down now, `envrun env gc` when its `ttl` is over"),
+            (_, None) => {
+                format!("{destroy} takes it down; its pattern has no `ttl`, so `envrun env gc` never does")
+            }
+        }
+    }
+
     fn join(&self, name: &EnvName, envfile: &mut Envfile) {
         let Some(pattern) =
             envfile.environments.get(self.pattern.as_str()).filter(|pattern| pattern.ephemeral)
@@ -209,6 +236,16 @@ impl MadeEnvironment {
         let idle = Duration::from_millis(now.0.saturating_sub(self.used(root, name).0));
         ttl.saturating_sub(idle)
     }
+}
+
+/// Whether somebody is at it.
+pub(super) fn is_locked(root: &Path, env: &EnvName) -> bool {
+    FileLock::is_taken(&lock_path(root, env))
+}
+
+/// Beside its folder, which is removed in the end.
+pub(super) fn lock_path(root: &Path, env: &EnvName) -> PathBuf {
+    root.join(STATE_DIR).join("env").join(format!("{env}.life.lock"))
 }
 
 /// Takes down that an environment is used now. Whoever cannot is no worse off than one that was idle.

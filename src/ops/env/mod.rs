@@ -20,6 +20,7 @@ pub mod sync;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::diag::Diagnostic;
@@ -42,6 +43,15 @@ pub struct EnvValues {
     pub env: Option<EnvName>,
     /// Those of every project, the root's first.
     pub projects: Vec<(ProjectName, Arc<Values>)>,
+}
+
+/// What keeps secrets from being known.
+#[derive(Debug, Default)]
+pub struct Unopened {
+    /// Stores that cannot be read.
+    pub problems: Vec<Problem>,
+    /// The projects whose secrets a guard keeps, and in words why it does.
+    pub guarded: BTreeMap<ProjectName, String>,
 }
 
 impl EnvValues {
@@ -79,24 +89,29 @@ impl EnvValues {
         Ok((Self { env, projects }, problems))
     }
 
-    /// Asks stores, as far as the guards of the environment let everybody know what is in them. Nothing is made. Gives what
-    /// could not be asked.
-    pub fn open(&self, context: &Context, project: &Project) -> Vec<Problem> {
-        let mut problems: Vec<Problem> = Vec::new();
+    /// Asks stores, as far as the guards of the environment let everybody know what is in them. Nothing is made.
+    pub fn open(&self, context: &Context, project: &Project) -> Unopened {
+        let mut unopened = Unopened::default();
         for (owner, values) in &self.projects {
-            let is_let =
-                || guard::ask(context, project, owner, self.env.as_ref(), values, "its secrets").is_ok();
-            if values.secrets().is_empty() || !is_let() {
+            if values.secrets().is_empty() {
                 continue;
             }
-            for refused in secret::open_readable(context, project, values, secret::Missing::Leave).refused {
+            let known = match guard::ask(context, project, owner, self.env.as_ref(), values, "its secrets") {
+                Ok(known) => known,
+                Err(problem) => {
+                    unopened.guarded.insert(owner.clone(), problem.reason());
+                    continue;
+                }
+            };
+            let opened = secret::open_readable(context, project, values, secret::Missing::Leave, known);
+            for refused in opened.refused {
                 let is_told = |known: &Problem| matches!(known, Problem::Store(known) if *known == refused);
-                if !problems.iter().any(is_told) {
-                    problems.push(Problem::Store(refused));
+                if !unopened.problems.iter().any(is_told) {
+                    unopened.problems.push(Problem::Store(refused));
                 }
             }
         }
-        problems
+        unopened
     }
 
     /// Values that are not what their variables may hold.

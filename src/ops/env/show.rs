@@ -1,9 +1,11 @@
 //! What every name stands for in an environment, and where that comes from.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use crate::diag::{Diagnostic, SourceMap};
-use crate::model::{EnvName, SecretSpec, VarType};
+use crate::model::{EnvName, ProjectName, SecretSpec, VarType};
 use crate::vars::{INVALID, Lookup, SEALED, SecretId};
 
 use super::super::{Problem, Project};
@@ -65,8 +67,13 @@ pub struct ShownOrigin {
     pub place: Option<String>,
 }
 
-/// What every name stands for, and in words what kept the rest from being known.
-pub fn show(project: &Project, values: &EnvValues, problems: &[Problem]) -> Shown {
+/// What every name stands for, and in words what kept the rest from being known; `guarded` says why a guard kept secrets.
+pub fn show(
+    project: &Project,
+    values: &EnvValues,
+    problems: &[Problem],
+    guarded: &BTreeMap<ProjectName, String>,
+) -> Shown {
     let specs = project.envfile().secrets(values.env.as_ref());
     let is_made = |(owner, name): &SecretId| {
         let is_it = |spec: &&SecretSpec| spec.project == *owner && spec.secret.name == *name;
@@ -100,6 +107,11 @@ pub fn show(project: &Project, values: &EnvValues, problems: &[Problem]) -> Show
                     let of = if first.as_str() == name { String::new() } else { format!("`{first}` is ") };
                     shown.problem = None;
                     shown.note = Some(format!("{of}not made yet: the first run that wants it makes it"));
+                }
+                if let (Lookup::Missing(wrong), Some(reason)) = (lookup, guarded.get(owner))
+                    && wrong.code == SEALED
+                {
+                    shown.problem = Some(format!("{}: {reason}", wrong.message));
                 }
                 shown.desc = declared.and_then(|declared| declared.asked.desc.clone());
                 shown

@@ -52,8 +52,15 @@ pub struct Secrets<'a> {
     /// Values that are not asked of their store.
     held: Vec<(SecretId, String)>,
     /// What was read.
-    places: BTreeMap<Place, Result<IndexMap<String, String>, Refused>>,
+    places: Read,
 }
+
+/// What was read of stores, to be handed to whoever asks them next: a store is a command, and may be a hardware key that
+/// somebody has to touch.
+#[derive(Debug, Default)]
+pub struct Known(Read);
+
+type Read = BTreeMap<Place, Result<IndexMap<String, String>, Refused>>;
 
 /// How long the commands of stores have after each step of an interrupt.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -145,6 +152,13 @@ impl<'a> Secrets<'a> {
             processes,
             held: Vec::new(),
             places: BTreeMap::new(),
+        }
+    }
+
+    /// Reads no more what is known.
+    pub fn know(&mut self, known: Known) {
+        for (place, read) in known.0 {
+            self.places.entry(place).or_insert(read);
         }
     }
 
@@ -345,7 +359,7 @@ impl<'a> Secrets<'a> {
     }
 }
 
-/// Asks stores for everything that `values` can see, for a caller that has asked the guard.
+/// Asks stores for everything that `values` can see and that is not known, for a caller that has asked the guard.
 ///
 /// # Errors
 /// A store that cannot be read.
@@ -354,15 +368,16 @@ pub fn open_all(
     project: &Project,
     values: &Arc<Values>,
     missing: Missing,
+    known: Known,
 ) -> Result<Opened, Problem> {
-    let opened = open_readable(context, project, values, missing);
+    let opened = open_readable(context, project, values, missing, known);
     match opened.refused.first() {
         None => Ok(opened),
         Some(refused) => Err(Problem::Store(refused.clone())),
     }
 }
 
-/// The same for these, and for what costs nothing to read. Nothing is made.
+/// The same for these, and for what costs nothing to read. Nothing is made. Gives what is known now.
 ///
 /// # Errors
 /// A store that cannot be read.
@@ -371,14 +386,22 @@ pub fn open_these(
     project: &Project,
     values: &Arc<Values>,
     ids: BTreeSet<SecretId>,
-) -> Result<(), Problem> {
-    let opened = open_wanted(context, project, values, &Wanted::Only(ids), Missing::Leave);
-    opened.refused.first().map_or(Ok(()), |refused| Err(Problem::Store(refused.clone())))
+) -> Result<Known, Problem> {
+    let wanted = Wanted::Only(ids);
+    let (opened, known) = open_wanted(context, project, values, &wanted, Missing::Leave, Known::default());
+    opened.refused.first().map_or(Ok(known), |refused| Err(Problem::Store(refused.clone())))
 }
 
-/// The same, as far as stores can be read: what could not be asked stays sealed, and is told in [`Opened::refused`].
-pub fn open_readable(context: &Context, project: &Project, values: &Arc<Values>, missing: Missing) -> Opened {
-    open_wanted(context, project, values, &Wanted::Everything, missing)
+/// The same for everything, as far as stores can be read: what could not be asked stays sealed, and is told in
+/// [`Opened::refused`].
+pub fn open_readable(
+    context: &Context,
+    project: &Project,
+    values: &Arc<Values>,
+    missing: Missing,
+    known: Known,
+) -> Opened {
+    open_wanted(context, project, values, &Wanted::Everything, missing, known).0
 }
 
 fn open_wanted(
@@ -387,12 +410,16 @@ fn open_wanted(
     values: &Arc<Values>,
     wanted: &Wanted,
     missing: Missing,
-) -> Opened {
+    known: Known,
+) -> (Opened, Known) {
     let processes = Processes::new(PATIENCE);
-    let opened = Secrets::new(context, project, &processes).open(values, wanted, missing);
+    let mut secrets = Secrets::new(context, project, &processes);
+    secrets.know(known);
+    let opened = secrets.open(values, wanted, missing);
+    let known = Known(secrets.places);
     processes.wait();
     processes.finish();
-    opened
+    (opened, known)
 }
 
 impl Kept {

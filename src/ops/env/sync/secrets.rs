@@ -92,8 +92,9 @@ pub(super) fn lacking(
     if b.secrets().is_empty() {
         return Ok(Vec::new());
     }
-    guard::ask(context, project, &asked.project, Some(&asked.to), b, &format!("env sync {}", asked.to))?;
-    open_all(context, project, b, Missing::Leave)?;
+    let what = format!("env sync {}", asked.to);
+    let known = guard::ask(context, project, &asked.project, Some(&asked.to), b, &what)?;
+    open_all(context, project, b, Missing::Leave, known)?;
     let processes = Processes::new(PATIENCE);
     let kept = Secrets::new(context, project, &processes).kept(b).map_err(Problem::Store)?;
     let missing = kept.into_iter().filter(|kept| {
