@@ -143,8 +143,9 @@ pub fn begin(
 
 impl Begun {
     /// Writes down that they began. From now on each of them has to come to an end.
-    pub fn write_down(&mut self) -> Result<(), Problem> {
+    pub fn write_down(&mut self, root: &Path, set: &[(String, String)]) -> Result<(), Problem> {
         for (env, began) in std::mem::take(&mut self.lines) {
+            ledger::keep_given(root, &env, &began.run, set)?;
             self.deployments.write(&env, What::Began(began))?;
         }
         Ok(())
@@ -233,7 +234,7 @@ impl Begun {
                 if is_other && !deployment.back_only {
                     self.warnings.push(format!(
                         "`{}` goes on with other values than it began with: what its commands did until then is of the old \
-                         ones (`-s` gives it the same, and is not remembered)",
+                         ones",
                         node.label
                     ));
                 }

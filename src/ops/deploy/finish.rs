@@ -1,13 +1,15 @@
 //! A release that was cut short, brought to an end: on, or back.
 
 use crate::engine::dispatcher::Ending;
-use crate::ledger::{Began, History, Holder, Kind, LedgerError, Locked, Outcome, Release, Saved, What};
+use crate::ledger::{
+    Began, History, Holder, Kind, LedgerError, Locked, Outcome, Release, Saved, What, given,
+};
 use crate::model::Node;
 use crate::record::RunId;
 use crate::report::Reporters;
 use crate::snapshot::Archive;
 
-use super::super::run::{Request, Rest, graph_of, local_store, run};
+use super::super::run::{Request, Rest, declared_sets, graph_of, local_store, run};
 use super::super::target::Asked;
 use super::super::{Context, Problem, Project, Refusal};
 use super::begin::{Job, goes_on, sharing, who};
@@ -60,6 +62,13 @@ pub fn finish(
         return Err(problem);
     }
     let label = format!("{env}.{}", release.began.node);
+    // What it was given by hand it has again, unless it is given something else.
+    let mut set = given(project.root(), env.as_str(), &release);
+    let is_given_anew = |name: &String| request.set.iter().any(|(other, _)| other == name);
+    // A variable that the Envfile has no more is given to nobody.
+    set.retain(|one| !is_given_anew(&one.0) && declared_sets(project, std::slice::from_ref(one)).is_ok());
+    set.extend_from_slice(&request.set);
+    let request = &Request { set, ..request.clone() };
     if !release.phase.touched() {
         if how == Finish::Back {
             close(context, project, env.as_str(), &release, how)?;

@@ -290,7 +290,7 @@ fn clear(
     mut begun: Option<&mut deploy::Begun>,
 ) -> Result<Admitted, Problem> {
     if let Some(begun) = &mut begun {
-        begun.write_down()?;
+        begun.write_down(project.root(), &request.set)?;
     }
     let mut admitted = admit_with(context, project, ready, request, begun.as_deref())?;
     let around = ready.surroundings(context, project, request);
