@@ -4,11 +4,12 @@ use std::fmt::Write as _;
 
 use crate::ops::deploy::history::line;
 use crate::ops::deploy::words::{age, moment, short, table};
-use crate::ops::deploy::{Rollback, candidates, is_at_hand, rollback};
+use crate::ops::deploy::{Candidates, Rollback, candidates, rollback};
 use crate::ops::{Problem, Project};
 
 use super::args::{ReleaseFormat, RollbackArgs};
 use super::deploy::{reporters, request};
+use super::status::warn;
 use super::{Invocation, terminal};
 
 pub fn run(invocation: &Invocation<'_>, args: &RollbackArgs) -> Result<u8, Problem> {
@@ -30,20 +31,19 @@ pub fn run(invocation: &Invocation<'_>, args: &RollbackArgs) -> Result<u8, Probl
 }
 
 fn list(invocation: &Invocation<'_>, project: &Project, args: &RollbackArgs) -> Result<u8, Problem> {
-    let place = candidates(invocation.context, project, &args.what)?;
-    let found = place.history.candidates(&place.node);
+    let Candidates { env, releases, next, warnings } = candidates(invocation.context, project, &args.what)?;
+    warn(invocation, &warnings);
     let mut text = String::new();
     if args.format == ReleaseFormat::Json {
-        for release in &found {
-            let json = serde_json::to_string(&line(&place.env, release)).expect("only text for keys");
+        for (release, _) in &releases {
+            let json = serde_json::to_string(&line(&env, release)).expect("only text for keys");
             let _ = writeln!(text, "{json}");
         }
     } else {
         let now = invocation.context.clock.now();
-        let default = place.history.rollback_target(&place.node).map(crate::ledger::Release::id);
-        let rows: Vec<Vec<String>> = found
+        let rows: Vec<Vec<String>> = releases
             .iter()
-            .map(|release| {
+            .map(|(release, is_at_hand)| {
                 let at = release.end.as_ref().map_or(release.at, |end| end.at);
                 let saved: Vec<&str> =
                     release.snapshots.iter().map(|saved| saved.snapshot.as_str()).collect();
@@ -53,7 +53,7 @@ fn list(invocation: &Invocation<'_>, project: &Project, args: &RollbackArgs) -> 
                     moment(at),
                     format!("{} ago", age(now, at)),
                     if saved.is_empty() { String::new() } else { format!("data: {}", saved.join(", ")) },
-                    match (default == Some(release.id()), is_at_hand(invocation.context, project, release)) {
+                    match (next == Some(release.id()), is_at_hand) {
                         (true, true) => "next".to_owned(),
                         (true, false) => "next; its bytes are not in this cache".to_owned(),
                         (false, true) => String::new(),
@@ -64,7 +64,7 @@ fn list(invocation: &Invocation<'_>, project: &Project, args: &RollbackArgs) -> 
             .collect();
         text = table(&rows);
         if rows.is_empty() {
-            invocation.terminal.say(&format!("there is nothing to go back to in `{}`", place.env));
+            invocation.terminal.say(&format!("there is nothing to go back to in `{env}`"));
         }
     }
     terminal::print(&text).map_err(|source| Problem::System { doing: "write to standard output", source })?;

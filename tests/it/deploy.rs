@@ -875,9 +875,21 @@ fn a_deploy_that_goes_on_with_other_values_says_so() {
     let text = ENVFILE.replacen("vars {", "vars { COLOUR \"red\"; ", 1);
     assert!(text.contains("COLOUR"));
     lab.commit("Envfile.kdl", &text);
-    for (args, is_told) in [(&["-s", "COLOUR=blue"][..], false), (&[], true)] {
+    // What it was given is remembered here, and nowhere else.
+    for (args, is_here, is_told) in [
+        (&["-s", "COLOUR=blue"][..], false, false),
+        (&[], true, false),
+        (&["-s", "COLOUR=green"], true, true),
+        (&[], false, true),
+    ] {
         let _ = std::fs::remove_file(lab.sandbox.root().join(".envrun/env/uat/ledger.jsonl"));
         cut_short();
+        let given = lab.sandbox.root().join(".envrun/env/uat/given.json");
+        let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&given).unwrap().permissions());
+        assert_eq!(mode & 0o077, 0);
+        if !is_here {
+            std::fs::remove_file(given).unwrap();
+        }
         let ran = lab.sandbox.ok(&[&["deploy", "resume", "uat"][..], args].concat());
         assert_eq!(
             ran.stderr.contains("goes on with other values than it began with"),
@@ -1245,6 +1257,10 @@ fn two_checkouts_share_one_lock_and_one_history_through_git() {
     std::fs::rename(&origin, &away).unwrap();
     let ran = lab.run(&["rollback", "uat.deploy"]);
     assert_ne!(ran.exit, 0, "{}", ran.text());
+    // What an emergency could go back to can be looked at.
+    let listed = lab.sandbox.ok(&["rollback", "uat.deploy", "--list"]);
+    assert!(listed.stdout.contains("next"), "{}", listed.text());
+    assert!(listed.stderr.contains("what is shown is"), "{}", listed.stderr);
     let ran = lab.sandbox.ok(&["rollback", "uat.deploy", "--emergency"]);
     assert!(ran.stderr.contains("other checkouts do not know of this yet"), "{}", ran.stderr);
     assert!(ran.stderr.contains("`envrun status uat` in this checkout tells them"), "{}", ran.stderr);

@@ -246,6 +246,10 @@ impl Journal {
             (WayOut::Emergency, _) => (0, self.text(&newest["revision"]).to_owned(), "live"),
         };
         assert_eq!((ran.exit, live, &*outcome), (wanted.0, wanted.1, wanted.2), "{}", ran.text());
+        // Where the data are is told to whoever took it up, too.
+        let is_told = ran.stderr.contains("hint: `envrun restore uat.db --at ");
+        assert!(is_told || outcome != "back" || words[0] != "uat.deploy", "{}", ran.text());
+        assert!(!ran.stderr.contains("of another checkout"), "{}", ran.text());
         exits(&self.lab.run(&["status", "uat"]), 0);
         (true, true)
     }

@@ -12,6 +12,7 @@ use crate::ledger::{
     self, Artefact, Fact, Footprint, LedgerError, Outcome, Reached, Saved, Step, Transaction, What,
 };
 use crate::model::VarType;
+use crate::snapshot::Archive;
 
 use super::super::action::Actions;
 use super::super::command::{Attempt as Carried, Carry};
@@ -548,9 +549,8 @@ impl Drive<'_> {
         let Some(release) = locked.history().release(self.deployment.release) else { return };
         for saved in &release.snapshots {
             let Saved { snapshot, id, .. } = saved;
-            let node = self.deployment.snapshots.iter().find(|node| node.label == *snapshot);
-            let is_here =
-                node.is_some_and(|node| archive(self.actions.around.root, node).of_ledger(saved).is_some());
+            // Whoever takes a release up saves nothing, and has no such node.
+            let is_here = Archive::of_label(self.actions.around.root, snapshot).of_ledger(saved).is_some();
             let place = if is_here { "" } else { " of another checkout" };
             let message = format!(
                 "the data of `{snapshot}` was not put back; before this deploy it was copy {id}{place}"

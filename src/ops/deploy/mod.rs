@@ -25,7 +25,7 @@ pub use begin::Job;
 pub use finish::{Finish, Finished, finish};
 pub use foresee::{Foreseen, foresee};
 pub use mend::mend;
-pub use rollback::{Rollback, candidates, is_at_hand, rollback};
+pub use rollback::{Candidates, Rollback, candidates, rollback};
 pub use words::shipped;
 
 pub(in crate::ops) use begin::who;

@@ -13,7 +13,7 @@ use super::bytes::is_there;
 use super::finish::asked;
 use super::preparation::elsewhere;
 use super::words::{short, title};
-use super::{history_of, open, refresh, refresh_of};
+use super::{history_of, history_to_look_at, open, refresh, refresh_of, refresh_to_look};
 
 /// What `rollback` is asked for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -28,26 +28,43 @@ pub struct Rollback {
     pub with_data: bool,
 }
 
-/// An environment, one deploy of it, and its history.
-pub struct Place {
+/// What can be gone back to, for looking.
+pub struct Candidates {
     /// The environment.
     pub env: String,
-    /// The deploy, without the environment.
-    pub node: String,
-    /// What went live there.
-    pub history: History,
-    /// Why that may not be all, if that does not stop an emergency.
-    pub trouble: Option<LedgerError>,
+    /// The releases, newest first, and whether everything that each shipped is in this machine's cache.
+    pub releases: Vec<(Release, bool)>,
+    /// The one that is gone back to where none is named.
+    pub next: Option<u64>,
+    /// Why that may not be all, with what to do.
+    pub warnings: Vec<(String, Option<String>)>,
 }
 
-/// Finds the deploy that `what` names: the only one of an environment, or one by its name. In an `emergency` nobody waits
+/// Who asks for the releases of an environment.
+enum Asker<'a> {
+    /// Somebody who looks: what is known here is shown, whatever else there may be.
+    Looks(&'a mut Vec<(String, Option<String>)>),
+    /// Somebody who goes back.
+    GoesBack,
+    /// Somebody who has no time, and may have named the release.
+    Emergency(Option<&'a str>),
+}
+
+/// An environment, one deploy of it, and its history.
+struct Place {
+    /// The environment.
+    env: String,
+    /// The deploy, without the environment.
+    node: String,
+    /// What went live there.
+    history: History,
+    /// Why that may not be all, if that does not stop an emergency.
+    trouble: Option<LedgerError>,
+}
+
+/// Finds the deploy that `what` names: the only one of an environment, or one by its name. In an emergency nobody waits
 /// to hear what others did if the release that is gone back to is named, and known here.
-fn place(
-    context: &Context,
-    project: &Project,
-    what: &str,
-    (emergency, to): (bool, Option<&str>),
-) -> Result<Place, Problem> {
+fn place(context: &Context, project: &Project, what: &str, asker: Asker<'_>) -> Result<Place, Problem> {
     let envfile = project.envfile();
     let (env, named) = match envfile.environments.contains_key(what) {
         true => (super::super::target::environment(envfile, what)?, None),
@@ -61,12 +78,16 @@ fn place(
     };
     let env = env.to_string();
     let mut trouble = None;
-    let history = match emergency {
-        false => {
+    let history = match asker {
+        Asker::Looks(warnings) => {
+            warnings.extend(refresh_to_look(context, project));
+            history_to_look_at(project, &env, warnings)?
+        }
+        Asker::GoesBack => {
             refresh_of(context, project, &[env.clone()].into())?;
             history_of(project, &env)?
         }
-        true => {
+        Asker::Emergency(to) => {
             let known = crate::ledger::readable(project.root(), &env)?.0;
             let number = to.and_then(|to| to.parse::<u64>().ok());
             let is_here = number.and_then(|id| known.release(id)).is_some_and(Release::reached_live);
@@ -106,14 +127,15 @@ fn place(
     Ok(Place { env, node, history, trouble })
 }
 
-/// The releases that can be gone back to, newest first.
-pub fn candidates(context: &Context, project: &Project, what: &str) -> Result<Place, Problem> {
-    place(context, project, what, (false, None))
-}
-
-/// Whether everything that a release shipped is in this machine's cache.
-pub fn is_at_hand(context: &Context, project: &Project, release: &Release) -> bool {
-    is_there(&local_store(context, Some(project)), &release.artefacts)
+/// The releases that can be gone back to.
+pub fn candidates(context: &Context, project: &Project, what: &str) -> Result<Candidates, Problem> {
+    let mut warnings = Vec::new();
+    let Place { env, node, history, .. } = place(context, project, what, Asker::Looks(&mut warnings))?;
+    let store = local_store(context, Some(project));
+    let at_hand = |release: &Release| (release.clone(), is_there(&store, &release.artefacts));
+    let releases = history.candidates(&node).into_iter().map(at_hand).collect();
+    let next = history.rollback_target(&node).map(Release::id);
+    Ok(Candidates { env, releases, next, warnings })
 }
 
 /// Puts an earlier release back.
@@ -124,8 +146,11 @@ pub fn rollback(
     request: &Request,
     reporters: Reporters,
 ) -> Result<(Ending, Rest), Problem> {
-    let Place { env, node, history, trouble } =
-        place(context, project, &asked_for.what, (asked_for.emergency, asked_for.to.as_deref()))?;
+    let asker = match asked_for.emergency {
+        true => Asker::Emergency(asked_for.to.as_deref()),
+        false => Asker::GoesBack,
+    };
+    let Place { env, node, history, trouble } = place(context, project, &asked_for.what, asker)?;
     if let Some(release) = open(&history).filter(|_| !asked_for.emergency) {
         // Whoever is at it just now says so himself.
         if let Some(mut holder) = crate::ledger::holder(project.root(), &env) {
