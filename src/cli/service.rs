@@ -293,6 +293,7 @@ fn prefixed(name: &str, width: usize, open: &mut Vec<u8>, text: &[u8]) -> Vec<u8
 /// The supervisor of an environment's services: started by envrun itself.
 pub fn supervise(invocation: &Invocation<'_>, args: &ServeArgs) -> Result<u8, Problem> {
     crate::exec::leave_session().map_err(|source| Problem::System { doing: "leave the terminal", source })?;
+    crate::exec::open_many();
     let place = Place::at(args.folder.clone());
     let said = || {
         let mut out = std::io::stdout();

@@ -17,7 +17,7 @@ use super::mark::Mark;
 use super::pipe::pipe;
 use super::spawn::{Start, Started, spawn};
 use super::watch::notify::{Filter, Session};
-use super::{Environ, Processes, ProgramError, Shell, Watch, program, simple};
+use super::{Environ, Processes, ProgramError, Shell, Watch, files, program, simple};
 
 /// A stream of a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -158,6 +158,7 @@ impl StartError {
             Self::TooLong { longest: Some((name, bytes)), .. } => {
                 Some(format!("`{name}` alone has {bytes} bytes: hand it over in a file"))
             }
+            Self::Spawn { source, .. } if source.raw_os_error() == Some(libc::EMFILE) => Some(files::hint()),
             Self::Dir { .. }
             | Self::Nul(_)
             | Self::TooLong { .. }
@@ -395,6 +396,7 @@ impl<'a> Launch<'a> {
                     .expect("the end of a text is one"),
                 streams,
                 mark,
+                files: files::of_commands(),
                 filter,
             };
             let error = match spawn(&start) {

@@ -10,6 +10,7 @@ use rustix::io::Errno;
 use rustix::process::{Signal, WaitIdStatus};
 
 use super::command::{Ended, Exit, Stream};
+use super::files;
 use super::pipe::pipe;
 use super::running::Running;
 
@@ -33,6 +34,7 @@ impl Pipes {
     pub(super) fn new() -> io::Result<(Self, [OwnedFd; 2])> {
         let (out, out_end) = pipe()?;
         let (err, err_end) = pipe()?;
+        files::leave_some(&err_end)?;
         Ok((Self { streams: [Some(out), Some(err)], buffer: Vec::new() }, [out_end, err_end]))
     }
 

@@ -16,6 +16,7 @@
 mod command;
 mod detach;
 mod environ;
+mod files;
 mod fleeting;
 mod follow;
 mod guard;
@@ -41,6 +42,7 @@ pub use crate::base::Identity;
 pub use command::{CommandSpec, Ended, Exit, Invocation, Io, StartError, Stream, keep, run, run_fed};
 pub use detach::{detach, leave_session};
 pub use environ::Environ;
+pub use files::open_many;
 pub use fleeting::Fleeting;
 pub use jobserver::{Jobserver, Token};
 pub use leftover::usages;

@@ -500,6 +500,7 @@ impl Ground {
     fn lay(run: RunId) -> Result<Self, rustix::io::Errno> {
         use rustix::fs::{Mode, OFlags};
         let null = rustix::fs::open(c"/dev/null", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+        super::files::leave_some(&null)?;
         #[cfg(target_os = "linux")]
         let _ = rustix::process::set_child_subreaper(Some(rustix::process::getpid()));
         let ledger = Ledger::new();

@@ -185,6 +185,9 @@ impl Keeper {
                 launch.asking.interrupt(Interrupt::Kill);
                 launch.asking.wait();
             }
+            if state.is_over() {
+                self.log.end();
+            }
         }
         let is_daemon = matches!(self.spec.how, How::Daemon { .. });
         self.board.change(&self.spec.label, |entry| {

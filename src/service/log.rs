@@ -80,6 +80,11 @@ impl LogWriter {
         inner.size += bytes.len() as u64;
     }
 
+    /// Nothing more comes before it begins anew: what is not written to need not be open.
+    pub fn end(&self) {
+        self.lock().file = None;
+    }
+
     /// The last lines, oldest first.
     pub fn last_lines(&self) -> Vec<String> {
         let text =
@@ -87,7 +92,7 @@ impl LogWriter {
         self.lock().last.iter().map(text).collect()
     }
 
-    /// The file that is written now.
+    /// The file that was written last.
     pub fn path(&self) -> Option<PathBuf> {
         self.lock().path.clone()
     }

@@ -58,7 +58,11 @@ pub fn serve(place: &Place, clock: &Clock, ready: impl FnOnce()) -> Result<Serve
     let accepting = Arc::clone(&server);
     let accept = move || {
         for stream in listener.incoming() {
-            let Ok(stream) = stream else { continue };
+            let Ok(stream) = stream else {
+                // No more files, or the like: that will not be over at once.
+                std::thread::sleep(Duration::from_millis(20));
+                continue;
+            };
             let server = Arc::clone(&accepting);
             server.state().connections += 1;
             let serving = Arc::clone(&server);

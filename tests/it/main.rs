@@ -53,6 +53,7 @@ mod journal;
 #[cfg(target_os = "linux")]
 mod kill;
 mod load;
+mod many;
 mod matching;
 mod model;
 mod ninja;

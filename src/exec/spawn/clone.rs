@@ -137,6 +137,9 @@ unsafe fn prepare(start: &Start<'_>) -> bool {
             return false;
         }
         start.mark.put_on_myself();
+        if let Some(files) = &start.files {
+            crate::exec::files::put_on_myself(files);
+        }
         // A Ctrl-Z that came before it left envrun's group would stop it here, and envrun, which waits for it, would
         // never stop. To ignore a signal for a moment drops it.
         let mut action = MaybeUninit::<libc::sigaction>::zeroed();

@@ -17,7 +17,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::ptr;
 
-use rustix::process::Pid;
+use rustix::process::{Pid, Rlimit};
 
 #[cfg(target_os = "linux")]
 use self::clone as system;
@@ -44,6 +44,9 @@ pub(super) struct Start<'a> {
     /// What it, and all that descends from it, is known by.
     #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "there are no marks here"))]
     pub(super) mark: Mark,
+    /// How many files it may have open, if not as many as envrun.
+    #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "the limit is envrun's there"))]
+    pub(super) files: Option<Rlimit>,
     /// Stops its system calls until they were looked at.
     #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "there are no filters here"))]
     pub(super) filter: Option<&'a Filter>,
