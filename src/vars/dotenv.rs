@@ -11,7 +11,7 @@
 //! | `# …`, blank | nothing |
 //!
 //! Nothing is expanded, executed or looked up, so every text survives: a bcrypt hash needs no quotes. A name given twice
-//! has its last value, as in a shell.
+//! has its last value, as in a shell. Lines end in LF or CR LF, between quotes too: there either is one LF of the value.
 
 use std::ops::Range;
 
@@ -154,6 +154,9 @@ impl<'t> Reader<'t> {
                     Some((_, other)) => value.extend(['\\', other]),
                     None => value.push('\\'),
                 },
+                // How an editor ends lines is nothing that the value says: others read no CR there either. One that is meant
+                // is written `\r`.
+                '\r' if chars.as_str().starts_with('\n') => {}
                 c => value.push(c),
             }
         };

@@ -66,6 +66,14 @@ CMD=$(rm -rf /) `id`
         B="x" (2)
     "#]]
     .assert_eq(&dotenv_text("\u{feff}A=1\r\nB='x'\r\n\r\n"));
+    // A key in an editor of Windows: its lines are those of the same key elsewhere. A CR that is meant stays.
+    let value = |text: &str| dotenv::parse(FileId(0), text).0[0].value.clone();
+    for quote in ["'", "\""] {
+        let key = format!("A={quote}BEGIN\r\nabc\r\nEND{quote}\r\nB=1\r\n");
+        assert_eq!(value(&key), "BEGIN\nabc\nEND");
+        assert_eq!(value(&format!("A={quote}a\rb{quote}")), "a\rb");
+    }
+    assert_eq!(value("A=\"a\\r\nb\""), "a\r\nb");
 }
 
 #[test]
@@ -97,12 +105,13 @@ proptest! {
         }
     }
 
-    /// Whatever is written in quotes comes back.
+    /// Whatever is written in quotes comes back, its lines as lines.
     #[test]
     fn dotenv_gives_back_what_was_quoted(value in "[^\\x00]{0,30}") {
         let escaped = value.replace('\\', "\\\\").replace('"', "\\\"");
         let (entries, diagnostics) = dotenv::parse(FileId(0), &format!("A=\"{escaped}\"\nB=1"));
         prop_assert!(diagnostics.is_empty());
+        let value = value.replace("\r\n", "\n");
         prop_assert_eq!(&entries[0].value, &value);
         prop_assert_eq!(&entries[1].value, "1");
         if !value.contains('\'') {
