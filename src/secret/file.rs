@@ -175,6 +175,11 @@ impl FileStore {
                 DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(error(folder))?;
             }
         }
+        // Whoever reads it would be refused, so nothing is written there that nobody could read again.
+        if self.own_folder {
+            let metadata = folder.metadata().map_err(error(folder))?;
+            private(folder, metadata.mode(), 0o700)?;
+        }
         let lock = &self.lock;
         let held = OpenOptions::new()
             .write(true)
@@ -289,6 +294,14 @@ mod tests {
         let folder = store.path().parent().unwrap();
         std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o755)).unwrap();
         assert!(store.read().unwrap_err().hint().unwrap().starts_with("`chmod 700 "));
+        // One that was made before, by hand or by a copy, is not written to either: nobody could read it again.
+        store.remove().unwrap();
+        assert!(store.set(&pairs(&[("A", "3")])).unwrap_err().hint().unwrap().starts_with("`chmod 700 "));
+        assert!(!store.path().exists());
+        // What is to be typed can be, whatever the path.
+        let spaced =
+            StoreError::Exposed { what: "read", path: "/a b/it's".into(), mode: 0o644, wanted: 0o600 };
+        assert_eq!(spaced.hint().unwrap(), r"`chmod 600 '/a b/it'\''s'`");
     }
 
     #[test]
