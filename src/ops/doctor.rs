@@ -20,6 +20,7 @@ use crate::model::{
     VarName, VarType, merge_requirements,
 };
 use crate::preflight::{Finding, Git, Machine, Question, Sight, Status, World, ask_all, is_placeholder};
+use crate::record::STATE_DIR;
 use crate::secret::redact::SHORTEST;
 use crate::vars::{Layer, Lookup, TaskValues, Values};
 
@@ -141,6 +142,15 @@ pub(super) fn doctor_with(
             around.secrets(project, model, &values, &mut secrets, &mut about_secrets);
             around.requirements(model, &values, &mut drafts);
             around.values(model, &values, group, &mut drafts, &mut uses);
+            // A guard that keeps the secrets of several projects is told once.
+            let is_told = |told: &Draft| {
+                let same = |known: &&Draft| known.span.is_none() && told.span.is_none();
+                drafts
+                    .iter()
+                    .filter(same)
+                    .any(|known| (known.kind, &known.question) == (told.kind, &told.question))
+            };
+            about_secrets.retain(|draft| !is_told(draft));
             drafts.append(&mut about_secrets);
             drafts.extend(unsaved(project, env.as_ref(), &name));
             let hidden = values.iter().filter_map(|(_, lookup)| match lookup {
@@ -547,7 +557,17 @@ fn about_the_project(context: &Context, project: &Project, machine: &Machine) ->
     };
     let mut drafts = vec![Draft::known("git", "git", None, state)];
     let folder = run::cache_folder(context, Some(project));
-    drafts.push(Draft::known("cache", "cache", None, writable(&folder)));
+    drafts.push(Draft::known(
+        "cache",
+        "cache",
+        None,
+        writable(&folder, "or name another folder in `ENVRUN_CACHE_DIR`"),
+    ));
+    // Without it nothing is recorded, no secret made and no service kept. That it is as it should be goes without saying.
+    let state = writable(&project.root().join(STATE_DIR), "or work in a copy of the project");
+    if state.status != Status::Pass {
+        drafts.push(Draft::known("state", STATE_DIR, None, state));
+    }
     if let Some(watches) = machine.watches {
         let finding = if watches < WATCHES {
             Finding::warn(watches.to_string())
@@ -593,19 +613,22 @@ fn unreadable(refused: &Refused) -> Finding {
     }))
 }
 
-/// Whether a folder, or the nearest one above it that is there, can be written to. Nothing is made to find out.
-fn writable(folder: &Path) -> Finding {
+/// Whether a folder, or the nearest one above it that is there, can be written to; `or` what else may be done. Nothing is
+/// made to find out.
+fn writable(folder: &Path, or: &str) -> Finding {
     let shown = folder.display();
     let Some(nearest) = folder.ancestors().find(|folder| folder.exists()) else {
-        return Finding::fail(format!("{shown} cannot be made"))
-            .hint("name another folder in `ENVRUN_CACHE_DIR`");
+        return Finding::fail(format!("{shown} cannot be made")).hint(format!("make it, {or}"));
     };
+    if !nearest.is_dir() {
+        let what = if nearest == folder { String::new() } else { format!("{shown}: ") };
+        return Finding::fail(format!("{what}{} is not a folder", nearest.display()))
+            .hint(format!("move that file away, {or}"));
+    }
     match rustix::fs::access(nearest, rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK) {
-        Ok(()) if nearest.is_dir() => Finding::pass(shown.to_string()),
-        Ok(()) => Finding::fail(format!("{shown}: {} is not a folder", nearest.display()))
-            .hint("move that file away, or name another folder in `ENVRUN_CACHE_DIR`"),
+        Ok(()) => Finding::pass(shown.to_string()),
         Err(error) => Finding::fail(format!("{} cannot be written to: {error}", nearest.display()))
-            .hint("give yourself the right to, or name another folder in `ENVRUN_CACHE_DIR`"),
+            .hint(format!("give yourself the right to, {or}")),
     }
 }
 

@@ -672,3 +672,24 @@ task "t" { dir "sub"; requires { file "${NAME}.txt" }; run "true" }
     let ran = sandbox.run(&["t"]);
     assert!(ran.stderr.contains("it requires sub/prod.txt: it does not exist"), "{}", ran.text());
 }
+
+#[test]
+fn where_nothing_can_be_recorded_is_a_finding() {
+    let sandbox = Sandbox::new("secrets { KEY generate=\"hex\" }\ntask \"t\" { run \"true\" }\n");
+    sandbox.write(".envrun", "somebody's own file");
+    let ran = sandbox.run(&["doctor"]);
+    assert_eq!(ran.exit, 3, "{}", ran.text());
+    let said = ".envrun is not a folder\n      hint: move that file away, or work in a copy of the project\n";
+    assert!(ran.stdout.contains(said), "{}", ran.text());
+    assert_eq!(sandbox.read(".envrun"), "somebody's own file");
+}
+
+#[test]
+fn a_guard_that_keeps_the_secrets_of_several_projects_is_told_once() {
+    let sandbox = Sandbox::with(&[
+        ("Envfile.kdl", "include \"api\"\nsecrets { A }\nenv \"prod\" { guard { set \"NOBODY_HAS_IT\" } }\n"),
+        ("api/Envfile.kdl", "project \"api\"\nsecrets { B }\ntask \"t\" { run \"true\" }\n"),
+    ]);
+    let ran = sandbox.ok(&["doctor", "prod"]);
+    assert_eq!(ran.stdout.matches("not looked at: NOBODY_HAS_IT is not set").count(), 1, "{}", ran.text());
+}
