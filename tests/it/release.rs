@@ -99,7 +99,9 @@ fn a_release_whose_push_fails_is_finished_by_the_next_run_with_the_same_version(
     );
 
     // That one is out, which the next run does not take for a reason to make another: a kill may have hidden it.
-    world.ok(&["version.release", "minor"]);
+    let again = world.run(&["version.release", "minor", "it rolls back", "another change"]);
+    assert!(again.stderr.contains("not in CHANGELOG.md: another change"), "{}", again.text());
+    assert!(!again.stderr.contains("not in CHANGELOG.md: it rolls back"), "{}", again.text());
     assert_eq!(world.sandbox.read("VERSION"), "0.2.0\n");
     // The next commit begins the next one.
     git(&world.root(), &["commit", "-q", "--allow-empty", "-m", "more"]);
