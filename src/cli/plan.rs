@@ -9,6 +9,7 @@ use crate::ops::run::Request;
 use crate::ops::target::{Asked, declared};
 use crate::ops::{Problem, Project};
 use crate::report::Reporters;
+use crate::vars::write::shell_word;
 
 use super::args::{ApplyArgs, PlanArgs, ReleaseFormat};
 use super::run::{glass_reason, pairs, words_problem};
@@ -50,8 +51,9 @@ pub fn run(invocation: &Invocation<'_>, args: &PlanArgs) -> Result<u8, Problem> 
     terminal::print(&invocation.context.redactor.text(&text))
         .map_err(|source| Problem::System { doing: "write to standard output", source })?;
     if let Some(path) = &args.out {
-        let (path, digest) = (path.display(), short(&checklist.plan.digest));
-        invocation.terminal.say(&format!("plan {digest} is in {path}; `envrun apply {path}` carries it out"));
+        let (word, digest) = (shell_word(&path.to_string_lossy()), short(&checklist.plan.digest));
+        let path = path.display();
+        invocation.terminal.say(&format!("plan {digest} is in {path}; `envrun apply {word}` carries it out"));
     }
     Ok(0)
 }
