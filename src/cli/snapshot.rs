@@ -3,9 +3,10 @@
 use std::fmt::Write as _;
 
 use crate::base::unit::{show_duration, show_size};
-use crate::ops::snapshot::{Listed, Place, list, places, prune, verify};
+use crate::ops::snapshot::{Listed, Place, list, places, prune, undescribed, verify};
 use crate::ops::target::environment;
 use crate::ops::{Problem, Project};
+use crate::vars::write::shell_word;
 
 use super::args::{SnapshotArgs, SnapshotCommand, SnapshotListArgs, SnapshotPlace, TextOrJson};
 use super::{Invocation, terminal};
@@ -36,6 +37,15 @@ pub fn run(invocation: &Invocation<'_>, args: &SnapshotArgs) -> Result<u8, Probl
             for place in meant(&project, args)? {
                 for copy in prune(&project, &place)? {
                     let _ = writeln!(text, "removed {} {} of {}", place.label, copy.number, copy.moment());
+                }
+                // What it is of nobody can tell, so nobody but a person lets it go.
+                for (number, folder) in undescribed(&place)? {
+                    let folder = shell_word(&folder.to_string_lossy());
+                    let _ = writeln!(
+                        text,
+                        "kept {} {number}, whose description is damaged: `rm -r {folder}` if nobody needs it",
+                        place.label
+                    );
                 }
             }
             if text.is_empty() { "nothing to remove\n".into() } else { text }

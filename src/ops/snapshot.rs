@@ -1,6 +1,7 @@
 //! The copies of snapshot nodes: listed, proved whole, tidied up, put back.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 
 use jiff::tz::TimeZone;
 use serde::Serialize;
@@ -141,6 +142,12 @@ pub fn prune(project: &Project, place: &Place) -> Result<Vec<Copy>, Problem> {
     let Some(keep) = place.keep else { return Ok(Vec::new()) };
     let pinned: BTreeSet<u64> = pins(&history(project, place)?, &place.label).into_keys().collect();
     Ok(place.archive.prune(keep, &pinned, &TimeZone::system())?)
+}
+
+/// The copies of a node whose description cannot be read, which no `keep` can judge, and where each lies.
+pub fn undescribed(place: &Place) -> Result<Vec<(u64, PathBuf)>, Problem> {
+    let damaged = place.archive.copies()?.damaged.into_iter();
+    Ok(damaged.map(|(number, _)| (number, place.archive.folder_of(number))).collect())
 }
 
 fn history(project: &Project, place: &Place) -> Result<ledger::History, Problem> {

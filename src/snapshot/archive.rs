@@ -191,9 +191,14 @@ impl Archive {
         }
     }
 
+    /// Where a copy lies, with its description.
+    pub fn folder_of(&self, number: u64) -> PathBuf {
+        self.folder.join(number.to_string())
+    }
+
     /// Where the data of a copy lies.
     pub fn data(&self, number: u64) -> PathBuf {
-        self.folder.join(number.to_string()).join(DATA)
+        self.folder_of(number).join(DATA)
     }
 
     /// Every copy.

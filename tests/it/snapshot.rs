@@ -74,6 +74,13 @@ fn old_copies_go_and_numbers_stay() {
         rows.as_array().unwrap().iter().map(|row| row["number"].as_u64().unwrap()).collect();
     assert_eq!(numbers, [4, 3]);
     assert_eq!(rows[0]["verified"], true);
+    // Of one whose description is damaged nobody knows how old it is: a person lets it go.
+    sandbox.write(".envrun/env/prod/snapshots/db/3/copy.json", "{");
+    sandbox.ok(&["prod.db"]);
+    let pruned = sandbox.ok(&["snapshot", "prune", "prod"]).stdout;
+    let folder = sandbox.root().join(".envrun/env/prod/snapshots/db/3");
+    let wanted = format!("whose description is damaged: `rm -r {}`", folder.display());
+    assert!(pruned.contains(&wanted) && folder.is_dir(), "{pruned}");
 }
 
 #[test]
