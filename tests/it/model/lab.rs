@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::step::{
     Damage, Edit, Force, Run, Tamper, clear, set_exec, set_time, tree_at, try_place, write_out,
 };
-use super::world::{Kind, Made, Node, Project, label};
+use super::world::{Around, Kind, Made, Node, Project, label};
 
 /// What a machine says of a finished run.
 #[derive(Debug, Default, Clone)]
@@ -71,6 +71,10 @@ impl Lab {
         &mut self.sides[at as usize % 2]
     }
 
+    pub fn around(&self, run: &Run) -> Around {
+        Around { caller: self.caller, env: run.env }
+    }
+
     /// The tasks that a run names.
     pub fn targets(&self, run: &Run) -> Vec<usize> {
         let count = self.sides[run.side as usize % 2].project.tasks.len();
@@ -83,7 +87,7 @@ impl Lab {
         let side = &self.sides[run.side as usize % 2];
         let targets = self.targets(run);
         let closure = side.project.closure(&targets);
-        let made = side.project.interpret(self.caller);
+        let made = side.project.interpret(self.around(run));
         let stood_for = side.project.stood_for(&targets);
         let forced = |at: &usize| match run.force {
             Force::No => false,
@@ -113,9 +117,10 @@ impl Lab {
         let project = &self.sides[one.side as usize % 2].project;
         let shared = &project.closure(&self.targets(one)) & &project.closure(&self.targets(other));
         let forced = one.force != Force::No || other.force != Force::No;
+        let differ = self.around(one).prefix() != self.around(other).prefix();
         shared.iter().any(|at| {
             let task = &project.tasks[*at];
-            task.kind.has_outputs() && (forced || !task.cached)
+            task.kind.has_outputs() && (forced || !task.cached || differ && project.is_bound(*at))
         })
     }
 

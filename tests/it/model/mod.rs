@@ -2,7 +2,7 @@
 //! have been kept was executed again.
 //!
 //! A [`world::Project`] is a random graph of tasks over a handful of sources, and a pure function that says what they
-//! make. Two checkouts of it share one cache. Random [`step::Step`]s happen to them: edits of every kind, runs of every
+//! make, each environment something else. Two checkouts of it share one cache. Random [`step::Step`]s happen to them: edits of every kind, runs of every
 //! kind, kills in the middle, damage. After each run that came to its end, [`lab::Lab`] compares.
 //!
 //! The same law is held twice: by the program itself ([`program`]), and, with many more steps, by what is below it
@@ -110,7 +110,14 @@ fn run() -> impl Strategy<Value = Run> {
     let force = prop_oneof![12 => Just(Force::No), 1 => Just(Force::Named), 1 => Just(Force::All)];
     let targets = prop_oneof![2 => Just(0), 1 => any::<u16>()];
     let side = prop_oneof![3 => Just(0u8), 1 => Just(1u8)];
-    (side, targets, force, 0..4u8).prop_map(|(side, targets, force, jobs)| Run { side, targets, force, jobs })
+    let env = prop_oneof![2 => Just(0u8), 2 => Just(1u8), 1 => Just(2u8)];
+    (side, targets, force, 0..4u8, env).prop_map(|(side, targets, force, jobs, env)| Run {
+        side,
+        targets,
+        force,
+        jobs,
+        env,
+    })
 }
 
 fn step() -> impl Strategy<Value = Step> {

@@ -24,7 +24,7 @@ pub fn follow(project: &Project, steps: &[Step]) {
     }
     // Whatever happened, one more run of everything puts everything right, and the one after it does nothing.
     for side in [0, 1] {
-        let run = Run { side, targets: 0, force: Force::No, jobs: 2 };
+        let run = Run { side, targets: 0, force: Force::No, jobs: 2, env: 0 };
         program.run(&run);
         program.run(&run);
     }
@@ -55,7 +55,12 @@ impl Program {
                 Force::Named => Some("-B"),
                 Force::All => Some("--force-all"),
             })
-            .args(self.lab.targets(run).into_iter().map(label))
+            .args(
+                self.lab
+                    .targets(run)
+                    .into_iter()
+                    .map(|at| format!("{}{}", self.lab.around(run).prefix(), label(at))),
+            )
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
@@ -149,8 +154,10 @@ pub fn told(output: &Output) -> Told {
         let mut say = |text: String| told.text.push_str(&format!("        {text}\n"));
         match event["event"].as_str().unwrap() {
             "run-started" => {
-                let number =
-                    |node: &serde_json::Value| node["label"].as_str()?.strip_prefix('t')?.parse().ok();
+                let number = |node: &serde_json::Value| {
+                    let label = node["label"].as_str()?;
+                    label.rsplit('.').next()?.strip_prefix('t')?.parse().ok()
+                };
                 names = event["nodes"].as_array().unwrap().iter().map(number).collect();
             }
             "node-started" => {

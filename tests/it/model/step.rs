@@ -41,6 +41,8 @@ pub struct Run {
     pub targets: u16,
     pub force: Force,
     pub jobs: u8,
+    /// In which environment, if in one.
+    pub env: u8,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

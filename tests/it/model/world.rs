@@ -27,6 +27,24 @@ pub const FOLDERS: &[(&str, &[&str])] = &[
     ("src/d", &["src/d"]),
 ];
 
+/// The environments, by the names that stand before a task's. Without one a task has a value too.
+pub const ENVS: &[&str] = &["", "e1.", "e2."];
+
+/// What the others see: what the caller has, and the environment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Around {
+    /// The caller's variable.
+    pub caller: Option<u8>,
+    /// One of [`ENVS`].
+    pub env: u8,
+}
+
+impl Around {
+    pub fn prefix(self) -> &'static str {
+        ENVS[self.env as usize % ENVS.len()]
+    }
+}
+
 /// One source.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {
@@ -112,7 +130,7 @@ pub struct Task {
     pub inputs: Vec<Input>,
     /// A word in its command.
     pub text: u8,
-    /// 0: none, 1: one of the caller's, 2: one of the Envfile's.
+    /// 0: none, 1: one of the caller's, 2: one of the Envfile's, 3: one that each environment has another value for.
     pub var: u8,
     /// `cache #false` if not.
     pub cached: bool,
@@ -256,8 +274,16 @@ impl Project {
         }
     }
 
-    /// A task's command; `caller` is the caller's variable.
-    pub fn call(&self, at: usize, caller: Option<u8>) -> Call {
+    /// Whether it may be another task in another environment.
+    pub fn is_bound(&self, at: usize) -> bool {
+        let task = &self.tasks[at];
+        // What is never cached sees every variable.
+        let sees = task.var == 3 || !task.cached || task.kind == Kind::Always;
+        task.kind != Kind::Group && sees || self.needs(at).into_iter().any(|need| self.is_bound(need))
+    }
+
+    /// A task's command.
+    pub fn call(&self, at: usize, around: Around) -> Call {
         let task = &self.tasks[at];
         let mut args = Vec::new();
         let mut skip = BTreeSet::new();
@@ -284,10 +310,14 @@ impl Project {
             text: format!("K{}", task.text),
             // What is never cached sees everything that the caller has.
             caller: (task.var == 1 || !task.cached)
-                .then_some(caller)
+                .then_some(around.caller)
                 .flatten()
                 .map(|value| value.to_string()),
-            own: (task.var == 2).then(|| self.var.to_string()),
+            own: match task.var {
+                2 => Some(self.var.to_string()),
+                3 => Some(format!("in{}", around.prefix())),
+                _ => None,
+            },
             args,
             skip,
         }
@@ -308,7 +338,7 @@ impl Project {
     }
 
     /// What every task makes, from nothing, one after the other.
-    pub fn interpret(&self, caller: Option<u8>) -> Vec<Made> {
+    pub fn interpret(&self, around: Around) -> Vec<Made> {
         let mut view = self.source_tree();
         let mut all: Vec<Made> = Vec::new();
         for at in 0..self.tasks.len() {
@@ -317,9 +347,10 @@ impl Project {
                 all.push(Made { good: None, tree: Tree::new(), key: String::new() });
                 continue;
             }
-            let call = self.call(at, caller);
+            let call = self.call(at, around);
             let made = make(&call, &view);
-            let mut key = format!("{:?} {:?}", self.tasks[at].inputs, call);
+            let prefix = if self.is_bound(at) { around.prefix() } else { "" };
+            let mut key = format!("{prefix}{:?} {:?}", self.tasks[at].inputs, call);
             for path in made.read.iter().filter(|path| !path.starts_with("out/")) {
                 let _ = write!(key, " {path}={:?}", chain(&view, path));
             }
@@ -344,7 +375,11 @@ impl Project {
 
     /// The Envfile.
     pub fn envfile(&self) -> String {
-        let mut text = format!("vars {{ OWN \"{}\" }}\n", self.var);
+        let mut text = format!("vars {{ OWN \"{}\"; IN \"in\" }}\n", self.var);
+        for prefix in &ENVS[1..] {
+            let name = prefix.trim_end_matches('.');
+            let _ = writeln!(text, "env \"{name}\" {{ vars {{ IN \"in{prefix}\" }} }}");
+        }
         for (at, task) in self.tasks.iter().enumerate() {
             let _ = writeln!(text, "task \"{}\" {{", label(at));
             let list = |texts: &[String]| texts.iter().map(|text| format!(" \"{text}\"")).collect::<String>();
@@ -352,7 +387,7 @@ impl Project {
             if !needs.is_empty() {
                 let _ = writeln!(text, "    needs{}", list(&needs));
             }
-            let call = self.call(at, None);
+            let call = self.call(at, Around { caller: None, env: 0 });
             if task.kind.is_kept() {
                 let patterns = self.patterns(at);
                 // A check without inputs is not one.
@@ -378,7 +413,11 @@ impl Project {
                 let _ = writeln!(text, "    uses \"CALLER\"");
             }
             if task.kind != Kind::Group {
-                let own = if task.var == 2 { "$OWN" } else { "-" };
+                let own = match task.var {
+                    2 => "$OWN",
+                    3 => "$IN",
+                    _ => "-",
+                };
                 let mut words = format!("sh make.sh {} {} {} {own}", call.kind, call.out, call.text);
                 call.skip.iter().for_each(|skip| {
                     let _ = write!(words, " !{skip}");
