@@ -64,10 +64,10 @@ impl Workspace {
             self.touched();
         }
         if self.names_its_files(task) {
-            self.begin(task, &self.area(task), false);
+            self.begin(task, &self.area(task), &[], false);
         } else {
             self.overtake_makers(task, &self.ids(&there));
-            self.begin(task, &self.area(task), true);
+            self.begin(task, &self.area(task), &[], true);
         }
         aside
     }
@@ -76,10 +76,13 @@ impl Workspace {
         self.intern_all(paths.iter().map(RelPath::as_bytes))
     }
 
-    /// Notes what lies where the outputs go, before anything is written there; on the disk too, if a run that is cut short
-    /// could leave more than its files.
-    fn begin(&self, task: &Prepared, there: &[RelPath], tell: bool) {
+    /// Notes what lies where the outputs go, but for what `others` made, before anything is written there; on the disk too,
+    /// if a run that is cut short could leave more than its files.
+    fn begin(&self, task: &Prepared, there: &[RelPath], others: &[RelPath], tell: bool) {
         let mut before: HashSet<PathId> = self.ids(there).into_iter().collect();
+        for id in self.ids(others) {
+            before.remove(&id);
+        }
         // What a run that did not end well left, and the next one may use after all, was not there before either.
         if let Some(earlier) = self.earlier(task) {
             before.retain(|id| earlier.contains(id));
@@ -108,12 +111,17 @@ impl Workspace {
     }
 
     /// Notes that a result is about to be put in place: cut short, it leaves what a run that is cut short leaves.
-    pub(super) fn begin_restore(&self, task: &Prepared, there: &[RelPath], result: &ActionResult) {
-        let tell = !names_all(task, &result.outputs);
-        if tell {
-            self.overtake_makers(task, &self.ids(there));
+    /// Gives what other tasks made there.
+    pub(super) fn begin_restore(&self, task: &Prepared, result: &ActionResult) -> Vec<RelPath> {
+        let there = self.area(task);
+        if names_all(task, &result.outputs) {
+            self.begin(task, &there, &[], false);
+            return Vec::new();
         }
-        self.begin(task, there, tell);
+        let others = self.made_by_others(task, &there);
+        self.overtake_makers(task, &self.ids(&there));
+        self.begin(task, &there, &others, true);
+        others
     }
 
     /// Which outputs were there before the task first ran; all, if nobody looked.
@@ -207,7 +215,7 @@ impl Workspace {
         let wanted =
             self.made_before(task, |path, row, _| row.kind == FileKind::Dir || !names.contains(path));
         let kind = |path: &RelPath| self.root.stat(path.as_bytes()).ok().flatten().map(|stat| stat.kind());
-        let others = self.made_by_others(task, there, |_| false);
+        let others = self.made_by_others(task, there);
         let all: BTreeSet<RelPath> = wanted.into_iter().chain(others).collect();
         // Inner ones first: a folder goes when nothing is left in it.
         all.into_iter()
@@ -218,18 +226,10 @@ impl Workspace {
             .collect()
     }
 
-    /// What is `there` in the task's output folders, but for what is `kept`, and is what another task's last good run made
-    /// there, deepest first.
-    pub(super) fn made_by_others(
-        &self,
-        task: &Prepared,
-        there: &[RelPath],
-        kept: impl Fn(&[u8]) -> bool,
-    ) -> Vec<RelPath> {
+    /// What is `there` in the task's output folders, and is what another task's last good run made there, deepest first.
+    fn made_by_others(&self, task: &Prepared, there: &[RelPath]) -> Vec<RelPath> {
         let names = literals(task);
-        let may_go = |path: &&RelPath| {
-            !names.contains(path.as_bytes()) && !kept(path.as_bytes()) && self.is_inside(path)
-        };
+        let may_go = |path: &&RelPath| !names.contains(path.as_bytes()) && self.is_inside(path);
         let paths: Vec<RelPath> = there.iter().filter(may_go).cloned().collect();
         if paths.is_empty() {
             return Vec::new();

@@ -73,8 +73,7 @@ impl Workspace {
     ) -> Result<Digest, RestoreError> {
         self.sweep_beside(&hit.result.outputs);
         self.remove_garbage(task, &hit.result);
-        let there = self.area(task);
-        self.begin_restore(task, &there, &hit.result);
+        let mut others = self.begin_restore(task, &hit.result);
         let outputs = &hit.result.outputs;
         let ids = self.intern_all(outputs.iter().map(|output| output.path.as_bytes()));
         let skip: Vec<bool> = {
@@ -89,9 +88,9 @@ impl Workspace {
             };
             ids.iter().zip(outputs).map(right).collect()
         };
-        if !names_all(task, outputs) {
+        if !others.is_empty() {
             let now: HashSet<&[u8]> = outputs.iter().map(|output| output.path.as_bytes()).collect();
-            let others = self.made_by_others(task, &there, |path| now.contains(path));
+            others.retain(|path| !now.contains(path.as_bytes()));
             self.remove(task, &others);
         }
         if skip.iter().all(|skip| *skip) {

@@ -154,6 +154,22 @@ task "build" {
 }
 
 #[test]
+fn what_another_environment_had_put_in_place_goes_when_it_is_no_more() {
+    let text = r##"
+env "dev"
+task "stamp" { cache #false; outputs "stamp"; run "echo > stamp" }
+task "make" { needs "stamp"; inputs "src/**"; outputs "out"; run "mkdir -p out; cp src/* out" }
+"##;
+    let sandbox = Sandbox::with(&[("Envfile.kdl", text), ("src/one", "1"), ("src/two", "2")]);
+    sandbox.ok(&["dev.make"]);
+    let ran = sandbox.ok(&["make"]);
+    assert!(ran.stderr.contains("restored make"), "{}", ran.text());
+    std::fs::remove_file(sandbox.root().join("src/two")).unwrap();
+    sandbox.ok(&["make"]);
+    assert_eq!(made(&sandbox, "out"), ["one"]);
+}
+
+#[test]
 fn what_somebody_put_there_stays() {
     let sandbox =
         Sandbox::with(&[("Envfile.kdl", ENVFILE), ("src", "one"), ("dist/.keep", ""), ("dist/dev", "mine")]);
