@@ -143,6 +143,13 @@ impl<'d> Lower<'d> {
                     &names,
                     &spans,
                 );
+                let itself = match &names[..] {
+                    [one] => Some(format!(
+                        "no layer below gives it a value; `${{{one}:-}}` takes the caller's, or nothing if he has none"
+                    )),
+                    _ => None,
+                };
+                let diagnostic = diagnostic.maybe_help(itself);
                 spans.sort();
                 if !told.contains(&spans) {
                     told.push(spans);

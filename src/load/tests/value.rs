@@ -267,6 +267,7 @@ fn circles_of_variables() {
               Envfile.kdl:3:29 `${A}`: `C` mentions `A`
             error[load/cycle]: variables mention each other in a circle: `ME → ME`
               Envfile.kdl:2:48 `${ME}`: `ME` mentions `ME`
+              help: no layer below gives it a value; `${ME:-}` takes the caller's, or nothing if he has none
         "#]],
     );
 }
