@@ -337,7 +337,8 @@ fn what_could_not_be_taken_down_stays_listed_and_is_tried_again() {
     sandbox.write("break-down", "");
     let failed = sandbox.run(&["env", "destroy", "pr-7"]);
     assert_eq!(failed.exit, 1, "{}", failed.text());
-    assert!(failed.stderr.contains("`pr-7` stays listed"), "{}", failed.text());
+    let again = "`pr-7` stays listed; `envrun env destroy pr-7` tries again; with `--force` it goes without its `on-destroy`";
+    assert!(failed.stderr.contains(again), "{}", failed.text());
     let made = &listed(&sandbox)["pr-7"];
     assert_eq!(made["state"], "destroying");
     assert_eq!(made["failure"], "on-destroy failed: `pr-7.down` (exit status 1)");
@@ -368,6 +369,36 @@ fn what_could_not_be_made_is_listed_as_not_finished() {
     sandbox.ok(&["env", "destroy", "pr-7"]);
     std::fs::remove_file(sandbox.root().join("break-up")).unwrap();
     sandbox.ok(&["env", "create", "pr", "7"]);
+}
+
+#[test]
+fn what_on_destroy_cannot_do_is_done_without_by_whoever_says_so() {
+    let sandbox = Sandbox::new(PR);
+    for number in ["7", "8"] {
+        sandbox.ok(&["env", "create", "pr", number]);
+    }
+    sandbox.write("break-down", "");
+    assert_eq!(sandbox.run(&["env", "destroy", "pr-7"]).exit, 1);
+    let doctor = sandbox.run(&["doctor", "pr-7"]).stdout;
+    assert!(doctor.contains("not taken down: on-destroy failed: `pr-7.down` (exit status 1)"), "{doctor}");
+    let forced = sandbox.ok(&["env", "destroy", "--force", "pr-7"]);
+    let said = "`pr-7` is gone\nnotice: what its `on-destroy` should have done may be left: on-destroy failed: `pr-7.down` \
+                (exit status 1)\n";
+    assert!(forced.stderr.ends_with(said), "{}", forced.text());
+    assert_eq!(sandbox.read("log").matches("down pr-7").count(), 2, "it was tried all the same");
+    assert!(!sandbox.exists(".envrun/env/pr-7"));
+    // What a guard refuses did not fail: it has to be satisfied.
+    let guarded = PR.replace("task \"down\" {", "task \"down\" { guard { set \"NOBODY_HAS_IT\" };");
+    sandbox.write("Envfile.kdl", guarded);
+    let refused = sandbox.run(&["env", "destroy", "--force", "pr-8"]);
+    assert_eq!(refused.exit, 3, "{}", refused.text());
+    assert!(listed(&sandbox).contains_key("pr-8"));
+    sandbox.write("Envfile.kdl", PR);
+    // One that can be done is done, and nothing is said of it.
+    std::fs::remove_file(sandbox.root().join("break-down")).unwrap();
+    let forced = sandbox.ok(&["env", "destroy", "--force", "pr-8"]);
+    assert!(forced.stderr.ends_with("`pr-8` is gone\n"), "{}", forced.text());
+    assert!(listed(&sandbox).is_empty());
 }
 
 #[test]

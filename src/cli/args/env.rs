@@ -159,7 +159,7 @@ pub struct EnvDestroyArgs {
     /// Which
     #[arg(value_name = "ENV", required = true)]
     pub environments: Vec<String>,
-    /// Do without an `on-destroy` that cannot run, since the pattern is gone from the Envfile
+    /// Do without an `on-destroy` that fails, or that cannot run since the pattern is gone from the Envfile
     #[arg(long)]
     pub force: bool,
 }

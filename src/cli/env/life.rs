@@ -56,11 +56,17 @@ pub fn destroy(
         worst = worst.max(ended.as_ref().map_or_else(Problem::exit, |ended| ended.exit));
         let say = |text: String| invocation.terminal.say(&text);
         match ended {
-            Ok(Destroyed { exit: 0, left }) => {
+            Ok(Destroyed { exit: 0, left, undone }) => {
                 say(format!("`{name}` is gone"));
+                undone.iter().for_each(|reason| {
+                    say(format!("notice: what its `on-destroy` should have done may be left: {reason}"));
+                });
                 left.iter().for_each(|file| say(changed(name, file)));
             }
-            Ok(_) => say(format!("`{name}` stays listed; `envrun env destroy {name}` tries again")),
+            Ok(_) => say(format!(
+                "`{name}` stays listed; `envrun env destroy {name}` tries again; with `--force` it goes without its \
+                 `on-destroy`"
+            )),
             Err(problem) => invocation.terminal.problem(&problem),
         }
     }

@@ -27,6 +27,9 @@ use super::super::{Context, Problem, Project};
 use super::life::{Failed, Run, hook, lock, outcome, targets};
 use super::made::{Made, MadeEnvironment, State, is_locked};
 
+/// The exit status of a run in which a task failed.
+const EXIT_FAILED: u8 = 1;
+
 /// What came of taking an environment down.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Destroyed {
@@ -34,10 +37,12 @@ pub struct Destroyed {
     pub exit: u8,
     /// Files that were rendered in it and that somebody has changed since: they are left.
     pub left: Vec<String>,
+    /// Why its `on-destroy` failed, where whoever asked does without.
+    pub undone: Option<String>,
 }
 
-/// Takes an environment down, or tries again what failed. `force` does without an `on-destroy` that nobody can run, since
-/// the pattern is gone.
+/// Takes an environment down, or tries again what failed. `force` does without an `on-destroy` that fails, or that nobody can
+/// run, since the pattern is gone.
 pub fn destroy(
     context: &Context,
     project: &mut Project,
@@ -67,10 +72,18 @@ pub fn destroy(
     project.ending = Some(made.clone());
     let hooks =
         project.envfile().environments.get(&made).map(|found| targets(&made, &found.pattern.on_destroy));
+    let mut undone = None;
     let destroyed = match hooks {
-        Some(hooks) => {
-            hook(project, hooks, run, "on-destroy").and_then(|()| stop_services(context, project, name))
-        }
+        Some(hooks) => hook(project, hooks, run, "on-destroy")
+            .or_else(|failed| {
+                // One that a guard refuses or that somebody interrupted did not fail.
+                if !force || failed.exit != EXIT_FAILED {
+                    return Err(failed);
+                }
+                undone = Some(failed.reason);
+                Ok(())
+            })
+            .and_then(|()| stop_services(context, project, name)),
         None => end_without_pattern(context, project, &made, known, force),
     };
     let (exit, failure) = outcome(destroyed);
@@ -80,12 +93,12 @@ pub fn destroy(
                 made.failure = Some(reason);
             }
         })?;
-        return problem.map_or(Ok(Destroyed { exit, left: Vec::new() }), Err);
+        return problem.map_or(Ok(Destroyed { exit, left: Vec::new(), undone: None }), Err);
     }
     let left = remove_rendered(project, name)?;
     remove_state(&root, name)?;
     Made::edit(&root, |list| list.environments.remove(name))?;
-    Ok(Destroyed { exit: 0, left })
+    Ok(Destroyed { exit: 0, left, undone })
 }
 
 /// Refuses who wants to run something in an environment that another envrun is just taking down: what it would leave behind

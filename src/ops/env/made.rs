@@ -164,7 +164,9 @@ impl MadeEnvironment {
     pub fn remedy(&self, envfile: &Envfile, name: &str) -> String {
         let destroy = format!("`envrun env destroy {name}`");
         match (self.state, self.ttl(envfile)) {
-            (State::Destroying, _) => format!("{destroy} or `envrun env gc` tries again"),
+            (State::Destroying, _) => format!(
+                "{destroy} or `envrun env gc` tries again; `--force` of the first does without its `on-destroy`"
+            ),
             (_, Some(_)) => format!("{destroy} takes it down now, `envrun env gc` when its `ttl` is over"),
             (_, None) => {
                 format!("{destroy} takes it down; its pattern has no `ttl`, so `envrun env gc` never does")
