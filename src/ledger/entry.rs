@@ -103,6 +103,9 @@ pub struct Began {
     /// A restore replaces data that are beyond saving: nothing of them is saved, and there is no way back.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub unsaved: bool,
+    /// The variables that it was given by hand (`-s`). Their values are known where it began, and not told to others.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub given: Vec<String>,
     /// Who began it.
     pub who: Who,
     /// The run in whose records the output is.

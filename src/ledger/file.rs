@@ -84,9 +84,13 @@ impl LedgerError {
         match self {
             Self::Ref(error) | Self::Unshared { error, .. } => error.hint(),
             Self::Held { env, holder } => Some(match holder.hold {
-                Hold::Lock | Hold::Lives => {
-                    format!("wait until that one is over; `envrun status {env}` says how it is")
-                }
+                Hold::Lock | Hold::Lives => match (&holder.who.host, holder.who.process.pid) {
+                    (_, 0) => format!("wait until that one is over; `envrun status {env}` says how it is"),
+                    (host, pid) => format!(
+                        "wait until that one is over, or have it stop with Ctrl-C or `kill -INT {pid}` on {host}; \
+                         `envrun status {env}` says how it is"
+                    ),
+                },
                 Hold::Unknown => format!(
                     "ask {}; if it came to its end while the remote was away, `envrun status {env}` there tells so; if it was cut \
                      short, `envrun deploy resume {env}` brings it to its end, `envrun deploy back {env}` takes it back",

@@ -39,6 +39,7 @@ fn began(release: u64, revision: &str, previous: Option<u64>) -> Began {
         tag: None,
         data: Vec::new(),
         unsaved: false,
+        given: Vec::new(),
         who: Who::default(),
         run: "20261120-213301-0fa0".into(),
         was: None,

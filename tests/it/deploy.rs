@@ -880,7 +880,7 @@ fn a_deploy_that_goes_on_with_other_values_says_so() {
         (&["-s", "COLOUR=blue"][..], false, false),
         (&[], true, false),
         (&["-s", "COLOUR=green"], true, true),
-        (&[], false, true),
+        (&["-s", "COLOUR=green"], false, true),
     ] {
         let _ = std::fs::remove_file(lab.sandbox.root().join(".envrun/env/uat/ledger.jsonl"));
         cut_short();
@@ -889,6 +889,9 @@ fn a_deploy_that_goes_on_with_other_values_says_so() {
         assert_eq!(mode & 0o077, 0);
         if !is_here {
             std::fs::remove_file(given).unwrap();
+            let ran = lab.run(&["deploy", "resume", "uat"]);
+            exits(&ran, 2);
+            assert!(ran.stderr.contains("`envrun deploy resume uat -s COLOUR=…`"), "{}", ran.stderr);
         }
         let ran = lab.sandbox.ok(&[&["deploy", "resume", "uat"][..], args].concat());
         assert_eq!(
@@ -942,6 +945,7 @@ fn two_deploys_at_once_one_wins_and_the_other_hears_who() {
                 "{}",
                 ran.stderr
             );
+            assert!(ran.stderr.contains("or have it stop with Ctrl-C or `kill -INT "), "{}", ran.stderr);
         }
         assert_eq!(lab.live("uat"), format!("good {round}"));
     }

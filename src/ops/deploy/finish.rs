@@ -68,6 +68,9 @@ pub fn finish(
     // A variable that the Envfile has no more is given to nobody.
     set.retain(|one| !is_given_anew(&one.0) && declared_sets(project, std::slice::from_ref(one)).is_ok());
     set.extend_from_slice(&request.set);
+    if how == Finish::Resume {
+        all_given(project, env.as_str(), &release, &set)?;
+    }
     let request = &Request { set, ..request.clone() };
     if !release.phase.touched() {
         if how == Finish::Back {
@@ -110,6 +113,38 @@ pub fn finish(
 
 pub(super) fn asked(name: String) -> Asked {
     Asked { name, args: Vec::new() }
+}
+
+/// Whoever goes on with a release goes on with the values that it was given: those that only the checkout knows that began it
+/// are asked for.
+fn all_given(
+    project: &Project,
+    env: &str,
+    release: &Release,
+    set: &[(String, String)],
+) -> Result<(), Problem> {
+    let is_wanted = |name: &&String| {
+        let is_declared = declared_sets(project, &[((*name).clone(), String::new())]).is_ok();
+        is_declared && set.iter().all(|(given, _)| given != *name)
+    };
+    let missing: Vec<&String> = release.began.given.iter().filter(is_wanted).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let names: Vec<String> = missing.iter().map(|name| format!("`{name}`")).collect();
+    let sets: Vec<String> = missing.iter().map(|name| format!("-s {name}=…")).collect();
+    Err(Problem::usage(
+        format!(
+            "{} was given {} by hand, and what that was is not known here",
+            title(release),
+            names.join(", ")
+        ),
+        Some(format!(
+            "{} knows: `envrun deploy resume {env} {}`; or `envrun deploy back {env}`",
+            release.began.who.user,
+            sets.join(" ")
+        )),
+    ))
 }
 
 /// Whoever goes on with a deploy means that one: if another revision would go live by now, it is refused.

@@ -243,6 +243,7 @@ impl Preparation<'_> {
                 _ => Vec::new(),
             },
             unsaved: false,
+            given: self.set.iter().map(|(name, _)| name.clone()).collect(),
             who: self.who.clone(),
             run: self.run.to_string(),
             was: None,
@@ -329,6 +330,7 @@ impl Preparation<'_> {
                 .into_iter()
                 .collect(),
             unsaved,
+            given: self.set.iter().map(|(name, _)| name.clone()).collect(),
             who: self.who.clone(),
             run: self.run.to_string(),
             was: None,

@@ -216,6 +216,7 @@ mod tests {
                 tag: None,
                 data: Vec::new(),
                 unsaved: false,
+                given: Vec::new(),
                 who: Who::default(),
                 run: String::new(),
                 was: None,
