@@ -192,6 +192,7 @@ fn row(status: &Status, now: Timestamp) -> [String; 9] {
         Exit::Signal { signal } => signal_hook::low_level::signal_name(*signal)
             .map_or_else(|| format!("signal {signal}"), str::to_owned),
         Exit::Told => dash(),
+        Exit::TimedOut { .. } => "timeout".to_owned(),
         Exit::NotStarted { .. } => "not started".to_owned(),
     };
     let url = status.urls.iter().map(|link| link.url.as_str()).collect::<Vec<_>>().join(" ");

@@ -22,6 +22,9 @@ use super::supervisor::{Board, Told};
 /// How long a port may stay taken after the end of the service that had it.
 const PORT_PATIENCE: Duration = Duration::from_secs(5);
 
+/// How long somebody else may have a port when a service that needs it is started: who is ending has it a moment longer.
+const TAKEN_PATIENCE: Duration = Duration::from_millis(300);
+
 /// What is said of a daemon that was started and is not there.
 const DAEMON: &str = "what `start` leaves behind must have left its process group, as daemons do: `setsid …`, \
                       or `run` instead of `start`";
@@ -185,7 +188,7 @@ impl Keeper {
                 launch.asking.interrupt(Interrupt::Kill);
                 launch.asking.wait();
             }
-            if state.is_over() {
+            if !state.may_be_up() {
                 self.log.end();
             }
         }
@@ -440,11 +443,13 @@ impl Runner {
     fn run(self) {
         match &self.spec.how {
             How::Child { run, .. } => {
-                let exit = self.command(run, None, &self.processes, &mut |pid| {
-                    if let Some(process) = Identity::of(pid) {
-                        let _ = self.send.send(Message::Process(self.number, process));
-                    }
-                    self.happened(Fact::Up);
+                let exit = self.taken().unwrap_or_else(|| {
+                    self.command(run, None, &self.processes, &mut |pid| {
+                        if let Some(process) = Identity::of(pid) {
+                            let _ = self.send.send(Message::Process(self.number, process));
+                        }
+                        self.happened(Fact::Up);
+                    })
                 });
                 let _ = self.send.send(Message::Exit(self.number, exit.clone()));
                 self.happened(Fact::Ended(exit));
@@ -473,6 +478,32 @@ impl Runner {
                     }
                     pause = (pause * 2).min(Duration::from_secs(10));
                 }
+            }
+        }
+    }
+
+    /// Whether somebody who is no service of ours listens on one of its ports, and goes on to: he would be taken for it.
+    fn taken(&self) -> Option<Exit> {
+        let ports: Vec<u16> = {
+            let entries = self.ear.board.entries();
+            let others = entries.values().map(|entry| &entry.status);
+            let up: Vec<&Status> =
+                others.filter(|it| it.label != self.spec.label && it.state.may_be_up()).collect();
+            let ours = |port: &u16| up.iter().any(|status| status.ports.contains(port));
+            self.spec.ports.iter().filter(|port| !ours(port)).copied().collect()
+        };
+        let until = Instant::now() + TAKEN_PATIENCE;
+        loop {
+            let looked = Ports::look();
+            let (port, owner) = ports.iter().find_map(|port| Some((port, looked.owner(*port)?)))?;
+            if Instant::now() > until {
+                let reason = format!("port {port} is taken by {owner}");
+                let hint =
+                    owner.pid.map(|pid| format!("end it (`kill {pid}`), or give the service another port"));
+                return Some(Exit::NotStarted { reason, hint });
+            }
+            if !self.processes.pause(Duration::from_millis(10), false, None) {
+                return Some(Exit::Told);
             }
         }
     }
@@ -520,10 +551,7 @@ fn run_command(
             exec::Exit::Status(status) => Exit::Status { status },
             exec::Exit::Signal(signal) => Exit::Signal { signal },
             exec::Exit::Cancelled => Exit::Told,
-            exec::Exit::TimedOut => {
-                let limit = timeout.map_or_else(String::new, crate::base::unit::show_duration);
-                Exit::NotStarted { reason: format!("its command took longer than {limit}"), hint: None }
-            }
+            exec::Exit::TimedOut => Exit::TimedOut { limit: timeout.unwrap_or_default() },
         },
         Err(error) => Exit::NotStarted { reason: error.to_string(), hint: error.hint() },
     }

@@ -112,6 +112,7 @@ pub enum Trouble {
 impl fmt::Display for Trouble {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Ended { exit: exit @ Exit::TimedOut { .. } } => write!(f, "its `start` command {exit}"),
             Self::Ended { exit } => write!(f, "{exit}"),
             Self::Loop { times: 1, exit } => write!(f, "{exit}, again after 1 restart"),
             Self::Loop { times, exit } => write!(f, "{exit}, again after {times} restarts"),
@@ -140,6 +141,12 @@ pub enum Exit {
     },
     /// By us.
     Told,
+    /// By us, because its time was over: a command that starts or stops a daemon.
+    TimedOut {
+        /// The time it had.
+        #[serde(rename = "limit_ms", with = "millis")]
+        limit: Duration,
+    },
     /// It could not be started.
     NotStarted {
         /// Why.
@@ -166,6 +173,7 @@ impl fmt::Display for Exit {
                 None => write!(f, "ended by signal {signal}"),
             },
             Self::Told => f.write_str("stopped"),
+            Self::TimedOut { limit } => write!(f, "took longer than {}", show_duration(*limit)),
             Self::NotStarted { reason, .. } => write!(f, "could not be started: {reason}"),
         }
     }

@@ -41,6 +41,24 @@ fn forget_order(project: &Project) {
 const IN_ORDER: [&str; 4] = ["stop api", "stop db", "start db", "start api"];
 
 #[test]
+fn a_stranger_at_its_port_is_not_taken_for_a_service_that_is_started_again() {
+    let Some(project) = Project::new("") else { return };
+    project.sandbox.ok(&["up"]);
+    kill_process(pid_of(pid(&project, "api")), Signal::KILL).unwrap();
+    until("the api has failed", || known(&project, "api")["state"] == "failed");
+    let port = u16::try_from(known(&project, "api")["ports"][0].as_u64().unwrap()).unwrap();
+    let stranger = std::net::TcpListener::bind(("127.0.0.1", port)).unwrap();
+    let ran = project.sandbox.run(&["restart", "api"]);
+    assert_eq!(ran.exit, 1, "{}", ran.text());
+    let reason = format!("port {port} is taken by pid {}: ", std::process::id());
+    let hint = format!("hint: end it (`kill {}`), or give the service another port", std::process::id());
+    assert!(ran.stderr.contains(&reason) && ran.stderr.contains(&hint), "{}", ran.text());
+    drop(stranger);
+    project.sandbox.ok(&["restart", "api"]);
+    assert_eq!((known(&project, "api")["state"].as_str(), &*project.get()), (Some("ready"), "hello"));
+}
+
+#[test]
 fn restart_goes_down_and_up_in_order_and_brings_back_what_failed() {
     let Some(project) = Project::new("") else { return };
     project.sandbox.ok(&["up"]);
