@@ -343,13 +343,15 @@ impl Board {
                 (b"G", Key::End),
                 (b"\x1b", Key::Escape),
             ];
+            // Whoever goes on has read the help.
+            let helped = std::mem::take(&mut self.help);
             let Some((text, key)) = known.iter().find(|(text, _)| rest.starts_with(text)) else {
                 match rest[0] {
                     b'r' => return Some(Wish::Again),
                     b'q' | 4 => return Some(Wish::Quit),
-                    b'?' | b'h' => self.help = !self.help,
+                    b'?' | b'h' => self.help = !helped,
                     b'/' => {
-                        (self.search.typed, self.help) = (Some(Vec::new()), false);
+                        self.search.typed = Some(Vec::new());
                         self.search.prompt = Some("/".to_owned());
                     }
                     b'n' => self.find(true, rows),
@@ -368,7 +370,7 @@ impl Board {
                 Key::PageDown => self.back = self.back.saturating_sub(page),
                 Key::Home => self.back = usize::MAX,
                 Key::End => self.back = 0,
-                Key::Escape => self.help = false,
+                Key::Escape => {}
             }
         }
         None

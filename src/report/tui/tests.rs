@@ -127,8 +127,12 @@ fn a_list_of_nodes_and_the_log_of_one() {
     .assert_eq(&format!("seen\n{}", told.seen(70, 6)));
     assert_eq!(told.0.pressed(b"?", 4), None);
     assert!(told.seen(70, 9).contains("this help"));
-    assert_eq!(told.0.pressed(b"\x1b", 4), None);
-    assert!(!told.seen(70, 9).contains("this help"));
+    for closes in ["\x1b", "j", "?", "k", "\x1b[5~", "n"] {
+        assert_eq!(told.0.pressed(closes.as_bytes(), 4), None);
+        assert!(!told.seen(70, 9).contains("this help"), "{closes:?}");
+        assert_eq!(told.0.pressed(b"?", 4), None);
+        assert!(told.seen(70, 9).contains("this help"));
+    }
     assert_eq!(told.0.pressed(b"r", 4), Some(Wish::Again));
     assert_eq!(told.0.pressed(b"kq", 4), Some(Wish::Quit));
     // Another run: the logs stay, and what was said of it is what is left.
