@@ -101,8 +101,9 @@ pub enum Message {
 }
 
 /// How many bytes of output may be on their way to the reporters. A slow terminal slows the commands that print, not
-/// the memory.
-const OUTPUT_ROOM: usize = 4 << 20;
+/// the memory; and what is on its way is shown, behind labels four times as long, before whoever asked to stop has his
+/// terminal back.
+const OUTPUT_ROOM: usize = 256 << 10;
 
 /// Bounds the output that is on its way.
 #[derive(Debug, Default)]

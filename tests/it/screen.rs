@@ -375,3 +375,51 @@ fn a_terminal_that_takes_nothing_keeps_nobody() {
     script.kill().unwrap();
     script.wait().unwrap();
 }
+
+/// Whoever asks to stop is not shown for a minute what was printed meanwhile: it is in the log.
+#[test]
+fn little_is_on_its_way_to_a_slow_terminal() {
+    if !need("script", "bsdutils") {
+        return;
+    }
+    let line = "x".repeat(80);
+    let sandbox = Sandbox::new(&format!(
+        r#"task "loud" {{ run "echo $$ > loud; exec yes {line}" }}; task "more" {{ run "exec sleep 1000" }}"#
+    ));
+    let envrun = sandbox.command(&[]);
+    let mut script = Command::new("script");
+    let run = format!("sh -c 'echo $$ > pid; exec {} run loud more'", env!("CARGO_BIN_EXE_envrun"));
+    script.args(["-qec", &run, "/dev/null"]).current_dir(sandbox.root()).env_clear();
+    script.envs(envrun.get_envs().filter_map(|(name, value)| Some((name, value?)))).env("TERM", "xterm");
+    let mut script = script.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut out = script.stdout.take().unwrap();
+    let until = Instant::now() + PATIENCE;
+    let number = |name: &str| {
+        let text = std::fs::read_to_string(sandbox.root().join(name)).unwrap_or_default();
+        text.ends_with('\n').then(|| text.trim().to_owned())
+    };
+    // Nobody reads it, until the command cannot go on: it has written no more for ten looks.
+    let (mut written, mut same) = (String::new(), 0);
+    while same < 10 {
+        assert!(Instant::now() < until, "it goes on");
+        std::thread::sleep(Duration::from_millis(20));
+        let Some(loud) = number("loud") else { continue };
+        let io = std::fs::read_to_string(format!("/proc/{loud}/io")).unwrap_or_default();
+        let now = io.lines().find(|line| line.starts_with("wchar")).unwrap_or_default().to_owned();
+        same =
+            if now == written && rustix::io::ioctl_fionread(&out).unwrap() > 32_000 { same + 1 } else { 0 };
+        written = now;
+    }
+    let pid = Pid::from_raw(number("pid").unwrap().parse().unwrap()).unwrap();
+    kill_process(pid, Signal::INT).unwrap();
+    let (send, all) = channel();
+    std::thread::spawn(move || {
+        let mut shown = Vec::new();
+        let _ = out.read_to_end(&mut shown);
+        send.send(shown)
+    });
+    let shown = all.recv_timeout(PATIENCE).expect("it ends");
+    assert!(shown.len() < 2 << 20, "{} bytes", shown.len());
+    assert!(String::from_utf8_lossy(&shown).contains("interrupted"));
+    script.wait().unwrap();
+}
