@@ -1,7 +1,7 @@
 //! The `render` actions of a node: what a file would hold, whether it may be written, and that it is written whole.
 //!
 //! ```text
-//! variables ─▶ content ─▶ unchanged? ─▶ kept from git? ─▶ changed by hand? ─▶ write ─▶ note what was written
+//! variables ─▶ content ─▶ kept from git? ─▶ unchanged? ─▶ changed by hand? ─▶ write ─▶ note what was written
 //! ```
 //!
 //! A file is envrun's own if it holds what was written last, or what git has. Anything else is somebody's work, and is
@@ -189,12 +189,13 @@ impl Carry<'_> {
             digest: Digest::of(new).to_hex(),
             secret: draft.rendered.secret,
         };
+        // One that is unchanged too: git may have come to see it since it was written.
+        self.ignored(draft)?;
         if let Some((Some(old), meta)) = &there
             && old == new
             && meta.is_file()
         {
             if draft.rendered.secret && is_open(meta) {
-                self.ignored(draft)?;
                 close(&file).map_err(io)?;
             }
             if known.as_ref() != Some(&note) {
@@ -202,7 +203,6 @@ impl Carry<'_> {
             }
             return Ok(format!("{shown} is unchanged"));
         }
-        self.ignored(draft)?;
         if let Some((old, meta)) = &there
             && !self.force
         {

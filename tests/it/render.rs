@@ -140,8 +140,13 @@ fn what_holds_a_secret_is_for_the_owner_and_not_for_git() {
     sandbox.ok(&["dev.files"]);
     assert_eq!(mode(&sandbox, ".env.dev"), 0o600);
 
-    std::fs::remove_file(&path).unwrap();
+    // Git sees it now, and the next `git add` would take it along.
     sandbox.write(".gitignore", "/.envrun/\n/out/\n");
+    let ran = sandbox.run(&["dev.files"]);
+    assert_eq!(ran.exit, 3, "{}", ran.text());
+    assert!(ran.stderr.contains("git does not ignore it"), "{}", ran.text());
+
+    std::fs::remove_file(&path).unwrap();
     let ran = sandbox.run(&["dev.files"]);
     assert_eq!(ran.exit, 3, "{}", ran.text());
     assert!(
