@@ -312,6 +312,49 @@ fn a_guard_stands_before_a_command_and_before_secrets() {
 }
 
 #[test]
+fn what_a_guard_keeps_is_not_compared_and_no_gap() {
+    let mut sandbox = Sandbox::new(
+        r##"
+        vars { SAME "1"; URL "http://u:${KEY}@h" }
+        secrets { KEY; OPT required=#false }
+        env "dev"
+        env "prod" { guard { set "MAY" } }
+        "##,
+    );
+    for env in ["dev", "prod"] {
+        let mut set = sandbox.command(&["secret", "set", env, "KEY"]).stdin(Stdio::piped()).spawn().unwrap();
+        std::io::Write::write_all(&mut set.stdin.take().unwrap(), format!("value-of-{env}\n").as_bytes())
+            .unwrap();
+        assert!(set.wait().unwrap().success());
+    }
+    sandbox.check(
+        &["env", "diff", "dev", "prod", "--strict"],
+        expect![[r#"
+        exit: 0
+        --- stdout
+        not compared: the guard of prod keeps secrets: MAY is not set (3)
+          URL
+          KEY
+          OPT
+
+        guard
+          only in prod: set "MAY"
+
+        1 equal, 0 different, 3 not compared
+    "#]],
+    );
+    let json = sandbox.ok(&["env", "diff", "prod", "dev", "--format", "json"]).stdout;
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json["entries"], serde_json::json!([]));
+    assert_eq!(json["unread"], serde_json::json!(["URL", "KEY", "OPT"]));
+    assert_eq!(json["guarded"], serde_json::json!({ "prod": "MAY is not set" }));
+    // Nobody who is kept out knows whether two that are both kept are the same.
+    sandbox.set("MAY", "yes");
+    let open = sandbox.ok(&["env", "diff", "dev", "prod", "--strict"]).stdout;
+    assert!(open.contains("different (2)") && open.ends_with("2 equal, 2 different\n"), "{open}");
+}
+
+#[test]
 fn staging_is_for_its_branches() {
     let sandbox = Sandbox::new(
         r##"
@@ -666,6 +709,8 @@ fn what_differs_between_two_environments() {
         (keys.to_owned(), format!("{keys}HOST=db.internal\n"), "BASE_URL"),
     ] {
         let sandbox = two(&uat, &prod);
+        // Whom prod's guard lets in knows what its stores lack.
+        crate::sandbox::git(&sandbox.root(), "alice", &["init", "-q", "-b", "main"]);
         let ran = sandbox.run(&["env", "diff", "uat", "prod", "--strict"]);
         assert_eq!(ran.exit, 1, "{}", ran.text());
         let line = ran.stdout.lines().find(|line| line.contains(name)).unwrap();

@@ -50,6 +50,13 @@ fn text(found: &Difference, terminal: &Terminal) -> String {
     section(&mut out, "different", both, terminal);
     let shared = found.shared_secrets.iter().map(|name| vec![name.clone()]).collect();
     section(&mut out, "secrets with the same value in both", shared, terminal);
+    let unread = found.unread.iter().map(|name| vec![name.clone()]).collect();
+    let keeps: Vec<String> = found
+        .guarded
+        .iter()
+        .map(|(env, reason)| format!("the guard of {env} keeps secrets: {reason}"))
+        .collect();
+    section(&mut out, &format!("not compared: {}", keeps.join("; ")), unread, terminal);
     for (what, parts) in [("nodes", &found.nodes), ("requires", &found.requires), ("guard", &found.guard)] {
         parts_section(&mut out, what, parts, found, terminal);
     }
@@ -60,6 +67,9 @@ fn text(found: &Difference, terminal: &Terminal) -> String {
     let _ = write!(out, "{} equal, {} different", found.equal, found.entries.len());
     if unexplained > 0 {
         let _ = write!(out, ", {unexplained} of them not explained by the Envfile");
+    }
+    if !found.unread.is_empty() {
+        let _ = write!(out, ", {} not compared", found.unread.len());
     }
     out.push('\n');
     out

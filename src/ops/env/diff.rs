@@ -21,7 +21,7 @@ use serde::Serialize;
 
 use crate::fingerprint::SecretKey;
 use crate::model::{EnvName, NodePath, ProjectName, Scope, VarName, VarType};
-use crate::vars::{Form, Layer, Lookup, Origin, Values, mentions};
+use crate::vars::{Form, Layer, Lookup, Origin, SEALED, Values, mentions};
 
 use super::super::run::secret_key;
 use super::super::{Context, Problem, Project};
@@ -40,6 +40,10 @@ pub struct Difference {
     pub equal: usize,
     /// Secrets that are the same in both.
     pub shared_secrets: Vec<String>,
+    /// Secrets, and what is built from them, of which nobody knows what they are in one of the two.
+    pub unread: Vec<String>,
+    /// Why: the environments whose guard keeps their secrets, with its reason.
+    pub guarded: BTreeMap<String, String>,
     /// Nodes.
     pub nodes: Parts,
     /// Rows of `requires`, as they are written.
@@ -102,8 +106,13 @@ pub fn diff(
         EnvValues::read(context, project, Some(a.clone()), &[])?,
         EnvValues::read(context, project, Some(b.clone()), &[])?,
     ];
-    if let Some(problem) = of.iter().flat_map(|side| side.open(context, project).problems).next() {
-        return Err(problem);
+    let mut guarded = BTreeMap::new();
+    for (env, side) in [a, b].into_iter().zip(&of) {
+        let unopened = side.open(context, project);
+        if let Some(problem) = unopened.problems.into_iter().next() {
+            return Err(problem);
+        }
+        guarded.extend(unopened.guarded.into_values().map(|reason| (env.to_string(), reason)));
     }
     let mut found = Difference {
         a: a.to_string(),
@@ -111,6 +120,8 @@ pub fn diff(
         entries: Vec::new(),
         equal: 0,
         shared_secrets: Vec::new(),
+        unread: Vec::new(),
+        guarded,
         nodes: nodes(project, a, b),
         requires: Parts::default(),
         guard: Parts::default(),
@@ -152,6 +163,12 @@ struct Pair<'a> {
 impl Pair<'_> {
     fn compare(&self, name: &VarName, label: &str, found: &mut Difference) {
         let lookups = self.sides.map(|values| values.lookup_own(name));
+        let is_sealed =
+            |lookup: &Option<&Lookup>| matches!(lookup, Some(Lookup::Missing(wrong)) if wrong.code == SEALED);
+        if lookups.iter().any(is_sealed) {
+            found.unread.push(label.to_owned());
+            return;
+        }
         let secret = self.is_secret(name);
         let texts = [0, 1].map(|at| lookups[at].and_then(Lookup::text));
         match texts {
