@@ -12,6 +12,7 @@ pub mod glob;
 pub mod map;
 pub mod path;
 pub mod process;
+pub mod text;
 pub mod unit;
 pub mod version;
 pub mod window;

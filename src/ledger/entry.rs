@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::base::text::{read_lines, read_one_line};
 use crate::base::{Digest, Identity, Timestamp};
 use crate::cache::CacheKey;
 
@@ -47,7 +48,7 @@ pub enum What {
         /// How.
         outcome: Outcome,
         /// Why, if it is not live: in words that stand after "because".
-        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "read_lines")]
         reason: Option<String>,
         /// Where the output of its commands is, relative to the root.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -141,8 +142,10 @@ pub struct Origin {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Who {
     /// The user's name.
+    #[serde(deserialize_with = "read_one_line")]
     pub user: String,
     /// The machine's.
+    #[serde(deserialize_with = "read_one_line")]
     pub host: String,
     /// The process: its number, and what tells it from others of that number.
     #[serde(flatten)]

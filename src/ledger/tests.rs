@@ -540,6 +540,21 @@ fn what_was_written_while_the_remote_was_away_is_told_by_whoever_looks_from_ther
     assert_eq!(history(&one, "prod").unwrap(), history(&two, "prod").unwrap());
 }
 
+#[test]
+fn what_others_wrote_moves_no_cursor_here() {
+    let dir = tempfile::tempdir().unwrap();
+    let who = Who { user: "eve\u{1b}[2J\n".into(), host: "vm\r".into(), ..Who::default() };
+    let mut locked = take(dir.path());
+    locked.write(What::Began(Began { who, ..began(1, "abc", None) })).unwrap();
+    let reason = Some("red\u{1b}[31m\nand more".into());
+    locked.write(What::Ended { release: 1, outcome: Outcome::Back, reason, logs: Vec::new() }).unwrap();
+    drop(locked);
+    let known = history(dir.path(), "prod").unwrap();
+    let release = known.release(1).unwrap();
+    assert_eq!((&*release.began.who.user, &*release.began.who.host), ("eve [2J ", "vm "));
+    assert_eq!(release.end.as_ref().unwrap().reason.as_deref(), Some("red [31m\nand more"));
+}
+
 fn outcome() -> impl Strategy<Value = Outcome> {
     prop_oneof![
         3 => Just(Outcome::Live),

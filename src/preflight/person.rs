@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use crate::base::text::one_line;
+
 use super::Git;
 
 /// Who a CI job runs for, or whom a machine has signed in.
@@ -12,10 +14,11 @@ const NAMES: &[&str] = &["GITHUB_ACTOR", "GITLAB_USER_LOGIN", "SUDO_USER", "USER
 /// at least the name that the system has for the process's user. `caller` gives the caller's variables.
 pub fn person(root: &Path, caller: &dyn Fn(&str) -> Option<String>) -> String {
     let known = |names: &[&str]| names.iter().find_map(|name| caller(name).filter(|name| !name.is_empty()));
-    known(NAMES)
+    let name = known(NAMES)
         .or_else(|| known(&["GIT_AUTHOR_NAME", "GIT_COMMITTER_NAME"]))
         .or_else(|| Git::new(root).committer())
-        .unwrap_or_else(user)
+        .unwrap_or_else(user);
+    one_line(&name)
 }
 
 /// The name of the process's user; its number for one that has no name.
@@ -41,6 +44,7 @@ mod tests {
             person(folder.path(), &caller)
         };
         assert_eq!(with(&[("USER", "ada"), ("GITHUB_ACTOR", "grace")]), "grace");
+        assert_eq!(with(&[("USER", "a\u{1b}d\na")]), "a d a");
         assert_eq!(with(&[("USER", ""), ("LOGNAME", "ada")]), "ada");
         assert_eq!(with(&[("GIT_AUTHOR_NAME", "Ada Lovelace")]), "Ada Lovelace");
         // Nobody says: whatever git or the system have, it is a name.

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{RunId, STATE_DIR};
 use crate::base::fs::{self, FsError};
+use crate::base::text::{read_lines, read_one_line};
 use crate::base::{Digest, Timestamp};
 use crate::gitref::{RefError, RefStore, Tip, Write};
 
@@ -71,15 +72,17 @@ pub struct StageRecord {
     /// How it ended.
     pub outcome: StageOutcome,
     /// Why it was red or skipped.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "read_lines")]
     pub reason: Option<String>,
     /// When it began.
     pub began: Timestamp,
     /// How long it took, in milliseconds.
     pub took_ms: u64,
     /// Who ran it.
+    #[serde(deserialize_with = "read_one_line")]
     pub who: String,
     /// On which machine.
+    #[serde(deserialize_with = "read_one_line")]
     pub host: String,
     /// The run whose record has the output.
     pub run: String,

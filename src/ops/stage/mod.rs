@@ -22,6 +22,7 @@ mod work_tree;
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 
+use crate::base::text::one_line;
 use crate::engine::dispatcher::Ending;
 use crate::engine::pin::Pins;
 use crate::event::Chosen;
@@ -359,10 +360,11 @@ fn outcome(ending: &Ending, proof: &Proof) -> (StageOutcome, Option<String>) {
 /// Who runs this: the CI system's word first, because there git knows nobody.
 fn who(context: &Context, git: &Git, root: &std::path::Path) -> String {
     let caller = |name: &str| context.caller_text(name).filter(|value| !value.is_empty());
-    caller("GITHUB_ACTOR")
+    let name = caller("GITHUB_ACTOR")
         .or_else(|| caller("GITLAB_USER_LOGIN"))
         .or_else(|| git.who())
-        .unwrap_or_else(|| context.person(root))
+        .unwrap_or_else(|| context.person(root));
+    one_line(&name)
 }
 
 /// The environment that a stage runs in: its own, or the one that a target without one has.
