@@ -297,13 +297,13 @@ pub(super) fn ended(state: &RunState, took: Duration) -> Option<String> {
     stopped.sort_by_key(|served| served.since);
     let stopped: Vec<&str> = stopped.iter().map(|served| &*served.label).collect();
     let up: Vec<&str> = still_up(state).collect();
-    let stay = if up.len() == 1 { "stays" } else { "stay" };
+    let (stay, them) = if up.len() == 1 { ("stays", "it") } else { ("stay", "them") };
     let mut parts = Vec::new();
     if !stopped.is_empty() {
         parts.push(format!("{} stopped in {}", named(&stopped), show_duration(took)));
     }
     if !up.is_empty() {
-        parts.push(format!("{} {stay} up: not only this session needs that", named(&up)));
+        parts.push(format!("{} {stay} up: not only this session needs {them}", named(&up)));
     }
     (!parts.is_empty()).then(|| parts.join("; "))
 }

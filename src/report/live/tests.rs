@@ -484,11 +484,19 @@ fn what_is_up_and_what_it_takes() {
     .assert_eq(&shown((47, 24), Some("watching 3 files in 1 folder"), &keys));
     expect![[r#"
         seen
-          api  ready  …
+          worker  fail…
           … and 2 serv…
           test     1.3s
           0/4 1.3s"#]]
     .assert_eq(&shown((16, 6), None, &keys));
+    // What is not as it should be comes first.
+    expect![[r#"
+        seen
+          worker  failed
+          … and 2 services more
+          test     1.3s  cc -O2 -c part-3.c
+          0/4 ──────────────────────── 1.3s   r rerun  s services  ? help"#]]
+    .assert_eq(&shown((80, 6), None, &keys));
 }
 
 /// No line is ever wider than the window, and there are never more than it has rows.

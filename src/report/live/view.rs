@@ -57,6 +57,17 @@ struct Row {
     expected: Option<Duration>,
 }
 
+/// Where there is no room for all services, those with less are shown.
+fn urgency(state: &State) -> u8 {
+    match state {
+        State::Failed(_) => 0,
+        State::Pausing { .. } => 1,
+        State::Starting | State::Started | State::Stopping { .. } | State::Waiting => 2,
+        State::Ready => 3,
+        State::Stopped | State::Completed => 4,
+    }
+}
+
 /// What no event tells.
 pub(super) struct Extras<'a> {
     /// What services are, and what they take; and when that was asked.
@@ -169,6 +180,9 @@ impl View {
         known.sort_by_key(|status| self.services.iter().position(|label| *label == status.label));
         let shown = if known.len() <= room { known.len() } else { room.saturating_sub(1) };
         let shown = shown.min(MOST);
+        if shown < known.len() {
+            known.sort_by_key(|status| urgency(&status.state));
+        }
         let cells: Vec<[String; 4]> = known[..shown].iter().map(cells).collect();
         let wide = |at: usize| cells.iter().map(|cells| cells[at].width()).max().unwrap_or(0);
         let (labels, state) = (wide(0).min(width / 2), wide(1));
