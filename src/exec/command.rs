@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::environ::CTexts;
 use super::follow::{Pipes, follow};
-use super::mark::Mark;
+use super::mark::{MOST_RUNS, Mark};
 use super::pipe::pipe;
 use super::spawn::{Start, Started, spawn};
 use super::watch::notify::{Filter, Session};
@@ -123,6 +123,11 @@ pub enum StartError {
     /// A word or a variable holds a NUL, which no process can be given.
     #[error("{0} holds a NUL character")]
     Nul(String),
+    /// A command of envrun runs envrun, and so on.
+    #[error(
+        "a command of envrun runs envrun, one of which runs envrun, {MOST_RUNS} deep: a task runs itself"
+    )]
+    Endless,
     /// Its words and variables are longer than the system takes.
     #[error("its words and variables are longer than the system takes ({bytes} bytes)")]
     TooLong {
@@ -161,6 +166,7 @@ impl StartError {
             Self::Spawn { source, .. } if source.raw_os_error() == Some(libc::EMFILE) => Some(files::hint()),
             Self::Dir { .. }
             | Self::Nul(_)
+            | Self::Endless
             | Self::TooLong { .. }
             | Self::Watch { .. }
             | Self::Spawn { .. } => None,
@@ -224,6 +230,9 @@ fn run_from(
 ) -> Result<Ended, StartError> {
     if !processes.admits(spec.cleanup, spec.owner) {
         return Ok(Ended { exit: Exit::Cancelled, left_behind: false });
+    }
+    if processes.run().is_too_deep() {
+        return Err(StartError::Endless);
     }
     if let Some(name) = spec.env.nul() {
         return Err(StartError::Nul(format!("the variable `{name}`")));

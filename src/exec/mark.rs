@@ -4,8 +4,8 @@
 //! it still belongs to the command that started it. What it cannot help keeping is its resource limits. One of
 //! them, the soft limit on the time a real-time process may run without a pause (`RLIMIT_RTTIME`, microseconds), means
 //! nothing to ordinary processes and nothing to anybody above a few seconds; so envrun writes a number of a hundred
-//! thousand years there: 37 bits that tell the run, 24 that tell the command. Everybody may read it in
-//! `/proc/PID/limits`, and everybody may take it off again.
+//! thousand years there: 33 bits that tell the run, 4 how many runs it is one of a command of which is the next, and 24 that tell
+//! the command. Everybody may read it in `/proc/PID/limits`, and everybody may take it off again.
 //!
 //! Linux alone; elsewhere there are only process groups to go by.
 
@@ -15,14 +15,22 @@ const PRESENT: u64 = 1 << 62;
 const GUARDIAN: u64 = 1 << 61;
 const COMMAND_BITS: u32 = 24;
 const COMMANDS: u64 = (1 << COMMAND_BITS) - 1;
-const RUNS: u64 = (1 << 37) - 1;
+const RUN_BITS: u32 = 33;
+const RUNS: u64 = (1 << RUN_BITS) - 1;
+
+/// So many runs may each be started by a command of the one before.
+pub(super) const MOST_RUNS: u64 = 15;
 
 /// Which command of a run: from 1.
 pub(super) type Number = u32;
 
 /// The part of a mark that tells the run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct RunId(u64);
+pub(super) struct RunId {
+    number: u64,
+    /// From 1: how many runs there are from the outermost one to this.
+    depth: u64,
+}
 
 /// What a process bears.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,12 +40,19 @@ impl RunId {
     /// A new one, unlike all others by chance alone.
     pub(super) fn random() -> Self {
         use std::hash::{BuildHasher, Hasher};
-        Self(std::hash::RandomState::new().build_hasher().finish() & RUNS)
+        let number = std::hash::RandomState::new().build_hasher().finish() & RUNS;
+        Self { number, depth: Mark::of_myself().map_or(0, Mark::depth) + 1 }
+    }
+
+    /// Whether there are so many that it is no accident any more.
+    pub(super) fn is_too_deep(self) -> bool {
+        self.depth > MOST_RUNS
     }
 
     /// The mark of a command of this run.
     pub(super) fn mark(self, number: Number) -> Mark {
-        Mark(PRESENT | (self.0 << COMMAND_BITS) | (u64::from(number) & COMMANDS))
+        let run = (self.depth.min(MOST_RUNS) << RUN_BITS) | self.number;
+        Mark(PRESENT | (run << COMMAND_BITS) | (u64::from(number) & COMMANDS))
     }
 
     /// The mark of this run's guardian.
@@ -60,8 +75,25 @@ impl Mark {
 
     /// Which command of `run` bears it; `None` on a stranger, and on any guardian.
     pub(super) fn of(self, run: RunId) -> Option<Number> {
-        let own = self.0 & GUARDIAN == 0 && (self.0 >> COMMAND_BITS) & RUNS == run.0;
+        let own = self.0 & GUARDIAN == 0 && (self.0 >> COMMAND_BITS) & RUNS == run.number;
         own.then(|| u32::try_from(self.0 & COMMANDS).expect("24 bits are fewer than 32"))
+    }
+
+    /// How many runs there are from the outermost one to that whose command bears it.
+    fn depth(self) -> u64 {
+        (self.0 >> (COMMAND_BITS + RUN_BITS)) & MOST_RUNS
+    }
+
+    /// That of the calling process.
+    #[cfg(target_os = "linux")]
+    fn of_myself() -> Option<Self> {
+        Self::from_limit(rustix::process::getrlimit(rustix::process::Resource::Rttime).current?)
+    }
+
+    /// There is no such thing here.
+    #[cfg(not(target_os = "linux"))]
+    fn of_myself() -> Option<Self> {
+        None
     }
 
     /// Whether a guardian, of this run or another, bears it.
@@ -103,8 +135,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_mark_tells_its_run_and_command(count: u64, run in 0..=RUNS, other in 0..=RUNS) {
-            let (run, other) = (RunId(run), RunId(other));
+        fn a_mark_tells_its_run_and_command(
+            count: u64,
+            run in 0..=RUNS,
+            other in 0..=RUNS,
+            depth in 1..=MOST_RUNS,
+        ) {
+            let (run, other) = (RunId { number: run, depth }, RunId { number: other, depth });
             let number = RunId::number(count);
             let Mark(limit) = run.mark(number);
             let text = format!(
@@ -115,6 +152,7 @@ mod tests {
             let mark = in_limits(text.as_bytes()).unwrap();
             prop_assert_eq!(mark.of(run), Some(number));
             prop_assert_eq!(mark.of(other).is_some(), run == other);
+            prop_assert_eq!(mark.depth(), depth);
             prop_assert!(!mark.is_guardian());
             let guardian = run.guardian();
             prop_assert!(guardian.is_guardian());

@@ -264,3 +264,11 @@ fn a_killed_interactive_command_leaves_the_terminal_as_it_was() {
     let modes: Vec<_> = output.split_whitespace().map(|mode| mode.trim_end_matches(';')).collect();
     assert!(modes.contains(&"echo") && modes.contains(&"icanon"), "{output}");
 }
+
+#[test]
+fn a_task_that_runs_itself_comes_to_an_end() {
+    let text = format!("task \"a\" {{ run \"'{}' a\" }}", env!("CARGO_BIN_EXE_envrun"));
+    let ran = Sandbox::new(&text).run(&["a"]);
+    assert_eq!(ran.exit, 1);
+    assert!(ran.stderr.contains("15 deep: a task runs itself"), "{}", ran.text());
+}
