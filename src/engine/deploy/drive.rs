@@ -439,8 +439,10 @@ impl Drive<'_> {
         let unshared = self.deployments.lock(&deployment.env).settle();
         if let Some(error) = unshared {
             let message = format!("other checkouts do not know of this yet: {error}");
-            let shares =
-                format!("`envrun status {}` in this checkout tells them, once it answers", deployment.env);
+            let shares = format!(
+                "`envrun status {}` in this checkout tells them as soon as it takes that",
+                deployment.env
+            );
             let hint = match (&error, error.hint()) {
                 (LedgerError::Ref(_), Some(hint)) => format!("{hint}; {shares}"),
                 (_, hint) => hint.unwrap_or(shares),
