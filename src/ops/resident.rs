@@ -36,15 +36,10 @@ impl<'p> Residents<'p> {
     pub fn finding(&self, env: Option<&EnvName>, name: &str, port: u16, owner: &Owner) -> Finding {
         let own = env.map(EnvName::as_str);
         let taken = format!("{port} is taken by {owner}");
-        let holds = |status: &Status| {
-            status.ports.contains(&port)
-                || owner.pid.is_some_and(|pid| super::service::is_within(pid, status))
-        };
-        let holder = |is_own: bool| {
-            let mut services = self.services.iter();
-            services.find(|(of, status)| (of.as_deref() == own) == is_own && holds(status))
-        };
-        if let Some((_, status)) = holder(true) {
+        let holds = |status: &Status| holds(status, port, owner);
+        let mut services = self.services.iter();
+        let holder = services.find(|(of, status)| of.as_deref() == own && holds(status));
+        if let Some((_, status)) = holder {
             return Finding::pass(format!("{port} is that of `{}`, which is up ({owner})", status.label));
         }
         let live = own.map_or_else(Vec::new, |env| live(self.root, env));
@@ -62,9 +57,8 @@ impl<'p> Residents<'p> {
             return Finding::fail(format!("{taken}, which an earlier run here has left"))
                 .hint(format!("end that process, or give {name} another value"));
         }
-        if let Some((of, status)) = holder(false) {
-            let down = of.as_ref().map_or_else(|| "envrun down".to_owned(), |of| format!("envrun down {of}"));
-            return Finding::fail(format!("{port} is that of `{}`, which is up ({owner})", status.label))
+        if let Some((label, down)) = self.elsewhere(env, port, owner) {
+            return Finding::fail(format!("{port} is that of `{label}`, which is up ({owner})"))
                 .hint(format!("`{down}` ends it, or give {name} another value"));
         }
         let whose = match (live.first(), daemons().next()) {
@@ -76,6 +70,16 @@ impl<'p> Residents<'p> {
         };
         Finding::warn(format!("{taken}; whether that is {whose}, cannot be told"))
             .hint(format!("if it is another, end that process, or give {name} another value"))
+    }
+
+    /// The service of another environment that has a port, and the command that ends it.
+    pub fn elsewhere(&self, env: Option<&EnvName>, port: u16, owner: &Owner) -> Option<(&str, String)> {
+        let own = env.map(EnvName::as_str);
+        let is_it =
+            |(of, status): &&(Option<String>, Status)| of.as_deref() != own && holds(status, port, owner);
+        let (of, status) = self.services.iter().find(is_it)?;
+        let down = of.as_ref().map_or_else(|| "envrun down".to_owned(), |of| format!("envrun down {of}"));
+        Some((&status.label, down))
     }
 
     /// Whether a process, or one that it descends from, was started by a run of this environment of this project.
@@ -90,6 +94,11 @@ impl<'p> Residents<'p> {
         let is_recorded = || is_name(run) && runs_dir(self.root).join(run).is_dir();
         of == env && (is_recorded() || env.is_some_and(is_of_a_release))
     }
+}
+
+/// Whether a service has a port that somebody has.
+fn holds(status: &Status, port: u16, owner: &Owner) -> bool {
+    status.ports.contains(&port) || owner.pid.is_some_and(|pid| super::service::is_within(pid, status))
 }
 
 /// Whether a word can name a run: the variables of another process are whatever it likes.

@@ -18,6 +18,7 @@ use crate::service::spec::How;
 use crate::service::{Failure, Place, Session, SessionError, Spec, State, Status, Trouble};
 
 use super::matching::{Choice, choice};
+use super::resident::Residents;
 use super::run::{Ready, Request};
 use super::target::{Asked, environment};
 use super::{Context, Problem, Project, Refusal};
@@ -293,14 +294,26 @@ pub(super) fn refusals(plan: &Plan, around: &Surroundings<'_>, project: &Project
                 let Some(owner) = (if is_ending { still_taken(*port) } else { Some(owner) }) else {
                     continue;
                 };
+                let residents = Residents::look(project);
+                // Another environment's service would be started again by whoever keeps it up.
+                let (reason, hint) = match (residents.elsewhere(env, *port, &owner), owner.pid) {
+                    (Some((label, down)), _) => (
+                        format!("port {port} is that of `{label}`, which is up ({owner})"),
+                        format!("`{down}` ends it, or give the service another port"),
+                    ),
+                    (None, Some(pid)) => (
+                        format!("port {port} is taken by {owner}"),
+                        format!("end it (`kill {pid}`), or give the service another port"),
+                    ),
+                    (None, None) => {
+                        (format!("port {port} is taken by {owner}"), "give the service another port".into())
+                    }
+                };
                 refusals.push(Refusal {
                     label: node.label.clone(),
-                    reason: format!("port {port} is taken by {owner}"),
+                    reason,
                     place: project.sources().place(node.task.span),
-                    hint: Some(match owner.pid {
-                        Some(pid) => format!("end it (`kill {pid}`), or give the service another port"),
-                        None => "give the service another port".into(),
-                    }),
+                    hint: Some(hint),
                 });
             }
         }

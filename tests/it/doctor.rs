@@ -133,7 +133,11 @@ fn a_service_that_is_up_has_its_port_and_is_no_stranger_to_its_environment() {
     ));
     sandbox.ok(&["up", "dev"]);
     let (own, other) = (about_the_port(&sandbox, "dev"), about_the_port(&sandbox, "uat"));
+    let beside = sandbox.run(&["up", "uat"]);
     sandbox.ok(&["down", "dev"]);
+    let refused = format!("`uat.web` is refused: port {port} is that of `dev.web`, which is up (pid ");
+    assert!(beside.exit == 3 && beside.stderr.contains(&refused), "{}", beside.text());
+    assert!(beside.stderr.contains("hint: `envrun down dev` ends it, or give"), "{}", beside.text());
     let is = format!("PORT  {port} is that of `dev.web`, which is up (pid ");
     assert!(own.starts_with(&format!("0 ok   {is}")), "{own}");
     assert!(other.starts_with(&format!("3 FAIL {is}")), "{other}");
