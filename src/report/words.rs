@@ -288,7 +288,7 @@ pub(super) fn stopping(what: &[(String, Option<Timestamp>)], now: Timestamp) -> 
     if all.is_empty() { "stopping".to_owned() } else { format!("stopping {}", named(&all)) }
 }
 
-/// `dev.api, dev.stub stopped in 3.1s; dev.db stays up, for somebody else needs it`: what became of the services when a
+/// `dev.api, dev.stub stopped in 3.1s; dev.db stays up: not only this session needs it`: what became of the services when a
 /// session was left.
 pub(super) fn ended(state: &RunState, took: Duration) -> Option<String> {
     let is_stopped =

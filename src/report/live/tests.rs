@@ -565,6 +565,11 @@ fn while_it_is_left() {
     assert_eq!(foot(&state, Some("watching")), "  stopping api (SIGKILL in 2s)");
     told(service(0, State::Stopped), 2_000);
     assert_eq!(state.served(NodeIx(0)).unwrap().stopped, None);
+    let left = told(service(1, State::Ready), 0);
+    assert_eq!(
+        words::ended(&left, Duration::from_secs(4)).unwrap(),
+        "api stopped in 4.0s; db stays up: not only this session needs it"
+    );
     let state = told(service(1, State::Stopping { kill: None }), 0);
     assert_eq!(state.served(NodeIx(0)).unwrap().stopped, Some((Duration::from_millis(3_500), true)));
     assert_eq!(foot(&state, None), "  stopping db");
