@@ -124,9 +124,7 @@ pub enum StartError {
     #[error("{0} holds a NUL character")]
     Nul(String),
     /// A command of envrun runs envrun, and so on.
-    #[error(
-        "a command of envrun runs envrun, one of which runs envrun, {MOST_RUNS} deep: a task runs itself"
-    )]
+    #[error("envrun is run by a command of envrun, {MOST_RUNS} times over: a task runs itself")]
     Endless,
     /// Its words and variables are longer than the system takes.
     #[error("its words and variables are longer than the system takes ({bytes} bytes)")]

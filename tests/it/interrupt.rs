@@ -270,5 +270,5 @@ fn a_task_that_runs_itself_comes_to_an_end() {
     let text = format!("task \"a\" {{ run \"'{}' a\" }}", env!("CARGO_BIN_EXE_envrun"));
     let ran = Sandbox::new(&text).run(&["a"]);
     assert_eq!(ran.exit, 1);
-    assert!(ran.stderr.contains("15 deep: a task runs itself"), "{}", ran.text());
+    assert!(ran.stderr.contains("15 times over: a task runs itself"), "{}", ran.text());
 }
