@@ -6,6 +6,7 @@
 //! Invariant: asking changes nothing but what `Git::tag` is there for; no answer is kept beyond what it rests on.
 
 mod ignored;
+mod pipeline;
 
 use std::collections::HashSet;
 use std::io::Write;
@@ -54,12 +55,7 @@ impl Git {
                 // A repository without a commit has a branch all the same.
                 self.ask(&["symbolic-ref", "--short", "HEAD"]).map_err(|_| error)
             })?;
-            let from_ci = || {
-                ["GITHUB_HEAD_REF", "GITHUB_REF_NAME", "CI_COMMIT_REF_NAME"]
-                    .iter()
-                    .find_map(|name| caller(name).filter(|value| !value.is_empty()))
-            };
-            Ok(if head == "HEAD" { from_ci().unwrap_or(head) } else { head })
+            Ok(if head == "HEAD" { pipeline::branch(caller).unwrap_or(head) } else { head })
         };
         self.branch.get_or_init(ask).as_deref().map_err(Clone::clone)
     }

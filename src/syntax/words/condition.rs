@@ -9,7 +9,7 @@ use super::{Block, Kind, Prop, Word, rule};
 const HINT: Prop = prop("hint", Kind::Text, "what to do when it does not hold");
 const NAME: Prop = prop("name", Kind::Word, "what to call it in messages");
 
-const BRANCH: Word = word("branch", "the checked-out branch is one of these")
+const BRANCH: Word = word("branch", "the checked-out branch is one of these; in CI, where a commit is checked out, the branch of the pipeline, of a fork `owner:branch`")
     .args(&[some("glob", Kind::Pattern)])
     .props(&[HINT])
     .many()
