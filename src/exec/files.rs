@@ -7,7 +7,7 @@ use std::os::fd::AsRawFd;
 use std::sync::OnceLock;
 
 use rustix::io::Errno;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::process::{Resource, Rlimit, getrlimit};
 
 /// What was allowed before [`open_many`]; as the limit itself, one for the whole process.
 static BEFORE: OnceLock<Rlimit> = OnceLock::new();
@@ -22,7 +22,12 @@ const RESERVE: u64 = 24;
 pub fn open_many() {
     let before = getrlimit(Resource::Nofile);
     // What is refused stays as it was.
-    if setrlimit(Resource::Nofile, Rlimit { current: before.maximum, maximum: before.maximum }).is_ok() {
+    if rustix::process::setrlimit(
+        Resource::Nofile,
+        Rlimit { current: before.maximum, maximum: before.maximum },
+    )
+    .is_ok()
+    {
         let _ = BEFORE.set(before);
     }
 }
@@ -40,7 +45,10 @@ pub(super) fn of_commands() -> Option<Rlimit> {
 #[cfg(target_os = "linux")]
 pub(super) fn put_on_myself(limit: &Rlimit) {
     // It was allowed before, and the system remembers no less than that.
-    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.current, maximum: limit.maximum });
+    let _ = rustix::process::setrlimit(
+        Resource::Nofile,
+        Rlimit { current: limit.current, maximum: limit.maximum },
+    );
 }
 
 /// Refuses a file that was opened for a command if hardly any are left.

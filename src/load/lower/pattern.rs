@@ -57,7 +57,15 @@ impl<'d> Lower<'d> {
             of("arg").for_each(|word| self.arg(word.node, false, &mut pattern.args));
         }
         if let Some(word) = of("ttl").next_back() {
-            pattern.ttl = first_text(word.node).and_then(|text| parse_duration(text.value));
+            let said = first_text(word.node).and_then(|text| Some((parse_duration(text.value)?, text.span)));
+            pattern.ttl = said.map(|(ttl, _)| ttl).filter(|ttl| !ttl.is_zero());
+            if let (Some((_, span)), None) = (said, pattern.ttl) {
+                self.nonsense(
+                    "an environment cannot be left idle for no time: it would be gone as it is made",
+                    span,
+                    "take `ttl` out to keep it until somebody destroys it",
+                );
+            }
         }
         if of("on-create").next().is_some() {
             pattern.on_create = of("on-create").flat_map(|word| self.references(word)).collect();

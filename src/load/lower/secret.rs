@@ -68,10 +68,7 @@ impl<'d> Lower<'d> {
         Secret {
             generate,
             length,
-            rotate: text_prop(node, "rotate").and_then(|text| match text.as_str() {
-                "never" => Some(Rotate::Never),
-                text => parse_duration(text).map(Rotate::After),
-            }),
+            rotate: self.rotate(node),
             on_rotate: self.reference_prop(word, "on-rotate"),
             verify: self.reference_prop(word, "verify"),
             required: bool_prop(node, "required"),
@@ -79,6 +76,24 @@ impl<'d> Lower<'d> {
             removed: node.args.first().is_some_and(|arg| arg.value.value == ast::Value::Null),
             ..Secret::new(VarName::from(node.name.value.as_str()), node.name.span)
         }
+    }
+
+    fn rotate(&self, node: &ast::Node) -> Option<Rotate> {
+        let prop = node.prop("rotate")?;
+        let text = prop.value.value.as_str()?;
+        if text == "never" {
+            return Some(Rotate::Never);
+        }
+        let age = parse_duration(text)?;
+        if age.is_zero() {
+            self.nonsense(
+                "a secret cannot be too old at once",
+                prop.value.span,
+                "leave `rotate=` out where it is changed by hand, or `rotate=\"never\"` where it never is",
+            );
+            return None;
+        }
+        Some(Rotate::After(age))
     }
 
     /// `store=` and `path=` of a `secrets` block.

@@ -288,7 +288,7 @@ impl<'d> Lower<'d> {
         parse_duration(prop.value.value.as_str()?)
     }
 
-    fn nonsense(&self, message: &str, span: Span, help: &str) {
+    pub(super) fn nonsense(&self, message: &str, span: Span, help: &str) {
         self.say(Diagnostic::error("load/limit", message).at(span, "").help(help));
     }
 

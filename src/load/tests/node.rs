@@ -105,6 +105,9 @@ fn limits_that_make_no_sense() {
         task "b" { retry 2 backoff=0.5 on="exit:0"; run "true" }
         task "c" { retry 100000 every="1s" backoff=3; run "true" }
         task "d" { retry -1; timeout "soon"; run "true" }
+        env "pr" ephemeral=#true { ttl "0s" }
+        env "review" extends="pr" ephemeral=#true
+        secrets { TOKEN generate="hex" rotate="0d" }
         "#,
         expect![[r#"
             error[load/limit]: `retry 0` tries nothing again
@@ -130,6 +133,12 @@ fn limits_that_make_no_sense() {
             error[syntax/value]: `"soon"` is not a duration
               Envfile.kdl:5:38 `"soon"`: a value of `timeout`
               help: write for instance `"30s"`, `"5m"` or `"1h30m"`
+            error[load/limit]: an environment cannot be left idle for no time: it would be gone as it is made
+              Envfile.kdl:6:40 `"0s"`
+              help: take `ttl` out to keep it until somebody destroys it
+            error[load/limit]: a secret cannot be too old at once
+              Envfile.kdl:8:47 `"0d"`
+              help: leave `rotate=` out where it is changed by hand, or `rotate="never"` where it never is
         "#]],
     );
 }
