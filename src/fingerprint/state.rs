@@ -156,10 +156,12 @@ impl State {
     pub(super) fn live_size(&self) -> u64 {
         let tasks: usize =
             self.tasks.iter().map(|(label, kept)| label.len() + 20 + kept.bytes.of(&self.loaded).len()).sum();
+        let attempts: usize =
+            self.attempts.iter().map(|(label, attempt)| label.len() + 48 + 4 * attempt.before.len()).sum();
         let used = self.spoken_of();
         let of = |id: usize| self.table.path(id as PathId).len() + 2 + ENTRY;
         let paths: usize = (0..self.table.len()).filter(|id| used[*id]).map(of).sum();
-        (tasks + paths) as u64
+        (tasks + attempts + paths) as u64
     }
 
     /// Which paths a task's record or attempt speaks of. The others are of files that came and went.
