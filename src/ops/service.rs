@@ -448,8 +448,10 @@ fn specs(context: &Context, project: &mut Project, chosen: &Chosen) -> Result<Ve
 /// up, each when what it needs is there. With the values they have: others come with `up`. `came` is told of each.
 pub fn restart(project: &Project, chosen: &Chosen, came: &mut dyn FnMut(&Status)) -> Result<(), Problem> {
     let place = place(project, chosen.env.as_ref());
-    let nothing = || not_there(&place, chosen);
-    let session = Session::attach(&place).map_err(problem)?.ok_or_else(nothing)?;
+    let Some(session) = Session::attach(&place).map_err(problem)? else {
+        let known = place.saved().ok().flatten().map(|saved| saved.services);
+        return Err(not_there(chosen, known.unwrap_or_default()));
+    };
     let known = session.statuses(false).map_err(problem)?;
     let is_there = |status: &&Status| status.state != State::Stopped;
     let labels: Vec<String> = match chosen.named {
@@ -466,7 +468,8 @@ pub fn restart(project: &Project, chosen: &Chosen, came: &mut dyn FnMut(&Status)
         ));
     }
     if order.is_empty() {
-        return Err(nothing());
+        // Who has just heard of an end may be here before it is written down.
+        return Err(not_there(chosen, known));
     }
     let mut failed = None;
     for label in &order {
@@ -489,9 +492,8 @@ fn spoken(command: &str, label: &str) -> String {
 }
 
 /// Why there is nothing to start again: what is known of the services that were up last, and what to do.
-fn not_there(place: &Place, chosen: &Chosen) -> Problem {
+fn not_there(chosen: &Chosen, known: Vec<Status>) -> Problem {
     let labels = chosen.labels();
-    let known = place.saved().ok().flatten().map(|saved| saved.services).unwrap_or_default();
     let failed: Vec<(String, String)> = known
         .into_iter()
         .filter(|status| !chosen.named || labels.contains(&status.label))
