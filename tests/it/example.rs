@@ -82,12 +82,13 @@ impl Example {
     }
 }
 
-/// A free port that the system gives to nobody who does not ask for it by number: the servers here are started again.
+/// A free port that the system gives to nobody who does not ask for it by number: the servers here are started again. None that
+/// an Envfile names: it would be replaced in its turn.
 pub fn free_port() -> u16 {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     loop {
         let number = NEXT.fetch_add(1, Ordering::Relaxed) + std::process::id() * 64;
-        let port = 10_000 + u16::try_from(number % 20_000).expect("it is below 20,000");
+        let port = 10_000 + u16::try_from(number % 5_000).expect("it is below 5,000");
         if std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
             return port;
         }
